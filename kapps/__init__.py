@@ -1,0 +1,21 @@
+"""kapps: Keras applications that match their papers, and the pipelines, recipes and exports around them.
+
+`from kapps import resnext50` loads what it names and no more; the names are those of `__init__.pyi`.
+"""
+
+import lazy_loader
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    try:
+        return _load(name)
+    except AttributeError:
+        if name.startswith("__"):
+            raise
+        from kapps.cards import nearest
+
+        raise AttributeError(f"kapps has no {name!r}.{nearest(name, __all__)}") from None

@@ -1,0 +1,118 @@
+"""What is known of a model before it is built: its card.
+
+A card is plain data read from `index.json`, which `python -m kapps.index` writes from the families' tables;
+nothing here imports Keras, so listing and showing models is immediate.
+"""
+
+import dataclasses
+import difflib
+import fnmatch
+import functools
+import json
+from importlib import resources
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How pictures become what a network is fed: resize, centre crop, then `(pixels * scale - mean) / std`.
+
+    It belongs to the weights, not to the model: the input pipeline applies it in training and in evaluation,
+    and an exported file holds the arithmetic part.
+
+    Args:
+        size: (height, width) in pixels of what the network is fed.
+        crop: share of the picture's shorter side that the evaluation crop keeps, in (0, 1].
+        interpolation: "bilinear", "bicubic" or "nearest"; antialiased when a picture shrinks.
+        scale: factor on pixels in [0, 255], applied before mean and std.
+        mean: one value a channel (red, green, blue), after `scale`.
+        std: one value a channel, after `scale`.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    crop: float = 0.875
+    interpolation: str = "bilinear"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Returns mean and std for `channels` channels: as given where that fits, else their averages repeated."""
+        if len(self.mean) == channels:
+            return self.mean, self.std
+        return tuple(
+            (sum(values) / len(values),) * channels for values in (self.mean, self.std)
+        )
+
+
+IMAGENET = Preprocessing()
+"""The preprocessing of torchvision's and timm's ImageNet weights: 256 px, centre 224, channel mean and std."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """One row of a family's table.
+
+    Args:
+        name: the builder's name, as in `from kapps import resnet50`.
+        family: the body that the row is a member of, for example "resnet".
+        module: where the builder lives.
+        paper: the paper's arXiv number or citation.
+        params: trainable parameters with `classes` classes, from the paper or from a second implementation.
+        input_shape: (height, width, channels) that the figures speak of.
+        classes: width of the prediction layer by default.
+        minimum: smallest height and width that builds, in pixels.
+        preprocessing: what its pictures go through.
+    """
+
+    name: str
+    family: str
+    module: str
+    paper: str
+    params: int
+    input_shape: tuple[int, int, int] = (224, 224, 3)
+    classes: int = 1000
+    minimum: int = 32
+    preprocessing: Preprocessing = IMAGENET
+
+
+def nearest(word: str, words) -> str:
+    """Returns " Did you mean a or b?" for the nearest of `words`, or "" where none is near."""
+    close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+@functools.cache
+def _index() -> dict[str, Card]:
+    rows = json.loads(resources.files("kapps").joinpath("index.json").read_text())["cards"]
+    return {row["name"]: _card(row) for row in rows}
+
+
+def _card(row: dict) -> Card:
+    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    steps = row["preprocessing"]
+    tuples["preprocessing"] = Preprocessing(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in steps.items()}
+    )
+    return Card(**tuples)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Returns the names of the builders that match a shell pattern such as "resn*", in the tables' order."""
+    return fnmatch.filter(_index(), pattern)
+
+
+def card(model) -> Card:
+    """Returns the card of a builder, of a model that one built, or of a name.
+
+    Args:
+        model: a name such as "resnext50", a builder, or a `keras.Model` whose `name` is a builder's.
+
+    Raises:
+        ValueError: for a name that no builder has; the message gives the nearest ones.
+    """
+    name = model if isinstance(model, str) else getattr(model, "__name__", None) or model.name
+    if name not in _index():
+        raise ValueError(
+            f"no model is named {name!r}.{nearest(name, _index())} `kapps.list_models()` names all of them"
+        )
+    return _index()[name]

@@ -1,0 +1,96 @@
+"""ResNet, ResNeXt, wide ResNet and SE-ResNet: one body, three knobs on its 3x3.
+
+[1] He 2015, arXiv:1512.03385    [2] Xie 2016, arXiv:1611.05431
+[3] Hu 2017, arXiv:1709.01507    [4] Zagoruyko 2016, arXiv:1605.07146
+
+Departures from the papers:
+- A bottleneck strides in its 3x3, as [2] and every later code do, not in its first 1x1 as [1] does;
+  `resnet50_v1` and its kin keep [1]'s place.
+- [4]'s bottleneck for ImageNet widens the 3x3 alone (WRN-50-2); WRN-101-2 is the same, as torchvision has it.
+- [1] stops at 152 layers; 200 has the depths of [1]'s successor, arXiv:1603.05027.
+"""
+
+from functools import partial
+
+from keras import layers
+
+from kapps.layers import conv_bn, squeeze_excite
+from kapps.variants import family, variant
+
+HE, XIE, ZAGORUYKO, HU = "arXiv:1512.03385", "arXiv:1611.05431", "arXiv:1605.07146", "arXiv:1709.01507"
+
+
+def basic(x, filters, *, strides, groups, group_width, stride_in, name):
+    """3x3, 3x3. Only bottlenecks are grouped [2]."""
+    if (groups, group_width, stride_in) != (1, 64, "3x3"):
+        raise ValueError(f"{name}: a basic block takes no groups, group_width or stride_in; a bottleneck does")
+    x = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
+    return conv_bn(x, filters, 3, name=f"{name}_conv2")
+
+
+def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
+    """1x1 down, 3x3 in `groups` paths, 1x1 up to four times `filters`."""
+    inner = filters * groups * group_width // 64
+    first, second = {"3x3": (1, strides), "1x1": (strides, 1)}[stride_in]
+    x = conv_bn(x, inner, 1, strides=first, activation="relu", name=f"{name}_conv1")
+    x = conv_bn(x, inner, 3, strides=second, groups=groups, activation="relu", name=f"{name}_conv2")
+    return conv_bn(x, 4 * filters, 1, name=f"{name}_conv3")
+
+
+def unit(x, block, strides, se, name):
+    """relu(x + SE(F(x))); the shortcut projects only where the shape changes."""
+    y = block(x, strides=strides, name=name)
+    if se:
+        y = squeeze_excite(y, se, name=f"{name}_se")
+    if strides > 1 or x.shape[-1] != y.shape[-1]:
+        x = conv_bn(x, y.shape[-1], 1, strides=strides, name=f"{name}_shortcut")
+    x = layers.Add(name=f"{name}_add")([x, y])
+    return layers.Activation("relu", name=f"{name}_out")(x)
+
+
+@family(minimum=32)
+def resnet(x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="3x3", se=0):
+    """ResNet with `depths` blocks at levels 2, 3, 4 ...
+
+    C and d of [2] are `groups` and `group_width`; r of [3] is `se` (0 for none); `stride_in` is "3x3" or "1x1".
+    """
+    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
+    x = layers.ZeroPadding2D(1, name="tail_pool_pad")(x)  # zero is -inf after a ReLU
+    x = layers.MaxPooling2D(3, strides=2, name="tail_pool")(x)
+    for level, depth in enumerate(depths, start=2):
+        residual = partial(
+            block, filters=64 * 2 ** (level - 2), groups=groups, group_width=group_width, stride_in=stride_in
+        )
+        for i in range(depth):
+            x = unit(x, residual, 2 if level > 2 and i == 0 else 1, se, name=f"level{level}_block{i + 1}")
+    return x
+
+
+# fmt: off
+# the builder                                              blocks at levels 2 to 5  what differs: block, the 3x3, SE      paper             trainable parameters
+resnet18         = variant(resnet, "resnet18",         depths=(2, 2,  2, 2),  block=basic,                          paper=HE,        params=11_689_512)
+resnet34         = variant(resnet, "resnet34",         depths=(3, 4,  6, 3),  block=basic,                          paper=HE,        params=21_797_672)
+resnet50         = variant(resnet, "resnet50",         depths=(3, 4,  6, 3),                                        paper=HE,        params=25_557_032)
+resnet101        = variant(resnet, "resnet101",        depths=(3, 4, 23, 3),                                        paper=HE,        params=44_549_160)
+resnet152        = variant(resnet, "resnet152",        depths=(3, 8, 36, 3),                                        paper=HE,        params=60_192_808)
+resnet200        = variant(resnet, "resnet200",        depths=(3, 24, 36, 3),                                       paper=HE,        params=64_673_832)
+resnet50_v1      = variant(resnet, "resnet50_v1",      depths=(3, 4,  6, 3),  stride_in="1x1",                      paper=HE,        params=25_557_032)
+resnet101_v1     = variant(resnet, "resnet101_v1",     depths=(3, 4, 23, 3),  stride_in="1x1",                      paper=HE,        params=44_549_160)
+resnet152_v1     = variant(resnet, "resnet152_v1",     depths=(3, 8, 36, 3),  stride_in="1x1",                      paper=HE,        params=60_192_808)
+resnext50        = variant(resnet, "resnext50",        depths=(3, 4,  6, 3),  groups=32, group_width=4,             paper=XIE,       params=25_028_904)
+resnext50_32x8d  = variant(resnet, "resnext50_32x8d",  depths=(3, 4,  6, 3),  groups=32, group_width=8,             paper=XIE,       params=48_021_800)
+resnext50_64x4d  = variant(resnet, "resnext50_64x4d",  depths=(3, 4,  6, 3),  groups=64, group_width=4,             paper=XIE,       params=45_192_488)
+resnext50_2x64d  = variant(resnet, "resnext50_2x64d",  depths=(3, 4,  6, 3),  groups=2, group_width=64,             paper=XIE,       params=46_248_744)
+resnext101       = variant(resnet, "resnext101",       depths=(3, 4, 23, 3),  groups=32, group_width=4,             paper=XIE,       params=44_177_704)
+resnext101_32x8d = variant(resnet, "resnext101_32x8d", depths=(3, 4, 23, 3),  groups=32, group_width=8,             paper=XIE,       params=88_791_336)
+resnext101_64x4d = variant(resnet, "resnext101_64x4d", depths=(3, 4, 23, 3),  groups=64, group_width=4,             paper=XIE,       params=83_455_272)
+resnext101_2x64d = variant(resnet, "resnext101_2x64d", depths=(3, 4, 23, 3),  groups=2, group_width=64,             paper=XIE,       params=84_198_184)
+resnet101_1x100d = variant(resnet, "resnet101_1x100d", depths=(3, 4, 23, 3),  group_width=100,                      paper=XIE,       params=85_611_336)
+wide_resnet50    = variant(resnet, "wide_resnet50",    depths=(3, 4,  6, 3),  group_width=128,                      paper=ZAGORUYKO, params=68_883_240)
+wide_resnet101   = variant(resnet, "wide_resnet101",   depths=(3, 4, 23, 3),  group_width=128,                      paper=ZAGORUYKO, params=126_886_696)
+se_resnet50      = variant(resnet, "se_resnet50",      depths=(3, 4,  6, 3),  se=16,                                paper=HU,        params=28_088_024)
+se_resnet101     = variant(resnet, "se_resnet101",     depths=(3, 4, 23, 3),  se=16,                                paper=HU,        params=49_326_872)
+se_resnet152     = variant(resnet, "se_resnet152",     depths=(3, 8, 36, 3),  se=16,                                paper=HU,        params=66_821_848)
+se_resnext50     = variant(resnet, "se_resnext50",     depths=(3, 4,  6, 3),  groups=32, group_width=4, se=16,      paper=HU,        params=27_559_896)
+se_resnext101    = variant(resnet, "se_resnext101",    depths=(3, 4, 23, 3),  groups=32, group_width=4, se=16,      paper=HU,        params=48_955_416)
+# fmt: on

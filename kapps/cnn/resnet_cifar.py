@@ -1,0 +1,53 @@
+"""CIFAR ResNet: 6n + 2 layers on 32 x 32 pictures, section 4.2 of He 2015, arXiv:1512.03385.
+
+Three levels of n blocks with 16, 32 and 64 filters, identity shortcuts everywhere (option A: where the shape
+changes, every second pixel, and zeros for the new channels, half before and half after), so exactly the
+parameters of the plain network.
+"""
+
+from keras import layers
+
+from kapps.cards import Preprocessing
+from kapps.layers import conv_bn
+from kapps.variants import family, variant
+
+HE = "arXiv:1512.03385"
+CIFAR10 = Preprocessing(
+    size=(32, 32), crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
+)
+
+
+def unit(x, filters, *, strides, name):
+    """relu(x + F(x)), F two 3x3 convolutions."""
+    y = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
+    y = conv_bn(y, filters, 3, name=f"{name}_conv2")
+    if strides > 1:
+        x = layers.AveragePooling2D(1, strides=strides, name=f"{name}_shortcut")(x)
+    new = filters - x.shape[-1]
+    if new:
+        # "channels_first" makes the channels of (height, width, channels) the last padded axis.
+        padding = ((0, 0), (new // 2, new - new // 2))
+        x = layers.ZeroPadding2D(padding, data_format="channels_first", name=f"{name}_shortcut_pad")(x)
+    x = layers.Add(name=f"{name}_add")([x, y])
+    return layers.Activation("relu", name=f"{name}_out")(x)
+
+
+@family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
+def resnet_cifar(x, *, n):
+    """CIFAR ResNet with `n` blocks at each of the levels 0, 1 and 2."""
+    x = conv_bn(x, 16, 3, activation="relu", name="tail_conv")
+    for level in range(3):
+        for i in range(n):
+            strides, name = 2 if level > 0 and i == 0 else 1, f"level{level}_block{i + 1}"
+            x = unit(x, 16 * 2**level, strides=strides, name=name)
+    return x
+
+
+# fmt: off
+#                                                           6n + 2    the paper prints       0.27M, 0.46M, 0.66M, 0.85M, 1.7M
+resnet20_cifar  = variant(resnet_cifar, "resnet20_cifar",  n=3,  paper=HE, params=269_722)
+resnet32_cifar  = variant(resnet_cifar, "resnet32_cifar",  n=5,  paper=HE, params=464_154)
+resnet44_cifar  = variant(resnet_cifar, "resnet44_cifar",  n=7,  paper=HE, params=658_586)
+resnet56_cifar  = variant(resnet_cifar, "resnet56_cifar",  n=9,  paper=HE, params=853_018)
+resnet110_cifar = variant(resnet_cifar, "resnet110_cifar", n=18, paper=HE, params=1_727_962)
+# fmt: on

@@ -1,0 +1,48 @@
+"""ResNet v2: batch norm and ReLU before each convolution, so that the shortcut path is clean.
+
+[1] He 2016, arXiv:1603.05027, and the authors' code for ImageNet, which strides in the 3x3.
+
+The first unit follows the activated tail and has no activation of its own ([1], appendix). timm's resnetv2_*
+activates after the tail's pooling instead of before it: the same parameters, and the same function where
+that batch norm's scale is positive.
+"""
+
+from keras import layers
+
+from kapps.layers import batch_norm, conv, conv_bn
+from kapps.variants import family, variant
+
+HE = "arXiv:1603.05027"
+
+
+def unit(x, filters, *, strides, activate, name):
+    """x + F(relu(bn(x))); where the shape changes, the shortcut projects the activated map."""
+    y = batch_norm(x, activation="relu", name=f"{name}_preact") if activate else x
+    if strides > 1 or x.shape[-1] != 4 * filters:
+        x = conv(y, 4 * filters, 1, strides=strides, name=f"{name}_shortcut")
+    y = conv_bn(y, filters, 1, activation="relu", name=f"{name}_conv1")
+    y = conv_bn(y, filters, 3, strides=strides, activation="relu", name=f"{name}_conv2")
+    y = conv(y, 4 * filters, 1, name=f"{name}_conv3")
+    return layers.Add(name=f"{name}_out")([x, y])
+
+
+@family(minimum=32)
+def resnet_v2(x, *, depths):
+    """Pre-activation ResNet with `depths` bottlenecks at levels 2, 3, 4 ..."""
+    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
+    x = layers.ZeroPadding2D(1, name="tail_pool_pad")(x)  # zero is -inf after a ReLU
+    x = layers.MaxPooling2D(3, strides=2, name="tail_pool")(x)
+    for level, depth in enumerate(depths, start=2):
+        for i in range(depth):
+            strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"
+            x = unit(x, 64 * 2 ** (level - 2), strides=strides, activate=(level, i) != (2, 0), name=name)
+    return batch_norm(x, activation="relu", name=f"level{level}_norm")
+
+
+# fmt: off
+#                                                   bottlenecks at levels 2 to 5       trainable parameters
+resnet50_v2  = variant(resnet_v2, "resnet50_v2",  depths=(3,  4,  6, 3), paper=HE, params=25_549_352)
+resnet101_v2 = variant(resnet_v2, "resnet101_v2", depths=(3,  4, 23, 3), paper=HE, params=44_541_480)
+resnet152_v2 = variant(resnet_v2, "resnet152_v2", depths=(3,  8, 36, 3), paper=HE, params=60_185_128)
+resnet200_v2 = variant(resnet_v2, "resnet200_v2", depths=(3, 24, 36, 3), paper=HE, params=64_666_152)
+# fmt: on

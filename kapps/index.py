@@ -1,0 +1,65 @@
+"""Writes what must be known without Keras: `index.json` (the cards) and `__init__.pyi` (the public names).
+
+    python -m kapps.index
+
+Run it after a family's table changed; a test compares the two files with the tables.
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import pkgutil
+
+import kapps
+
+FOLDERS = ("cnn",)
+PUBLIC = {
+    "cards": ("Card", "Preprocessing", "card", "list_models"),
+    "layers": ("stock",),
+    "variants": ("endpoints",),
+}
+SUBMODULES = ("data", "export", "layers", "training")
+HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
+
+
+def builders():
+    """Returns {module: [builder, ...]}: families and their rows, in the order of the files and tables."""
+    found = {}
+    for folder in FOLDERS:
+        package = importlib.import_module(f"kapps.{folder}")
+        for info in pkgutil.iter_modules(package.__path__):
+            name = f"{folder}.{info.name}"
+            values = vars(importlib.import_module(f"kapps.{name}")).values()
+            found[name] = [value for value in values if hasattr(value, "builder")]
+    return found
+
+
+def files():
+    """Returns {file name: text} of the two written files."""
+    cards, lines = [], [HEADER]
+    for module, members in builders().items():
+        cards += [dataclasses.asdict(builder.card) for builder in members if builder.card]
+        lines += [_import(module, [builder.__name__ for builder in members])]
+    lines += [_import(module, names) for module, names in PUBLIC.items()]
+    lines += [f"from . import {name} as {name}\n" for name in SUBMODULES]
+    index = json.dumps({"cards": cards}, indent=1) + "\n"
+    return {"index.json": index, "__init__.pyi": "".join(lines)}
+
+
+def _import(module, names):
+    return "".join(f"from .{module} import {name} as {name}\n" for name in names)
+
+
+def main():
+    folder = pathlib.Path(kapps.__file__).parent
+    for name, text in files().items():
+        aside = folder / f".{name}.tmp"
+        aside.write_text(text)
+        os.replace(aside, folder / name)
+        print(f"wrote {folder / name}")
+
+
+if __name__ == "__main__":
+    main()

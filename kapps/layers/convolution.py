@@ -1,0 +1,165 @@
+"""Convolutions: the grouped one that trains fast, and the convolution-norm-activation that families are made of."""
+
+import functools
+
+import keras
+from keras import layers
+
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+"""The batch norm of the ResNet papers' code and of torchvision; Keras's own defaults are 0.99 and 1e-3."""
+
+
+@keras.saving.register_keras_serializable("kapps")
+class GroupedConv2D(layers.Conv2D):
+    """A `keras.layers.Conv2D` with groups whose training step is fast on a CPU.
+
+    Same arguments, same weights (kernel (height, width, channels / groups, filters), bias (filters,)), same
+    values; files with weights interchange. Only the path differs, and only on the TensorFlow backend: Keras
+    sends a grouped convolution through XLA, which trains hundreds of times too slowly on a CPU; here it is
+    TensorFlow's own operation, one convolution in every exported graph too. On a CPU that operation has a
+    gradient only in float32 with oneDNN, elsewhere the gradient goes through block-diagonal convolutions.
+
+    Input: (batch, height, width, channels), any floating dtype. Output: (batch, height', width', filters).
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # `compile(jit_compile="auto")` would put the whole step through XLA, and this layer with it.
+        self.supports_jit = self.supports_jit and not _on_tensorflow_cpu()
+
+    def convolution_op(self, inputs, kernel):
+        if keras.backend.backend() != "tensorflow" or self._channels_first():
+            return super().convolution_op(inputs, kernel)
+        return _tensorflow_grouped(inputs, kernel, self.strides, self.padding, self.dilation_rate)
+
+    def call(self, inputs):
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            # Not `keras.ops.add`: TensorFlow fuses its BiasAdd with the convolution, and then refuses groups.
+            outputs = outputs + keras.ops.reshape(self.bias, (-1, 1, 1) if self._channels_first() else (-1,))
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _channels_first(self):
+        return self.data_format == "channels_first"
+
+    def stock(self):
+        """Returns the `keras.layers.Conv2D` of the same configuration."""
+        return layers.Conv2D.from_config(self.get_config())
+
+
+def _on_tensorflow_cpu():
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _tensorflow_grouped(x, kernel, strides, padding, dilation):
+    import tensorflow as tf
+
+    convolve = functools.partial(
+        tf.nn.conv2d, strides=strides, padding=padding.upper(), dilations=dilation
+    )
+    if not _on_tensorflow_cpu() or _cpu_has_gradient(x.dtype.name):
+        return convolve(x, kernel)
+
+    @tf.custom_gradient
+    def grouped(x, kernel):
+        def gradient(upstream):
+            with tf.GradientTape() as tape:
+                tape.watch((x, kernel))
+                y = _block_diagonal(convolve, x, kernel)  # its value is unused, so the graph drops it
+            return tape.gradient(y, (x, kernel), upstream)
+
+        return convolve(x, kernel), gradient
+
+    return grouped(x, tf.convert_to_tensor(kernel))  # a custom gradient takes no variables
+
+
+@functools.cache
+def _cpu_has_gradient(dtype):
+    """Whether this TensorFlow can differentiate a grouped convolution on a CPU; only trying tells."""
+    import tensorflow as tf
+
+    with tf.init_scope(), tf.device("CPU:0"):
+        try:
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=(1, 4, 4, 4),
+                filter=tf.ones((3, 3, 2, 4), dtype),
+                out_backprop=tf.ones((1, 4, 4, 4), dtype),
+                strides=(1, 1, 1, 1),
+                padding="SAME",
+            )
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            return False
+    return True
+
+
+def _block_diagonal(convolve, x, kernel, width=32):
+    """The grouped convolution as dense ones: groups side by side in blocks of about `width` input channels.
+
+    Zeros between the groups of a block cost multiplications but spare calls: 32 groups of 4 channels are
+    fastest as 4 blocks of 32 (measured on two cores; one dense block or 32 small ones are slower).
+    """
+    import tensorflow as tf
+
+    height, across, inner, filters = kernel.shape
+    groups = x.shape[-1] // inner
+    together = max(n for n in range(1, groups + 1) if groups % n == 0 and (n * inner <= width or n == 1))
+    blocks, outer = groups // together, filters // groups
+    kernel = tf.reshape(kernel, (height, across, inner, blocks, together, outer))
+    diagonal = tf.einsum("hwibgo,fg->bhwfigo", kernel, tf.eye(together, dtype=kernel.dtype))
+    diagonal = tf.reshape(diagonal, (blocks, height, across, together * inner, together * outer))
+    parts = zip(tf.split(x, blocks, axis=-1), tf.unstack(diagonal), strict=True)
+    return tf.concat([convolve(part, block) for part, block in parts], axis=-1)
+
+
+def conv(x, filters, kernel_size, *, strides=1, groups=1, use_bias=False, name):
+    """A convolution padded by kernel_size // 2 on every side, as the papers' code pads it.
+
+    Keras's "same" pads an even map of a strided convolution on the right and bottom only: another network.
+    """
+    padding = "same"
+    if strides > 1 and kernel_size > 1:
+        x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+        padding = "valid"
+    kind = layers.Conv2D if groups == 1 else GroupedConv2D
+    return kind(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        groups=groups,
+        use_bias=use_bias,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
+        name=name,
+    )(x)
+
+
+def batch_norm(x, *, activation=None, name):
+    """Batch norm, and the activation if one is named: layers `<name>` and `<name>_<activation>`."""
+    x = layers.BatchNormalization(**BATCH_NORM, name=name)(x)
+    return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+
+
+def conv_bn(x, filters, kernel_size, *, strides=1, groups=1, activation=None, name):
+    """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`."""
+    x = conv(x, filters, kernel_size, strides=strides, groups=groups, name=name)
+    return batch_norm(x, activation=activation, name=f"{name}_bn")
+
+
+def stock(model):
+    """Returns the model rebuilt with Keras's own layers only, its weights copied.
+
+    What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
+    """
+    if model.inputs is None:
+        raise ValueError(f"{model.name} is not built yet; call it on a picture first")
+    twin = keras.models.clone_model(model, clone_function=_stock_layer)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _stock_layer(layer):
+    return layer.stock() if hasattr(layer, "stock") else layer.__class__.from_config(layer.get_config())

@@ -1,0 +1,226 @@
+"""What a builder is: a family's body, bound to one row of its table, with the signature of Keras Applications.
+
+A family file decorates its body, a function from a picture to a feature map, with `family`, and lists its
+variants below it, one line each, with `variant`:
+
+    @family(minimum=32)
+    def resnet(x, *, depths, block=bottleneck): ...
+
+    resnet50 = variant(resnet, "resnet50", depths=(3, 4, 6, 3), paper="arXiv:1512.03385", params=25_557_032)
+
+Both are functions that return a `keras.Model`: `resnet50()` builds the row, `resnet(depths=(2, 2, 2, 2))` any
+other member of the family.
+"""
+
+import inspect
+import math
+import os
+import re
+
+import keras
+
+from kapps import heads
+from kapps.cards import IMAGENET, Card, nearest
+from kapps.layers import stock as to_stock
+
+ARGUMENTS = """
+    Args:
+        include_top: whether to end in the classifier; without it the model ends in the features.
+        weights: None for random ones, or the path of a `.weights.h5` file that `save_weights` wrote.
+        input_tensor: a Keras tensor (batch, height, width, channels) to build upon instead of a new input.
+        input_shape: (height, width, channels), by default {input_shape}; height and width at least {minimum},
+            or None for any.
+        pooling: without the classifier, "avg" or "max" for global pooling, None for the feature map.
+        classes: width of the prediction layer.
+        classifier_activation: what follows the logits, by Keras's name; None for bare logits.
+        name: of the model.
+        stock: use Keras's own layers only, so that a saved model loads where kapps is not installed.
+
+    Returns:
+        A functional `keras.Model` from pictures (batch, height, width, channels), preprocessed as the card
+        says, to float32 predictions (batch, classes) or to features.
+
+    Raises:
+        ValueError: for an argument that is not allowed, with what is.
+        TypeError: for an argument that does not exist, with the nearest that does.
+"""
+
+
+def family(*, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IMAGENET):
+    """Makes a body, a function `body(x, *, options) -> x`, a builder that takes the body's options too.
+
+    Args:
+        minimum: smallest height and width that the family builds, in pixels.
+        input_shape: (height, width, channels) where a caller names none.
+        classes: width of the prediction layer where a caller names none.
+        preprocessing: what the family's pictures go through.
+    """
+
+    def decorate(body):
+        defaults = dict(minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing)
+        return Builder(body, body.__name__, {}, None, defaults).function()
+
+    return decorate
+
+
+def variant(body, name, *, paper, params, **row):
+    """Returns the builder of one row of a family's table.
+
+    Args:
+        body: the decorated body.
+        name: the builder's public name.
+        paper: arXiv number or citation.
+        params: trainable parameters at the family's default classes, from the paper or a second
+            implementation; the conformance suite holds the builder to it.
+        **row: the body's options.
+    """
+    builder = body.builder
+    unknown_options(f"{name}'s row", row, builder.options())
+    defaults = builder.defaults
+    about = Card(name, builder.name, builder.body.__module__, paper, params, **defaults)
+    return Builder(builder.body, name, row, about, defaults).function()
+
+
+class Builder:
+    """A body, the row that binds its options, and what the signature's defaults are."""
+
+    def __init__(self, body, name, row, card, defaults):
+        self.body, self.name, self.row, self.card, self.defaults = body, name, row, card, defaults
+
+    def options(self):
+        """Returns the parameters of the body that a row or a caller may set, by name."""
+        return dict(list(inspect.signature(self.body).parameters.items())[1:])
+
+    def function(self):
+        """Returns the builder as a plain function with a signature, a docstring and, for a row, a card."""
+        free = {} if self.card else self.options()
+
+        def function(*args, **kwargs):
+            unknown_options(f"{self.name}()", kwargs, function.__signature__.parameters)
+            bound = function.__signature__.bind(*args, **kwargs)
+            bound.apply_defaults()
+            options = {key: bound.arguments.pop(key) for key in free}
+            return self.build({**self.row, **options}, **bound.arguments)
+
+        function.__signature__ = self.signature(free.values())
+        function.__name__ = function.__qualname__ = self.name
+        function.__module__ = self.body.__module__
+        function.__doc__ = self.document()
+        function.builder, function.card = self, self.card
+        return function
+
+    def signature(self, options):
+        common = {
+            "include_top": True,
+            "weights": None,
+            "input_tensor": None,
+            "input_shape": None,
+            "pooling": None,
+            "classes": self.defaults["classes"],
+            "classifier_activation": "softmax",
+            "name": self.name,
+            "stock": False,
+        }
+        keyword, either = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(key, either, default=value) for key, value in common.items()]
+        return inspect.Signature([*parameters, *(option.replace(kind=keyword) for option in options)])
+
+    def document(self):
+        if self.card:
+            row = ", ".join(f"{key}={getattr(value, '__name__', value)}" for key, value in self.row.items())
+            head = (
+                f"{self.name}: {self.card.paper}; {row}.\n\n"
+                f"    {self.card.params:,} trainable parameters at {self.card.classes:,} classes.\n"
+            )
+        else:
+            head = f"Any member of the family.\n\n    {inspect.cleandoc(self.body.__doc__ or '')}\n"
+        return head + ARGUMENTS.format(**self.defaults)
+
+    def build(
+        self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
+        classifier_activation, name, stock,
+    ):  # fmt: skip
+        if keras.config.image_data_format() != "channels_last":
+            raise ValueError(
+                f"{name}: kapps builds channels_last models, but Keras is set to "
+                f"{keras.config.image_data_format()}; call keras.config.set_image_data_format('channels_last')"
+            )
+        if pooling not in (None, *heads.POOLINGS):
+            raise ValueError(f'{name}: pooling is None, "avg" or "max", not {pooling!r}')
+        if include_top and not (isinstance(classes, int) and classes > 0):
+            raise ValueError(f"{name}: classes is a positive whole number, not {classes!r}")
+        image = self.image(name, input_tensor, input_shape)
+        x = self.body(image, **options)
+        if include_top:
+            x = heads.classifier(heads.pool(x, pooling or "avg"), classes, classifier_activation)
+        elif pooling:
+            x = heads.pool(x, pooling)
+        inputs = image if input_tensor is None else keras.utils.get_source_inputs(image)
+        model = keras.Model(inputs, x, name=name)
+        if stock:
+            model = to_stock(model)
+        if weights is not None:
+            load_weights(model, weights)
+        return model
+
+    def image(self, name, input_tensor, input_shape):
+        """Returns the Keras tensor that the body starts from, its shape checked."""
+        if input_tensor is None:
+            shape = tuple(self.defaults["input_shape"] if input_shape is None else input_shape)
+        elif not keras.utils.is_keras_tensor(input_tensor):
+            raise ValueError(f"{name}: input_tensor is a Keras tensor such as keras.Input returns, not {input_tensor!r}")
+        else:
+            shape = tuple(input_tensor.shape[1:])
+        if len(shape) != 3 or shape[-1] is None:
+            raise ValueError(f"{name}: input_shape is (height, width, channels), for example (224, 224, 3), not {shape}")
+        if any(side is not None and side < self.defaults["minimum"] for side in shape[:2]):
+            raise ValueError(
+                f"{name}: input_shape is {shape}, but height and width must be at least {self.defaults['minimum']}"
+            )
+        return keras.Input(shape, name="image") if input_tensor is None else input_tensor
+
+
+def unknown_options(what, given, allowed):
+    """Raises TypeError in one line where `given` names something that is not in `allowed`."""
+    for key in given:
+        if key not in allowed:
+            raise TypeError(f"{what} takes no {key!r}.{nearest(key, allowed)} Allowed: {', '.join(allowed)}")
+
+
+def load_weights(model, weights):
+    """Loads a `.weights.h5` file into the model, with one clear line where that is not possible."""
+    path = os.fspath(weights) if isinstance(weights, (str, os.PathLike)) else None
+    if path is None or not path.endswith(".weights.h5"):
+        raise ValueError(f"{model.name}: weights is None or the path of a .weights.h5 file, not {weights!r}")
+    if not os.path.exists(path):
+        raise ValueError(f"{model.name}: there is no weights file {path}")
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{model.name}: {path} does not hold this model's weights ({reason})") from error
+
+
+def endpoints(model):
+    """Returns the features at each level: {level: Keras tensor}, 1 / 2**level of the input's resolution.
+
+    A level's features are the output of the last layer that stands in it. The levels are read off the layer
+    names (`level3_block2_add`) and, for the tail, off its strides, so a loaded model has them too.
+
+    Args:
+        model: a `keras.Model` that a kapps builder made, with or without its head.
+
+    Raises:
+        ValueError: if no layer's name says its level.
+    """
+    found, stride = {}, 1
+    for layer in model.layers:
+        match = re.match(r"(tail|level(\d+))_", layer.name)
+        if match is None or isinstance(layer, keras.layers.ZeroPadding2D):
+            continue  # padding belongs to the layer after it
+        if match[1] == "tail":
+            stride *= max(getattr(layer, "strides", (1,)))
+        found[math.frexp(stride)[1] - 1 if match[2] is None else int(match[2])] = layer.output
+    if not found:
+        raise ValueError(f"{model.name} has no layers named by level, so it is no kapps model")
+    return dict(sorted(found.items()))
