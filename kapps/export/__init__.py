@@ -1,0 +1,14 @@
+"""From a trained model to a file that other programs run, and the check of that file.
+
+    path = kapps.export.saved_model(model, "saved_models", preprocessing=card.preprocessing)
+    path = kapps.export.litert(model, "saved_models/net.tflite", preprocessing=card.preprocessing)
+    print(kapps.export.verify(path, model, pictures, preprocessing=card.preprocessing))
+
+Both files take `image`, and give `probabilities` or `logits`; with `preprocessing` they take raw
+pixels in [0, 255].
+"""
+
+from kapps.export.verification import Report, verify
+from kapps.export.writing import litert, saved_model
+
+__all__ = ["Report", "litert", "saved_model", "verify"]

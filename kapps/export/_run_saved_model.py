@@ -1,0 +1,37 @@
+"""Runs a SavedModel as a stranger would: with TensorFlow and NumPy, and no Keras to be had.
+
+python _run_saved_model.py DIRECTORY PICTURES.npy OUTPUTS.npz
+"""
+
+import sys
+
+BATCH = 32
+
+
+def main(directory, pictures, outputs):
+    # TensorFlow looks for an installed Keras when imported; None makes every such import fail.
+    sys.modules["keras"] = None
+    import numpy as np
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(directory).signatures
+    if "serving_default" not in signatures:
+        sys.exit(f"there is no signature serving_default, only {sorted(signatures)}")
+    serve = signatures["serving_default"]
+    takes = serve.structured_input_signature[1]
+    pictures = np.load(pictures, mmap_mode="r")
+    if set(takes) != {"image"} or not takes["image"].shape.is_compatible_with(pictures.shape):
+        takes = {name: spec.shape.as_list() for name, spec in takes.items()}
+        sys.exit(f"it takes {takes}, the pictures are {list(pictures.shape)}")
+    chunks = [
+        serve(image=tf.constant(pictures[at : at + BATCH])) for at in range(0, len(pictures), BATCH)
+    ]
+    # The prefix keeps an output's name from meeting an argument of savez.
+    results = {f"output_{k}": np.concatenate([c[k].numpy() for c in chunks]) for k in chunks[0]}
+    if sys.modules["keras"] is not None or any(name.startswith("keras.") for name in sys.modules):
+        sys.exit("Keras was imported")
+    np.savez(outputs, **results)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,219 @@
+"""What is exported: the model rebuilt in float32, training off, with names that stay the same."""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kapps.cards import Preprocessing
+from kapps.export.quiet import quiet
+
+IMAGE = "image"
+
+_FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
+_FLOAT32 = {
+    "module": "keras",
+    "class_name": "DTypePolicy",
+    "config": {"name": "float32"},
+    "registered_name": None,
+}
+# "Stateless..." alone would not do: StatelessIf and StatelessWhile are plain control flow.
+_RANDOM = re.compile(
+    "Random|Multinomial|TruncatedNormal|StandardNormal|StatefulUniform|^Rng"
+    "|StatelessShuffle|DistortedBoundingBox|CandidateSampler"
+)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Returns a copy of `model` on the CPU that is float32 throughout; `model` is left as it is.
+
+    The copy is made from the configuration, with every layer's own precision policy replaced: a
+    layer remembers the policy it was made under, and setting another one later changes none.
+
+    Args:
+        model: a functional or sequential model of one input [batch, height, width, channels].
+
+    Raises:
+        ValueError: for anything else, and for a model that its own configuration does not describe.
+    """
+    _refuse_other_models(model)
+    with keras.device("cpu:0"), keras.saving.custom_object_scope(_classes(model)):
+        try:
+            copy = type(model).from_config(_configuration_in_float32(model.get_config()))
+            _copy_weights(model, copy)
+        except Exception as error:
+            raise ValueError(
+                f"{model.name} cannot be rebuilt in float32 from its configuration: "
+                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            ) from error
+        if hasattr(copy, "operations"):
+            return copy
+        # A sequential model knows no operations and no output names.
+        return keras.Model(copy.inputs, copy.outputs, name=model.name)
+
+
+def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Model:
+    """Returns the float32 copy as it is exported: `image` in, a dictionary of named outputs out.
+
+    Args:
+        model: as for `in_float32`.
+        preprocessing: where given, `image` is raw pixels in [0, 255] and its arithmetic part is the
+            first layer.
+
+    Raises:
+        ValueError: as `in_float32` does.
+    """
+    copy = in_float32(model)
+    with keras.device("cpu:0"):
+        image = keras.Input(model.input_shape[1:], dtype="float32", name=IMAGE)
+        x = image
+        if preprocessing is not None:
+            mean, std = preprocessing.channels(model.input_shape[-1])
+            scale = [preprocessing.scale / s for s in std]
+            offset = [-m / s for m, s in zip(mean, std, strict=True)]
+            x = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(x)
+        # Said here: `model.export` calls with the default, and that leaves augmentation layers on.
+        outputs = copy(keras.tree.pack_sequence_as(copy.input, [x]), training=False)
+        return keras.Model(image, _named(copy, outputs), name=model.name)
+
+
+def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
+    """Traces as `model.export` does, and refuses what gives no one answer.
+
+    Args:
+        network: what `serving` returned.
+        signature: float32 [batch or None, height, width, channels].
+
+    Raises:
+        ValueError: where the graph holds a random operation, or answers differently a second time.
+    """
+    with keras.device("cpu:0"), quiet():
+        function = tf.function(network.__call__, input_signature=[signature], autograph=False)
+        function = function.get_concrete_function()
+        definition = function.graph.as_graph_def()
+        nodes = list(definition.node)
+        nodes += [node for inner in definition.library.function for node in inner.node_def]
+        kinds = {layer.name: type(layer).__name__ for layer in _layers(network)}
+        for node in nodes:
+            if _RANDOM.search(node.op) and not node.op.startswith("__"):
+                raise ValueError(
+                    f"{network.name} is random outside training too: {_kind(node.name, kinds)} "
+                    f"holds {node.op}; a file gives one answer, so let the data pipeline do this"
+                )
+        shape = [
+            size or other for size, other in zip(signature.shape, (1, 224, 224, 3), strict=True)
+        ]
+        # Small values, for large ones drive a softmax to zeros and ones, where no difference shows.
+        noise = tf.constant(np.random.default_rng(0).uniform(0, 1, shape), tf.float32)
+        try:
+            first, second = (keras.tree.flatten(function(noise)) for _ in range(2))
+        except tf.errors.OpError as error:
+            # The innermost cause stands last, before the name of its node.
+            lines = [line for line in error.message.splitlines() if line.strip()]
+            cause = [line for line in lines if "[[{{" not in line][-1].strip()
+            raise ValueError(f"{network.name} does not run on this CPU: {cause}") from error
+    for one, other in zip(first, second, strict=True):
+        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+        # Sums that threads add up in another order may differ in the last bits.
+        if not np.allclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True):
+            raise ValueError(
+                f"{network.name} answers the same pictures differently a second time (by up to "
+                f"{np.abs(one - other).max():.1e}); a layer keeps state, which no exported file can"
+            )
+
+
+def _refuse_other_models(model) -> None:
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"a keras.Model is exported, not {type(model).__name__}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "export needs Keras on TensorFlow (KERAS_BACKEND=tensorflow), "
+            f"not on {keras.backend.backend()}"
+        )
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("export needs keras.config.image_data_format() to be 'channels_last'")
+    inputs = model.inputs if getattr(model, "built", False) and hasattr(model, "inputs") else None
+    if not inputs:
+        raise ValueError(f"{model.name} has no input of known shape; build it from keras.Input")
+    shapes = [tuple(x.shape) for x in inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
+        raise ValueError(
+            f"{model.name} takes {shapes}; what can be exported takes one input "
+            "[batch, height, width, channels]"
+        )
+
+
+def _classes(model) -> dict[str, type]:
+    """Returns the classes of the model's layers, so that one nobody registered is found again."""
+    return {type(layer).__name__: type(layer) for layer in _layers(model)}
+
+
+def _layers(model):
+    for layer in getattr(model, "operations", None) or getattr(model, "layers", ()):
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+
+
+def _configuration_in_float32(config):
+    """Replaces every policy in a configuration, those of wrapped and nested layers included."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicyMap":
+            return _FLOAT32
+        if config.get("class_name") == "DTypePolicy" and config["config"].get("name") in _FLOATS:
+            return _FLOAT32
+        return {
+            key: "float32"
+            if key == "dtype" and isinstance(value, str) and value in _FLOATS
+            else _configuration_in_float32(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        return type(config)(_configuration_in_float32(value) for value in config)
+    return config
+
+
+def _copy_weights(source, target) -> None:
+    """Copies layer by layer: by name, or in order where a class does not keep its layers' names."""
+    if not (hasattr(source, "operations") or isinstance(source, keras.Sequential)):
+        target.set_weights(source.get_weights())
+        return
+    named = {layer.name: layer for layer in target.layers}
+    copies = [named.get(layer.name) for layer in source.layers]
+    for layer, copy in zip(source.layers, target.layers if None in copies else copies, strict=True):
+        if type(layer) is not type(copy):
+            raise ValueError(f"its layer {layer.name!r} comes back as a {type(copy).__name__}")
+        _copy_weights(layer, copy)
+
+
+def _named(model, outputs) -> dict:
+    """Names outputs by the dictionary they come in, else by activation, else by their layers."""
+    if isinstance(outputs, dict):
+        return outputs
+    outputs = keras.tree.flatten(outputs)
+    if len(outputs) == 1:
+        return {"probabilities" if _ends_in_probabilities(model) else "logits": outputs[0]}
+    names = model.output_names
+    numbered = [f"{name}_{names[:at].count(name)}" for at, name in enumerate(names)]
+    names = [n if names.count(n) == 1 else other for n, other in zip(names, numbered, strict=True)]
+    return dict(zip(names, outputs, strict=True))
+
+
+def _ends_in_probabilities(model) -> bool:
+    last = {operation.name: operation for operation in model.operations}[model.output_names[0]]
+    if hasattr(last, "operations"):
+        return _ends_in_probabilities(last)
+    if isinstance(last, keras.Sequential):
+        last = last.layers[-1]
+    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__)
+    return activation.lower() in ("softmax", "sigmoid")
+
+
+def _kind(scope: str, kinds: dict[str, str]) -> str:
+    """Returns the innermost layer that a node's scope such as "net_1/flip_1/uniform" speaks of."""
+    for part in reversed(scope.split("/")):
+        for name in (part, re.sub(r"_\d+$", "", part)):
+            if name in kinds:
+                return f"the layer {name!r} ({kinds[name]})"
+    return "its graph"
