@@ -3,6 +3,9 @@
 `from kapps import resnext50` loads what it names and no more; the names are those of `__init__.pyi`.
 """
 
+import importlib.util
+import sys
+
 import lazy_loader
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
@@ -18,4 +21,8 @@ def __getattr__(name):
             raise
         from kapps.cards import nearest
 
-        raise AttributeError(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
+        # `from kapps import name` asks by hasattr, and would drop an AttributeError's message.
+        importing = sys._getframe(1).f_code.co_name == "_handle_fromlist"
+        importing = importing and importlib.util.find_spec(f"kapps.{name}") is None
+        kind = ImportError if importing else AttributeError
+        raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None

@@ -39,9 +39,7 @@ class Preprocessing:
         """Returns mean and std for `channels` channels: as given where that fits, else their averages repeated."""
         if len(self.mean) == channels:
             return self.mean, self.std
-        return tuple(
-            (sum(values) / len(values),) * channels for values in (self.mean, self.std)
-        )
+        return tuple((sum(values) / len(values),) * channels for values in (self.mean, self.std))
 
 
 IMAGENET = Preprocessing()

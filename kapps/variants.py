@@ -57,7 +57,9 @@ def family(*, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IM
     """
 
     def decorate(body):
-        defaults = dict(minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing)
+        defaults = dict(
+            minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing
+        )
         return Builder(body, body.__name__, {}, None, defaults).function()
 
     return decorate
@@ -122,12 +124,18 @@ class Builder:
             "stock": False,
         }
         keyword, either = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters = [inspect.Parameter(key, either, default=value) for key, value in common.items()]
-        return inspect.Signature([*parameters, *(option.replace(kind=keyword) for option in options)])
+        parameters = [
+            inspect.Parameter(key, either, default=value) for key, value in common.items()
+        ]
+        return inspect.Signature(
+            [*parameters, *(option.replace(kind=keyword) for option in options)]
+        )
 
     def document(self):
         if self.card:
-            row = ", ".join(f"{key}={getattr(value, '__name__', value)}" for key, value in self.row.items())
+            row = ", ".join(
+                f"{key}={getattr(value, '__name__', value)}" for key, value in self.row.items()
+            )
             head = (
                 f"{self.name}: {self.card.paper}; {row}.\n\n"
                 f"    {self.card.params:,} trainable parameters at {self.card.classes:,} classes.\n"
@@ -155,8 +163,8 @@ class Builder:
             x = heads.classifier(heads.pool(x, pooling or "avg"), classes, classifier_activation)
         elif pooling:
             x = heads.pool(x, pooling)
-        inputs = image if input_tensor is None else keras.utils.get_source_inputs(image)
-        model = keras.Model(inputs, x, name=name)
+        inputs = keras.utils.get_source_inputs(image)
+        model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
         if stock:
             model = to_stock(model)
         if weights is not None:
@@ -168,11 +176,15 @@ class Builder:
         if input_tensor is None:
             shape = tuple(self.defaults["input_shape"] if input_shape is None else input_shape)
         elif not keras.utils.is_keras_tensor(input_tensor):
-            raise ValueError(f"{name}: input_tensor is a Keras tensor such as keras.Input returns, not {input_tensor!r}")
+            raise ValueError(
+                f"{name}: input_tensor is a Keras tensor such as keras.Input returns, not {input_tensor!r}"
+            )
         else:
             shape = tuple(input_tensor.shape[1:])
         if len(shape) != 3 or shape[-1] is None:
-            raise ValueError(f"{name}: input_shape is (height, width, channels), for example (224, 224, 3), not {shape}")
+            raise ValueError(
+                f"{name}: input_shape is (height, width, channels), for example (224, 224, 3), not {shape}"
+            )
         if any(side is not None and side < self.defaults["minimum"] for side in shape[:2]):
             raise ValueError(
                 f"{name}: input_shape is {shape}, but height and width must be at least {self.defaults['minimum']}"
@@ -184,21 +196,27 @@ def unknown_options(what, given, allowed):
     """Raises TypeError in one line where `given` names something that is not in `allowed`."""
     for key in given:
         if key not in allowed:
-            raise TypeError(f"{what} takes no {key!r}.{nearest(key, allowed)} Allowed: {', '.join(allowed)}")
+            raise TypeError(
+                f"{what} takes no {key!r}.{nearest(key, allowed)} Allowed: {', '.join(allowed)}"
+            )
 
 
 def load_weights(model, weights):
     """Loads a `.weights.h5` file into the model, with one clear line where that is not possible."""
     path = os.fspath(weights) if isinstance(weights, (str, os.PathLike)) else None
     if path is None or not path.endswith(".weights.h5"):
-        raise ValueError(f"{model.name}: weights is None or the path of a .weights.h5 file, not {weights!r}")
+        raise ValueError(
+            f"{model.name}: weights is None or the path of a .weights.h5 file, not {weights!r}"
+        )
     if not os.path.exists(path):
         raise ValueError(f"{model.name}: there is no weights file {path}")
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{model.name}: {path} does not hold this model's weights ({reason})") from error
+        raise ValueError(
+            f"{model.name}: {path} does not hold this model's weights ({reason})"
+        ) from error
 
 
 def endpoints(model):

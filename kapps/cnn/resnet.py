@@ -17,15 +17,22 @@ from keras import layers
 from kapps.layers import conv_bn, squeeze_excite
 from kapps.variants import family, variant
 
-HE, XIE, ZAGORUYKO, HU = "arXiv:1512.03385", "arXiv:1611.05431", "arXiv:1605.07146", "arXiv:1709.01507"
+HE, XIE, ZAGORUYKO, HU = (
+    "arXiv:1512.03385",
+    "arXiv:1611.05431",
+    "arXiv:1605.07146",
+    "arXiv:1709.01507",
+)
 
 
 def basic(x, filters, *, strides, groups, group_width, stride_in, name):
     """3x3, 3x3. Only bottlenecks are grouped [2]."""
     if (groups, group_width, stride_in) != (1, 64, "3x3"):
-        raise ValueError(f"{name}: a basic block takes no groups, group_width or stride_in; a bottleneck does")
+        raise ValueError(
+            f"{name}: a basic block takes no groups, group_width or stride_in; a bottleneck does"
+        )
     x = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
-    return conv_bn(x, filters, 3, name=f"{name}_conv2")
+    return conv_bn(x, filters, 3, gamma="zeros", name=f"{name}_conv2")
 
 
 def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
@@ -34,7 +41,7 @@ def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
     first, second = {"3x3": (1, strides), "1x1": (strides, 1)}[stride_in]
     x = conv_bn(x, inner, 1, strides=first, activation="relu", name=f"{name}_conv1")
     x = conv_bn(x, inner, 3, strides=second, groups=groups, activation="relu", name=f"{name}_conv2")
-    return conv_bn(x, 4 * filters, 1, name=f"{name}_conv3")
+    return conv_bn(x, 4 * filters, 1, gamma="zeros", name=f"{name}_conv3")
 
 
 def unit(x, block, strides, se, name):
@@ -59,10 +66,16 @@ def resnet(x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="
     x = layers.MaxPooling2D(3, strides=2, name="tail_pool")(x)
     for level, depth in enumerate(depths, start=2):
         residual = partial(
-            block, filters=64 * 2 ** (level - 2), groups=groups, group_width=group_width, stride_in=stride_in
+            block,
+            filters=64 * 2 ** (level - 2),
+            groups=groups,
+            group_width=group_width,
+            stride_in=stride_in,
         )
         for i in range(depth):
-            x = unit(x, residual, 2 if level > 2 and i == 0 else 1, se, name=f"level{level}_block{i + 1}")
+            x = unit(
+                x, residual, 2 if level > 2 and i == 0 else 1, se, name=f"level{level}_block{i + 1}"
+            )
     return x
 
 

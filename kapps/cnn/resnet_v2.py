@@ -35,7 +35,9 @@ def resnet_v2(x, *, depths):
     for level, depth in enumerate(depths, start=2):
         for i in range(depth):
             strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"
-            x = unit(x, 64 * 2 ** (level - 2), strides=strides, activate=(level, i) != (2, 0), name=name)
+            x = unit(
+                x, 64 * 2 ** (level - 2), strides=strides, activate=(level, i) != (2, 0), name=name
+            )
     return batch_norm(x, activation="relu", name=f"level{level}_norm")
 
 

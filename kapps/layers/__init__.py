@@ -3,4 +3,12 @@
 from kapps.layers.convolution import BATCH_NORM, GroupedConv2D, batch_norm, conv, conv_bn, stock
 from kapps.layers.squeeze_excite import squeeze_excite
 
-__all__ = ["BATCH_NORM", "GroupedConv2D", "batch_norm", "conv", "conv_bn", "squeeze_excite", "stock"]
+__all__ = [
+    "BATCH_NORM",
+    "GroupedConv2D",
+    "batch_norm",
+    "conv",
+    "conv_bn",
+    "squeeze_excite",
+    "stock",
+]

@@ -36,7 +36,9 @@ class GroupedConv2D(layers.Conv2D):
         outputs = self.convolution_op(inputs, self.kernel)
         if self.use_bias:
             # Not `keras.ops.add`: TensorFlow fuses its BiasAdd with the convolution, and then refuses groups.
-            outputs = outputs + keras.ops.reshape(self.bias, (-1, 1, 1) if self._channels_first() else (-1,))
+            outputs = outputs + keras.ops.reshape(
+                self.bias, (-1, 1, 1) if self._channels_first() else (-1,)
+            )
         return outputs if self.activation is None else self.activation(outputs)
 
     def _channels_first(self):
@@ -45,6 +47,10 @@ class GroupedConv2D(layers.Conv2D):
     def stock(self):
         """Returns the `keras.layers.Conv2D` of the same configuration."""
         return layers.Conv2D.from_config(self.get_config())
+
+
+# Keras names a layer's place in a weights file by its class: with this name, files interchange.
+GroupedConv2D.__name__ = "Conv2D"
 
 
 def _on_tensorflow_cpu():
@@ -58,21 +64,21 @@ def _on_tensorflow_cpu():
 def _tensorflow_grouped(x, kernel, strides, padding, dilation):
     import tensorflow as tf
 
-    convolve = functools.partial(
-        tf.nn.conv2d, strides=strides, padding=padding.upper(), dilations=dilation
-    )
+    how = {"strides": strides, "padding": padding.upper(), "dilations": dilation}
     if not _on_tensorflow_cpu() or _cpu_has_gradient(x.dtype.name):
-        return convolve(x, kernel)
+        return tf.nn.conv2d(x, kernel, **how)
+    # For the gradient: unlike conv2d's, convolution's exists on every CPU where `dilations` is above 1.
+    dense = functools.partial(tf.nn.convolution, **how)
 
     @tf.custom_gradient
     def grouped(x, kernel):
         def gradient(upstream):
             with tf.GradientTape() as tape:
                 tape.watch((x, kernel))
-                y = _block_diagonal(convolve, x, kernel)  # its value is unused, so the graph drops it
+                y = _block_diagonal(dense, x, kernel)  # its value is unused, so the graph drops it
             return tape.gradient(y, (x, kernel), upstream)
 
-        return convolve(x, kernel), gradient
+        return tf.nn.conv2d(x, kernel, **how), gradient
 
     return grouped(x, tf.convert_to_tensor(kernel))  # a custom gradient takes no variables
 
@@ -106,7 +112,9 @@ def _block_diagonal(convolve, x, kernel, width=32):
 
     height, across, inner, filters = kernel.shape
     groups = x.shape[-1] // inner
-    together = max(n for n in range(1, groups + 1) if groups % n == 0 and (n * inner <= width or n == 1))
+    together = max(
+        n for n in range(1, groups + 1) if groups % n == 0 and (n * inner <= width or n == 1)
+    )
     blocks, outer = groups // together, filters // groups
     kernel = tf.reshape(kernel, (height, across, inner, blocks, together, outer))
     diagonal = tf.einsum("hwibgo,fg->bhwfigo", kernel, tf.eye(together, dtype=kernel.dtype))
@@ -137,16 +145,20 @@ def conv(x, filters, kernel_size, *, strides=1, groups=1, use_bias=False, name):
     )(x)
 
 
-def batch_norm(x, *, activation=None, name):
+def batch_norm(x, *, activation=None, gamma="ones", name):
     """Batch norm, and the activation if one is named: layers `<name>` and `<name>_<activation>`."""
-    x = layers.BatchNormalization(**BATCH_NORM, name=name)(x)
+    x = layers.BatchNormalization(**BATCH_NORM, gamma_initializer=gamma, name=name)(x)
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
-def conv_bn(x, filters, kernel_size, *, strides=1, groups=1, activation=None, name):
-    """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`."""
+def conv_bn(x, filters, kernel_size, *, strides=1, groups=1, activation=None, gamma="ones", name):
+    """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`.
+
+    The last of a residual branch takes gamma="zeros": each block then begins as the identity, and deep
+    networks train from the first step (Goyal 2017, arXiv:1706.02677, section 5.1).
+    """
     x = conv(x, filters, kernel_size, strides=strides, groups=groups, name=name)
-    return batch_norm(x, activation=activation, name=f"{name}_bn")
+    return batch_norm(x, activation=activation, gamma=gamma, name=f"{name}_bn")
 
 
 def stock(model):
@@ -154,7 +166,7 @@ def stock(model):
 
     What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
     """
-    if model.inputs is None:
+    if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
         raise ValueError(f"{model.name} is not built yet; call it on a picture first")
     twin = keras.models.clone_model(model, clone_function=_stock_layer)
     twin.set_weights(model.get_weights())
@@ -162,4 +174,8 @@ def stock(model):
 
 
 def _stock_layer(layer):
-    return layer.stock() if hasattr(layer, "stock") else layer.__class__.from_config(layer.get_config())
+    return (
+        layer.stock()
+        if hasattr(layer, "stock")
+        else layer.__class__.from_config(layer.get_config())
+    )

@@ -1,0 +1,17 @@
+"""Input pipelines in tf.data: from pictures on disk to batches of numbers.
+
+Nothing is loaded before it is used, so that `python -m kapps.data.records` runs its module once.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["augment", "decoding", "faults", "images", "prepared", "records", "sources"],
+    submod_attrs={
+        "faults": ["DataError", "Faults", "explain", "explained"],
+        "images": ["evaluation", "training"],
+        "records": ["write_records"],
+        "sources": ["Source", "open_source"],
+    },
+)

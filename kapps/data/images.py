@@ -1,0 +1,288 @@
+"""Pictures to batches: decode, crop, resize, augment, normalise.
+
+    source = open_source(None, "data/flowers")
+    train = training(source, card.preprocessing, 128, classes=len(source.class_names))
+
+The order of pictures comes from (seed, epoch), what is drawn for one from (seed, epoch, its place
+in the epoch), and what is drawn for a batch from (seed, the batch's number): a run repeats exactly,
+whatever the threads do.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from kapps.cards import Preprocessing
+from kapps.data import augment, decoding
+from kapps.data.faults import DataError, Faults
+from kapps.data.sources import Source
+
+AUGMENTATIONS = ("imagenet", "cifar", "none")
+_CACHE = 2**30  # bytes of encoded pictures that are kept in memory
+_SHUFFLE = 2**28  # bytes of encoded pictures that a shuffle looks over where they are not kept
+_CHUNK = 8  # pictures that are decoded as one step, see `_decoded`
+
+
+def training(
+    source: Source,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    classes: int,
+    seed: int = 0,
+    augmentation: str = "imagenet",
+    crop_area: tuple[float, float] = (0.08, 1.0),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    flip: bool = True,
+    randaugment: bool | float = False,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    label_smoothing: float = 0.0,
+    channels: int = 3,
+    strict: bool = False,
+    faults: Faults | None = None,
+    first_epoch: int = 0,
+    cache_bytes: int = _CACHE,
+) -> tf.data.Dataset:
+    """Returns endless full batches for training.
+
+    An epoch is `source.examples // batch_size` of them.
+
+    Args:
+        source: what `open_source` returned.
+        preprocessing: the model's; "imagenet" uses its size and normalisation, and resizes
+            bilinearly.
+        batch_size: pictures a batch.
+        classes: the model's, which must be the source's.
+        seed: settles the order and every draw.
+        augmentation: "imagenet" crops at random and resizes, "cifar" pads by an eighth and crops,
+            "none".
+        crop_area: least and greatest share of a picture that "imagenet" keeps.
+        crop_ratio: least and greatest width over height of what it keeps.
+        flip: whether half of the pictures are mirrored left to right.
+        randaugment: True, or a strength in (0, 1], for RandAugment; it needs keras_cv and three
+            channels.
+        mixup: alpha of MixUp's Beta distribution, 0 for none.
+        cutmix: alpha of CutMix's; with both, a batch goes through one or the other.
+        label_smoothing: share of a label that is spread over all classes, in [0, 1).
+        channels: 3, or 1 for grey.
+        strict: whether a picture that cannot be decoded stops the run, rather than being skipped.
+        faults: counts and names the pictures that were skipped.
+        first_epoch: the epoch to begin with.
+        cache_bytes: a source whose encoded pictures take no more is kept in memory.
+
+    Returns:
+        Batches of (float32 [batch_size, h, w, channels], normalised; float32 [batch_size, classes],
+        one-hot).
+
+    Raises:
+        DataError: for a source or options that do not fit. Iterating raises `tf.errors.OpError` for
+            a shard that cannot be read, and for a bad picture where `strict`: `explain` puts those
+            in one line.
+    """
+    _check(source, preprocessing, batch_size, classes, channels)
+    if augmentation not in AUGMENTATIONS:
+        raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(AUGMENTATIONS)}")
+    if not 0 <= label_smoothing < 1 or mixup < 0 or cutmix < 0:
+        raise DataError(
+            f"label_smoothing={label_smoothing}, mixup={mixup}, cutmix={cutmix}:"
+            " the first lies in [0, 1), the others are not negative"
+        )
+    if randaugment and channels != 3:
+        raise DataError(f"RandAugment works on 3 channels, not {channels}")
+    magnitude = 0.5 if randaugment is True else float(randaugment)
+    policy = augment.rand_augment(magnitude) if randaugment else None
+    seed = int(seed)
+    keep = source.bytes <= cache_bytes
+    kept = source.pictures().cache() if keep else None
+    mean_bytes = max(1, source.bytes // source.examples)
+    window = source.examples if keep else min(source.examples, max(1024, _SHUFFLE // mean_bytes))
+
+    def epoch(number):
+        # Of this function's graph alone: a shuffle mixes it into its own seed, and the program's
+        # global seed must not settle the order (nor may it be 0, which a seed in a tensor trips on).
+        tf.random.set_seed(1)
+        order = tf.random.stateless_uniform([2], [seed, number], 0, 2**62, tf.int64)
+        pictures = kept if keep else source.pictures(order[0])
+        if keep or source.kind != "folder":  # a folder's names are shuffled before they are read
+            pictures = pictures.shuffle(window, seed=order[1], reshuffle_each_iteration=False)
+        return pictures.enumerate().map(
+            lambda place, picture: (
+                *picture,
+                tf.stack([tf.constant(seed, tf.int64), number * 2**32 + place]),
+            )
+        )
+
+    def picture(encoded, seed):
+        if augmentation == "imagenet":
+            cropped = decoding.random_crop(
+                encoded, augment.fold(seed, 0), preprocessing, channels, crop_area, crop_ratio
+            )
+        else:
+            cropped = decoding.byte(
+                decoding.centre(decoding.decode(encoded, channels), preprocessing)
+            )
+            if augmentation == "cifar":
+                cropped = augment.shift(cropped, augment.fold(seed, 0))
+        return augment.flip(cropped, augment.fold(seed, 1)) if flip else cropped
+
+    def augmented(pictures, labels, seeds):
+        if policy is not None:
+            pictures = tf.map_fn(
+                lambda pair: policy(tf.cast(pair[0], tf.float32), augment.fold(pair[1], 2)),
+                (pictures, seeds),
+                fn_output_signature=tf.float32,
+            )
+        return pictures, labels
+
+    def batch(number, data):
+        images = _normalise(data[0], preprocessing, channels)
+        labels = tf.one_hot(data[1], classes) * (1 - label_smoothing) + label_smoothing / classes
+        return augment.mix(
+            images, labels, tf.stack([tf.constant(seed, tf.int64), number]), mixup, cutmix
+        )
+
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch).batch(_CHUNK)
+    dataset = _decoded(dataset, picture, augmented, source, faults, strict)
+    dataset = dataset.rebatch(batch_size, drop_remainder=True).enumerate().map(batch, **parallel)
+    return _finished(dataset, batch_size, preprocessing, channels, classes)
+
+
+def evaluation(
+    source: Source,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    classes: int,
+    channels: int = 3,
+    strict: bool = False,
+    faults: Faults | None = None,
+    cache_bytes: int = _CACHE,
+) -> tf.data.Dataset:
+    """Returns every picture once, always in the same order, as `preprocessing` says.
+
+    The shorter side becomes `size / crop`, antialiased, and the centre is kept: torchvision's
+    Resize and CenterCrop. The last batch holds what is left. Arguments, results and errors are
+    those of `training`.
+    """
+    _check(source, preprocessing, batch_size, classes, channels)
+
+    def picture(encoded, _):
+        return decoding.centre(decoding.decode(encoded, channels), preprocessing)
+
+    def batch(images, labels):
+        return _normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
+
+    dataset = source.pictures()
+    dataset = dataset.cache() if source.bytes <= cache_bytes else dataset
+    dataset = dataset.map(lambda *values: (*values, tf.zeros([2], tf.int64))).batch(_CHUNK)
+    dataset = _decoded(
+        dataset, picture, lambda pictures, labels, _: (pictures, labels), source, faults, strict
+    )
+    dataset = dataset.rebatch(batch_size).map(batch, tf.data.AUTOTUNE, deterministic=True)
+    return _finished(dataset, None, preprocessing, channels, classes)
+
+
+def _check(source, preprocessing, batch_size, classes, channels) -> None:
+    if len(source.class_names) != classes:
+        raise DataError(
+            f"{source.name} has {len(source.class_names)} classes and the model {classes}:"
+            f" build the model with classes={len(source.class_names)}, or give other data"
+        )
+    if channels not in (1, 3):
+        raise DataError(f"channels={channels}: choose 1 or 3")
+    if batch_size < 1:
+        raise DataError(f"batch_size={batch_size}: at least 1")
+    if preprocessing.interpolation not in decoding.KERNELS:
+        raise DataError(
+            f"interpolation {preprocessing.interpolation!r}:"
+            f" choose one of {', '.join(decoding.KERNELS)}"
+        )
+
+
+def _decoded(
+    dataset: tf.data.Dataset,
+    picture: Callable,
+    finish: Callable,
+    source: Source,
+    faults: Faults | None,
+    strict: bool,
+) -> tf.data.Dataset:
+    """Decodes chunks of (names, encoded, labels, seeds); bad pictures drop out.
+
+    TensorFlow has no "try" but a data set's `ignore_errors`, so a chunk is decoded by a small data
+    set of its own: what it lacks afterwards is known by name, and errors of reading, which are
+    another matter, still stop the run. One such data set costs 0.3 ms, hence chunks; they run side
+    by side.
+    """
+    faults = faults or Faults()
+    faults.expect(source.name, source.split, source.examples)
+
+    def note(names):
+        names = [name.decode() for name in names]
+        try:
+            if strict:
+                raise DataError(
+                    f"{names[0]} of {source.name} cannot be decoded:"
+                    " mend or delete it, or run without strict to skip it"
+                )
+            faults.record(names)
+        except DataError as error:
+            return (
+                f"DataError: {error}".encode()
+            )  # raised here, it would bring a traceback for each thread
+        return b""
+
+    def tell(names):
+        said = tf.numpy_function(note, [names], tf.string)
+        tf.debugging.Assert(said == b"", [said])
+        return True
+
+    def chunk(names, encoded, labels, seeds):
+        places = tf.range(tf.size(names))
+
+        def one(place, encoded, seed):
+            return place, picture(encoded, seed)
+
+        tried = tf.data.Dataset.from_tensor_slices((places, encoded, seeds)).map(one)
+        # One blank picture at the end, cut off below, so that there is something to get where none
+        # decodes.
+        blank = tuple(tf.zeros([1, *spec.shape], spec.dtype) for spec in tried.element_spec)
+        tried = tried.ignore_errors(log_warning=False)
+        tried = tried.concatenate(tf.data.Dataset.from_tensor_slices(blank))
+        good, pictures = tried.batch(_CHUNK + 1).get_single_element()
+        good, pictures = good[:-1], pictures[:-1]
+        bad = tf.sets.difference([places], [good]).values
+        tf.cond(
+            tf.size(bad) > 0,
+            lambda: tell(tf.gather(names, bad)),
+            lambda: True,
+        )
+        return finish(pictures, tf.gather(labels, good), tf.gather(seeds, good))
+
+    return dataset.map(chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _finished(dataset, batch_size, preprocessing, channels, classes) -> tf.data.Dataset:
+    def shaped(images, labels):
+        images = tf.ensure_shape(images, [batch_size, *preprocessing.size, channels])
+        return images, tf.ensure_shape(labels, [batch_size, classes])
+
+    options = tf.data.Options()
+    options.deterministic = True
+    # Several workers share the pictures rather than the files: there may be fewer files than
+    # workers.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.map(shaped).with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _normalise(images: tf.Tensor, preprocessing: Preprocessing, channels: int) -> tf.Tensor:
+    """(pixels * scale - mean) / std, as float32 of the same shape."""
+    mean, std = (np.asarray(values, np.float32) for values in preprocessing.channels(channels))
+    # One row of a picture at a time: over three values a broadcast takes several times as long.
+    width = preprocessing.size[1]
+    factor, shift = np.tile(preprocessing.scale / std, width), np.tile(-mean / std, width)
+    rows = tf.cast(tf.reshape(images, [-1, width * channels]), tf.float32)
+    return tf.reshape(rows * factor.astype(np.float32) + shift.astype(np.float32), tf.shape(images))

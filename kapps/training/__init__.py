@@ -1,0 +1,25 @@
+"""What Keras lacks to train a model; the loop stays `model.fit`."""
+
+from kapps.training.devices import (
+    PRECISIONS,
+    STRATEGIES,
+    precision,
+    strategy,
+    synchronize_batch_norm,
+)
+from kapps.training.runs import Curves, plot, record
+from kapps.training.schedules import SCHEDULES, Schedule, schedule
+
+__all__ = [
+    "PRECISIONS",
+    "SCHEDULES",
+    "STRATEGIES",
+    "Curves",
+    "Schedule",
+    "plot",
+    "precision",
+    "record",
+    "schedule",
+    "strategy",
+    "synchronize_batch_norm",
+]

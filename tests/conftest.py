@@ -1,0 +1,104 @@
+"""What the tests share: which builders they run over, real pictures, and programs in a new process."""
+
+import csv
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kapps import cards
+
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+ROOT = pathlib.Path(cards.__file__).parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="run the conformance suite over every builder, not over the smallest of each family",
+    )
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `builder_name` runs for every builder, or of each family's smallest."""
+    if "builder_name" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--all")
+        metafunc.parametrize("builder_name", cards.list_models() if every else smallest(), scope="module")
+
+
+def smallest():
+    """Returns the name of each family's member with the fewest parameters."""
+    found = {}
+    for name in cards.list_models():
+        card = cards.card(name)
+        found[card.family] = min(found.get(card.family, card), card, key=lambda card: card.params)
+    return [card.name for card in found.values()]
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Seeds every generator, so that a test gives the same each time and in any order."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """Parameters and multiply-accumulates from papers and second implementations: {name: row}."""
+    with open(REFERENCE / "parameters.csv", newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Real pictures: `digits(size, channels)` gives 64 in [-1, 1], float32, and their int labels."""
+
+    def digits(size, channels=3):
+        with np.load(REFERENCE / "digits64.npz") as file:  # scikit-learn's, 8x8, of 0 to 16
+            pictures, labels = file["pictures"] / 8 - 1, file["labels"].astype("int32")
+        times = math.ceil(size / 8)
+        pictures = pictures.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]
+        return pictures.repeat(channels, axis=-1).astype("float32"), labels
+
+    return digits
+
+
+@pytest.fixture(scope="session")
+def randomise():
+    """`randomise(model)` gives norms and biases values of their own, so that none can be lost unseen."""
+
+    def randomise(model, seed=0):
+        draw = np.random.default_rng(seed)
+        for variable in model.weights:
+            shape, kind = variable.shape, variable.name
+            if kind in ("gamma", "moving_variance"):
+                variable.assign(draw.uniform(0.6, 1.4, shape))
+            elif kind in ("beta", "moving_mean", "bias"):
+                variable.assign(draw.normal(0, 0.2, shape))
+        return model
+
+    return randomise
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """`fresh(program, *arguments)` runs Python code in a new process and returns what it printed."""
+
+    def fresh(program, *arguments, check=True, **environment):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout if check else done.stderr
+
+    return fresh

@@ -1,0 +1,222 @@
+"""The three kinds of source, and what is said where one cannot be used."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import kapps.data
+
+GREY = np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8)
+
+
+class KappsSquares(tfds.core.GeneratorBasedBuilder):
+    """Six pictures to prepare without a network."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 1)),
+            "label": tfds.features.ClassLabel(names=["x", "y"]),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(0, 6), "test": self._generate_examples(6, 10)}
+
+    def _generate_examples(self, first, last):
+        for index in range(first, last):
+            yield index, {"image": GREY[index][..., None], "label": index % 2}
+
+
+class KappsNumbers(KappsSquares):
+    """A data set that is none of pictures."""
+
+    def _info(self):
+        features = {"image": tfds.features.Tensor(shape=(), dtype=np.int64)}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, first, last):
+        yield 0, {"image": 1}
+
+
+def read(source):
+    """The decoded pictures and labels of a source, in an order of the pictures."""
+    rows = [
+        (tf.io.decode_image(e).numpy().tobytes(), int(label)) for _, e, label in source.pictures()
+    ]
+    return sorted(rows)
+
+
+def refused(*arguments):
+    with pytest.raises(kapps.data.DataError) as error:
+        kapps.data.open_source(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_digits_ship_with_the_package():
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * 255 / 16).astype(np.uint8)
+    for split, part in (("train", slice(0, 1437)), ("test", slice(1437, None))):
+        source = kapps.data.open_source("digits", split=split)
+        assert (source.name, source.split, source.kind) == ("digits", split, "records")
+        assert source.examples == len(pixels[part]) and source.class_names == tuple("0123456789")
+        expected = [
+            (p.tobytes(), int(t)) for p, t in zip(pixels[part], digits.target[part], strict=True)
+        ]
+        assert read(source) == sorted(expected)
+    assert kapps.data.open_source("digits", split="validation").split == "test"
+
+
+def test_class_folders(make, tmp_path):
+    jpeg = make.encoded(make.photograph(), "JPEG")
+    train = make.folder(
+        {"cat/1.jpg": jpeg, "cat/2.JPEG": jpeg, "dog/1.png": make.encoded(make.photograph(), "PNG")}
+    )
+    (tmp_path / "train/cat/notes.txt").write_text("no picture")
+    (tmp_path / "train/cat/.hidden.jpg").write_bytes(b"")
+    assert train.kind == "folder" and train.class_names == ("cat", "dog") and train.examples == 3
+    names = [
+        (n.numpy().decode(), int(label))
+        for n, _, label in kapps.data.open_source(None, tmp_path).pictures()
+    ]
+    assert names == [("cat/1.jpg", 0), ("cat/2.JPEG", 0), ("dog/1.png", 1)]
+    # A class that the evaluation split lacks keeps its number.
+    evaluation = make.folder({"dog/9.jpg": jpeg}, "val")
+    assert evaluation.labels == (1,) and evaluation.class_names == ("cat", "dog")
+    assert kapps.data.open_source(None, tmp_path, "validation").split == "val"
+    (tmp_path / "val/bird").mkdir()
+    assert "class folder 'bird' that the train split lacks" in refused(None, tmp_path, "validation")
+
+
+def test_tfds_by_name_and_by_directory(tmp_path):
+    by_name = kapps.data.open_source("kapps_squares", tmp_path)
+    assert by_name.kind == "tfds" and by_name.examples == 6 and by_name.class_names == ("x", "y")
+    assert read(by_name) == sorted((GREY[i].tobytes(), i % 2) for i in range(6))
+    again = kapps.data.open_source("kapps_squares:1.0.0", tmp_path, "validation")
+    assert again.split == "test" and again.examples == 4
+    prepared = tmp_path / "kapps_squares/1.0.0"
+    assert read(kapps.data.open_source(None, prepared)) == read(by_name)
+    part = kapps.data.open_source(None, prepared, "train[2:5]")
+    assert part.examples == 3 and len(read(part)) == 3
+    assert "has no split 'extra': it has train, test" in refused(None, prepared, "extra")
+    shutil.copytree(prepared, tmp_path / "copy")
+    next((tmp_path / "copy").glob("*train*tfrecord*")).unlink()
+    assert "is missing" in refused(None, tmp_path / "copy")
+
+
+def test_tfds_that_cannot_be_used(tmp_path):
+    message = refused("kapps_squars", tmp_path)
+    assert "no data set is named 'kapps_squars'. Did you mean kapps_squares" in message
+    assert 'kapps needs "image" (uint8) and "label"' in refused("kapps_numbers", tmp_path)
+
+
+def test_records_round_trip(make, tmp_path):
+    labels = np.arange(12) % 3
+    paths = kapps.data.write_records(GREY, labels, ["a", "b", "c"], tmp_path, "train", shards=5)
+    assert len(paths) == 5 and not list(tmp_path.glob("*.writing"))
+    source = kapps.data.open_source(None, str(tmp_path))
+    assert (
+        source.kind == "records" and source.examples == 12 and source.class_names == ("a", "b", "c")
+    )
+    assert read(source) == sorted((GREY[i].tobytes(), int(labels[i])) for i in range(12))
+    jpeg = make.encoded(make.photograph(), "JPEG")
+    kapps.data.write_records([jpeg, jpeg], [0, 2], ["a", "b", "c"], tmp_path, "test")
+    assert [
+        e.numpy() for _, e, _ in kapps.data.open_source(None, tmp_path, "validation").pictures()
+    ] == [jpeg, jpeg]
+
+
+@pytest.mark.parametrize(
+    "changed, says",
+    [
+        ({"pictures": GREY / 255}, "pictures are float64"),
+        ({"labels": np.arange(11)}, "12 pictures and 11 labels"),
+        ({"labels": np.full(12, 3)}, "labels lie in 3..3, but 3 classes are named"),
+        ({"split": "a-b"}, "split 'a-b'"),
+        ({"shards": 2}, "holds other 'train' shards"),
+        ({"class_names": "xyz"}, "names other classes"),
+    ],
+)
+def test_writing_refuses(tmp_path, changed, says):
+    arguments = {
+        "pictures": GREY,
+        "labels": np.zeros(12, int),
+        "class_names": "abc",
+        "split": "train",
+    }
+    kapps.data.write_records(**arguments, directory=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(kapps.data.DataError, match=says):
+        kapps.data.write_records(**(arguments | changed), directory=tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_npz_to_shards_on_the_command_line(tmp_path):
+    colour = np.stack([GREY] * 3, -1)
+    np.savez(
+        tmp_path / "x.npz",
+        x_train=colour,
+        y_train=np.arange(12)[:, None] % 4,
+        x_test=GREY,
+        y_test=np.zeros(12, int),
+    )
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "kapps.data.records"]
+    done = subprocess.run(
+        [*command, tmp_path / "x.npz", tmp_path / "out", "--shards", "2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "12 train pictures in 2 shards, 4 classes" in done.stdout
+    train = kapps.data.open_source(None, tmp_path / "out")
+    assert train.class_names == tuple("0123") and train.examples == 12
+    assert read(train) == sorted((colour[i].tobytes(), i % 4) for i in range(12))
+    np.savez(tmp_path / "y.npz", x=GREY)
+    done = subprocess.run(
+        [*command, tmp_path / "y.npz", tmp_path / "no"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "x_train, y_train, x_test and y_test are needed" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "no").exists()
+
+
+def test_directories_that_cannot_be_used(make, tmp_path):
+    assert "no data: give the name" in refused(None, None)
+    assert "does not exist" in refused(None, tmp_path / "nowhere")
+    assert "holds no pictures: kapps reads class folders" in refused(None, tmp_path)
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.jpg").write_bytes(make.encoded(make.photograph(), "JPEG"))
+    assert "so that a picture is train/cat/name.jpg" in refused(None, tmp_path)
+    (tmp_path / "train/cat").mkdir(parents=True)
+    assert "train/cat holds no pictures" in refused(None, tmp_path)
+    assert "has no split 'validation'" in refused(None, tmp_path, "validation")
+
+
+def test_shards_that_cannot_be_used(tmp_path):
+    kapps.data.write_records(GREY, np.zeros(12, int), ["a"], tmp_path, "train", shards=2)
+    first, second = (tmp_path / f"train-0000{i}-of-00002.tfrecord" for i in range(2))
+    content = second.read_bytes()
+    second.write_bytes(content[:-5])
+    assert f"shard {second} cannot be read: it is truncated" in refused(None, tmp_path)
+    second.write_bytes(b"something else altogether")
+    assert f"shard {second} cannot be read" in refused(None, tmp_path)
+    second.unlink()
+    assert "lacks train-00001-of-00002.tfrecord (1 of 2 shards missing)" in refused(None, tmp_path)
+    second.write_bytes(b"")
+    first.write_bytes(b"")
+    assert "the 'train' shards" in refused(None, tmp_path) and "are empty" in refused(
+        None, tmp_path
+    )
+    with tf.io.TFRecordWriter(str(first)) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+    assert "holds other records" in refused(None, tmp_path)
+    (tmp_path / "labels.txt").unlink()
+    assert "no labels.txt" in refused(None, tmp_path)

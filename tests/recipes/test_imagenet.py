@@ -1,0 +1,59 @@
+"""The recipe as its user runs it, on a network small enough for seconds."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "imagenet.py"
+
+
+def run(tmp_path, *flags):
+    command = [sys.executable, str(RECIPE), "--model_dir=run", "--export_dir=exported", *flags]
+    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "nothing")}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
+    return subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+def test_from_digits_to_two_exported_files(tmp_path):
+    done = run(
+        tmp_path, "--model=resnet20_cifar", "--epochs=3", "--image_size=16", "--batch_size=64"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no ImageNet on this machine" in done.stdout.splitlines()[0]
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    results = content["results"]
+    assert results["after"]["accuracy"] > max(0.5, results["before"]["accuracy"])
+    assert content["flags"]["image_size"] == 16 and content["flags"]["dataset"] == "digits"
+    assert [pathlib.Path(file["path"]).name for file in results["exported"]] == ["1", "1.tflite"]
+    for file in results["exported"]:
+        assert file["largest_difference"] < 1e-4 and file["top1_agreement"] == 1.0
+        assert (tmp_path / file["path"]).exists() and file["path"] in done.stdout
+    for name in ("model.keras", "curves.png", "history.csv"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--model=resnext5"], "Did you mean resnext50"),
+        (["--data_dir=nowhere"], "nowhere"),
+        (["--dataset=digits", "--schedule=fast"], "Allowed: paper, modern, cosine"),
+        (["--dataset=digits", "--batch_size=5000"], "1437 training pictures"),
+        (["--dataset=digits", "--image_size=16"], "must be at least 32"),
+    ],
+)
+def test_a_mistake_gets_one_line(tmp_path, flags, says):
+    done = run(tmp_path, *flags)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("imagenet.py: ") and says in last
+    assert not (tmp_path / "run").exists() and not (tmp_path / "exported").exists()

@@ -1,0 +1,53 @@
+"""Cards: what is known of a model without Keras."""
+
+import dataclasses
+import importlib
+
+import pytest
+
+from kapps import cards
+
+
+def test_every_model_has_a_reference_and_the_same_parameters(reference):
+    assert set(reference) == set(cards.list_models())
+    for name, row in reference.items():
+        assert cards.card(name).params == int(row["trainable"]), name
+        assert int(row["total"]) >= int(row["trainable"]) and int(row["macs"]) > 0 and row["source"]
+
+
+def test_every_card_is_its_builders():
+    for name in cards.list_models():
+        card = cards.card(name)
+        builder = getattr(importlib.import_module(card.module), name)
+        assert builder.card == card and cards.card(builder) == card
+        assert builder.__name__ == name and builder.__module__ == card.module
+
+
+def test_patterns_list_models_in_the_tables_order():
+    every = cards.list_models()
+    assert len(every) == len(set(every)) > 30
+    assert cards.list_models("resnet*_v1") == ["resnet50_v1", "resnet101_v1", "resnet152_v1"]
+    assert cards.list_models("nothing*") == []
+    every.clear()
+    assert cards.list_models()
+
+
+def test_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(ValueError) as caught:
+        cards.card("resnet5O")
+    message = str(caught.value)
+    assert "resnet5O" in message and "Did you mean resnet50" in message and "\n" not in message
+
+
+def test_a_card_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cards.card("resnet18").params = 1
+    hash(cards.card("resnet18"))  # all of it is tuples
+
+
+def test_preprocessing_for_other_channels():
+    assert cards.IMAGENET.channels(3) == (cards.IMAGENET.mean, cards.IMAGENET.std)
+    mean, std = cards.IMAGENET.channels(1)
+    assert mean == pytest.approx((0.449,)) and std == pytest.approx((0.226,))
+    mean, std = cards.IMAGENET.channels(4)
+    assert mean == pytest.approx((0.449,) * 4) and std == pytest.approx((0.226,) * 4)

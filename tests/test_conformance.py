@@ -1,0 +1,318 @@
+"""What every builder keeps to. A new family gets all of it by having a table.
+
+Runs on every backend of Keras; what needs TensorFlow says so. By default the smallest member of each
+family, with `--all` every one.
+"""
+
+import importlib
+import inspect
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps import cards
+from kapps.variants import endpoints
+
+POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
+
+LOAD = """
+import sys
+import numpy as np, keras
+name, folder = sys.argv[1:]
+
+def predict(model, file):
+    pictures = np.load(f"{folder}/pictures.npy")
+    np.save(f"{folder}/{file}.npy", keras.ops.convert_to_numpy(model(pictures, training=False)))
+
+sys.modules["kapps"] = None  # so that importing it fails as where it is not installed
+predict(keras.saving.load_model(f"{folder}/stock.keras", safe_mode=True), "stock")
+del sys.modules["kapps"]
+
+import kapps
+model = keras.saving.load_model(f"{folder}/model.keras", safe_mode=True)
+predict(model, "model")
+options = dict(input_shape=model.input_shape[1:], classes=10, classifier_activation=None)
+predict(getattr(kapps, name)(weights=f"{folder}/model.weights.h5", **options), "weights")
+"""
+
+
+@pytest.fixture(scope="module")
+def card(builder_name):
+    """The builder's card."""
+    return cards.card(builder_name)
+
+
+@pytest.fixture(scope="module")
+def builder(card):
+    """The builder itself."""
+    return getattr(importlib.import_module(card.module), card.name)
+
+
+@pytest.fixture(scope="module")
+def size(card):
+    """A small size to run at, uneven at every level."""
+    return card.minimum + 13
+
+
+@pytest.fixture(scope="module")
+def model(builder, size, randomise):
+    """A small model that tests read and leave as it is, ending in logits."""
+    shape = (size, size, 3)
+    return randomise(builder(input_shape=shape, classes=10, classifier_activation=None))
+
+
+@pytest.fixture
+def policy():
+    """Sets a precision policy for one test."""
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
+
+
+def run(model, pictures):
+    """Returns the predictions as NumPy has them."""
+    return keras.ops.convert_to_numpy(model(pictures, training=False))
+
+
+def names(model):
+    """Returns the names of the layers but for the head's."""
+    layers = [layer.name for layer in model.layers]
+    return [name for name in layers if not name.startswith(("head_", "predictions"))]
+
+
+def multiply_accumulates(model):
+    """Returns those of the convolutions and dense layers, for one picture."""
+    return sum(
+        math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    )
+
+
+def equal(given, expected, within=1e-6):
+    """Asserts that arrays differ by at most `within` of the largest value, and are no zeros."""
+    largest = np.abs(expected).max()
+    assert given.shape == expected.shape and largest > 0
+    assert np.abs(given - expected).max() <= within * largest
+
+
+def refused(kind, what, **options):
+    """Returns the message of a refusal, asserted to be one line."""
+    with pytest.raises(kind) as caught:
+        what(**options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_parameters_and_multiply_accumulates_are_the_reference(builder, card, reference):
+    expected, model = reference[card.name], builder()
+    assert model.input_shape[1:] == card.input_shape
+    assert model.output_shape == (None, card.classes)
+    trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    assert trainable == card.params == int(expected["trainable"])
+    assert model.count_params() == int(expected["total"])
+    assert multiply_accumulates(model) == int(expected["macs"])
+
+
+def test_signature_is_keras_applications(builder, card):
+    theirs = list(inspect.signature(keras.applications.ResNet50).parameters)
+    ours = inspect.signature(builder).parameters
+    assert list(ours)[: len(theirs)] == theirs
+    assert ours["classes"].default == card.classes and ours["name"].default == card.name
+    assert ours["weights"].default is None
+    assert f"{card.params:,}" in builder.__doc__ and card.paper in builder.__doc__
+
+
+def test_shapes_with_and_without_the_top(builder, model, size):
+    assert model.output_shape == (None, 10)
+    shape = (size, size, 3)
+    features = builder(input_shape=shape, include_top=False)
+    height, width, channels = features.output_shape[1:]
+    assert height == width < size and channels > 3
+    for pooling in ("avg", "max"):
+        pooled = builder(input_shape=shape, include_top=False, pooling=pooling)
+        assert pooled.output_shape == (None, channels)
+        assert names(pooled) == names(features)
+    assert names(features) == names(model)
+
+
+def test_endpoints_halve_the_resolution(model, size):
+    levels = endpoints(model)
+    assert list(levels) == list(range(min(levels), max(levels) + 1)) and len(levels) > 1
+    for level, features in levels.items():
+        assert features.shape[1:3] == (math.ceil(size / 2**level),) * 2
+    loaded = keras.Model.from_config(model.get_config())
+    assert {k: v.shape for k, v in endpoints(loaded).items()} == {k: v.shape for k, v in levels.items()}
+
+
+def test_any_size(builder, card, model, size, digits):
+    free = builder(input_shape=(None, None, 3), classes=10, classifier_activation=None)
+    assert names(free) == names(model)
+    free.set_weights(model.get_weights())
+    pictures, _ = digits(size)
+    equal(run(free, pictures[:2]), run(model, pictures[:2]))
+    assert run(free, digits(card.minimum)[0][:2]).shape == (2, 10)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_at_the_smallest_size(builder, card, digits, channels):
+    model = builder(input_shape=(card.minimum, card.minimum, channels), classes=7)
+    predictions = run(model, digits(card.minimum, channels)[0][:3])
+    assert predictions.shape == (3, 7)
+    np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
+    assert not np.allclose(predictions[0], predictions[1])  # the picture matters
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_one_pixel_below_the_smallest_size_is_refused(builder, card, axis):
+    shape = [card.minimum, card.minimum, 3]
+    shape[axis] -= 1
+    message = refused(ValueError, builder, input_shape=tuple(shape))
+    assert f"at least {card.minimum}" in message and str(tuple(shape)) in message
+    assert message.startswith(card.name)
+    message = refused(ValueError, builder, input_tensor=keras.Input(shape))
+    assert f"at least {card.minimum}" in message
+
+
+@pytest.mark.parametrize(
+    "option, near",
+    [("clases", "classes"), ("input_shap", "input_shape"), ("include_tops", "include_top")],
+)
+def test_unknown_option_is_refused(builder, card, option, near):
+    message = refused(TypeError, builder, **{option: 10})
+    assert card.name in message and option in message and f"Did you mean {near}" in message
+
+
+@pytest.mark.parametrize(
+    "options, allowed",
+    [
+        ({"pooling": "mean"}, '"avg" or "max"'),
+        ({"classes": 0}, "positive whole number"),
+        ({"weights": "imagenet"}, ".weights.h5"),
+        ({"input_shape": (64, 64)}, "(height, width, channels)"),
+        ({"input_shape": (64, 64, None)}, "(height, width, channels)"),
+        ({"input_tensor": np.zeros((1, 64, 64, 3))[0, 0, 0]}, "keras.Input"),
+    ],
+)
+def test_bad_value_is_refused(builder, card, options, allowed):
+    small = {"input_shape": (card.minimum, card.minimum, 3), **options}
+    message = refused(ValueError, builder, **small)
+    assert message.startswith(card.name) and allowed in message
+
+
+@pytest.mark.parametrize("precision", POLICIES)
+def test_predictions_are_float32_under_every_policy(builder, card, digits, policy, precision):
+    policy(precision)
+    model = builder(input_shape=(card.minimum, card.minimum, 3), classes=10)
+    half = keras.DTypePolicy(precision).compute_dtype
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert {layer.compute_dtype for layer in convolutions} == {half}
+    assert {layer.compute_dtype for layer in model.layers[-2:]} == {"float32"}
+    predictions = run(model, digits(card.minimum)[0][:8])
+    assert model.output.dtype == "float32" and predictions.dtype == np.float32
+    np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_training_lowers_the_loss_on_real_pictures(builder, card, digits):
+    size = max(card.minimum, 32)
+    model = builder(input_shape=(size, size, 1), classes=10)
+    losses = train(model, *digits(size, channels=1), steps=8)
+    assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
+
+
+def train(model, pictures, labels, steps, **options):
+    """Returns the losses of a few steps on one batch."""
+    # XLA, which "auto" may choose, takes minutes to compile on TensorFlow.
+    options = options or {"jit_compile": keras.backend.backend() == "jax"}
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    model.compile(optimizer, "sparse_categorical_crossentropy", **options)
+    return np.array([model.train_on_batch(pictures[:16], labels[:16]) for _ in range(steps)])
+
+
+def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, fresh):
+    pictures = digits(size)[0][:4]
+    expected = run(model, pictures)
+    np.save(tmp_path / "pictures.npy", pictures)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    kapps.stock(model).save(tmp_path / "stock.keras")
+    fresh(LOAD, card.name, tmp_path)
+    equal(np.load(tmp_path / "model.npy"), expected)
+    equal(np.load(tmp_path / "weights.npy"), expected)
+    equal(np.load(tmp_path / "stock.npy"), expected, within=1e-5)
+
+
+def test_stock_is_of_keras_own_layers(builder, model, size, digits):
+    shape = (size, size, 3)
+    stock = builder(input_shape=shape, classes=10, classifier_activation=None, stock=True)
+    assert all(type(layer).__module__.startswith("keras.") for layer in stock.layers)
+    assert names(stock) == names(model)
+    stock.set_weights(model.get_weights())
+    pictures = digits(size)[0][:4]
+    equal(run(stock, pictures), run(model, pictures), within=1e-5)
+
+
+def test_layers_are_keras_own_or_registered(model):
+    assert type(model).__module__.startswith("keras.")
+    for layer in model.layers:
+        kind = type(layer)
+        assert kind.__module__.startswith("keras.") or keras.saving.get_registered_name(kind) == (
+            f"kapps>{kind.__name__}"
+        )
+        assert not isinstance(layer, (keras.layers.Lambda, keras.Model)), layer.name
+
+
+def test_two_models_in_one_graph(builder, card, digits):
+    size = max(card.minimum, 32)
+    shape = (size, size, 1)
+    image = keras.Input(shape)
+    both = [builder(input_shape=shape, classes=10, name=name) for name in ("first", "second")]
+    model = keras.Model(image, keras.layers.Average()([each(image) for each in both]))
+    pictures, labels = digits(size, channels=1)
+    mean = (run(both[0], pictures[:4]) + run(both[1], pictures[:4])) / 2
+    equal(run(model, pictures[:4]), mean, within=1e-5)
+    before = [each.get_layer("head_logits").get_weights()[0] for each in both]
+    losses = train(model, pictures, labels, steps=2, run_eagerly=True)
+    assert np.isfinite(losses).all()
+    for each, kernel in zip(both, before, strict=True):
+        assert not np.allclose(each.get_layer("head_logits").get_weights()[0], kernel)
+
+
+def test_input_tensor(builder, model, size, digits):
+    image = keras.Input((size, size, 3), name="pixels")
+    scaled = keras.layers.Rescaling(2.0, name="twice")(image)
+    on_top = builder(input_tensor=scaled, classes=10, classifier_activation=None)
+    assert [each.name for each in on_top.inputs] == ["pixels"]
+    assert names(on_top)[:2] == ["pixels", "twice"] and names(on_top)[2:] == names(model)[1:]
+    on_top.set_weights(model.get_weights())
+    pictures = digits(size)[0][:2]
+    equal(run(on_top, pictures), run(model, 2 * pictures))
+
+
+def test_a_seed_fixes_the_weights(builder, card):
+    shape = (card.minimum, card.minimum, 3)
+    drawn = []
+    for _ in range(2):
+        keras.utils.set_random_seed(1)
+        drawn.append(builder(input_shape=shape, classes=10).get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))
+    keras.utils.set_random_seed(2)
+    other = builder(input_shape=shape, classes=10).get_weights()
+    assert not np.array_equal(drawn[0][0], other[0])
+
+
+@pytest.mark.tensorflow
+def test_exported_forms_agree(builder, size, digits, randomise, tmp_path):
+    from kapps import export
+
+    model = randomise(builder(input_shape=(size, size, 3), classes=10))
+    pictures = digits(size)[0][:8]
+    for path in (
+        export.saved_model(model, tmp_path / "served"),
+        export.litert(model, tmp_path / "model.tflite"),
+    ):
+        report = export.verify(path, model, pictures)
+        assert report.largest_difference < 1e-4 and report.top1_agreement == 1

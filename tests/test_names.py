@@ -1,0 +1,94 @@
+"""The public names: loaded lazily, completed by editors, and a misspelt one says the nearest."""
+
+import json
+import pathlib
+import sys
+
+import pytest
+
+import kapps
+from kapps import index
+
+LOADED = """
+import json, sys
+{before}
+before = set(sys.modules)
+{statement}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.fixture
+def loaded(fresh):
+    """`loaded(statement, before="")` gives the modules that a statement loads in a new process."""
+
+    def loaded(statement, before=""):
+        printed = fresh(LOADED.format(statement=statement, before=before))
+        return json.loads(printed.splitlines()[-1])
+
+    return loaded
+
+
+def heads(modules):
+    """Returns the top-level packages of modules, without the standard library's and hidden ones."""
+    found = {module.partition(".")[0] for module in modules}
+    return {name for name in found - sys.stdlib_module_names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import kapps",
+        "import kapps; kapps.list_models(); kapps.card('resnext50'); dir(kapps); kapps.__all__",
+        "from kapps import Card, Preprocessing, card, list_models",
+    ],
+)
+def test_names_and_cards_load_no_keras(loaded, statement):
+    assert heads(loaded(statement)) == {"kapps", "lazy_loader"}
+
+
+def test_a_builder_loads_its_family_and_no_more(loaded):
+    modules = loaded("from kapps import resnext50", before="import keras")
+    assert heads(modules) == {"kapps", "lazy_loader"}  # of all that is not Keras's own
+    ours = {name for name in modules if name.split(".")[0] == "kapps"}
+    layers = {name for name in ours if name.startswith("kapps.layers.")}
+    assert ours - layers == {
+        "kapps",
+        "kapps.cards",
+        "kapps.cnn",
+        "kapps.cnn.resnet",
+        "kapps.heads",
+        "kapps.layers",
+        "kapps.variants",
+    }
+
+
+def test_files_are_what_the_tables_say():
+    folder = pathlib.Path(kapps.__file__).parent
+    for name, text in index.files().items():
+        assert (folder / name).read_text() == text, "run python -m kapps.index"
+
+
+def test_every_model_is_a_public_name():
+    assert set(kapps.list_models()) < set(kapps.__all__)
+    assert {"resnet", "card", "endpoints", "stock", "data", "export"} < set(dir(kapps))
+    for name in set(kapps.__all__) - set(index.SUBMODULES):
+        assert getattr(kapps, name).__name__ == name
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("submodule", index.SUBMODULES)
+def test_every_submodule_loads(submodule):
+    assert getattr(kapps, submodule).__name__ == f"kapps.{submodule}"
+
+
+def test_a_misspelt_attribute_says_the_nearest():
+    with pytest.raises(AttributeError) as caught:
+        kapps.resnxt50  # noqa: B018
+    assert "resnxt50" in str(caught.value) and "Did you mean resnext50" in str(caught.value)
+    assert not hasattr(kapps, "nothing_like_it")
+
+
+def test_a_misspelt_import_says_the_nearest(fresh):
+    *_, last = fresh("from kapps import resnxt50", check=False).splitlines()
+    assert last.startswith("ImportError") and "resnxt50" in last and "resnext50" in last

@@ -1,0 +1,119 @@
+"""What a builder is: its refusals, its weights argument, and other members of a family."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps.cnn.resnet import basic, resnet
+from kapps.cnn.resnet_cifar import resnet_cifar
+from kapps.variants import family, variant
+
+SMALL = {"input_shape": (8, 8, 3)}
+
+
+def message(kind, what, *args, **options):
+    """Returns the message of a refusal, asserted to be one line."""
+    with pytest.raises(kind) as caught:
+        what(*args, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_family_builds_members_that_have_no_row():
+    model = resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=5)
+    assert model.name == "resnet" and model.output_shape == (None, 5)
+    assert list(kapps.endpoints(model)) == [1, 2, 3]
+    assert resnet.card is None and "block" in inspect.signature(resnet).parameters
+
+
+def test_a_family_needs_its_options():
+    assert "depths" in message(TypeError, resnet)
+    assert "Did you mean groups" in message(TypeError, resnet, depths=(1,), group=2)
+
+
+def test_a_row_does_not_take_the_bodys_options():
+    assert "takes no 'groups'" in message(TypeError, kapps.resnet18, groups=2)
+
+
+def test_a_row_with_an_unknown_option_is_refused():
+    text = message(TypeError, variant, resnet, "resnet9", paper="-", params=1, depth=(1,))
+    assert "resnet9's row" in text and "Did you mean depths" in text
+
+
+def test_a_body_without_a_row_has_the_familys_defaults():
+    @family(minimum=4, input_shape=(6, 6, 2), classes=3)
+    def plain(x, *, filters=4):
+        """One convolution."""
+        return keras.layers.Conv2D(filters, 3, name="level0_conv")(x)
+
+    model = plain()
+    assert (model.name, model.input_shape, model.output_shape) == ("plain", (None, 6, 6, 2), (None, 3))
+    assert plain(filters=5, include_top=False).output_shape == (None, 4, 4, 5)
+    assert "at least 4" in message(ValueError, plain, input_shape=(3, 6, 1))
+    assert "One convolution." in plain.__doc__
+
+
+def test_positional_arguments_are_in_keras_applications_order():
+    model = kapps.resnet20_cifar(False, None, None, (16, 8, 1), "max", 3, None, "mine")
+    assert (model.name, model.input_shape, model.output_shape) == ("mine", (None, 16, 8, 1), (None, 64))
+
+
+def test_pooling_goes_before_the_classifier_too():
+    model = kapps.resnet20_cifar(pooling="max", **SMALL)
+    assert isinstance(model.get_layer("head_pool"), keras.layers.GlobalMaxPooling2D)
+    average = kapps.resnet20_cifar(**SMALL)
+    assert isinstance(average.get_layer("head_pool"), keras.layers.GlobalAveragePooling2D)
+
+
+def test_weights_are_loaded_from_a_file(tmp_path, randomise, digits):
+    path = tmp_path / "small.weights.h5"
+    model = randomise(kapps.resnet20_cifar(**SMALL))
+    model.save_weights(path)
+    for given in (path, str(path)):
+        loaded = kapps.resnet20_cifar(weights=given, **SMALL)
+        for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    path = tmp_path / "small.weights.h5"
+    kapps.resnet20_cifar(**SMALL).save_weights(path)
+    for options in ({"classes": 7}, {"input_shape": (8, 8, 1)}):
+        text = message(ValueError, kapps.resnet20_cifar, weights=path, **{**SMALL, **options})
+        assert str(path) in text and "does not hold this model's weights" in text
+    assert "does not hold" in message(ValueError, kapps.resnet32_cifar, weights=path, **SMALL)
+
+
+def test_weights_of_a_broken_file_are_refused(tmp_path):
+    path = tmp_path / "broken.weights.h5"
+    path.write_bytes(b"not HDF5")
+    assert str(path) in message(ValueError, kapps.resnet20_cifar, weights=path, **SMALL)
+    absent = tmp_path / "absent.weights.h5"
+    assert "there is no weights file" in message(ValueError, kapps.resnet20_cifar, weights=absent, **SMALL)
+
+
+def test_channels_first_is_refused():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        text = message(ValueError, kapps.resnet20_cifar)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert "channels_first" in text and "set_image_data_format('channels_last')" in text
+
+
+def test_endpoints_of_another_model_are_refused():
+    image = keras.Input((8, 8, 3))
+    other = keras.Model(image, keras.layers.Conv2D(2, 3)(image), name="other")
+    assert "other" in message(ValueError, kapps.endpoints, other)
+
+
+def test_endpoints_feed_a_second_model(digits):
+    model = resnet_cifar(n=1, include_top=False, input_shape=(16, 16, 1))
+    levels = kapps.endpoints(model)
+    features = keras.Model(model.inputs, levels)(digits(16, channels=1)[0][:2])
+    assert [features[level].shape for level in (0, 1, 2)] == [(2, 16, 16, 16), (2, 8, 8, 32), (2, 4, 4, 64)]
+    expected = model(digits(16, channels=1)[0][:2])
+    np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (features[2], expected)))
