@@ -100,8 +100,13 @@ def main():
     parser.add_argument("--worker", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        return work(options.worker, options.batch_size, options.image_size)
+        work(options.worker, options.batch_size, options.image_size)
+    else:
+        compare(options)
 
+
+def compare(options):
+    """Runs the contenders in turn and prints the table."""
     seconds = {name: [] for name in STEPS}
     workers = {}
     for name in STEPS:

@@ -8,11 +8,11 @@ Run it after a family's table changed; a test compares the two files with the ta
 import dataclasses
 import importlib
 import json
-import os
 import pathlib
 import pkgutil
 
 import kapps
+from kapps.files import aside
 
 FOLDERS = ("cnn",)
 PUBLIC = {
@@ -53,11 +53,11 @@ def _import(module, names):
 
 
 def main():
+    """Writes both files, each aside first."""
     folder = pathlib.Path(kapps.__file__).parent
     for name, text in files().items():
-        aside = folder / f".{name}.tmp"
-        aside.write_text(text)
-        os.replace(aside, folder / name)
+        with aside(folder / name) as path:
+            path.write_text(text)
         print(f"wrote {folder / name}")
 
 

@@ -16,6 +16,7 @@ import inspect
 import math
 import os
 import re
+import warnings
 
 import keras
 
@@ -211,8 +212,12 @@ def load_weights(model, weights):
     if not os.path.exists(path):
         raise ValueError(f"{model.name}: there is no weights file {path}")
     try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with (
+            warnings.catch_warnings()
+        ):  # where a file holds less than the model, Keras warns of each part
+            warnings.filterwarnings("error", "Skipping nested container")
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"{model.name}: {path} does not hold this model's weights ({reason})"

@@ -19,7 +19,8 @@ import sys
 import time
 import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # oneDNN is the faster path on every CPU; TensorFlow switches it on by itself on some only.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -81,6 +82,7 @@ AUGMENTATIONS = {
     "shift": {"augmentation": "cifar", "flip": False},  # the same for what has a left and a right
     "none": {"augmentation": "none", "flip": False},
 }
+WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
 VERIFIED = 64
 """Pictures that an exported file is compared with the model on."""
 
@@ -122,20 +124,6 @@ def resolve_defaults(card):
         if FLAGS[name].value is None:
             FLAGS[name].value = value
     return schedule
-
-
-def table(rows):
-    """Prints rows of strings under one another, the first column to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        print(
-            "  ".join(
-                [
-                    first.ljust(widths[0]),
-                    *(o.rjust(w) for o, w in zip(others, widths[1:], strict=True)),
-                ]
-            )
-        )
 
 
 def main(_):
@@ -204,7 +192,8 @@ def main(_):
 
     # Save, export, verify
     training.synchronize_batch_norm(model, False)
-    with aside(pathlib.Path(FLAGS.model_dir) / "model.keras") as path:
+    run_dir = pathlib.Path(FLAGS.model_dir)
+    with aside(run_dir / "model.keras") as path:
         model.save(path)
     mean, std = (np.float32(values) for values in preprocessing.channels(3))
     pixels = (pictures * std + mean) / np.float32(preprocessing.scale)
@@ -214,41 +203,41 @@ def main(_):
 
     # What came of it
     after = {key: history.history[f"val_{key}"][-1] for key in before}
-    run_dir = pathlib.Path(FLAGS.model_dir)
     results = {
         "before": before,
         "after": after,
         "exported": [
-            {
-                "path": str(r.path),
-                "bytes": r.bytes,
-                "largest_difference": r.largest_difference,
-                "top1_agreement": r.top1_agreement,
-            }
-            for r in reports
+            {**dataclasses.asdict(report), "path": str(report.path)} for report in reports
         ],
         "skipped_pictures": faults.names,
         "seconds": round(time.monotonic() - started, 1),
     }
-    flag_values = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
-    training.record(run_dir / "run.json", flag_values, results)
+    asked = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+    training.record(run_dir / "run.json", asked, results)
     print()
     table(
-        [
-            ["on the evaluation pictures", "before", "after"],
-            *([k, f"{before[k]:.4f}", f"{after[k]:.4f}"] for k in before),
-        ]
+        ("on the evaluation pictures", "before", "after"),
+        *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
     )
     print()
-    table([
-        ["exported", "size", "largest difference", "top-1 agreement"],
-        *([str(r.path), f"{r.bytes / 1e6:.1f} MB", f"{r.largest_difference:.1e}", f"{r.top1_agreement:.1%}"] for r in reports),
-    ])  # fmt: skip
+    table(("exported", "size", "largest difference", "top-1 agreement"), *map(row, reports))
     print()
-    print(
-        f"written: {', '.join(str(run_dir / name) for name in ('model.keras', 'curves.png', 'history.csv', 'run.json'))}"
-    )
+    print(f"written: {', '.join(f'{run_dir}/{name}' for name in WRITTEN)}")
     print(f"{faults.summary()}; {results['seconds']:.0f} seconds in all")
+
+
+def row(report):
+    """Returns the columns of an exported file in the closing table."""
+    size, difference = f"{report.bytes / 1e6:.1f} MB", f"{report.largest_difference:.1e}"
+    return str(report.path), size, difference, f"{report.top1_agreement:.1%}"
+
+
+def table(*rows):
+    """Prints rows of strings under one another, the first column to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        print("  ".join([first.ljust(widths[0]), *cells]))
 
 
 def one_line(argv):

@@ -28,7 +28,9 @@ def pytest_generate_tests(metafunc):
     """A test that takes `builder_name` runs for every builder, or of each family's smallest."""
     if "builder_name" in metafunc.fixturenames:
         every = metafunc.config.getoption("--all")
-        metafunc.parametrize("builder_name", cards.list_models() if every else smallest(), scope="module")
+        metafunc.parametrize(
+            "builder_name", cards.list_models() if every else smallest(), scope="module"
+        )
 
 
 def smallest():
@@ -50,9 +52,30 @@ def seeds():
 
 @pytest.fixture(scope="session")
 def reference():
-    """Parameters and multiply-accumulates from papers and second implementations: {name: row}."""
+    """What papers and second implementations have: {name: {trainable, total, macs}}."""
     with open(REFERENCE / "parameters.csv", newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    return {
+        row["name"]: {key: int(row[key]) for key in ("trainable", "total", "macs")} for row in rows
+    }
+
+
+@pytest.fixture(scope="session")
+def figures():
+    """`figures(model)` counts parameters, and a picture's multiply-accumulates in convolution and dense."""
+
+    def figures(model):
+        return {
+            "trainable": sum(math.prod(variable.shape) for variable in model.trainable_variables),
+            "total": sum(math.prod(variable.shape) for variable in model.weights),
+            "macs": sum(
+                math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+                for layer in model.layers
+                if hasattr(layer, "kernel")
+            ),
+        }
+
+    return figures
 
 
 @pytest.fixture(scope="session")

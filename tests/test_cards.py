@@ -10,9 +10,9 @@ from kapps import cards
 
 def test_every_model_has_a_reference_and_the_same_parameters(reference):
     assert set(reference) == set(cards.list_models())
-    for name, row in reference.items():
-        assert cards.card(name).params == int(row["trainable"]), name
-        assert int(row["total"]) >= int(row["trainable"]) and int(row["macs"]) > 0 and row["source"]
+    for name, expected in reference.items():
+        assert cards.card(name).params == expected["trainable"], name
+        assert expected["total"] > expected["trainable"], name  # batch norm's averages
 
 
 def test_every_card_is_its_builders():

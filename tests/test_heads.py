@@ -12,7 +12,9 @@ def test_pool(pooling, reduce):
     pictures = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
     image = keras.Input((3, 5, 4))
     pooled = keras.Model(image, heads.pool(image, pooling))(pictures)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(pooled), reduce(pictures, axis=(1, 2)), atol=1e-6)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(pooled), reduce(pictures, axis=(1, 2)), atol=1e-6
+    )
 
 
 def test_classifier_keeps_what_half_precision_loses():

@@ -50,7 +50,11 @@ def test_a_body_without_a_row_has_the_familys_defaults():
         return keras.layers.Conv2D(filters, 3, name="level0_conv")(x)
 
     model = plain()
-    assert (model.name, model.input_shape, model.output_shape) == ("plain", (None, 6, 6, 2), (None, 3))
+    assert (model.name, model.input_shape, model.output_shape) == (
+        "plain",
+        (None, 6, 6, 2),
+        (None, 3),
+    )
     assert plain(filters=5, include_top=False).output_shape == (None, 4, 4, 5)
     assert "at least 4" in message(ValueError, plain, input_shape=(3, 6, 1))
     assert "One convolution." in plain.__doc__
@@ -58,7 +62,11 @@ def test_a_body_without_a_row_has_the_familys_defaults():
 
 def test_positional_arguments_are_in_keras_applications_order():
     model = kapps.resnet20_cifar(False, None, None, (16, 8, 1), "max", 3, None, "mine")
-    assert (model.name, model.input_shape, model.output_shape) == ("mine", (None, 16, 8, 1), (None, 64))
+    assert (model.name, model.input_shape, model.output_shape) == (
+        "mine",
+        (None, 16, 8, 1),
+        (None, 64),
+    )
 
 
 def test_pooling_goes_before_the_classifier_too():
@@ -78,13 +86,31 @@ def test_weights_are_loaded_from_a_file(tmp_path, randomise, digits):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path):
+@pytest.mark.parametrize("stock", [False, True])
+def test_weights_files_interchange_with_stock(stock, tmp_path, randomise):
+    path = tmp_path / "grouped.weights.h5"
+    small = {
+        "depths": (1,),
+        "groups": 32,
+        "group_width": 4,
+        "input_shape": (32, 32, 1),
+        "classes": 3,
+    }
+    model = randomise(resnet(stock=stock, **small))
+    model.save_weights(path)
+    loaded = resnet(stock=not stock, weights=path, **small)
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path, recwarn):
     path = tmp_path / "small.weights.h5"
     kapps.resnet20_cifar(**SMALL).save_weights(path)
     for options in ({"classes": 7}, {"input_shape": (8, 8, 1)}):
         text = message(ValueError, kapps.resnet20_cifar, weights=path, **{**SMALL, **options})
         assert str(path) in text and "does not hold this model's weights" in text
     assert "does not hold" in message(ValueError, kapps.resnet32_cifar, weights=path, **SMALL)
+    assert not recwarn.list
 
 
 def test_weights_of_a_broken_file_are_refused(tmp_path):
@@ -92,7 +118,9 @@ def test_weights_of_a_broken_file_are_refused(tmp_path):
     path.write_bytes(b"not HDF5")
     assert str(path) in message(ValueError, kapps.resnet20_cifar, weights=path, **SMALL)
     absent = tmp_path / "absent.weights.h5"
-    assert "there is no weights file" in message(ValueError, kapps.resnet20_cifar, weights=absent, **SMALL)
+    assert "there is no weights file" in message(
+        ValueError, kapps.resnet20_cifar, weights=absent, **SMALL
+    )
 
 
 def test_channels_first_is_refused():
@@ -114,6 +142,10 @@ def test_endpoints_feed_a_second_model(digits):
     model = resnet_cifar(n=1, include_top=False, input_shape=(16, 16, 1))
     levels = kapps.endpoints(model)
     features = keras.Model(model.inputs, levels)(digits(16, channels=1)[0][:2])
-    assert [features[level].shape for level in (0, 1, 2)] == [(2, 16, 16, 16), (2, 8, 8, 32), (2, 4, 4, 64)]
+    assert [features[level].shape for level in (0, 1, 2)] == [
+        (2, 16, 16, 16),
+        (2, 8, 8, 32),
+        (2, 4, 4, 64),
+    ]
     expected = model(digits(16, channels=1)[0][:2])
     np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (features[2], expected)))

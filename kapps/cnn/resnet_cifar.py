@@ -20,7 +20,7 @@ CIFAR10 = Preprocessing(
 def unit(x, filters, *, strides, name):
     """relu(x + F(x)), F two 3x3 convolutions."""
     y = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
-    y = conv_bn(y, filters, 3, gamma="zeros", name=f"{name}_conv2")
+    y = conv_bn(y, filters, 3, name=f"{name}_conv2")
     if strides > 1:
         x = layers.AveragePooling2D(1, strides=strides, name=f"{name}_shortcut")(x)
     new = filters - x.shape[-1]

@@ -78,7 +78,6 @@ def test_values_and_gradients_are_keras(channels, groups, options, path):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.skipif("KAPPS_TEST_ONEDNN" in os.environ, reason="runs in the process that sets it")
 def test_values_and_gradients_with_onednn_the_other_way(request):
     """TensorFlow reads the variable when it loads, so the cases run again in a new process."""
     other = "0" if module._cpu_has_gradient("float32") else "1"
@@ -105,7 +104,11 @@ def test_the_cpu_has_gradients_if_onednn_is_on():
 def test_compiled_by_xla(path):
     ours, theirs = pair(*CASES[5])
     x = pictures(128)
-    close(values_and_gradients(ours, x, jit_compile=True), values_and_gradients(theirs, x), within=1e-5)
+    close(
+        values_and_gradients(ours, x, jit_compile=True),
+        values_and_gradients(theirs, x),
+        within=1e-5,
+    )
 
 
 @pytest.mark.tensorflow
@@ -122,12 +125,20 @@ def test_half_precision(precision, within):
 
 
 @pytest.mark.tensorflow
+def test_training_is_not_put_through_xla_on_a_cpu():
+    import tensorflow as tf
+
+    model = chain(GroupedConv2D)
+    model.compile("sgd", "mse")
+    assert model.jit_compile == bool(tf.config.list_physical_devices("GPU"))
+
+
+@pytest.mark.tensorflow
 def test_a_map_of_unknown_size_trains():
     layer, _ = pair(*CASES[5])
     image = keras.Input((None, None, 128))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(layer(image)))
     model.compile("sgd", "mse")
-    assert not model.jit_compile or keras.backend.backend() != "tensorflow"
     before = layer.get_weights()[0]
     for size in (5, 8):
         x = np.ones((2, size, size, 128), "float32")
@@ -173,7 +184,9 @@ def test_loads_from_its_configuration_in_safe_mode(tmp_path):
     assert isinstance(loaded.get_layer("grouped"), GroupedConv2D)
     assert not isinstance(loaded.get_layer("last"), GroupedConv2D)
     x = pictures(4)[:, :8]
-    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(each(x)) for each in (model, loaded)))
+    np.testing.assert_array_equal(
+        *(keras.ops.convert_to_numpy(each(x)) for each in (model, loaded))
+    )
 
 
 def test_stock_keeps_names_weights_and_values():
@@ -194,7 +207,9 @@ def test_stock_of_an_unbuilt_model_is_refused():
 
 
 @pytest.mark.parametrize("size", [7, 8])
-@pytest.mark.parametrize("kernel_size, strides, groups", [(3, 1, 1), (3, 2, 1), (7, 2, 1), (1, 2, 1), (3, 2, 2)])
+@pytest.mark.parametrize(
+    "kernel_size, strides, groups", [(3, 1, 1), (3, 2, 1), (7, 2, 1), (1, 2, 1), (3, 2, 2)]
+)
 def test_conv_pads_the_same_on_every_side(size, kernel_size, strides, groups):
     image = keras.Input((size, size, 4))
     y = conv(image, 6, kernel_size, strides=strides, groups=groups, use_bias=True, name="it")

@@ -1,0 +1,42 @@
+"""ResNet v2: what stands before and after each convolution."""
+
+import pytest
+
+import kapps
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kapps.resnet_v2(depths=(2, 1), include_top=False, input_shape=(32, 32, 3))
+
+
+def source(model, name):
+    """Returns the name of the layer that feeds a layer."""
+    return model.get_layer(name).input._keras_history.operation.name
+
+
+def test_the_first_unit_has_no_activation_of_its_own(model):
+    activated = [layer.name for layer in model.layers if layer.name.endswith("_preact")]
+    assert activated == ["level2_block2_preact", "level3_block1_preact"]
+    assert source(model, "level2_block1_conv1") == "tail_pool"
+
+
+def test_a_projection_reads_the_activated_map(model):
+    assert source(model, "level3_block1_shortcut") == "level3_block1_preact_relu"
+    assert source(model, "level2_block1_shortcut") == "tail_pool"
+
+
+def test_the_shortcut_path_is_clean(model):
+    summed = model.get_layer("level2_block2_out").input
+    assert [x._keras_history.operation.name for x in summed] == [
+        "level2_block1_out",
+        "level2_block2_conv3",
+    ]
+
+
+def test_the_features_are_normed_and_activated(model):
+    assert source(model, "level3_norm") == "level3_block1_out"
+    assert model.layers[-1].name == "level3_norm_relu"
+    levels = kapps.endpoints(model)
+    assert list(levels) == [1, 2, 3] and levels[3] is model.output
+    assert levels[2] is model.get_layer("level2_block2_out").output
