@@ -154,8 +154,9 @@ def batch_norm(x, *, activation=None, gamma="ones", name):
 def conv_bn(x, filters, kernel_size, *, strides=1, groups=1, activation=None, gamma="ones", name):
     """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`.
 
-    The last of a residual branch takes gamma="zeros": each block then begins as the identity, and deep
-    networks train from the first step (Goyal 2017, arXiv:1706.02677, section 5.1).
+    The last of a residual branch may take gamma="zeros": each block then begins as the identity, and deep
+    networks train from the first step (Goyal 2017, arXiv:1706.02677, section 5.1). That wants shortcuts that
+    project; where they pad with zeros, the network begins with most of its channels empty, and learns late.
     """
     x = conv(x, filters, kernel_size, strides=strides, groups=groups, name=name)
     return batch_norm(x, activation=activation, gamma=gamma, name=f"{name}_bn")

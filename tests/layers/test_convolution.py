@@ -83,8 +83,10 @@ def test_values_and_gradients_with_onednn_the_other_way(request):
     other = "0" if module._cpu_has_gradient("float32") else "1"
     environment = {"TF_ENABLE_ONEDNN_OPTS": other, "KAPPS_TEST_ONEDNN": other}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-q", "-p", "no:cacheprovider"]
-        + ["-k", "are_keras and own or has_gradients"],
+        [
+            *(sys.executable, "-m", "pytest", __file__, "-q", "-p", "no:cacheprovider"),
+            *("-k", "are_keras and own or has_gradients"),
+        ],
         env={**os.environ, **environment},
         cwd=request.config.rootpath,
         capture_output=True,
