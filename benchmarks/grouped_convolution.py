@@ -124,6 +124,8 @@ def compare(options):
             error = (workers[name].stderr.read().strip().splitlines() or ["it stopped"])[-1]
             print(f"{name} does not run here and is left out: {error}")
             del workers[name]
+    if "kapps" not in workers:
+        sys.exit("there is nothing to compare without kapps: pip install -e .")
     for number in range(options.rounds):
         for name, worker in workers.items():
             if name == "Keras's own layer" and number >= options.slow_rounds:

@@ -34,7 +34,7 @@ def grouped(randomise):
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet50", "resnet50_v1", "resnext50", "resnet101_1x100d", "se_resnext50"]
+    "name", ["resnet50", "resnet50_v1", "resnext50", "wide_resnet50", "se_resnext50"]
 )
 def test_each_knob_has_the_reference_parameters_and_multiply_accumulates(name, figures, reference):
     assert figures(getattr(kapps, name)()) == reference[name]
