@@ -33,7 +33,7 @@ setup(
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={
-        "tests": ["import-linter>=2.1", "pytest>=8.3", "ruff>=0.13"],
+        "tests": ["import-linter>=2.1", "pillow", "pytest>=8.3", "ruff>=0.13", "scikit-learn"],
         "benchmarks": ["pillow"],
         # second implementations, to compare outputs, figures and speed with
         "peers": ["timm>=1.0.20", "torch>=2.9", "torchvision>=0.24"],

@@ -95,15 +95,29 @@ def digits():
 @pytest.fixture(scope="session")
 def randomise():
     """`randomise(model)` gives norms and biases values of their own, so that none can be lost unseen."""
+    import keras
 
-    def randomise(model, seed=0):
-        draw = np.random.default_rng(seed)
-        for variable in model.weights:
-            shape, kind = variable.shape, variable.name
-            if kind in ("gamma", "moving_variance"):
-                variable.assign(draw.uniform(0.6, 1.4, shape))
-            elif kind in ("beta", "moving_mean", "bias"):
-                variable.assign(draw.normal(0, 0.2, shape))
+    def randomise(model):
+        draw = np.random.default_rng(0)
+        norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+        for layer in model.layers:
+            for variable in layer.trainable_variables:
+                if variable.name == "gamma":
+                    variable.assign(draw.uniform(0.6, 1.4, variable.shape))
+                elif variable.name in ("beta", "bias"):
+                    variable.assign(draw.normal(0, 0.2, variable.shape))
+        # Averages near those of noise, so that signals stay of one size however deep the network is.
+        for norm in norms:
+            norm.momentum, kept = 0.0, norm.momentum
+        model(draw.normal(size=(8, *model.input_shape[1:])).astype("float32"), training=True)
+        for norm in norms:
+            norm.momentum = kept
+            mean, variance = map(
+                keras.ops.convert_to_numpy, (norm.moving_mean, norm.moving_variance)
+            )
+            norm.moving_mean.assign(mean + 0.1 * draw.normal(size=mean.shape))
+            variance = variance * draw.uniform(0.7, 1.4, mean.shape) + 0.1 * variance.mean()
+            norm.moving_variance.assign(variance)
         return model
 
     return randomise

@@ -4,6 +4,7 @@ Runs on every backend of Keras; what needs TensorFlow says so. By default the sm
 family, with `--all` every one.
 """
 
+import gc
 import importlib
 import inspect
 import math
@@ -42,7 +43,8 @@ predict(getattr(kapps, name)(weights=f"{folder}/model.weights.h5", **options), "
 @pytest.fixture(scope="module")
 def card(builder_name):
     """The builder's card."""
-    return cards.card(builder_name)
+    yield cards.card(builder_name)
+    gc.collect()  # models refer to themselves, and large ones would pile up
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +152,11 @@ def test_any_size(builder, card, model, size, digits):
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_channels_at_the_smallest_size(builder, card, digits, randomise, channels):
-    model = randomise(builder(input_shape=(card.minimum, card.minimum, channels), classes=7))
-    predictions = run(model, digits(card.minimum, channels)[0][:3])
-    assert predictions.shape == (3, 7)
-    np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
-    assert not np.allclose(predictions[0], predictions[1])  # the picture matters
+    shape = (card.minimum, card.minimum, channels)
+    model = randomise(builder(input_shape=shape, classes=7, classifier_activation=None))
+    first, second, third = run(model, digits(card.minimum, channels)[0][:3])
+    assert first.shape == (7,) and np.isfinite(third).all()
+    assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()  # the picture matters
 
 
 @pytest.mark.parametrize("axis", [0, 1])
