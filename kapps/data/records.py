@@ -9,6 +9,7 @@ both.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import struct
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps.data.faults import DataError
+from kapps.files import aside
 
 LABELS = "labels.txt"
 SHARD = re.compile(r"(?P<split>[A-Za-z]\w*)-(?P<shard>\d{5})-of-(?P<shards>\d{5})\.tfrecord")
@@ -155,14 +157,14 @@ def write_records(
     if LABELS in present and read_labels(directory) != tuple(class_names):
         raise DataError(f"{directory}/{LABELS} names other classes: choose another directory")
     paths = [os.path.join(directory, name) for name in names]
-    for shard, path in enumerate(paths):
-        with tf.io.TFRecordWriter(path + ".writing") as writer:
-            for index in range(shard, len(pictures), shards):
-                writer.write(_example(pictures[index], int(labels[index])))
-    with open(os.path.join(directory, LABELS + ".writing"), "w", encoding="utf-8") as file:
-        file.writelines(f"{name}\n" for name in class_names)
-    for path in [*paths, os.path.join(directory, LABELS)]:
-        os.replace(path + ".writing", path)
+    with contextlib.ExitStack() as whole:  # nothing is renamed before all is written
+        for shard, path in enumerate(paths):
+            written = whole.enter_context(aside(path))
+            with tf.io.TFRecordWriter(os.fspath(written)) as writer:
+                for index in range(shard, len(pictures), shards):
+                    writer.write(_example(pictures[index], int(labels[index])))
+        named = whole.enter_context(aside(os.path.join(directory, LABELS)))
+        named.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
     return paths
 
 

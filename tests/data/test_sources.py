@@ -122,7 +122,7 @@ def test_tfds_that_cannot_be_used(tmp_path):
 def test_records_round_trip(make, tmp_path):
     labels = np.arange(12) % 3
     paths = kapps.data.write_records(GREY, labels, ["a", "b", "c"], tmp_path, "train", shards=5)
-    assert len(paths) == 5 and not list(tmp_path.glob("*.writing"))
+    assert len(paths) == 5 and not list(tmp_path.glob(".*"))
     source = kapps.data.open_source(None, str(tmp_path))
     assert (
         source.kind == "records" and source.examples == 12 and source.class_names == ("a", "b", "c")
