@@ -31,6 +31,7 @@ setup(
         "numpy",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.9",
+        "wrapt>=1.14",
     ],
     extras_require={
         "tests": ["import-linter>=2.1", "pillow", "pytest>=8.3", "ruff>=0.13", "scikit-learn"],

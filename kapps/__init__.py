@@ -3,10 +3,12 @@
 `from kapps import resnext50` loads what it names and no more; the names are those of `__init__.pyi`.
 """
 
+import importlib
 import importlib.util
 import sys
 
 import lazy_loader
+import wrapt
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
@@ -26,3 +28,9 @@ def __getattr__(name):
         importing = importing and importlib.util.find_spec(f"kapps.{name}") is None
         kind = ImportError if importing else AttributeError
         raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
+
+
+@wrapt.when_imported("keras")
+def _register(_):
+    """Registers our layers as soon as Keras is there, so that a saved model finds them by `import kapps` alone."""
+    importlib.import_module("kapps.layers")

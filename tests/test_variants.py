@@ -60,6 +60,13 @@ def test_a_body_without_a_row_has_the_familys_defaults():
     assert "One convolution." in plain.__doc__
 
 
+def test_an_input_tensor_and_another_shape_are_refused():
+    tensor = keras.Input((40, 40, 3))
+    text = message(ValueError, kapps.resnet18, input_tensor=tensor, input_shape=(32, 32, 3))
+    assert "(40, 40, 3)" in text and "(32, 32, 3)" in text
+    assert kapps.resnet18(input_tensor=tensor, input_shape=(40, 40, 3)).input_shape[1] == 40
+
+
 def test_positional_arguments_are_in_keras_applications_order():
     model = kapps.resnet20_cifar(False, None, None, (16, 8, 1), "max", 3, None, "mine")
     assert (model.name, model.input_shape, model.output_shape) == (

@@ -125,6 +125,14 @@ def test_stock_resnext50_loads_where_kapps_is_not_installed(digits, randomise, t
     assert np.abs(np.load(tmp_path / "outputs.npy") - expected).max() < 1e-5 * largest
 
 
+@pytest.mark.parametrize("modules", ["keras, kapps", "kapps, keras"])
+def test_a_grouped_model_loads_after_import_kapps_alone(modules, grouped, tmp_path, fresh):
+    grouped.save(tmp_path / "grouped.keras")
+    load = "keras.saving.load_model('grouped.keras').get_layer('level2_block1_conv2')"
+    printed = fresh(f"import {modules}; print(type({load}).__qualname__)")
+    assert printed.splitlines()[-1] == "GroupedConv2D"
+
+
 @pytest.mark.tensorflow
 def test_exported_grouped_forms_agree(grouped, digits, tmp_path):
     from kapps import export
