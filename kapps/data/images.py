@@ -42,7 +42,8 @@ def training(
     channels: int = 3,
     strict: bool = False,
     faults: Faults | None = None,
-    first_epoch: int = 0,
+    first_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
     cache_bytes: int = _CACHE,
 ) -> tf.data.Dataset:
     """Returns endless full batches for training.
@@ -53,7 +54,7 @@ def training(
         source: what `open_source` returned.
         preprocessing: the model's; "imagenet" uses its size and normalisation, and resizes
             bilinearly.
-        batch_size: pictures a batch.
+        batch_size: pictures a batch, over all shards.
         classes: the model's, which must be the source's.
         seed: settles the order and every draw.
         augmentation: "imagenet" crops at random and resizes, "cifar" pads by an eighth and crops,
@@ -69,12 +70,16 @@ def training(
         channels: 3, or 1 for grey.
         strict: whether a picture that cannot be decoded stops the run, rather than being skipped.
         faults: counts and names the pictures that were skipped.
-        first_epoch: the epoch to begin with.
+        first_step: the batch to begin with, as a run that was interrupted does. The pictures that
+            `faults` knows already are counted as the run from the start counted them.
+        shard: (i, n), for the i-th of n workers: each batch is the i-th part of the global one, so
+            that n workers see together what one would see alone. Every worker reads all the
+            pictures, and decodes its own.
         cache_bytes: a source whose encoded pictures take no more is kept in memory.
 
     Returns:
-        Batches of (float32 [batch_size, h, w, channels], normalised; float32 [batch_size, classes],
-        one-hot).
+        Batches of (float32 [batch_size / n, h, w, channels], normalised; float32 [batch_size / n,
+        classes], one-hot).
 
     Raises:
         DataError: for a source or options that do not fit. Iterating raises `tf.errors.OpError` for
@@ -89,6 +94,9 @@ def training(
             f"label_smoothing={label_smoothing}, mixup={mixup}, cutmix={cutmix}:"
             " the first lies in [0, 1), the others are not negative"
         )
+    index, workers = shard
+    if batch_size % workers:
+        raise DataError(f"batch_size={batch_size} does not divide among {workers} workers")
     if randaugment and channels != 3:
         raise DataError(f"RandAugment works on 3 channels, not {channels}")
     magnitude = 0.5 if randaugment is True else float(randaugment)
@@ -98,6 +106,10 @@ def training(
     kept = source.pictures().cache() if keep else None
     mean_bytes = max(1, source.bytes // source.examples)
     window = source.examples if keep else min(source.examples, max(1024, _SHUFFLE // mean_bytes))
+    faults = faults or Faults()
+    bad = tf.constant(faults.names, tf.string)
+    share, first = batch_size // workers, first_step * batch_size
+    first_epoch, skipped = divmod(first, max(1, source.examples - len(faults.names)))
 
     def epoch(number):
         # Of this function's graph alone: a shuffle mixes it into its own seed, and the program's
@@ -113,6 +125,13 @@ def training(
                 tf.stack([tf.constant(seed, tf.int64), number * 2**32 + place]),
             )
         )
+
+    def mine(name, encoded, label, seed):  # noqa: ARG001
+        position = seed[1] // 2**32 * source.examples + seed[1] % 2**32
+        return position >= first and position % batch_size // share == index
+
+    def good(name, encoded, label, seed):  # noqa: ARG001
+        return tf.reduce_all(name != bad)
 
     def picture(encoded, seed):
         if augmentation == "imagenet":
@@ -144,10 +163,14 @@ def training(
         )
 
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-    dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch).batch(_CHUNK)
-    dataset = _decoded(dataset, picture, augmented, source, faults, strict)
-    dataset = dataset.rebatch(batch_size, drop_remainder=True).enumerate().map(batch, **parallel)
-    return _finished(dataset, batch_size, preprocessing, channels, classes)
+    if workers > 1:
+        dataset = tf.data.Dataset.counter(first // source.examples).flat_map(epoch).filter(mine)
+    else:
+        dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch)
+        dataset = dataset.filter(good).skip(skipped) if first else dataset
+    dataset = _decoded(dataset.batch(_CHUNK), picture, augmented, source, faults, strict)
+    dataset = dataset.rebatch(share, drop_remainder=True).enumerate(first_step)
+    return _finished(dataset.map(batch, **parallel), share, preprocessing, channels, classes)
 
 
 def evaluation(
@@ -179,7 +202,12 @@ def evaluation(
     dataset = dataset.cache() if source.bytes <= cache_bytes else dataset
     dataset = dataset.map(lambda *values: (*values, tf.zeros([2], tf.int64))).batch(_CHUNK)
     dataset = _decoded(
-        dataset, picture, lambda pictures, labels, _: (pictures, labels), source, faults, strict
+        dataset,
+        picture,
+        lambda pictures, labels, _: (pictures, labels),
+        source,
+        faults or Faults(),
+        strict,
     )
     dataset = dataset.rebatch(batch_size).map(batch, tf.data.AUTOTUNE, deterministic=True)
     return _finished(dataset, None, preprocessing, channels, classes)
@@ -207,7 +235,7 @@ def _decoded(
     picture: Callable,
     finish: Callable,
     source: Source,
-    faults: Faults | None,
+    faults: Faults,
     strict: bool,
 ) -> tf.data.Dataset:
     """Decodes chunks of (names, encoded, labels, seeds); bad pictures drop out.
@@ -217,7 +245,6 @@ def _decoded(
     another matter, still stop the run. One such data set costs 0.3 ms, hence chunks; they run side
     by side.
     """
-    faults = faults or Faults()
     faults.expect(source.name, source.split, source.examples)
 
     def note(names):

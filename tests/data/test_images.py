@@ -154,11 +154,49 @@ def test_training_repeats_exactly(make, options):
     np.testing.assert_allclose(np.concatenate([y for _, y in first]).sum(1), 1, rtol=1e-5)
 
 
-def test_a_later_epoch_is_what_a_run_from_the_start_comes_to(make):
-    source = many(make, height=40, width=50)  # two batches an epoch
-    start = kapps.data.training(source, PLAIN, 12, classes=2, seed=3)
-    later = kapps.data.training(source, PLAIN, 12, classes=2, seed=3, first_epoch=1)
-    assert same(taken(start, 4)[2:], taken(later, 2))
+@pytest.mark.parametrize("damaged", [0, 2])
+@pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
+def test_a_later_step_is_what_a_run_from_the_start_comes_to(make, options, damaged):
+    files = {
+        f"{c}/{i}.jpg": make.encoded(make.photograph(40, 50), "JPEG")
+        for i in range(13)
+        for c in "ab"
+    }
+    for name in list(files)[5 : 5 + damaged]:
+        files[name] = b"no picture"
+    source = make.folder(files)
+
+    def run(faults, **where):
+        dataset = kapps.data.training(
+            source, PLAIN, 10, classes=2, seed=3, faults=faults, **where, **options
+        )
+        return taken(dataset, 8 - where.get("first_step", 0))
+
+    faults = kapps.data.Faults()
+    whole = run(faults)  # an epoch is 2.6 batches, or 2.4 where two pictures are damaged
+    assert len(faults.names) == damaged
+    for step in (1, 2, 3, 7):
+        assert same(whole[step:], run(faults, first_step=step)), step
+
+
+@pytest.mark.parametrize("first_step", [0, 3])
+def test_shards_are_together_what_one_worker_sees(make, first_step):
+    source = many(make, 26, height=40, width=50)
+
+    def run(**where):
+        return taken(kapps.data.training(source, PLAIN, 12, classes=2, seed=3, **where), 5)
+
+    whole = run(first_step=first_step)
+    shards = [run(first_step=first_step, shard=(i, 3)) for i in range(3)]
+    for batch, *parts in zip(whole, *shards, strict=True):
+        assert [len(part[0]) for part in parts] == [4, 4, 4]
+        for part, all_of_it in zip(zip(*parts, strict=True), batch, strict=True):
+            np.testing.assert_array_equal(np.concatenate(part), all_of_it)
+
+
+def test_a_batch_that_does_not_divide_among_workers_is_refused(make):
+    with pytest.raises(kapps.data.DataError, match="batch_size=10 does not divide among 3"):
+        kapps.data.training(many(make), PLAIN, 10, classes=2, shard=(0, 3))
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**30])
