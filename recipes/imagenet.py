@@ -13,11 +13,11 @@ Run log:
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
 import time
-import warnings
 
 # TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +26,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import kapps
 from kapps import data, export, training
@@ -61,12 +61,21 @@ flags.DEFINE_string(
 flags.DEFINE_string("precision", "auto", f"one of {', '.join(training.PRECISIONS)}")
 flags.DEFINE_string("strategy", "default", f"one of {', '.join(training.STRATEGIES)}")
 flags.DEFINE_integer(
+    "worker_timeout", 300, "seconds that multi_worker waits for the other workers", lower_bound=1
+)
+flags.DEFINE_integer("checkpoint_every", 500, "steps between two checkpoints", lower_bound=1)
+flags.DEFINE_bool(
+    "deterministic", False, "repeat bit for bit also where that is slower, as on a GPU"
+)
+flags.DEFINE_integer(
     "seed", 0, "of the weights, the order of the pictures and all that is drawn for them"
 )
 flags.DEFINE_bool(
     "strict_data", False, "stop at a picture that cannot be decoded, rather than skip it"
 )
-flags.DEFINE_string("model_dir", "runs/imagenet", "where model, curves and record go")
+flags.DEFINE_string(
+    "model_dir", "runs/imagenet", "where checkpoints, model, curves and record go, for all workers"
+)
 flags.DEFINE_string("export_dir", "saved_models", "where SavedModel and .tflite go")
 
 DIGITS = {
@@ -83,6 +92,11 @@ AUGMENTATIONS = {
     "none": {"augmentation": "none", "flip": False},
 }
 WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
+SETTLING = (
+    "model", "dataset", "data_dir", "batch_size", "epochs", "image_size", "augmentation", "schedule", "precision",
+    "seed", "deterministic",
+)  # fmt: skip
+"""Flags that a run which goes on must have as it began."""
 VERIFIED = 64
 """Pictures that an exported file is compared with the model on."""
 
@@ -128,6 +142,9 @@ def resolve_defaults(card):
 
 def main(_):
     started = time.monotonic()
+    # First of all: TensorFlow refuses to connect workers once it has computed anything.
+    strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data, and what it settles
     card = kapps.card(FLAGS.model)
@@ -141,10 +158,10 @@ def main(_):
     )
     faults = data.Faults()
     common = {"classes": classes, "strict": FLAGS.strict_data, "faults": faults}
-    train = data.training(
-        train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, randaugment=schedule.randaugment,
-        mixup=schedule.mixup, cutmix=schedule.cutmix, label_smoothing=schedule.label_smoothing,
-        **AUGMENTATIONS[FLAGS.augmentation], **common,
+    pictures = functools.partial(
+        data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
+        randaugment=schedule.randaugment, mixup=schedule.mixup, cutmix=schedule.cutmix,
+        label_smoothing=schedule.label_smoothing, **AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
     test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
     steps = train_source.examples // FLAGS.batch_size
@@ -154,12 +171,9 @@ def main(_):
         )
 
     # Precision, strategy, model
-    keras.utils.set_random_seed(FLAGS.seed)
     FLAGS.precision = training.precision(FLAGS.precision)
-    strategy = training.strategy(FLAGS.strategy)
     with strategy.scope():
         model = getattr(kapps, FLAGS.model)(input_shape=(*size, 3), classes=classes)
-        training.synchronize_batch_norm(model, strategy.num_replicas_in_sync > 1)
         # The loss takes the logits, which lose no precision, and the model that is kept ends in the softmax.
         trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
         trained.compile(
@@ -169,40 +183,38 @@ def main(_):
             + [keras.metrics.TopKCategoricalAccuracy(5, name="top5")] * (classes > 10),
             jit_compile=False,
         )
-    print(
-        f"{model.name}: {sum(w.shape.num_elements() for w in model.trainable_weights):,} parameters, "
-        f"{train_source.examples:,} pictures of {train_source.name} at {size[0]} x {size[1]}, {classes} classes, "
-        f"{FLAGS.epochs} epochs of {steps} steps, {FLAGS.schedule}, {FLAGS.precision}"
-    )
+    chief = training.is_chief(strategy)
+    if chief:
+        print(
+            f"{model.name}: {sum(w.shape.num_elements() for w in model.trainable_weights):,} parameters, "
+            f"{train_source.examples:,} pictures of {train_source.name} at {size[0]} x {size[1]}, {classes} classes, "
+            f"{FLAGS.epochs} epochs of {steps} steps, {FLAGS.schedule}, {FLAGS.precision}, "
+            f"{strategy.num_replicas_in_sync} replica{'s' * (strategy.num_replicas_in_sync > 1)}"
+        )
 
     # Fit and evaluate
-    verbose = 1 if sys.stdout.isatty() else 2
-    # Keras says so of every evaluation whose length it cannot know, and pictures may be skipped.
-    warnings.filterwarnings("ignore", "Your input ran out of data")
+    run = training.Run(
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=steps, batch_size=FLAGS.batch_size,
+        identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
+    )  # fmt: skip
     with data.explained(train_source, test_source):
-        before = trained.evaluate(test, verbose=0, return_dict=True)
-        callbacks = [training.Curves(FLAGS.model_dir)]
-        if schedule.ema:
-            callbacks.insert(0, keras.callbacks.SwapEMAWeights())
-        history = trained.fit(
-            train, epochs=FLAGS.epochs, steps_per_epoch=steps, shuffle=False, validation_data=test,
-            callbacks=callbacks, verbose=verbose,
-        )  # fmt: skip
-        pictures = next(iter(test.unbatch().batch(VERIFIED)))[0].numpy()
+        before, after = run.fit(trained, pictures, test, faults=faults)
+        if not chief:
+            return
+        compared = next(iter(test.unbatch().batch(VERIFIED)))[0].numpy()
 
     # Save, export, verify
-    training.synchronize_batch_norm(model, False)
     run_dir = pathlib.Path(FLAGS.model_dir)
     with aside(run_dir / "model.keras") as path:
         model.save(path)
+    model = keras.saving.load_model(run_dir / "model.keras")  # which belongs to no strategy
     mean, std = (np.float32(values) for values in preprocessing.channels(3))
-    pixels = (pictures * std + mean) / np.float32(preprocessing.scale)
+    pixels = (compared * std + mean) / np.float32(preprocessing.scale)
     exported = export.saved_model(model, FLAGS.export_dir, preprocessing=preprocessing)
     files = [exported, export.litert(model, f"{exported}.tflite", preprocessing=preprocessing)]
     reports = [export.verify(file, model, pixels, preprocessing=preprocessing) for file in files]
 
     # What came of it
-    after = {key: history.history[f"val_{key}"][-1] for key in before}
     results = {
         "before": before,
         "after": after,
@@ -214,6 +226,7 @@ def main(_):
     }
     asked = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
     training.record(run_dir / "run.json", asked, results)
+    run.checkpoints.complete()
     print()
     table(
         ("on the evaluation pictures", "before", "after"),
@@ -240,15 +253,5 @@ def table(*rows):
         print("  ".join([first.ljust(widths[0]), *cells]))
 
 
-def one_line(argv):
-    """Runs main; what the user can mend is told in one line, without a traceback."""
-    try:
-        main(argv)
-    except (ValueError, TypeError, OSError) as error:
-        if "\n" in str(error):
-            raise
-        sys.exit(f"imagenet.py: {error}")
-
-
 if __name__ == "__main__":
-    app.run(one_line)
+    training.program(main)

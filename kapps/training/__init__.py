@@ -1,25 +1,42 @@
 """What Keras lacks to train a model; the loop stays `model.fit`."""
 
+from kapps.training.checkpoints import Checkpoints, Stopped
+from kapps.training.cluster import ClusterError, lost
 from kapps.training.devices import (
     PRECISIONS,
     STRATEGIES,
+    distribute,
+    is_chief,
     precision,
     strategy,
-    synchronize_batch_norm,
 )
-from kapps.training.runs import Curves, plot, record
+from kapps.training.program import program, seed
+from kapps.training.progress import Progress, Throughput
+from kapps.training.replicas import replicated
+from kapps.training.runs import Curves, Run, plot, record
 from kapps.training.schedules import SCHEDULES, Schedule, schedule
 
 __all__ = [
     "PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",
+    "Checkpoints",
+    "ClusterError",
     "Curves",
+    "Progress",
+    "Run",
     "Schedule",
+    "Stopped",
+    "Throughput",
+    "distribute",
+    "is_chief",
+    "lost",
     "plot",
     "precision",
+    "program",
     "record",
+    "replicated",
     "schedule",
+    "seed",
     "strategy",
-    "synchronize_batch_norm",
 ]

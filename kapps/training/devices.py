@@ -3,8 +3,10 @@
 import keras
 import tensorflow as tf
 
+from kapps.training import cluster
+
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-STRATEGIES = ("default", "mirrored")
+STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 
 
 def precision(name: str) -> str:
@@ -31,19 +33,71 @@ def _capability():
     return min((major for major, *_ in found), default=0)
 
 
-def strategy(name: str) -> tf.distribute.Strategy:
-    """Returns the strategy to build and fit under: "default" (one device) or "mirrored" (all of this machine)."""
-    if name not in STRATEGIES:
-        raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {name!r}")
-    return tf.distribute.MirroredStrategy() if name == "mirrored" else tf.distribute.get_strategy()
+def strategy(name: str, *, worker_timeout: float = 300.0) -> tf.distribute.Strategy:
+    """Returns the strategy to build and fit under.
 
+    Args:
+        name: "default", one device; "mirrored", all GPUs of this machine, or its logical CPUs where there is none;
+            "multi_worker", all GPUs of all machines that TF_CONFIG, Slurm or Kubernetes names; "tpu", the TPU that
+            TensorFlow's resolver finds.
+        worker_timeout: seconds that "multi_worker" waits for the other workers.
 
-def synchronize_batch_norm(model: keras.Model, on: bool) -> None:
-    """Makes every batch norm take its statistics over all replicas, or over its own as it was.
-
-    Without it each replica keeps moving statistics of its own, and only the first one's are saved. It is a
-    matter of the training, so switch it off before the model is saved.
+    Raises:
+        ValueError: for another name, for a cluster that is described wrong, and where there is no TPU.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = on
+    if name == "default":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == "multi_worker":
+        return cluster.connect(cluster.resolve(), worker_timeout)
+    if name == "tpu":
+        return _tpu()
+    raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {name!r}")
+
+
+def _tpu():
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"strategy tpu: TensorFlow finds no TPU here ({reason})") from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files: the first worker, or the only one."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_id
+
+
+def distribute(dataset_of_shard, strategy: tf.distribute.Strategy):
+    """Returns what `fit` takes for training under a strategy.
+
+    Args:
+        dataset_of_shard: a function of (i, n) that returns the i-th of n parts of the batches, such as
+            `kapps.data.training` with `shard`.
+        strategy: the strategy; a batch must divide among its replicas.
+    """
+    workers = (
+        strategy.cluster_resolver.cluster_spec().num_tasks("worker") if _spans(strategy) else 1
+    )
+    if workers == 1:
+        return dataset_of_shard((0, 1))
+    replicas = strategy.num_replicas_in_sync // workers
+
+    def local(context):
+        dataset = dataset_of_shard((context.input_pipeline_id, workers))
+        # What a worker's function returns is taken for batches of one replica each.
+        return (
+            dataset.rebatch(dataset.element_spec[0].shape[0] // replicas)
+            if replicas > 1
+            else dataset
+        )
+
+    return strategy.distribute_datasets_from_function(local)
+
+
+def _spans(strategy):
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)

@@ -2,18 +2,125 @@
 
 import csv
 import datetime
+import functools
+import importlib.util
 import json
 import pathlib
 import platform
 import subprocess
 import sys
+import warnings
 from importlib import metadata
 
 import keras
+import tensorflow as tf
 
 from kapps.files import aside
+from kapps.training import devices
+from kapps.training.checkpoints import Checkpoints, Stopped
+from kapps.training.progress import Progress, Throughput
+from kapps.training.replicas import replicated
 
 PACKAGES = ("kapps", "keras", "tensorflow", "keras-cv", "tensorflow-datasets", "numpy")
+
+
+class Run:
+    """One training in a directory: it begins, or goes on where it was stopped, and is recorded.
+
+    Args:
+        directory: of the run; `checkpoints/` in it has to be where every worker sees it.
+        strategy: that the model is built under.
+        epochs: of the training.
+        steps: of an epoch.
+        batch_size: examples a step, over all replicas.
+        identity: what settles the training, JSON's types: a run that was begun with other values is not gone on with.
+        every: steps between two checkpoints.
+    """
+
+    def __init__(self, directory, strategy, *, epochs, steps, batch_size, identity, every=500):
+        self.directory, self.strategy = pathlib.Path(directory), strategy
+        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
+        self.writes = devices.is_chief(strategy)
+        self.checkpoints = Checkpoints(
+            self.directory / "checkpoints",
+            steps_per_epoch=steps,
+            every=every,
+            identity=identity,
+            writes=self.writes,
+        )
+
+    def fit(self, model: keras.Model, pictures, test, *, faults=None) -> tuple[dict, dict]:
+        """Fits a compiled model, and returns the metrics on `test` before and after.
+
+        Args:
+            model: built and compiled in the strategy's scope.
+            pictures: function of `first_step` and `shard` that returns the batches to train on, endless, such as
+                `kapps.data.training`.
+            test: batches to evaluate on, after every epoch too.
+            faults: the `kapps.data.Faults` of `pictures`, which a run that goes on gets back.
+
+        Raises:
+            Stopped: for SIGTERM, a loss that is not finite, a checkpoint that cannot be written.
+            ValueError: for a checkpoint of another training.
+        """
+        with self.strategy.scope():
+            step = self.checkpoints.restore(model)
+            self._agree(step)
+        notes = self.checkpoints.notes
+        accompanied = self.callbacks(model)
+        if faults is not None:
+            faults.record(notes.get("skipped", []))
+            accompanied.append(_Skipped(notes, faults))
+        if step and self.writes:
+            print(f"goes on from step {step:,} of {self.epochs * self.steps:,}")
+        # Keras says so of every evaluation whose length it cannot know, and pictures may be skipped.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
+        with replicated(model, self.strategy):
+            if "before" not in notes:
+                notes["before"] = model.evaluate(test, verbose=0, return_dict=True)
+            batches = devices.distribute(functools.partial(_shard, pictures, step), self.strategy)
+            model.fit(
+                batches, epochs=self.epochs, initial_epoch=step // self.steps, steps_per_epoch=self.steps,
+                shuffle=False, validation_data=test, callbacks=accompanied, verbose=0,
+            )  # fmt: skip
+        last = notes["history"][-1]
+        return notes["before"], {key: last[f"val_{key}"] for key in notes["before"]}
+
+    def callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
+        """Returns what accompanies the training, in its order."""
+        rows = self.checkpoints.notes.setdefault("history", [])
+        found = [self.checkpoints, Throughput(self.batch_size)]
+        if model.optimizer.use_ema:
+            found.append(keras.callbacks.SwapEMAWeights())
+        found.append(Curves(self.directory, rows, writes=self.writes))
+        if self.writes:
+            found.append(Progress(self.epochs, self.steps, done=self.checkpoints.step))
+        if self.writes and importlib.util.find_spec("tensorboard"):
+            events = self.directory / "tensorboard"
+            found.append(keras.callbacks.TensorBoard(events, write_graph=False))
+        return found
+
+    def _agree(self, step):
+        mean = self.strategy.reduce("MEAN", tf.constant(float(step)), axis=None)
+        if abs(float(mean) - step) > 1e-3:
+            raise Stopped(
+                f"workers found different checkpoints in {self.directory}: give a --model_dir that all of them see"
+            )
+
+
+def _shard(pictures, first_step, shard):
+    return pictures(first_step=first_step, shard=shard)
+
+
+class _Skipped(keras.callbacks.Callback):
+    """Keeps what could not be read among a run's notes."""
+
+    def __init__(self, notes, faults):
+        super().__init__()
+        self.notes, self.faults = notes, faults
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.notes["skipped"] = self.faults.names
 
 
 class Curves(keras.callbacks.Callback):
@@ -21,15 +128,21 @@ class Curves(keras.callbacks.Callback):
 
     Args:
         directory: where to; made where it is missing.
+        rows: of the epochs that an earlier process has trained; filled further.
+        writes: whether this process writes the files; all fill `rows`.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory, rows: list[dict] | None = None, writes: bool = True):
         super().__init__()
-        self.directory, self.rows = pathlib.Path(directory), []
+        self.writes = writes
+        self.directory, self.rows = pathlib.Path(directory), [] if rows is None else rows
 
     def on_epoch_end(self, epoch, logs=None):
-        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        self.rows.append({"epoch": epoch + 1, "learning_rate": float(rate), **(logs or {})})
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        numbers = {key: float(value) for key, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch + 1, "learning_rate": rate, **numbers})
+        if not self.writes:
+            return
         with aside(self.directory / "history.csv") as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
@@ -38,24 +151,30 @@ class Curves(keras.callbacks.Callback):
             plot(self.rows, path)
 
 
+PANELS = ("loss", "accuracy", "learning_rate", "examples_per_second", "input_wait")
+
+
 def plot(rows: list[dict], path) -> None:
-    """Draws loss and accuracy over the epochs, training and validation, to a PNG.
+    """Draws what a training's epochs came to, to a PNG: loss, accuracy, learning rate, throughput, input wait.
 
     Args:
-        rows: one mapping an epoch, with "epoch", "loss", "accuracy" and their "val_" twins where there are any.
+        rows: one mapping an epoch, with "epoch", any of `PANELS`, and their "val_" twins where there are any.
         path: of the PNG.
     """
     from matplotlib.figure import Figure  # the figure alone: no global state, no window
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axis, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    panels = [quantity for quantity in PANELS if any(quantity in row for row in rows)]
+    figure = Figure(figsize=(4.5 * len(panels), 4), layout="constrained")
+    for axis, quantity in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
         for key, label in ((quantity, "training"), (f"val_{quantity}", "validation")):
             points = [(row["epoch"], row[key]) for row in rows if key in row]
             if points:
                 axis.plot(
                     *zip(*points, strict=True), marker=".", label=f"{label} {points[-1][1]:.4g}"
                 )
-        axis.set(xlabel="epoch", ylabel=quantity)
+        axis.set(xlabel="epoch", ylabel=quantity.replace("_", " "))
         axis.grid(alpha=0.3)
         axis.legend()
     figure.savefig(path, dpi=120)

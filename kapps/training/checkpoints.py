@@ -1,0 +1,233 @@
+"""A training that goes on exactly where it was stopped, by -9, by SIGTERM or by a full disk."""
+
+import json
+import pathlib
+import signal
+import threading
+import warnings
+import zipfile
+
+import keras
+import numpy as np
+
+from kapps.files import aside
+
+_KEPT = 2
+
+
+class Stopped(RuntimeError):  # noqa: N818  # no fault of the program's
+    """A training that ended early: one line of why, and how it goes on.
+
+    Args:
+        message: that line.
+        code: what a program that ends by it exits with.
+    """
+
+    def __init__(self, message: str, code: int = 1):
+        super().__init__(message)
+        self.code = code
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves the whole state of a training, and puts it back.
+
+    The state is every variable of the model, random seeds of its dropout among them, every one of the optimizer
+    (step, momentum, moving average, loss scale), the step, and what the run has noted. The place in the data
+    follows from the step: `kapps.data.training(first_step=...)`. A checkpoint is written aside, synced to the
+    disk and renamed; the last two are kept, and all go when the training is complete.
+
+        checkpoints = Checkpoints("runs/imagenet/checkpoints", steps_per_epoch=steps)
+        step = checkpoints.restore(model)
+        model.fit(train_from(step), initial_epoch=step // steps, callbacks=[checkpoints, ...])
+
+    It stands first among the callbacks: an epoch is saved when the next begins, with all that the others made of
+    it, and where an epoch was interrupted they are given the means over all of its steps.
+
+    Args:
+        directory: of the checkpoints; made where it is missing.
+        steps_per_epoch: steps of every epoch.
+        every: steps between two checkpoints; the end of an epoch is always one.
+        identity: what the training was asked for, JSON's types; a checkpoint of something else is refused.
+        notes: what else the run wants to find again, JSON's types; filled by `restore`, saved as it then is.
+        writes: whether this process saves; of several workers only the first does, and all restore.
+    """
+
+    def __init__(
+        self, directory, *, steps_per_epoch, every=500, identity=None, notes=None, writes=True
+    ):
+        super().__init__()
+        self.directory, self.steps, self.every = pathlib.Path(directory), steps_per_epoch, every
+        self.identity = identity or {}
+        self.notes = {} if notes is None else notes
+        self.writes = writes
+        self.step = self._saved = 0
+        self._before = None  # of an epoch that was begun before: (its steps then, their mean logs)
+        self._terminated = threading.Event()
+        self._handler = None
+
+    # Putting back
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts the newest whole checkpoint into a compiled model, and returns its step, 0 where there is none.
+
+        Raises:
+            ValueError: for a checkpoint of another model, or of another training.
+        """
+        model.optimizer.build(model.trainable_variables)
+        for path in reversed(self._paths()):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    about = json.loads(file["about"].tobytes())
+                    values = [file[f"v{i}"] for i in range(about["variables"])]
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                warnings.warn(f"passed over {path}, which is not whole ({reason})", stacklevel=2)
+                continue
+            self._check(path, about, values, model)
+            for variable, value in zip(_variables(model), values, strict=True):
+                variable.assign(value)
+            self.step = about["step"]
+            self.notes.clear()
+            self.notes.update(about["notes"])
+            into = self.step % self.steps
+            self._before = (into, about["logs"]) if into else None
+            return self.step
+        return 0
+
+    def _check(self, path, about, values, model):
+        for key, asked in self.identity.items():
+            then = about["identity"].get(key)
+            if then != asked:
+                raise ValueError(
+                    f"{path} is of a run with {key}={then}, not {asked}: ask for the same again, or delete "
+                    f"{self.directory} to begin anew"
+                )
+        have = [(tuple(value.shape), str(value.dtype)) for value in values]
+        want = [
+            (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in _variables(model)
+        ]
+        if have != want:
+            raise ValueError(
+                f"{path} does not fit {model.name} and its optimizer: delete {self.directory} to begin anew"
+            )
+
+    # Saving
+
+    def save(self, logs=None) -> pathlib.Path | None:
+        """Writes a checkpoint of the current step, and deletes all but the last two.
+
+        Raises:
+            Stopped: where it cannot be written, and where a weight is not finite; older ones stay as they are.
+        """
+        if not self.writes:
+            return None
+        values = [keras.ops.convert_to_numpy(variable) for variable in _variables(self.model)]
+        if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
+            self._stop(f"a weight is not finite; {self.last()}")
+        about = {
+            "step": self.step,
+            "variables": len(values),
+            "identity": self.identity,
+            "notes": self.notes,
+            "logs": self._whole(logs),
+        }
+        path = self.directory / f"step-{self.step:010d}.npz"
+        content = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        try:
+            with aside(path) as written:
+                np.savez(
+                    written, about=content, **{f"v{i}": value for i, value in enumerate(values)}
+                )
+        except OSError as error:
+            self._stop(f"{path} cannot be written ({error.strerror or error}); {self.last()}")
+        for old in self._paths()[:-_KEPT]:
+            old.unlink()
+        return path
+
+    def last(self) -> str:
+        """Returns what there is to go on from, as text."""
+        paths = self._paths()
+        if not paths:
+            return "there is no checkpoint yet"
+        return f"{paths[-1]} is the last good checkpoint, and the same command goes on from it"
+
+    def complete(self) -> None:
+        """Deletes the checkpoints: the same command then trains anew."""
+        if self.writes:
+            for path in self._paths():
+                path.unlink()
+            if self.directory.is_dir() and not any(self.directory.iterdir()):
+                self.directory.rmdir()
+
+    def _paths(self):
+        return sorted(self.directory.glob("step-*.npz"))
+
+    # As a callback
+
+    def on_train_begin(self, logs=None):
+        self._saved = self.step
+        if threading.current_thread() is threading.main_thread():
+            self._terminated.clear()
+            self._handler = signal.signal(signal.SIGTERM, lambda *_: self._terminated.set())
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._save_if_new()
+        self._leave_if_told()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        loss = (logs or {}).get("loss", 0.0)
+        if not np.isfinite(loss):
+            self._stop(f"the loss is {loss}; {self.last()}")
+        if self.step % self.steps == 0:
+            # Of an epoch that was begun before, fit would take more steps than are left.
+            self.model.stop_training = self._before is not None
+        elif self.step % self.every == 0 or self._terminated.is_set():
+            self._save_if_new(logs)
+            self._leave_if_told()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._before:
+            self.model.stop_training = False  # which ended this epoch only
+            logs.update({key: value for key, value in self._whole(logs).items() if key in logs})
+            self._before = None
+
+    def on_train_end(self, logs=None):
+        self._save_if_new()
+        self._give_signal_back()
+
+    def _save_if_new(self, logs=None):
+        if self.step != self._saved:
+            self.save(logs)
+            self._saved = self.step
+
+    def _leave_if_told(self):
+        if self._terminated.is_set():
+            saved = "saved" if self.writes else "the first worker saves"
+            why = f"SIGTERM; {saved}, and the same command goes on from here"
+            self._stop(why, code=128 + signal.SIGTERM)
+
+    def _stop(self, why, code=1):
+        self._give_signal_back()
+        raise Stopped(f"step {self.step}: {why}", code)
+
+    def _give_signal_back(self):
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+            self._handler = None
+
+    def _whole(self, logs):
+        """Returns the means over an epoch's steps so far, those before an interruption included."""
+        logs = {key: float(value) for key, value in (logs or {}).items() if np.ndim(value) == 0}
+        if not self._before:
+            return logs
+        before, means = self._before
+        now = (self.step - 1) % self.steps + 1 - before
+        for key, mean in means.items():
+            if key in logs:
+                logs[key] = (before * mean + now * logs[key]) / (before + now)
+        return logs
+
+
+def _variables(model):
+    return [*model.variables, *model.optimizer.variables]

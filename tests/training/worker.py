@@ -1,0 +1,107 @@
+"""Trains a small network under one strategy, in a process of its own, and leaves what came of it in files.
+
+    python worker.py FOLDER NAME STRATEGY [--steps=20] [--rich] [--pace=0.1] [--every=500] [--timeout=60]
+
+--rich adds dropout, MixUp, an average of the weights and mixed precision; --pace sleeps between steps.
+"""
+
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from kapps import data, training
+from kapps.cards import Preprocessing
+
+BATCH, EPOCH = 24, 10  # pictures a step over all replicas; steps an epoch
+asked = flags.FLAGS
+flags.DEFINE_integer("steps", 20, "of the training")
+flags.DEFINE_bool("rich", False, "see above")
+flags.DEFINE_float("pace", 0.0, "seconds")
+flags.DEFINE_integer("every", 500, "steps between checkpoints")
+flags.DEFINE_float("timeout", 60, "seconds for the others to come")
+PLAIN = Preprocessing(size=(8, 8), crop=1.0)
+
+
+def network(dropout):
+    """A convolution with batch norm, and logits."""
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3, name="conv")(image)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(0.5)(x) if dropout else x
+    return keras.Model(image, keras.layers.Dense(10, name="logits", dtype="float32")(x))
+
+
+class Pace(keras.callbacks.Callback):
+    """Says which step was taken, and takes its time."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        print("step", int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)), flush=True)
+        time.sleep(self.seconds)
+
+
+class Paced(training.Run):
+    """A run that says each of its steps."""
+
+    pace = 0.0
+
+    def callbacks(self, model):
+        return [*super().callbacks(model), Pace(self.pace)]
+
+
+def main(argv):
+    _, folder, name, strategy = argv
+    folder = pathlib.Path(folder)
+    if strategy == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+    strategy = training.strategy(strategy, worker_timeout=asked.timeout)
+    training.seed(0, deterministic=True)
+    training.precision("mixed_float16" if asked.rich else "float32")
+    with strategy.scope():
+        model = network(asked.rich)
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=asked.rich, ema_momentum=0.9)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    source, test = (data.open_source("digits", split=split) for split in ("train", "validation"))
+
+    def pictures(first_step, shard):
+        return data.training(
+            source, PLAIN, BATCH, classes=10, augmentation="cifar", flip=False, first_step=first_step, shard=shard,
+            mixup=0.2 if asked.rich else 0.0,
+        )  # fmt: skip
+
+    # 17 pictures in batches of 16: the last leaves one, fewer than there are replicas.
+    few = data.evaluation(test, PLAIN, 17, classes=10).unbatch().take(17).batch(16)
+    run = Paced(
+        folder / name, strategy, epochs=asked.steps // EPOCH, steps=EPOCH, batch_size=BATCH,
+        identity={"rich": asked.rich}, every=asked.every,
+    )  # fmt: skip
+    run.pace = asked.pace
+    run.fit(model, pictures, few)
+    with training.replicated(model, strategy):
+        predicted = model.predict(few, verbose=0)
+    if run.writes:
+        model.save(run.directory / "model.keras")
+    number = 0 if strategy.cluster_resolver is None else strategy.cluster_resolver.task_id
+    states = [*model.variables, *model.optimizer.variables]
+    np.savez(
+        folder / f"{name}_{number}.npz",
+        predicted=predicted,
+        **{f"variable{i}": keras.ops.convert_to_numpy(value) for i, value in enumerate(states)},
+        **{f"weight{i}": value for i, value in enumerate(model.get_weights())},
+    )
+
+
+if __name__ == "__main__":
+    training.program(main)
