@@ -7,15 +7,19 @@ from kapps.training.devices import (
     strategy,
     synchronize_batch_norm,
 )
+from kapps.training.optimizers import Lamb, check
 from kapps.training.runs import Curves, plot, record
-from kapps.training.schedules import SCHEDULES, Schedule, schedule
+from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 
 __all__ = [
+    "ALGORITHMS",
     "PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",
     "Curves",
+    "Lamb",
     "Schedule",
+    "check",
     "plot",
     "precision",
     "record",
