@@ -7,6 +7,12 @@ from kapps.training.devices import (
     strategy,
     synchronize_batch_norm,
 )
+from kapps.training.losses import (
+    VanishingGradient,
+    auxiliary,
+    repeat_targets,
+    vanishing_gradient,
+)
 from kapps.training.optimizers import Lamb, check
 from kapps.training.runs import Curves, plot, record
 from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
@@ -19,11 +25,15 @@ __all__ = [
     "Curves",
     "Lamb",
     "Schedule",
+    "VanishingGradient",
+    "auxiliary",
     "check",
     "plot",
     "precision",
     "record",
+    "repeat_targets",
     "schedule",
     "strategy",
     "synchronize_batch_norm",
+    "vanishing_gradient",
 ]
