@@ -91,8 +91,13 @@ def vanishing_gradient(states, gradients, kernel, activation: str = "tanh"):
     Returns:
         A float32 scalar, the mean over the batch.
 
+    Raises:
+        ValueError: for an activation there is no slope of.
+
     Source: Pascanu 2013, arXiv:1211.5063, equations (9) and (10).
     """
+    if activation not in SLOPES:
+        raise ValueError(f"activation={activation!r}: take one of {', '.join(SLOPES)}")
     ops = keras.ops
     states, gradients, kernel = (ops.cast(x, "float32") for x in (states, gradients, kernel))
     states, gradients = ops.stop_gradient(states), ops.stop_gradient(gradients)

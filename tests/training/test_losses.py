@@ -193,6 +193,11 @@ def test_gradients_that_have_all_but_vanished_still_count():
     assert float(omega) == pytest.approx((STEPS - 1) * (1 - 1e-6) ** 2, rel=1e-5)
 
 
+def test_an_activation_without_a_slope_is_refused():
+    with pytest.raises(ValueError, match="activation='gelu': take one of linear, relu, sigmoid"):
+        training.vanishing_gradient(*[np.ones((1, 2, 2), "float32")] * 2, np.eye(2), "gelu")
+
+
 def test_steps_that_no_error_reaches_add_nothing():
     gradients = np.zeros((1, STEPS, UNITS), "float32")
     gradients[:, 2] = 1.0

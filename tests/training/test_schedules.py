@@ -163,6 +163,20 @@ def test_gradients_are_cut_by_their_common_norm_or_by_value(limit, gradient, exp
     np.testing.assert_allclose(np.array(variables), -np.array(expected), rtol=1e-6)
 
 
+def test_the_average_looks_back_on_its_share_of_the_training():
+    """One step a batch, by 1 each: the average lags behind by as many batches as it looks back on, less one."""
+    steps, back = 1000, 100
+    variable = keras.Variable(np.zeros(1, "float32"), name="kernel")
+    plan = Schedule(1, 1.0, 0.0, drops=(1.0,), momentum=0.0, ema=back / steps)
+    optimizer = plan.optimizer(256, steps)
+    optimizer.build([variable])
+    for _ in range(steps):
+        optimizer.apply([-keras.ops.ones(1)])
+    (average,) = optimizer._model_variables_moving_average
+    assert float(variable[0]) == steps
+    assert float(average[0]) == pytest.approx(steps - (back - 1), rel=1e-3)
+
+
 def network():
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(6, activation="tanh"), keras.layers.Dense(3)]
