@@ -35,7 +35,8 @@ class Lamb(keras.optimizers.Lamb):
         step = unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon)
         if self._use_weight_decay(variable):
             step = step + (self.weight_decay or 0.0) * variable
-            norm, step_norm = ops.norm(variable), ops.norm(step)
+            # keras.ops.norm takes no kernel of a convolution: two axes at most.
+            norm, step_norm = (ops.sqrt(ops.sum(ops.square(x))) for x in (variable, step))
             known = ops.logical_and(norm > 0, step_norm > 0)
             # Both branches of `where` are computed, so the divisor is kept from zero.
             ratio = ops.where(known, norm / ops.where(known, step_norm, 1.0), 1.0)

@@ -123,7 +123,7 @@ class Case:
         draw = np.random.default_rng(1)
         self.x = draw.normal(size=(ROWS, STEPS, 2))
         self.y = draw.normal(size=(ROWS, STEPS, 1))
-        self.kernel, self.bias = draw.normal(size=(2, UNITS)), draw.normal(size=UNITS)
+        self.kernel, self.bias = draw.normal(size=(2, UNITS)), draw.normal(size=UNITS) + 1
         self.recurrent, self.top = draw.normal(size=(UNITS, UNITS)), draw.normal(size=(UNITS, 1))
         self.activation = activation
         self.weights = [self.kernel, self.recurrent, self.bias, self.top]

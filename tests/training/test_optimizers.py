@@ -22,9 +22,10 @@ def lamb(w, gradients, rate, decay, epsilon):
     return w
 
 
-def test_lamb_is_the_papers():
+@pytest.mark.parametrize("shape", [(3, 4), (3, 3, 2, 4)])
+def test_lamb_is_the_papers(shape):
     draw = np.random.default_rng(0)
-    w, gradients = draw.normal(size=(3, 4)), draw.normal(size=(5, 3, 4))
+    w, gradients = draw.normal(size=shape), draw.normal(size=(5, *shape))
     variable = keras.Variable(w.astype("float32"), name="kernel")
     optimizer = training.Lamb(0.1, weight_decay=0.5, epsilon=1e-6)
     optimizer.build([variable])
