@@ -11,10 +11,10 @@ class Lamb(keras.optimizers.Lamb):
     """LAMB with the weight decay inside the step that is scaled, as in algorithm 2 of its paper.
 
     Keras decays beside the step, by the whole learning rate. The paper scales step and decay together by
-    |w| / |step + decay|, some hundredth for a kernel as networks have them, so that one and the same
-    `weight_decay` takes that many times as much from the weights in Keras. What is excluded from the decay
-    takes Adam's step unscaled, as in the implementations of You and of Wightman: the norm of a bias that has
-    just left zero says nothing of its scale.
+    |w| / |step + decay|, which is well below 1 for a kernel as networks have them (0.17 for one of 3x3x64x64 from
+    He's initialisation under gradients of noise), so that Keras takes so much more from the weights for the same
+    `weight_decay`. What is excluded from the decay takes Adam's step unscaled, as in the implementations of You
+    and of Wightman: the norm of a bias that has just left zero says nothing of its scale.
 
     Args: those of `keras.optimizers.Lamb`.
 
