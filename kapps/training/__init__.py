@@ -2,32 +2,32 @@
 
 from kapps.training.checkpoints import Checkpoints, Stopped
 from kapps.training.cluster import ClusterError, lost
-from kapps.training.devices import (
-    PRECISIONS,
-    STRATEGIES,
-    distribute,
-    is_chief,
-    precision,
-    strategy,
-)
+from kapps.training.devices import PRECISIONS, STRATEGIES, distribute, is_chief, precision, strategy
+from kapps.training.losses import VanishingGradient, auxiliary, repeat_targets, vanishing_gradient
+from kapps.training.optimizers import Lamb, check
 from kapps.training.program import program, seed
 from kapps.training.progress import Progress, Throughput
 from kapps.training.replicas import replicated
 from kapps.training.runs import Curves, Run, plot, record
-from kapps.training.schedules import SCHEDULES, Schedule, schedule
+from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 
 __all__ = [
+    "ALGORITHMS",
     "PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",
     "Checkpoints",
     "ClusterError",
     "Curves",
+    "Lamb",
     "Progress",
     "Run",
     "Schedule",
     "Stopped",
     "Throughput",
+    "VanishingGradient",
+    "auxiliary",
+    "check",
     "distribute",
     "is_chief",
     "lost",
@@ -35,8 +35,10 @@ __all__ = [
     "precision",
     "program",
     "record",
+    "repeat_targets",
     "replicated",
     "schedule",
     "seed",
     "strategy",
+    "vanishing_gradient",
 ]
