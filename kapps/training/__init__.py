@@ -7,19 +7,23 @@ from kapps.training.devices import (
     strategy,
     synchronize_batch_norm,
 )
+from kapps.training.finetune import BATCH_NORMS, finetune, set_trainable
 from kapps.training.runs import Curves, plot, record
 from kapps.training.schedules import SCHEDULES, Schedule, schedule
 
 __all__ = [
+    "BATCH_NORMS",
     "PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",
     "Curves",
     "Schedule",
+    "finetune",
     "plot",
     "precision",
     "record",
     "schedule",
+    "set_trainable",
     "strategy",
     "synchronize_batch_norm",
 ]
