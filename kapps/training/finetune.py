@@ -52,6 +52,7 @@ def finetune(
     _refuse_models_without_graph(model)
     if not (isinstance(classes, int) and not isinstance(classes, bool) and classes > 0):
         raise ValueError(f"classes is a positive whole number, not {classes!r}")
+    model = _functional(model)
     shape = _input_shape(model, input_shape)
     copy = _rebuild(model, shape)
     prediction = _prediction(copy)
@@ -127,6 +128,13 @@ def _refuse_models_without_graph(model):
         )
 
 
+def _functional(model):
+    """Returns the model itself, or a sequential one's layers as a functional one, which knows its operations."""
+    if hasattr(model, "operations"):
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
 def _input_shape(model, asked):
     """Returns the shape of one picture, the model's own where none is asked for."""
     given = tuple(model.inputs[0].shape[1:])
@@ -143,13 +151,13 @@ def _input_shape(model, asked):
 
 
 def _rebuild(model, shape):
-    """Returns a functional model of the same configuration and names, on a new input, its weights random."""
+    """Returns a model of the same configuration and names, on a new input, its weights random."""
     old = model.inputs[0]
     image = keras.Input(batch_shape=(old.shape[0], *shape), dtype=old.dtype, name=old.name)
     try:
-        copy = keras.models.clone_model(
+        return keras.models.clone_model(
             model,
-            input_tensors=keras.tree.map_structure(lambda _: image, model.input),
+            input_tensors=keras.tree.pack_sequence_as(model.input, [image]),
             recursive=True,
         )
     except Exception as error:
@@ -157,8 +165,6 @@ def _rebuild(model, shape):
         raise ValueError(
             f"{model.name} cannot be rebuilt for pictures {shape}: {reason}"
         ) from error
-    # A sequential model knows its layers but not its operations.
-    return copy if hasattr(copy, "operations") else keras.Model(copy.inputs, copy.outputs)
 
 
 def _copy_weights(model, copy, prediction, shape):
@@ -188,12 +194,13 @@ def _leaves(model):
 
 def _prediction(model):
     """Returns the layer that makes the scores, or None where the model ends in features."""
-    graph = model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)
+    graph = _functional(model)
     makers = {id(x): op for op in graph.operations for x in keras.tree.flatten(op.output)}
     x, classes = graph.outputs[0], graph.outputs[0].shape[-1]
     while True:
         layer = makers.get(id(x))
-        if layer is None:  # a nested model's outputs are not those of the call
+        # A functional model's output is its own and not that of the call, so what calls one has no maker.
+        if layer is None or isinstance(layer, keras.Model):
             raise ValueError(
                 f"{model.name}'s head is inside a model that it holds, or shared; give that model itself"
             )
