@@ -154,17 +154,38 @@ def _rebuild(model, shape):
     """Returns a model of the same configuration and names, on a new input, its weights random."""
     old = model.inputs[0]
     image = keras.Input(batch_shape=(old.shape[0], *shape), dtype=old.dtype, name=old.name)
+    inputs = keras.tree.pack_sequence_as(model.input, [image])
     try:
-        return keras.models.clone_model(
-            model,
-            input_tensors=keras.tree.pack_sequence_as(model.input, [image]),
-            recursive=True,
-        )
+        if image.shape == old.shape:
+            return keras.models.clone_model(model, inputs, recursive=True)
+        return keras.models.clone_model(model, inputs, clone_function=_at_any_size)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        # Keras says first where it happened, then in bold what.
+        lines = [
+            line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()
+        ]
+        where = len(lines) > 1 and lines[0].startswith("Exception encountered")
+        reason = lines[where].strip() if lines else type(error).__name__
         raise ValueError(
             f"{model.name} cannot be rebuilt for pictures {shape}: {reason}"
         ) from error
+
+
+def _at_any_size(layer):
+    """Returns a layer of the same configuration; a model in the model with heights and widths left open."""
+    if not isinstance(layer, keras.Model):
+        return layer.__class__.from_config(layer.get_config())
+    inputs = [
+        keras.Input(
+            batch_shape=(x.shape[0], *(None for _ in x.shape[1:-1]), x.shape[-1]),
+            dtype=x.dtype,
+            name=x.name,
+        )
+        for x in layer.inputs
+    ]
+    if hasattr(layer, "operations"):
+        inputs = keras.tree.pack_sequence_as(layer.input, inputs)
+    return keras.models.clone_model(layer, inputs, clone_function=_at_any_size)
 
 
 def _copy_weights(model, copy, prediction, shape):

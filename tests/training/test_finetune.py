@@ -242,16 +242,28 @@ def test_a_model_without_a_head_gets_one(pooling):
     ]
 
 
-def test_a_body_that_is_a_model_of_its_own(pretrained, digits):
-    body = keras.models.clone_model(
-        keras.Model(pretrained.input, pretrained.get_layer("head_pool").output)
+def stacked(pretrained):
+    """The body as one layer of a sequential model, and in it a sequential stem, as ConvNeXt has one in Keras."""
+    body = keras.Model(pretrained.input, pretrained.get_layer("head_pool").output, name="body")
+    body = keras.models.clone_model(body)
+    body.set_weights(pretrained.get_weights()[:-2])
+    scale = keras.layers.Rescaling(1.0)
+    stem = keras.Sequential([keras.Input((32, 32, 3)), scale, keras.layers.Dropout(0.1)])
+    return body, keras.Sequential([keras.Input((32, 32, 3)), stem, body, keras.layers.Dense(7)])
+
+
+@pytest.mark.parametrize("size", [32, 40])
+def test_a_body_that_is_a_model_of_its_own(pretrained, digits, size):
+    body, whole = stacked(pretrained)
+    x, y = digits(size)
+    model = finetune(whole, classes=10, unfreeze="level3", input_shape=(size, size, 3))
+    plain = finetune(pretrained, classes=10, input_shape=(size, size, 3))
+    np.testing.assert_allclose(
+        features(model).predict(x, verbose=0), features(plain).predict(x, verbose=0), rtol=1e-6
     )
-    stacked = keras.Sequential(
-        [keras.Input((32, 32, 3)), body, keras.layers.Dropout(0.1), keras.layers.Dense(7)]
-    )
-    model = fit(finetune(stacked, classes=10, unfreeze="level3"), *digits(32))
-    inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    inner = fit(model, x, y).get_layer("body")
     before, after = values(body), values(inner)
+    assert len(norms(inner)) == 6
     assert all(same(after[name], before[name]) for name in norms(inner))
     assert same(after["level2_block1_conv2"], before["level2_block1_conv2"])
     assert not same(after["level3_block1_conv2"], before["level3_block1_conv2"])
