@@ -168,6 +168,18 @@ def test_it_mends_what_thawing_the_whole_model_did(pretrained, digits):
     assert all(same(after[name], given[name]) for name in norms(model))
 
 
+def test_it_freezes_layers_of_layers_that_a_file_thawed(tmp_path):
+    rows = keras.Input((8, 4))
+    x = keras.layers.MultiHeadAttention(2, 2, name="attention")(rows, rows)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(rows, keras.layers.Dense(2, name="out")(x))
+    set_trainable(model, unfreeze="head")
+    model.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    set_trainable(model, unfreeze="head")
+    assert [v.path for v in model.trainable_variables] == ["out/kernel", "out/bias"]
+
+
 def test_a_model_that_was_frozen_trains_again(pretrained):
     frozen = keras.models.clone_model(pretrained)
     frozen.trainable = False
@@ -262,6 +274,7 @@ def test_a_body_that_is_a_model_of_its_own(pretrained, digits, size):
         features(model).predict(x, verbose=0), features(plain).predict(x, verbose=0), rtol=1e-6
     )
     inner = fit(model, x, y).get_layer("body")
+    assert inner.input_shape[1:] == ((32, 32, 3) if size == 32 else (None, None, 3))
     before, after = values(body), values(inner)
     assert len(norms(inner)) == 6
     assert all(same(after[name], before[name]) for name in norms(inner))
