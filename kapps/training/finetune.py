@@ -1,8 +1,8 @@
 """Fine-tuning: a trained classifier gets a new head, and says exactly which of its values may still change.
 
 Keras leaves batch norm to chance here: calling a body with `training=False` does not hold in `fit`, and
-`model.trainable = True` turns every batch norm on again. What does hold is `trainable = False` on each batch
-norm itself, which makes it normalize by its moving statistics, and which a `.keras` file keeps.
+`trainable = False`, then `True` on a model turns every batch norm on again. What does hold is `trainable = False`
+on each batch norm itself, which makes it normalize by its moving statistics, and which a `.keras` file keeps.
 """
 
 import re
@@ -40,8 +40,8 @@ def finetune(
         unfreeze: as for `set_trainable`.
         batch_norm: as for `set_trainable`.
         input_shape: (height, width, channels) in pixels to go on at, by default the shape of `model`; height
-            and width may be None. Only a body whose weights fit every size, as before global pooling, goes on
-            at another.
+            and width may be None. Only a body whose weights fit every size goes on at another; a dense layer
+            on a flattened map does not.
         classifier_activation: what follows the logits, by Keras's name; None for bare logits.
         name: of the new model, by default that of `model`, so that `kapps.card` still finds its preprocessing.
 
@@ -88,8 +88,8 @@ def set_trainable(model: keras.Model, *, unfreeze: str, batch_norm: str = "froze
         unfreeze: what trains besides the prediction layer: "head" for nothing, "all" for the whole body, or a
             layer's name or its beginning, such as "level4", for the body from there on, in the order of
             `model.summary()`. A number in it is meant whole: "level1" is not "level10".
-        batch_norm: "frozen" freezes every batch norm, whatever else trains; "train" only those in layers that
-            are frozen.
+        batch_norm: "frozen" freezes every batch norm, whatever else trains; "train" only those in the
+            part of the body that is.
 
     Raises:
         ValueError: for an argument that is not allowed, with what is; where nothing would train; for a batch

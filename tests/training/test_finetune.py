@@ -243,6 +243,16 @@ def test_a_head_that_is_a_convolution_goes(digits):
     )
 
 
+def test_a_pool_of_the_heads_name_stays(digits):
+    x, _ = digits(32)
+    image = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(image)
+    y = keras.layers.Flatten()(keras.layers.Conv2D(7, 1)(pooled))
+    model = finetune(keras.Model(image, y), classes=10)
+    expected = keras.Model(image, pooled).predict(x, verbose=0)[:, 0, 0]
+    np.testing.assert_array_equal(features(model).predict(x, verbose=0), expected)
+
+
 @pytest.mark.parametrize("pooling", [None, "avg"])
 def test_a_model_without_a_head_gets_one(pooling):
     given = kapps.resnet20_cifar(include_top=False, pooling=pooling)
