@@ -3,6 +3,7 @@
 from kapps.training.checkpoints import Checkpoints, Stopped
 from kapps.training.cluster import ClusterError, lost
 from kapps.training.devices import PRECISIONS, STRATEGIES, distribute, is_chief, precision, strategy
+from kapps.training.finetune import BATCH_NORMS, finetune, set_trainable
 from kapps.training.losses import VanishingGradient, auxiliary, repeat_targets, vanishing_gradient
 from kapps.training.optimizers import Lamb, check
 from kapps.training.program import program, seed
@@ -13,6 +14,7 @@ from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 
 __all__ = [
     "ALGORITHMS",
+    "BATCH_NORMS",
     "PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",
@@ -29,6 +31,7 @@ __all__ = [
     "auxiliary",
     "check",
     "distribute",
+    "finetune",
     "is_chief",
     "lost",
     "plot",
@@ -39,6 +42,7 @@ __all__ = [
     "replicated",
     "schedule",
     "seed",
+    "set_trainable",
     "strategy",
     "vanishing_gradient",
 ]

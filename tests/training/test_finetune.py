@@ -1,0 +1,416 @@
+"""Fine-tuning: what is frozen stays to the bit, also in a loaded model; what is not does train."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps.cnn.resnet import basic
+from kapps.training import finetune, set_trainable
+
+UNFREEZE = ("head", "level3", "level2_block1_conv2", "all")
+
+# Fits a loaded model in a process of its own, and prints which values of its batch norms changed.
+FIT = """
+import json, sys
+import keras
+import numpy as np
+import kapps
+
+path, data = sys.argv[1:]
+model = keras.models.load_model(path)
+norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+before = model.get_layer("head_logits").get_weights()
+was = [x.get_weights() for x in norms]
+with np.load(data) as file:
+    model.fit(file["x"], file["y"], batch_size=32, epochs=1, verbose=0)
+changed = [
+    norm.name
+    for norm, old in zip(norms, was, strict=True)
+    if any(a.tobytes() != b.tobytes() for a, b in zip(old, norm.get_weights(), strict=True))
+]
+head = model.get_layer("head_logits").get_weights()
+moved = [not np.array_equal(a, b) for a, b in zip(before, head, strict=True)]
+print(json.dumps({"norms": len(norms), "changed": changed, "head": moved}))
+"""
+
+
+@pytest.fixture(scope="module")
+def pretrained(randomise):
+    """Levels 2 and 3 of a ResNet, with values that differ from those that any layer begins with."""
+    return randomise(kapps.resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=7))
+
+
+def fit(model, x, y, epochs=1):
+    # Decay and a moving average of the weights reach whatever an optimizer is given.
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-3, use_ema=True)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
+    return model
+
+
+def values(model):
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def same(one, other):
+    """Whether two lists of arrays are equal to the bit."""
+    return [a.tobytes() for a in one] == [b.tobytes() for b in other]
+
+
+def norms(model):
+    return [x.name for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+
+
+@pytest.mark.parametrize("unfreeze", UNFREEZE)
+def test_batch_norms_stay_to_the_bit_whatever_trains(pretrained, digits, fresh, tmp_path, unfreeze):
+    x, y = digits(32)
+    given = values(pretrained)
+    model = fit(finetune(pretrained, classes=10, unfreeze=unfreeze), x, y)
+    after = values(model)
+    assert len(norms(model)) == 6
+    for name in norms(model):
+        assert same(after[name], given[name]), name
+
+    order = [layer.name for layer in model.layers]
+    start = {
+        "head": order.index("head_logits"),
+        "level3": order.index("level3_block1_conv1"),
+        "level2_block1_conv2": order.index("level2_block1_conv2"),
+        "all": 0,
+    }[unfreeze]
+    kernels = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    for name in kernels:
+        assert same(after[name], given[name]) == (order.index(name) < start), name
+    for name, arrays in values(pretrained).items():
+        assert same(arrays, given[name]), f"the given model's {name} changed"
+
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    found = json.loads(
+        fresh(FIT, tmp_path / "model.keras", tmp_path / "data.npz").strip().splitlines()[-1]
+    )
+    assert found == {"norms": 6, "changed": [], "head": [True, True]}
+
+
+def test_batch_norms_train_where_their_layer_does(pretrained, digits):
+    given = values(pretrained)
+    model = finetune(pretrained, classes=10, unfreeze="level3", batch_norm="train")
+    after = values(fit(model, *digits(32)))
+    for name in norms(model):
+        unchanged = [np.array_equal(a, b) for a, b in zip(after[name], given[name], strict=True)]
+        assert unchanged == [not name.startswith("level3")] * 4, name
+
+
+def test_the_body_computes_what_it_did(pretrained, digits):
+    x, _ = digits(32)
+    model = finetune(pretrained, classes=10)
+    bodies = [keras.Model(m.input, m.get_layer("head_pool").output) for m in (pretrained, model)]
+    expected, found = (body.predict(x, verbose=0) for body in bodies)
+    np.testing.assert_array_equal(found, expected)
+    assert expected.std() > 0.01
+
+
+def test_the_result_is_as_a_builder_makes_it(pretrained):
+    built = kapps.resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=10)
+    model = finetune(pretrained, classes=10)
+    assert type(model) is type(built)
+    assert [layer.name for layer in model.layers] == [layer.name for layer in built.layers]
+    assert [w.path for w in model.weights] == [w.path for w in built.weights]
+    assert model.name == "resnet" and finetune(pretrained, classes=10, name="mine").name == "mine"
+    logits = finetune(pretrained, classes=3, classifier_activation=None)
+    assert logits.layers[-1].activation is keras.activations.linear
+
+
+def test_another_resolution(pretrained, digits):
+    x, y = digits(48)
+    model = finetune(pretrained, classes=10, unfreeze="level3", input_shape=(48, 40, 3))
+    assert model.input_shape == (None, 48, 40, 3)
+    fit(model, x[:, :, :40], y)
+    given = values(pretrained)
+    after = values(model)
+    assert all(same(after[name], given[name]) for name in norms(model))
+
+    # One picture at any size: the body is the same function there.
+    free = finetune(pretrained, classes=10, input_shape=(None, None, 3))
+    small = keras.Model(pretrained.input, pretrained.get_layer("head_pool").output)
+    large = keras.Model(free.input, free.get_layer("head_pool").output)
+    x, _ = digits(32)
+    np.testing.assert_allclose(
+        large.predict(x, verbose=0), small.predict(x, verbose=0), rtol=1e-4, atol=1e-5
+    )
+    assert large(digits(64)[0]).shape == (64, 128)
+
+
+def test_two_stages_keep_the_head_that_the_first_one_trained(pretrained, digits):
+    x, y = digits(32)
+    model = fit(finetune(pretrained, classes=10, unfreeze="head"), x, y)
+    head, given = model.get_layer("head_logits").get_weights(), values(pretrained)
+    set_trainable(model, unfreeze="level3")
+    assert same(model.get_layer("head_logits").get_weights(), head)
+    after = values(fit(model, x, y))
+    assert all(same(after[name], given[name]) for name in norms(model))
+    assert not same(after["level3_block1_conv1"], given["level3_block1_conv1"])
+    assert same(after["level2_block1_conv1"], given["level2_block1_conv1"])
+
+
+def test_it_mends_what_thawing_the_whole_model_did(pretrained, digits):
+    x, y = digits(32)
+    model = finetune(pretrained, classes=10)
+    model.trainable = False
+    model.trainable = True
+    assert all(model.get_layer(name).trainable for name in norms(model))  # as Keras has it
+    set_trainable(model, unfreeze="all")
+    given, after = values(pretrained), values(fit(model, x, y))
+    assert all(same(after[name], given[name]) for name in norms(model))
+
+
+def test_it_freezes_layers_of_layers_that_a_file_thawed(tmp_path):
+    rows = keras.Input((8, 4))
+    x = keras.layers.MultiHeadAttention(2, 2, name="attention")(rows, rows)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(rows, keras.layers.Dense(2, name="out")(x))
+    set_trainable(model, unfreeze="head")
+    model.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    set_trainable(model, unfreeze="head")
+    assert [v.path for v in model.trainable_variables] == ["out/kernel", "out/bias"]
+
+
+def test_a_model_that_was_frozen_trains_again(pretrained):
+    frozen = keras.models.clone_model(pretrained)
+    frozen.trainable = False
+    model = finetune(frozen, classes=10, batch_norm="train")
+    assert len(model.trainable_variables) == len(pretrained.trainable_variables)
+    assert not frozen.trainable_variables
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"groups": 32, "group_width": 4}, {"groups": 32, "group_width": 4, "se": 16}],
+    ids=["resnext", "se"],
+)
+def test_grouped_and_squeezed_members(randomise, digits, options):
+    given = randomise(kapps.resnet(depths=(1, 1), input_shape=(32, 32, 3), classes=7, **options))
+    model = fit(finetune(given, classes=10, unfreeze="level3"), *digits(32))
+    before, after = values(given), values(model)
+    assert all(same(after[name], before[name]) for name in norms(model))
+    assert type(model.get_layer("level3_block1_conv2")) is kapps.layers.GroupedConv2D
+    assert same(after["level2_block1_conv2"], before["level2_block1_conv2"])
+    assert not same(after["level3_block1_conv2"], before["level3_block1_conv2"])
+
+
+def test_a_model_of_keras_applications(randomise, digits):
+    given = randomise(
+        keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=7)
+    )
+    model = fit(finetune(given, classes=10, unfreeze="block_13"), *digits(32))
+    before, after = values(given), values(model)
+    assert all(same(after[name], before[name]) for name in norms(model))
+    assert same(after["block_12_project"], before["block_12_project"])
+    assert not same(after["block_13_expand"], before["block_13_expand"])
+    assert [layer.name for layer in model.layers[-2:]] == ["head_logits", "predictions"]
+
+
+def features(model):
+    return keras.Model(model.input, model.get_layer("head_logits").input)
+
+
+def test_a_head_that_is_a_convolution_goes(digits):
+    """MobileNet V1 reads one pooled pixel, and SqueezeNet a map, by a 1x1 convolution."""
+    x, _ = digits(32)
+    given = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=7)
+    model = finetune(given, classes=10)
+    assert isinstance(given.layers[-5], keras.layers.GlobalAveragePooling2D)
+    pooled = keras.Model(given.input, given.layers[-5].output)
+    np.testing.assert_array_equal(
+        features(model).predict(x, verbose=0), pooled.predict(x, verbose=0)[:, 0, 0]
+    )
+    image = keras.Input((32, 32, 3))
+    body = keras.layers.Conv2D(8, 3, activation="relu", name="conv")(image)
+    y = keras.layers.Conv2D(7, 1, activation="relu", name="head_conv")(body)
+    y = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D(name="head_pool")(y))
+    model = finetune(keras.Model(image, y), classes=10)
+    names = [layer.name for layer in model.layers][1:]
+    assert names == ["conv", "head_pool", "head_logits", "predictions"]
+    np.testing.assert_allclose(
+        features(model).predict(x, verbose=0),
+        keras.Model(image, body).predict(x, verbose=0).mean((1, 2)),
+        rtol=1e-5,
+    )
+
+
+def test_a_pool_of_the_heads_name_stays(digits):
+    x, _ = digits(32)
+    image = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(image)
+    y = keras.layers.Flatten()(keras.layers.Conv2D(7, 1)(pooled))
+    model = finetune(keras.Model(image, y), classes=10)
+    expected = keras.Model(image, pooled).predict(x, verbose=0)[:, 0, 0]
+    np.testing.assert_array_equal(features(model).predict(x, verbose=0), expected)
+
+
+@pytest.mark.parametrize("pooling", [None, "avg"])
+def test_a_model_without_a_head_gets_one(pooling):
+    given = kapps.resnet20_cifar(include_top=False, pooling=pooling)
+    model = finetune(given, classes=10, unfreeze="head")
+    assert model.output_shape == (None, 10)
+    assert [v.path for v in model.trainable_variables] == [
+        "head_logits/kernel",
+        "head_logits/bias",
+    ]
+
+
+def stacked(pretrained):
+    """The body as one layer of a sequential model, and in it a sequential stem, as ConvNeXt has one in Keras."""
+    body = keras.Model(pretrained.input, pretrained.get_layer("head_pool").output, name="body")
+    body = keras.models.clone_model(body)
+    body.set_weights(pretrained.get_weights()[:-2])
+    scale = keras.layers.Rescaling(1.0)
+    stem = keras.Sequential([keras.Input((32, 32, 3)), scale, keras.layers.Dropout(0.1)])
+    return body, keras.Sequential([keras.Input((32, 32, 3)), stem, body, keras.layers.Dense(7)])
+
+
+@pytest.mark.parametrize("size", [32, 40])
+def test_a_body_that_is_a_model_of_its_own(pretrained, digits, size):
+    body, whole = stacked(pretrained)
+    x, y = digits(size)
+    model = finetune(whole, classes=10, unfreeze="level3", input_shape=(size, size, 3))
+    plain = finetune(pretrained, classes=10, input_shape=(size, size, 3))
+    np.testing.assert_allclose(
+        features(model).predict(x, verbose=0), features(plain).predict(x, verbose=0), rtol=1e-6
+    )
+    inner = fit(model, x, y).get_layer("body")
+    assert inner.input_shape[1:] == ((32, 32, 3) if size == 32 else (None, None, 3))
+    before, after = values(body), values(inner)
+    assert len(norms(inner)) == 6
+    assert all(same(after[name], before[name]) for name in norms(inner))
+    assert same(after["level2_block1_conv2"], before["level2_block1_conv2"])
+    assert not same(after["level3_block1_conv2"], before["level3_block1_conv2"])
+
+
+def test_statistics_of_a_normalization_go_along(digits):
+    """Keras's layer computes with what it made of its weights when it was built."""
+    x, _ = digits(32)
+    normalization = keras.layers.Normalization(name="normalization")
+    normalization.adapt(7 * x + 3)
+    image = keras.Input((32, 32, 3))
+    y = keras.layers.GlobalAveragePooling2D()(normalization(image))
+    given = keras.Model(image, keras.layers.Dense(7)(y))
+    model = finetune(given, classes=10)
+    expected = normalization(x)
+    np.testing.assert_array_equal(model.get_layer("normalization")(x), expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(digits, policy):
+    x, y = digits(32)
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(policy)
+        given = kapps.resnet20_cifar(classes=7)
+        model = finetune(given, classes=10, unfreeze="level2")
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("level2_block1_conv1").dtype_policy.name == policy
+    assert {model.get_layer(name).compute_dtype for name in ("head_logits", "predictions")} == {
+        "float32"
+    }
+    was = values(given)
+    after = values(fit(model, x, y))
+    assert all(same(after[name], was[name]) for name in norms(model))
+    assert not same(after["level2_block1_conv1"], was["level2_block1_conv1"])
+
+
+def tied():
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(8, name="fc")]
+    return keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Dense(7)], name="tied")
+
+
+def test_a_body_of_fixed_size_goes_on_at_its_own(digits):
+    x, _ = digits(32)
+    given = tied()
+    model = finetune(given, classes=10)
+    expected = keras.Model(given.inputs, given.get_layer("fc").output)
+    np.testing.assert_array_equal(
+        features(model).predict(x, verbose=0), expected.predict(x, verbose=0)
+    )
+
+
+def two_outputs():
+    image = keras.Input((32, 32, 3))
+    y = keras.layers.GlobalAveragePooling2D()(image)
+    return keras.Model(image, [keras.layers.Dense(2)(y), keras.layers.Dense(2)(y)])
+
+
+def wrapped():
+    inner = tied()
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, inner(image), name="wrapped")
+
+
+@keras.saving.register_keras_serializable("tests")
+class Hiding(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = keras.layers.BatchNormalization()
+
+    def build(self, shape):
+        self.norm.build(shape)
+
+    def call(self, x, training=None):
+        return self.norm(x, training=training)
+
+
+def hiding():
+    return keras.Sequential([keras.Input((3,)), Hiding(), keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "said"),
+    [
+        (None, {"unfreeze": "levl3"}, "Did you mean level3"),
+        (None, {"unfreeze": "level1"}, "Layers begin with: tail, level2, level3"),
+        (None, {"unfreeze": 2}, "not 2"),
+        (None, {"batch_norm": "freeze"}, "frozen, train"),
+        (None, {"classes": 0}, "positive whole number"),
+        (None, {"classes": True}, "positive whole number"),
+        (None, {"input_shape": (48, 48, 1)}, "3 channels"),
+        (None, {"input_shape": (48, 3)}, r"not \(48, 3\)"),
+        (None, {"input_shape": (0, 48, 3)}, r"not \(0, 48, 3\)"),
+        (tied, {"input_shape": (48, 48, 3)}, r"'fc'.*it stays at \(32, 32, 3\)"),
+        (tied, {"input_shape": (2, 2, 3)}, r"cannot be rebuilt for pictures \(2, 2, 3\)"),
+        (tied, {"input_shape": (None, None, 3)}, "tied"),
+        (two_outputs, {}, "1 inputs and 2 outputs"),
+        (wrapped, {}, "inside a model that it holds"),
+        (hiding, {}, "batch norm inside another layer"),
+        (lambda: keras.Sequential([keras.layers.Dense(2)]), {}, "has no graph"),
+        (lambda: "resnet50", {}, "not str"),
+    ],
+)  # fmt: skip
+def test_refusals_are_one_line(pretrained, given, options, said):
+    with pytest.raises(ValueError, match=said) as error:
+        finetune(given() if given else pretrained, **{"classes": 10, **options})
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_to_train_is_refused():
+    model = kapps.resnet20_cifar(include_top=False)
+    with pytest.raises(ValueError, match="nothing trains at 'head'"):
+        set_trainable(model, unfreeze="head")
+
+
+def test_a_number_in_a_name_is_meant_whole():
+    layers = [keras.layers.Dense(2, name=f"level{level}_dense") for level in (10, 1)]
+    model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(2, name="out")])
+    set_trainable(model, unfreeze="level1")
+    assert [layer.name for layer in model.layers if layer.trainable] == ["level1_dense", "out"]
+
+
+def test_every_argument_is_described():
+    for function in (finetune, set_trainable):
+        for parameter in inspect.signature(function).parameters:
+            assert f"        {parameter}: " in function.__doc__, parameter
