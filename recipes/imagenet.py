@@ -17,20 +17,16 @@ import functools
 import os
 import pathlib
 import sys
-import time
 
 # TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # oneDNN is the faster path on every CPU; TensorFlow switches it on by itself on some only.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-import keras
-import numpy as np
 from absl import flags
 
 import kapps
 from kapps import data, export, training
-from kapps.files import aside
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "resnext50", "a builder, as `kapps.list_models()` names it")
@@ -63,6 +59,7 @@ flags.DEFINE_string("strategy", "default", f"one of {', '.join(training.STRATEGI
 flags.DEFINE_integer(
     "worker_timeout", 300, "seconds that multi_worker waits for the other workers", lower_bound=1
 )
+flags.DEFINE_integer("accumulation", 1, "steps whose gradients make one update", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 500, "steps between two checkpoints", lower_bound=1)
 flags.DEFINE_bool(
     "deterministic", False, "repeat bit for bit also where that is slower, as on a GPU"
@@ -91,10 +88,9 @@ AUGMENTATIONS = {
     "shift": {"augmentation": "cifar", "flip": False},  # the same for what has a left and a right
     "none": {"augmentation": "none", "flip": False},
 }
-WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
 SETTLING = (
     "model", "dataset", "data_dir", "batch_size", "epochs", "image_size", "augmentation", "schedule", "precision",
-    "seed", "deterministic",
+    "accumulation", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
 VERIFIED = 64
@@ -141,7 +137,6 @@ def resolve_defaults(card):
 
 
 def main(_):
-    started = time.monotonic()
     # First of all: TensorFlow refuses to connect workers once it has computed anything.
     strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
     training.seed(FLAGS.seed, FLAGS.deterministic)
@@ -170,87 +165,31 @@ def main(_):
             f"batch_size={FLAGS.batch_size} is more than the {train_source.examples} training pictures"
         )
 
-    # Precision, strategy, model
+    # Precision, model, optimizer
     FLAGS.precision = training.precision(FLAGS.precision)
     with strategy.scope():
         model = getattr(kapps, FLAGS.model)(input_shape=(*size, 3), classes=classes)
-        # The loss takes the logits, which lose no precision, and the model that is kept ends in the softmax.
-        trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
-        trained.compile(
-            optimizer=schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"]
-            + [keras.metrics.TopKCategoricalAccuracy(5, name="top5")] * (classes > 10),
-            jit_compile=False,
-        )
-    chief = training.is_chief(strategy)
-    if chief:
-        print(
-            f"{model.name}: {sum(w.shape.num_elements() for w in model.trainable_weights):,} parameters, "
-            f"{train_source.examples:,} pictures of {train_source.name} at {size[0]} x {size[1]}, {classes} classes, "
-            f"{FLAGS.epochs} epochs of {steps} steps, {FLAGS.schedule}, {FLAGS.precision}, "
-            f"{strategy.num_replicas_in_sync} replica{'s' * (strategy.num_replicas_in_sync > 1)}"
-        )
+        optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs, FLAGS.accumulation)
+        training.check(optimizer, model=model, strategy=strategy)
+        trained = training.on_logits(model, optimizer)
 
     # Fit and evaluate
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=steps, batch_size=FLAGS.batch_size,
         identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
     )  # fmt: skip
+    run.describe(model, train_source, FLAGS.schedule, FLAGS.precision)
     with data.explained(train_source, test_source):
         before, after = run.fit(trained, pictures, test, faults=faults)
-        if not chief:
+        if not run.writes:
             return
         compared = next(iter(test.unbatch().batch(VERIFIED)))[0].numpy()
 
     # Save, export, verify
-    run_dir = pathlib.Path(FLAGS.model_dir)
-    with aside(run_dir / "model.keras") as path:
-        model.save(path)
-    model = keras.saving.load_model(run_dir / "model.keras")  # which belongs to no strategy
-    mean, std = (np.float32(values) for values in preprocessing.channels(3))
-    pixels = (compared * std + mean) / np.float32(preprocessing.scale)
-    exported = export.saved_model(model, FLAGS.export_dir, preprocessing=preprocessing)
-    files = [exported, export.litert(model, f"{exported}.tflite", preprocessing=preprocessing)]
-    reports = [export.verify(file, model, pixels, preprocessing=preprocessing) for file in files]
-
-    # What came of it
-    results = {
-        "before": before,
-        "after": after,
-        "exported": [
-            {**dataclasses.asdict(report), "path": str(report.path)} for report in reports
-        ],
-        "skipped_pictures": faults.names,
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    model = run.keep(model)
+    reports = export.both(model, FLAGS.export_dir, compared, preprocessing=preprocessing)
     asked = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
-    training.record(run_dir / "run.json", asked, results)
-    run.checkpoints.complete()
-    print()
-    table(
-        ("on the evaluation pictures", "before", "after"),
-        *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
-    )
-    print()
-    table(("exported", "size", "largest difference", "top-1 agreement"), *map(row, reports))
-    print()
-    print(f"written: {', '.join(f'{run_dir}/{name}' for name in WRITTEN)}")
-    print(f"{faults.summary()}; {results['seconds']:.0f} seconds in all")
-
-
-def row(report):
-    """Returns the columns of an exported file in the closing table."""
-    size, difference = f"{report.bytes / 1e6:.1f} MB", f"{report.largest_difference:.1e}"
-    return str(report.path), size, difference, f"{report.top1_agreement:.1%}"
-
-
-def table(*rows):
-    """Prints rows of strings under one another, the first column to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *cells]))
+    run.finish(before, after, reports, flags=asked, faults=faults)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,10 @@ class Report:
             f"top-1 agreement {self.top1_agreement:.1%}"
         )
 
+    def record(self) -> dict:
+        """Returns all of it in JSON's types."""
+        return {**dataclasses.asdict(self), "path": str(self.path)}
+
 
 def verify(
     path: str | os.PathLike,

@@ -1,6 +1,7 @@
 """What Keras lacks to train a model; the loop stays `model.fit`."""
 
 from kapps.training.checkpoints import Checkpoints, Stopped
+from kapps.training.classifier import on_logits
 from kapps.training.cluster import ClusterError, lost
 from kapps.training.devices import PRECISIONS, STRATEGIES, distribute, is_chief, precision, strategy
 from kapps.training.finetune import BATCH_NORMS, finetune, set_trainable
@@ -34,6 +35,7 @@ __all__ = [
     "finetune",
     "is_chief",
     "lost",
+    "on_logits",
     "plot",
     "precision",
     "program",

@@ -4,8 +4,8 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
-import threading
 import time
 
 import tensorflow as tf
@@ -103,70 +103,90 @@ def check(text: str) -> None:
 def connect(resolver, timeout: float) -> tf.distribute.Strategy:
     """Returns MultiWorkerMirroredStrategy once all workers have come.
 
-    TensorFlow would wait for a missing one without end and without a word. Here the process ends with one line
-    and exit code 1 instead: nothing less can leave TensorFlow's own waiting.
+    TensorFlow waits for a missing worker without end and without a word, and lets no other thread of Python run
+    meanwhile. So the workers meet here first, each listening at its address until it has reached all others.
 
     Args:
         resolver: what `resolve` returned.
         timeout: seconds to wait for the others.
 
     Raises:
-        ClusterError: where the port is taken.
+        ClusterError: where a port is taken, and for a worker that does not come in time.
     """
     workers = resolver.cluster_spec().job_tasks("worker")
-    own = workers[resolver.task_id]
     if len(workers) > 1:
-        port = int(own.rpartition(":")[2])
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("", port))
-            except OSError:
-                raise ClusterError(
-                    f"worker {resolver.task_id}: port {port} of {own} is taken; free it, or name another"
-                ) from None
-    connected = threading.Event()
-    watch = threading.Thread(
-        target=_watch, args=(connected, workers, resolver.task_id, timeout), daemon=True
+        meet(workers, resolver.task_id, timeout)
+    unresolved = (
+        f"the workers {', '.join(workers)} did not agree on their cluster within {timeout:.0f} s"
     )
-    watch.start()
+    watch = subprocess.Popen([sys.executable, "-S", "-c", _WATCH, str(timeout), unresolved])
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         raise ClusterError(
-            f"worker {resolver.task_id} at {own}: {error.message.splitlines()[0]}"
+            f"worker {resolver.task_id} at {workers[resolver.task_id]}: {error.message.splitlines()[0]}"
         ) from None
     finally:
-        connected.set()
+        watch.kill()
+        watch.wait()
 
 
-def _watch(connected, workers, own, timeout):
-    ends = time.monotonic() + timeout
-    if not connected.wait(min(10.0, timeout / 2)):
-        missing = _silent(workers, own)
-        print(f"waiting for {missing or 'the other workers'}, {timeout:.0f} s at most", flush=True)
-    if not connected.wait(max(0.0, ends - time.monotonic())):
-        missing = _silent(workers, own)
-        what = f"{missing} did not come" if missing else "the workers did not agree on the cluster"
-        print(
-            f"{what} within {timeout:.0f} s; start every worker with the same list of addresses, each with its index",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(1)
+# Nothing less than another process can end one that waits inside TensorFlow.
+_WATCH = """
+import os, sys, time
+parent, ends = os.getppid(), time.monotonic() + float(sys.argv[1])
+while time.monotonic() < ends and os.getppid() == parent:
+    time.sleep(0.2)
+if os.getppid() == parent:
+    print(sys.argv[2], file=sys.stderr, flush=True)
+    os.kill(parent, 9)
+"""
 
 
-def _silent(workers, own):
-    """Returns the workers that nothing listens for, as text."""
-    silent = []
-    for number, address in enumerate(workers):
-        host, _, port = address.rpartition(":")
+def meet(workers: list[str], own: int, timeout: float) -> None:
+    """Waits until something listens at the address of every worker.
+
+    Args:
+        workers: "host:port" of each.
+        own: the number of this one.
+        timeout: seconds.
+
+    Raises:
+        ClusterError: where this one's port is taken, and for a worker that does not come in time.
+    """
+    began, told = time.monotonic(), False
+    port = int(workers[own].rpartition(":")[2])
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            if number != own:
-                socket.create_connection((host, int(port)), timeout=2).close()
+            listener.bind(("", port))
+            listener.listen()
         except OSError:
-            silent.append(f"worker {number} ({address})")
-    return " and ".join(silent)
+            raise ClusterError(
+                f"worker {own}: port {port} of {workers[own]} is taken; free it, or name another"
+            ) from None
+        missing = [number for number in range(len(workers)) if number != own]
+        while missing := [number for number in missing if not _listens(workers[number])]:
+            waited = time.monotonic() - began
+            names = " and ".join(f"worker {number} ({workers[number]})" for number in missing)
+            if waited > timeout:
+                raise ClusterError(
+                    f"{names} did not come within {timeout:.0f} s; start every worker with the same list of addresses, "
+                    "each with its own index"
+                )
+            if waited > 10 and not told:
+                told = True
+                print(f"worker {own} waits for {names}, {timeout:.0f} s at most", flush=True)
+            time.sleep(0.2)
+
+
+def _listens(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def lost(error: Exception) -> str | None:

@@ -5,10 +5,12 @@ import datetime
 import functools
 import importlib.util
 import json
+import math
 import pathlib
 import platform
 import subprocess
 import sys
+import time
 import warnings
 from importlib import metadata
 
@@ -21,6 +23,7 @@ from kapps.training.checkpoints import Checkpoints, Stopped
 from kapps.training.progress import Progress, Throughput
 from kapps.training.replicas import replicated
 
+WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
 PACKAGES = ("kapps", "keras", "tensorflow", "keras-cv", "tensorflow-datasets", "numpy")
 
 
@@ -40,6 +43,7 @@ class Run:
     def __init__(self, directory, strategy, *, epochs, steps, batch_size, identity, every=500):
         self.directory, self.strategy = pathlib.Path(directory), strategy
         self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
+        self.began = time.monotonic()
         self.writes = devices.is_chief(strategy)
         self.checkpoints = Checkpoints(
             self.directory / "checkpoints",
@@ -48,6 +52,24 @@ class Run:
             identity=identity,
             writes=self.writes,
         )
+
+    def describe(self, model: keras.Model, source, *about) -> None:
+        """Prints one line of what is trained on what, by the process that writes.
+
+        Args:
+            model: the model.
+            source: the `kapps.data.Source` of the pictures.
+            *about: what else there is to say.
+        """
+        if self.writes:
+            count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+            replicas = self.strategy.num_replicas_in_sync
+            height, width = model.input_shape[1:3]
+            print(
+                f"{model.name}: {count:,} trainable parameters, {source.examples:,} pictures of {source.name} at "
+                f"{height} x {width}, {len(source.class_names)} classes, {self.epochs} epochs of {self.steps} steps, "
+                f"{', '.join(about)}, {replicas} replica{'s' * (replicas > 1)}"
+            )
 
     def fit(self, model: keras.Model, pictures, test, *, faults=None) -> tuple[dict, dict]:
         """Fits a compiled model, and returns the metrics on `test` before and after.
@@ -86,6 +108,43 @@ class Run:
         last = notes["history"][-1]
         return notes["before"], {key: last[f"val_{key}"] for key in notes["before"]}
 
+    def keep(self, model: keras.Model) -> keras.Model:
+        """Writes `model.keras`, and returns the model that it holds, which belongs to no strategy."""
+        with aside(self.directory / "model.keras") as path:
+            model.save(path)
+        return keras.saving.load_model(self.directory / "model.keras", safe_mode=True)
+
+    def finish(self, before: dict, after: dict, reports: list, *, flags: dict, faults=None) -> None:
+        """Writes `run.json`, prints what came of the run as tables, and deletes the checkpoints.
+
+        Args:
+            before: metrics, of `fit`.
+            after: metrics, of `fit`.
+            reports: of the exported files, by `kapps.export.verify`.
+            flags: as they were resolved.
+            faults: the `kapps.data.Faults` of the pictures.
+        """
+        results = {
+            "before": before,
+            "after": after,
+            "exported": [report.record() for report in reports],
+            "skipped_pictures": faults.names if faults else [],
+            "seconds": round(time.monotonic() - self.began, 1),
+        }
+        record(self.directory / "run.json", flags, results)
+        self.checkpoints.complete()
+        print()
+        table(
+            ("on the evaluation pictures", "before", "after"),
+            *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
+        )
+        print()
+        table(("exported", "size", "largest difference", "top-1 agreement"), *map(_row, reports))
+        print()
+        print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
+        skipped = f"{faults.summary()}; " if faults else ""
+        print(f"{skipped}{results['seconds']:.0f} seconds in all")
+
     def callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
         """Returns what accompanies the training, in its order."""
         rows = self.checkpoints.notes.setdefault("history", [])
@@ -106,6 +165,19 @@ class Run:
             raise Stopped(
                 f"workers found different checkpoints in {self.directory}: give a --model_dir that all of them see"
             )
+
+
+def table(*rows: tuple[str, ...]) -> None:
+    """Prints rows of text under one another, the first column to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        print("  ".join([first.ljust(widths[0]), *cells]))
+
+
+def _row(report):
+    size, difference = f"{report.bytes / 1e6:.1f} MB", f"{report.largest_difference:.1e}"
+    return str(report.path), size, difference, f"{report.top1_agreement:.1%}"
 
 
 def _shard(pictures, first_step, shard):

@@ -113,5 +113,16 @@ def test_a_worker_that_never_comes_is_one_line_in_time(trainings, free):
         "alone", "multi_worker", "--timeout=4", cluster=config(workers=addresses)
     )
     last = process.wait(code=1, seconds=120)
-    assert last.startswith(f"worker 1 ({addresses[1]}) did not come within 4 s")
+    assert last.startswith(f"worker.py: worker 1 ({addresses[1]}) did not come within 4 s")
     assert "Traceback" not in process.said() and time.monotonic() - began < 120
+
+
+def test_what_listens_but_is_no_worker_is_one_line_in_time(trainings, free):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        workers = [*free(1), f"localhost:{other.getsockname()[1]}"]
+        cluster = config(workers=workers)
+        (process,) = trainings("strange", "multi_worker", "--timeout=5", cluster=cluster)
+        last = process.wait(code=-9, seconds=120)
+    assert last.endswith(f"{workers[1]} did not agree on their cluster within 5 s")
