@@ -38,10 +38,7 @@ class Checkpoints(keras.callbacks.Callback):
 
         checkpoints = Checkpoints("runs/imagenet/checkpoints", steps_per_epoch=steps)
         step = checkpoints.restore(model)
-        model.fit(train_from(step), initial_epoch=step // steps, callbacks=[checkpoints, ...])
-
-    It stands first among the callbacks: an epoch is saved when the next begins, with all that the others made of
-    it, and where an epoch was interrupted they are given the means over all of its steps.
+        model.fit(train_from(step), initial_epoch=step // steps, callbacks=checkpoints.around([...]))
 
     Args:
         directory: of the checkpoints; made where it is missing.
@@ -61,7 +58,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.notes = {} if notes is None else notes
         self.writes = writes
         self.step = self._saved = 0
-        self._before = None  # of an epoch that was begun before: (its steps then, their mean logs)
+        self.before = None  # of an epoch that was begun before: (its steps then, their mean logs)
         self._terminated = threading.Event()
         self._handler = None
 
@@ -90,7 +87,7 @@ class Checkpoints(keras.callbacks.Callback):
             self.notes.clear()
             self.notes.update(about["notes"])
             into = self.step % self.steps
-            self._before = (into, about["logs"]) if into else None
+            self.before = (into, about["logs"]) if into else None
             return self.step
         return 0
 
@@ -129,7 +126,7 @@ class Checkpoints(keras.callbacks.Callback):
             "variables": len(values),
             "identity": self.identity,
             "notes": self.notes,
-            "logs": self._whole(logs),
+            "logs": self.whole(logs),
         }
         path = self.directory / f"step-{self.step:010d}.npz"
         content = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -170,10 +167,6 @@ class Checkpoints(keras.callbacks.Callback):
             self._terminated.clear()
             self._handler = signal.signal(signal.SIGTERM, lambda *_: self._terminated.set())
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._save_if_new()
-        self._leave_if_told()
-
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         loss = (logs or {}).get("loss", 0.0)
@@ -181,20 +174,24 @@ class Checkpoints(keras.callbacks.Callback):
             self._stop(f"the loss is {loss}; {self.last()}")
         if self.step % self.steps == 0:
             # Of an epoch that was begun before, fit would take more steps than are left.
-            self.model.stop_training = self._before is not None
+            self.model.stop_training = self.before is not None
         elif self.step % self.every == 0 or self._terminated.is_set():
             self._save_if_new(logs)
             self._leave_if_told()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._before:
-            self.model.stop_training = False  # which ended this epoch only
-            logs.update({key: value for key, value in self._whole(logs).items() if key in logs})
-            self._before = None
+        self._save_if_new()
+        self._leave_if_told()
 
     def on_train_end(self, logs=None):
-        self._save_if_new()
         self._give_signal_back()
+
+    def around(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+        """Returns what to give to `fit`: an epoch is saved with what the others made of it.
+
+        Where an epoch was interrupted, they are given the means over all of its steps.
+        """
+        return [_Whole(self), *callbacks, self]
 
     def _save_if_new(self, logs=None):
         if self.step != self._saved:
@@ -216,17 +213,32 @@ class Checkpoints(keras.callbacks.Callback):
             signal.signal(signal.SIGTERM, self._handler)
             self._handler = None
 
-    def _whole(self, logs):
+    def whole(self, logs):
         """Returns the means over an epoch's steps so far, those before an interruption included."""
         logs = {key: float(value) for key, value in (logs or {}).items() if np.ndim(value) == 0}
-        if not self._before:
+        if not self.before:
             return logs
-        before, means = self._before
+        before, means = self.before
         now = (self.step - 1) % self.steps + 1 - before
         for key, mean in means.items():
             if key in logs:
                 logs[key] = (before * mean + now * logs[key]) / (before + now)
         return logs
+
+
+class _Whole(keras.callbacks.Callback):
+    """Makes one epoch of the two parts of an interrupted one."""
+
+    def __init__(self, checkpoints):
+        super().__init__()
+        self.checkpoints = checkpoints
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.checkpoints.before:
+            self.model.stop_training = False  # which ended this epoch only
+            whole = self.checkpoints.whole(logs)
+            logs.update({key: value for key, value in whole.items() if key in logs})
+            self.checkpoints.before = None
 
 
 def _variables(model):

@@ -92,7 +92,7 @@ class Run:
         accompanied = self.callbacks(model)
         if faults is not None:
             faults.record(notes.get("skipped", []))
-            accompanied.append(_Skipped(notes, faults))
+            accompanied.insert(0, _Skipped(notes, faults))
         if step and self.writes:
             print(f"goes on from step {step:,} of {self.epochs * self.steps:,}")
         # Keras says so of every evaluation whose length it cannot know, and pictures may be skipped.
@@ -148,7 +148,7 @@ class Run:
     def callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
         """Returns what accompanies the training, in its order."""
         rows = self.checkpoints.notes.setdefault("history", [])
-        found = [self.checkpoints, Throughput(self.batch_size)]
+        found = [Throughput(self.batch_size)]
         if model.optimizer.use_ema:
             found.append(keras.callbacks.SwapEMAWeights())
         found.append(Curves(self.directory, rows, writes=self.writes))
@@ -157,7 +157,7 @@ class Run:
         if self.writes and importlib.util.find_spec("tensorboard"):
             events = self.directory / "tensorboard"
             found.append(keras.callbacks.TensorBoard(events, write_graph=False))
-        return found
+        return self.checkpoints.around(found)
 
     def _agree(self, step):
         mean = self.strategy.reduce("MEAN", tf.constant(float(step)), axis=None)

@@ -1,0 +1,264 @@
+"""A training that was killed ends as if it had not been, to the bit; nothing written is lost."""
+
+import errno
+import os
+import random
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from kapps import training
+
+
+def small():
+    keras.utils.set_random_seed(3)
+    image = keras.Input((4,))
+    x = keras.layers.BatchNormalization()(keras.layers.Dense(5)(image))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Dropout(0.5)(x)), name="small")
+    optimizer = keras.optimizers.Adam(0.01, use_ema=True)
+    model.compile(optimizer, "mean_squared_error", metrics=["mae"], jit_compile=False)
+    return model
+
+
+X, Y = (
+    np.random.default_rng(i).normal(size=(40, n)).astype("float32") for i, n in ((0, 4), (1, 2))
+)
+
+
+def batches(first):
+    """Four rows a step, ten steps an epoch, from a step on."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).repeat().skip(first)
+
+
+def state(model):
+    values = [*model.variables, *model.optimizer.variables]
+    return [keras.ops.convert_to_numpy(value) for value in values]
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+class Dies(keras.callbacks.Callback):
+    """Ends a training from within, as no signal handler could notice."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == self.step:
+            raise KeyboardInterrupt
+
+
+def fit(model, directory, *, epochs=2, dies=None, every=3, **options):
+    checkpoints = training.Checkpoints(directory, steps_per_epoch=10, every=every, **options)
+    step = checkpoints.restore(model)
+    history = model.fit(
+        batches(step), epochs=epochs, initial_epoch=step // 10, steps_per_epoch=10, verbose=0, shuffle=False,
+        callbacks=checkpoints.around([Dies(dies)] if dies else []),
+    )  # fmt: skip
+    return history.history, checkpoints
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training that nothing interrupted: its state, and its history."""
+    model = small()
+    history, _ = fit(model, tmp_path_factory.mktemp("whole"))
+    return state(model), history
+
+
+@pytest.mark.parametrize("dies", [1, 5, 10, 11, 13, 19, 20])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, whole, dies):
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(), tmp_path, dies=dies)
+    model = small()
+    history, checkpoints = fit(model, tmp_path)
+    assert same(state(model), whole[0]) and checkpoints.step == 20
+    for key, values in whole[1].items():
+        assert history[key][-1] == pytest.approx(values[-1], rel=1e-5), key
+
+
+def test_an_interrupted_epoch_is_told_whole(tmp_path, whole):
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(), tmp_path, dies=17)
+    history, _ = fit(small(), tmp_path)
+    assert len(history["loss"]) == 1  # the second epoch, of which 5 steps were new
+    assert history["loss"][0] == pytest.approx(whole[1]["loss"][1], rel=1e-5)
+    assert history["mae"][0] == pytest.approx(whole[1]["mae"][1], rel=1e-5)
+
+
+def test_a_complete_training_is_restored_and_not_trained(tmp_path, whole):
+    fit(small(), tmp_path)
+    model = small()
+    fit(model, tmp_path)
+    assert same(state(model), whole[0])
+
+
+def test_the_last_two_are_kept_and_all_go_in_the_end(tmp_path):
+    _, checkpoints = fit(small(), tmp_path)
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["step-0000000018.npz", "step-0000000020.npz"]
+    checkpoints.complete()
+    assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped"])
+def test_a_damaged_newest_is_passed_over(tmp_path, whole, damage):
+    fit(small(), tmp_path, epochs=1)
+    newest = tmp_path / "step-0000000010.npz"
+    content = bytearray(newest.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 255
+    newest.write_bytes({"truncated": content[:-100], "empty": b"", "flipped": content}[damage])
+    model = small()
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
+    with pytest.warns(UserWarning, match="passed over .*step-0000000010.npz, which is not whole"):
+        assert checkpoints.restore(model) == 9
+    with pytest.warns(UserWarning, match="not whole"):
+        fit(model, tmp_path)
+    assert same(state(model), whole[0])
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
+    fit(small(), tmp_path, epochs=1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(training.Stopped) as stopped:
+        fit(small(), tmp_path)
+    text = str(stopped.value)
+    assert "No space left on device" in text and "step-0000000010.npz is the last good" in text
+    assert "\n" not in text and stopped.value.code == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
+    model = small()
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10, every=3)
+    bad = Y.copy()
+    bad[20:24] = np.nan  # the sixth step's
+    with pytest.raises(training.Stopped) as stopped:
+        model.fit(X, bad, batch_size=4, shuffle=False, verbose=0, callbacks=[checkpoints])
+    assert str(stopped.value).startswith("step 6: the loss is nan; ")
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000003.npz"]
+    with np.load(tmp_path / "step-0000000003.npz") as file:
+        assert all(np.isfinite(file[key]).all() for key in file if key != "about")
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
+    model = small()
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
+    checkpoints.restore(model)
+    checkpoints.set_model(model)
+    checkpoints.step = 7
+    model.layers[1].bias.assign(np.full(5, np.inf, "float32"))
+    with pytest.raises(training.Stopped, match="step 7: a weight is not finite"):
+        checkpoints.save()
+    assert not tmp_path.exists() or not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("identity", "says"),
+    [({"seed": 2}, "with seed=1, not 2"), ({"seed": 1, "epochs": 3}, "epochs=")],
+)
+def test_another_trainings_checkpoint_is_refused(tmp_path, identity, says):
+    fit(small(), tmp_path, epochs=1, identity={"seed": 1})
+    with pytest.raises(ValueError, match=says) as error:
+        fit(small(), tmp_path, identity=identity)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    fit(small(), tmp_path, epochs=1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mean_squared_error")
+    with pytest.raises(ValueError, match="does not fit"):
+        fit(model, tmp_path)
+
+
+def test_notes_come_back(tmp_path):
+    fit(small(), tmp_path, epochs=1, notes={"before": {"loss": 2.0}})
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
+    assert checkpoints.restore(small()) == 10 and checkpoints.notes == {"before": {"loss": 2.0}}
+
+
+def test_who_does_not_write_restores_all_the_same(tmp_path, whole):
+    fit(small(), tmp_path, epochs=1)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    model = small()
+    _, checkpoints = fit(model, tmp_path, writes=False)
+    checkpoints.complete()
+    assert same(state(model), whole[0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_sigterm_saves_this_very_step(tmp_path, whole):
+    class Told(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    model, before = small(), signal.getsignal(signal.SIGTERM)
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
+    with pytest.raises(training.Stopped) as stopped:
+        model.fit(
+            batches(0),
+            epochs=2,
+            steps_per_epoch=10,
+            verbose=0,
+            shuffle=False,
+            callbacks=checkpoints.around([Told()]),
+        )
+    assert "step 5: SIGTERM; saved" in str(stopped.value) and stopped.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    again = small()
+    fit(again, tmp_path)
+    assert same(state(again), whole[0])
+
+
+# The whole way, in processes: data, dropout, MixUp, loss scaling and the average of the weights restored.
+
+
+def left(process):
+    with np.load(process.folder / f"{process.name}_0.npz") as file:
+        return {key: file[key] for key in file}
+
+
+def test_killed_at_random_steps_it_ends_with_the_same_bits(trainings):
+    (alone,) = trainings("alone", "default", "--rich", "--steps=30")
+    alone.wait()
+    draw = random.Random(os.environ.get("KAPPS_TEST_SEED", "7"))
+    at = sorted(draw.sample(range(2, 30), 2))
+    for step in at:
+        (process,) = trainings(
+            "often", "default", "--rich", "--steps=30", "--every=4", "--pace=0.05"
+        )
+        process.until(f"step {step}\n")
+        process.process.kill()
+        process.process.wait()
+    (process,) = trainings("often", "default", "--rich", "--steps=30", "--every=4")
+    process.wait()
+    assert "goes on from step" in process.said()
+    expected, given = left(alone), left(process)
+    assert expected.keys() == given.keys() and len(given) > 20
+    for key, value in expected.items():
+        np.testing.assert_array_equal(given[key], value, err_msg=f"{key}, killed at steps {at}")
+
+
+def test_a_process_leaves_on_sigterm_with_143_and_no_traceback(trainings):
+    (process,) = trainings("told", "default", "--steps=30", "--pace=0.1")
+    process.until("step 3\n")
+    process.process.terminate()
+    last = process.wait(code=143, seconds=60)
+    assert last.startswith("worker.py: step ") and "SIGTERM; saved" in last
+    assert "Traceback" not in process.said()
+    assert list((process.folder / "told" / "checkpoints").glob("step-*.npz"))
