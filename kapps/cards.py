@@ -35,6 +35,10 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
+    def at(self, size: tuple[int, int]) -> "Preprocessing":
+        """Returns the same for another size, (height, width) in pixels; up to 64 pictures are evaluated whole."""
+        return dataclasses.replace(self, size=size, crop=1.0 if max(size) <= 64 else self.crop)
+
     def channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Returns mean and std for `channels` channels: as given where that fits, else their averages repeated."""
         if len(self.mean) == channels:

@@ -12,11 +12,9 @@ Run log:
 - no flags (resnext50, digits, 32 pixels, cosine), two cores of an AMD EPYC: 94.2 % after 6 epochs, 248 seconds in all.
 """
 
-import dataclasses
 import functools
 import os
 import pathlib
-import sys
 
 # TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -48,32 +46,14 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "augmentation",
     None,
-    ["imagenet", "cifar", "shift", "none"],
+    list(data.AUGMENTATIONS),
     "[imagenet; below 65 pixels cifar; digits shift]",
 )
 flags.DEFINE_string(
     "schedule", None, f"one of {', '.join(training.SCHEDULES)} [modern; digits cosine]"
 )
-flags.DEFINE_string("precision", "auto", f"one of {', '.join(training.PRECISIONS)}")
-flags.DEFINE_string("strategy", "default", f"one of {', '.join(training.STRATEGIES)}")
-flags.DEFINE_integer(
-    "worker_timeout", 300, "seconds that multi_worker waits for the other workers", lower_bound=1
-)
 flags.DEFINE_integer("accumulation", 1, "steps whose gradients make one update", lower_bound=1)
-flags.DEFINE_integer("checkpoint_every", 500, "steps between two checkpoints", lower_bound=1)
-flags.DEFINE_bool(
-    "deterministic", False, "repeat bit for bit also where that is slower, as on a GPU"
-)
-flags.DEFINE_integer(
-    "seed", 0, "of the weights, the order of the pictures and all that is drawn for them"
-)
-flags.DEFINE_bool(
-    "strict_data", False, "stop at a picture that cannot be decoded, rather than skip it"
-)
-flags.DEFINE_string(
-    "model_dir", "runs/imagenet", "where checkpoints, model, curves and record go, for all workers"
-)
-flags.DEFINE_string("export_dir", "saved_models", "where SavedModel and .tflite go")
+training.define_flags(model_dir="runs/imagenet")
 
 DIGITS = {
     "batch_size": 32,
@@ -81,12 +61,6 @@ DIGITS = {
     "image_size": 32,
     "schedule": "cosine",
     "augmentation": "shift",
-}
-AUGMENTATIONS = {
-    "imagenet": {"augmentation": "imagenet", "flip": True},  # random resized crop
-    "cifar": {"augmentation": "cifar", "flip": True},  # pad by an eighth and crop
-    "shift": {"augmentation": "cifar", "flip": False},  # the same for what has a left and a right
-    "none": {"augmentation": "none", "flip": False},
 }
 SETTLING = (
     "model", "dataset", "data_dir", "batch_size", "epochs", "image_size", "augmentation", "schedule", "precision",
@@ -147,23 +121,16 @@ def main(_):
     schedule = resolve_defaults(card)
     classes = len(train_source.class_names)
     size = (FLAGS.image_size, FLAGS.image_size)
-    small = FLAGS.image_size <= 64  # such pictures are evaluated whole
-    preprocessing = dataclasses.replace(
-        card.preprocessing, size=size, crop=1.0 if small else card.preprocessing.crop
-    )
+    preprocessing = card.preprocessing.at(size)
     faults = data.Faults()
     common = {"classes": classes, "strict": FLAGS.strict_data, "faults": faults}
     pictures = functools.partial(
         data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         randaugment=schedule.randaugment, mixup=schedule.mixup, cutmix=schedule.cutmix,
-        label_smoothing=schedule.label_smoothing, **AUGMENTATIONS[FLAGS.augmentation], **common,
+        label_smoothing=schedule.label_smoothing, **data.AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
     test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
-    steps = train_source.examples // FLAGS.batch_size
-    if not steps:
-        raise data.DataError(
-            f"batch_size={FLAGS.batch_size} is more than the {train_source.examples} training pictures"
-        )
+    steps = data.steps(train_source, FLAGS.batch_size)
 
     # Precision, model, optimizer
     FLAGS.precision = training.precision(FLAGS.precision)
@@ -188,8 +155,7 @@ def main(_):
     # Save, export, verify
     model = run.keep(model)
     reports = export.both(model, FLAGS.export_dir, compared, preprocessing=preprocessing)
-    asked = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
-    run.finish(before, after, reports, flags=asked, faults=faults)
+    run.finish(before, after, reports, flags=training.asked(), faults=faults)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["augment", "decoding", "faults", "images", "prepared", "records", "sources"],
     submod_attrs={
         "faults": ["DataError", "Faults", "explain", "explained"],
-        "images": ["evaluation", "training"],
+        "images": ["AUGMENTATIONS", "evaluation", "steps", "training"],
         "records": ["write_records"],
         "sources": ["Source", "open_source"],
     },

@@ -18,10 +18,26 @@ from kapps.data import augment, decoding
 from kapps.data.faults import DataError, Faults
 from kapps.data.sources import Source
 
-AUGMENTATIONS = ("imagenet", "cifar", "none")
+AUGMENTATIONS = {
+    "imagenet": {"augmentation": "imagenet", "flip": True},  # random resized crop
+    "cifar": {"augmentation": "cifar", "flip": True},  # pad by an eighth and crop
+    "shift": {"augmentation": "cifar", "flip": False},  # the same for what has a left and a right
+    "none": {"augmentation": "none", "flip": False},
+}
+"""What a recipe's --augmentation names: arguments of `training`."""
+_CROPS = ("imagenet", "cifar", "none")
 _CACHE = 2**30  # bytes of encoded pictures that are kept in memory
 _SHUFFLE = 2**28  # bytes of encoded pictures that a shuffle looks over where they are not kept
 _CHUNK = 8  # pictures that are decoded as one step, see `_decoded`
+
+
+def steps(source: Source, batch_size: int) -> int:
+    """Returns how many batches of `training` an epoch is; `DataError` where the pictures fill none."""
+    if batch_size > source.examples:
+        raise DataError(
+            f"batch_size={batch_size} is more than the {source.examples} training pictures"
+        )
+    return source.examples // batch_size
 
 
 def training(
@@ -46,9 +62,7 @@ def training(
     shard: tuple[int, int] = (0, 1),
     cache_bytes: int = _CACHE,
 ) -> tf.data.Dataset:
-    """Returns endless full batches for training.
-
-    An epoch is `source.examples // batch_size` of them.
+    """Returns endless full batches for training, of which `steps` make an epoch.
 
     Args:
         source: what `open_source` returned.
@@ -87,8 +101,8 @@ def training(
             in one line.
     """
     _check(source, preprocessing, batch_size, classes, channels)
-    if augmentation not in AUGMENTATIONS:
-        raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(AUGMENTATIONS)}")
+    if augmentation not in _CROPS:
+        raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(_CROPS)}")
     if not 0 <= label_smoothing < 1 or mixup < 0 or cutmix < 0:
         raise DataError(
             f"label_smoothing={label_smoothing}, mixup={mixup}, cutmix={cutmix}:"

@@ -5,6 +5,7 @@ number).
 """
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Iterable
 from importlib import resources
@@ -19,6 +20,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EVALUATION = ("validation", "val", "test")
 """Splits that serve for evaluation, in the order in which they are looked for."""
 _SHARDS_AT_ONCE = 16
+_HELD_OUT = 5  # one picture in so many is for evaluation, where a folder has no splits of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +124,12 @@ def open_source(
             None for `data_dir` itself.
         data_dir: without `dataset`, a directory that TFDS prepared, one of TFRecord shards with
             labels.txt (see `kapps.data.records`), or one of class folders,
-            `data_dir/train/daisy/1.jpg`. With it, TFDS's own.
+            `data_dir/train/daisy/1.jpg`, or without splits `data_dir/daisy/1.jpg`. With it, TFDS's
+            own.
         split: "train"; "validation", for which "val" and then "test" serve too; or another of the
-            source's.
+            source's. Of class folders without splits, about a fifth of each class is held out as
+            "validation", which all three names mean. A picture's side follows from its name in
+            `data_dir` alone, "daisy/1.jpg", so that pictures which are added move no other one.
 
     Raises:
         DataError: for anything that cannot be read, in one line.
@@ -198,38 +203,23 @@ def _folder(directory: str, split: str) -> Source:
             " kapps reads class folders (train/daisy/1.jpg), TFRecord shards with labels.txt,"
             " or what TFDS prepared"
         )
-    if not any(_subfolders(os.path.join(directory, folder)) for folder in splits):
-        raise DataError(
-            f"{directory} has no split {split!r}:"
-            f" put its folders ({', '.join(splits[:3])}, ...) under"
-            f" {os.path.join(directory, split)}, so that a picture is {split}/{splits[0]}/name.jpg"
-        )
-    split = pick(split, splits, directory)
-    here = os.path.join(directory, split)
-    class_names = _subfolders(here)
-    # A class's number is its place among the training classes, also where the evaluation split
-    # lacks one.
-    if "train" in splits and split != "train":
-        train = _subfolders(os.path.join(directory, "train"))
-        strange = [name for name in class_names if name not in train]
-        if strange:
-            raise DataError(
-                f"{here} has a class folder {strange[0]!r} that the train split lacks:"
-                f" delete it, or give {os.path.join(directory, 'train')} one too"
-            )
-        class_names = train
-    files, labels = [], []
-    for label, name in enumerate(class_names):
-        found = _pictures(os.path.join(here, name))
-        if not found and split == "train":
-            raise DataError(
-                f"class folder {os.path.join(here, name)} holds no pictures ({' '.join(SUFFIXES)})"
-            )
-        files += found
-        labels += [label] * len(found)
+    if any(_subfolders(os.path.join(directory, folder)) for folder in splits):
+        split = pick(split, splits, directory)
+        here, class_names = os.path.join(directory, split), _split_classes(directory, split, splits)
+        found = [_pictures(os.path.join(here, name)) for name in class_names]
+        if split == "train":
+            _refuse_empty(here, class_names, found)
+    else:
+        split = "validation" if split in EVALUATION else split
+        pick(split, ("train", "validation"), directory)
+        here, class_names = directory, splits
+        found = _held_out(directory, class_names, split == "validation")
+    files = [file for pictures in found for file in pictures]
+    labels = [label for label, pictures in enumerate(found) for _ in pictures]
     if not files:
         raise DataError(
-            f"{here} holds no pictures: it needs class folders with pictures ({' '.join(SUFFIXES)})"
+            f"{here} holds no pictures for {split}:"
+            f" it needs class folders with pictures ({' '.join(SUFFIXES)})"
         )
     return Source(
         name=directory,
@@ -242,6 +232,58 @@ def _folder(directory: str, split: str) -> Source:
         labels=tuple(labels),
         root=here,
     )
+
+
+def _split_classes(directory: str, split: str, splits: list[str]) -> list[str]:
+    """Returns the classes of a split's folder, those of the train split where there is one."""
+    class_names = _subfolders(os.path.join(directory, split))
+    if split == "train" or "train" not in splits:
+        return class_names
+    # A class's number is its place among the training classes, also where the evaluation split
+    # lacks one.
+    train = _subfolders(os.path.join(directory, "train"))
+    strange = [name for name in class_names if name not in train]
+    if strange:
+        raise DataError(
+            f"{os.path.join(directory, split)} has a class folder {strange[0]!r} that the train"
+            f" split lacks: delete it, or give {os.path.join(directory, 'train')} one too"
+        )
+    return train
+
+
+def _held_out(directory: str, class_names: list[str], evaluation: bool) -> list[list[str]]:
+    """Returns each class's pictures for evaluation, or for training, of folders without splits."""
+    flat = [name for name in class_names if name in ("train", *EVALUATION)]
+    if flat:
+        raise DataError(
+            f"{os.path.join(directory, flat[0])} has no class folders:"
+            f" kapps reads class folders, so that a picture is {flat[0]}/daisy/name.jpg"
+        )
+    every = [_pictures(os.path.join(directory, name)) for name in class_names]
+    _refuse_empty(directory, class_names, every)
+    found = []
+    for name, pictures in zip(class_names, every, strict=True):
+        found.append([file for file in pictures if _for_evaluation(directory, file) == evaluation])
+        if not found[-1] and not evaluation:
+            raise DataError(
+                f"class folder {os.path.join(directory, name)} has {len(pictures)} pictures, and"
+                " all are held out for validation: add some, or make train and validation folders"
+            )
+    return found
+
+
+def _for_evaluation(directory: str, file: str) -> bool:
+    name = os.path.relpath(file, directory).replace(os.sep, "/")
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % _HELD_OUT == 0
+
+
+def _refuse_empty(directory: str, class_names: list[str], found: list[list[str]]) -> None:
+    for name, pictures in zip(class_names, found, strict=True):
+        if not pictures:
+            raise DataError(
+                f"class folder {os.path.join(directory, name)} holds no pictures"
+                f" ({' '.join(SUFFIXES)})"
+            )
 
 
 def _subfolders(directory: str) -> list[str]:

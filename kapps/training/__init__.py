@@ -4,10 +4,10 @@ from kapps.training.checkpoints import Checkpoints, Stopped
 from kapps.training.classifier import on_logits
 from kapps.training.cluster import ClusterError, lost
 from kapps.training.devices import PRECISIONS, STRATEGIES, distribute, is_chief, precision, strategy
-from kapps.training.finetune import BATCH_NORMS, finetune, set_trainable
+from kapps.training.finetune import BATCH_NORMS, finetune, load_model, set_trainable
 from kapps.training.losses import VanishingGradient, auxiliary, repeat_targets, vanishing_gradient
 from kapps.training.optimizers import Lamb, check
-from kapps.training.program import program, seed
+from kapps.training.program import asked, define_flags, program, seed
 from kapps.training.progress import Progress, Throughput
 from kapps.training.replicas import replicated
 from kapps.training.runs import Curves, Run, plot, record
@@ -29,11 +29,14 @@ __all__ = [
     "Stopped",
     "Throughput",
     "VanishingGradient",
+    "asked",
     "auxiliary",
     "check",
+    "define_flags",
     "distribute",
     "finetune",
     "is_chief",
+    "load_model",
     "lost",
     "on_logits",
     "plot",

@@ -5,7 +5,10 @@ Keras leaves batch norm to chance here: calling a body with `training=False` doe
 on each batch norm itself, which makes it normalize by its moving statistics, and which a `.keras` file keeps.
 """
 
+import os
 import re
+import textwrap
+import zipfile
 
 import keras
 
@@ -15,6 +18,28 @@ from kapps.cards import nearest
 BATCH_NORMS = ("frozen", "train")
 
 
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """Returns the model of a `.keras` file, not compiled, in Keras's safe mode, which runs no code of the file.
+
+    Raises:
+        ValueError: of one line, for anything else than a `.keras` file, and for a model that Keras does not load.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise ValueError(f"there is no {path!r}: give a .keras file, such as a run's model.keras")
+    if not (path.endswith(".keras") and zipfile.is_zipfile(path)):
+        raise ValueError(
+            f"{path} is no whole .keras file: give what `model.save('model.keras')` writes"
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Keras tells the whole configuration first, and after it what is wrong, with an object's own.
+        reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object")[0]
+        short = textwrap.shorten(reason, 300, placeholder=" ...")
+        raise ValueError(f"{path} cannot be loaded: {short or type(error).__name__}") from error
+
+
 def finetune(
     model: keras.Model,
     *,
@@ -22,16 +47,17 @@ def finetune(
     unfreeze: str = "all",
     batch_norm: str = "frozen",
     input_shape: tuple[int | None, ...] | None = None,
+    precision: str | None = None,
     classifier_activation: str | None = "softmax",
     name: str | None = None,
 ) -> keras.Model:
     """Returns a new model: the body of `model` with its weights, and a fresh head for other classes.
 
     The body is all before the prediction layer, the last dense layer or 1x1 convolution; of a model without
-    one it is the whole model. A body that ends in a feature map is pooled by its average. Every layer keeps
-    its precision policy; the new head computes in float32. What trains is set by `set_trainable`, which a
-    second stage (first the head, then more) calls again. The new model is not compiled, `model` is not
-    changed, and what is saved is made of the layers of `model` and of Keras alone.
+    one it is the whole model. A body that ends in a feature map is pooled by its average. The new head computes
+    in float32. What trains is set by `set_trainable`, which a second stage (first the head, then more) calls
+    again. The new model is not compiled, `model` is not changed, and what is saved is made of the layers of
+    `model` and of Keras alone.
 
     Args:
         model: a functional or sequential `keras.Model` from pictures (batch, height, width, channels) to
@@ -42,6 +68,8 @@ def finetune(
         input_shape: (height, width, channels) in pixels to go on at, by default the shape of `model`; height
             and width may be None. Only a body whose weights fit every size goes on at another; a dense layer
             on a flattened map does not.
+        precision: the policy that every layer of the body gets, by Keras's name, such as "mixed_bfloat16"; None
+            where each keeps the one that it was saved with, which no global policy changes.
         classifier_activation: what follows the logits, by Keras's name; None for bare logits.
         name: of the new model, by default that of `model`, so that `kapps.card` still finds its preprocessing.
 
@@ -55,6 +83,10 @@ def finetune(
     model = _functional(model)
     shape = _input_shape(model, input_shape)
     copy = _rebuild(model, shape)
+    if precision is not None:
+        for layer in _leaves(copy):
+            layer.dtype_policy = precision
+        copy = _rebuild(copy, shape)  # whose graph has the precision too
     prediction = _prediction(copy)
     _copy_weights(model, copy, prediction, shape)
     x = copy.outputs[0] if prediction is None else prediction.input

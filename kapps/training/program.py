@@ -1,14 +1,54 @@
-"""What every recipe does around its main: determinism before anything runs, and faults in one line."""
+"""What every recipe does around its main: its flags, determinism before anything runs, faults in one line."""
 
 import os
 import sys
 
 import keras
 import tensorflow as tf
-from absl import app
+from absl import app, flags
 
 from kapps.training.checkpoints import Stopped
 from kapps.training.cluster import lost
+from kapps.training.devices import PRECISIONS, STRATEGIES
+
+flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its --help, its run.json
+
+
+def define_flags(model_dir: str, export_dir: str = "saved_models") -> None:
+    """Defines the flags that every recipe has: what it runs on, how it repeats, where it writes.
+
+    Args:
+        model_dir: default of the flag.
+        export_dir: default of the flag.
+    """
+    flags.DEFINE_string("precision", "auto", f"one of {', '.join(PRECISIONS)}")
+    flags.DEFINE_string("strategy", "default", f"one of {', '.join(STRATEGIES)}")
+    flags.DEFINE_integer(
+        "worker_timeout",
+        300,
+        "seconds that multi_worker waits for the other workers",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer("checkpoint_every", 500, "steps between two checkpoints", lower_bound=1)
+    flags.DEFINE_bool(
+        "deterministic", False, "repeat bit for bit also where that is slower, as on a GPU"
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "of the weights, the order of the examples and all that is drawn for them"
+    )
+    flags.DEFINE_bool(
+        "strict_data", False, "stop at an example that cannot be decoded, rather than skip it"
+    )
+    flags.DEFINE_string(
+        "model_dir", model_dir, "where checkpoints, model, curves and record go, for all workers"
+    )
+    flags.DEFINE_string("export_dir", export_dir, "where SavedModel and .tflite go")
+
+
+def asked() -> dict:
+    """Returns the recipe's flags by name, as they stand now."""
+    recipe = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return {flag.name: flag.value for flag in recipe}
 
 
 def seed(number: int, deterministic: bool = False) -> None:

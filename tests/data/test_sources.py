@@ -84,17 +84,78 @@ def test_class_folders(make, tmp_path):
     (tmp_path / "train/cat/notes.txt").write_text("no picture")
     (tmp_path / "train/cat/.hidden.jpg").write_bytes(b"")
     assert train.kind == "folder" and train.class_names == ("cat", "dog") and train.examples == 3
-    names = [
+    found = [
         (n.numpy().decode(), int(label))
         for n, _, label in kapps.data.open_source(None, tmp_path).pictures()
     ]
-    assert names == [("cat/1.jpg", 0), ("cat/2.JPEG", 0), ("dog/1.png", 1)]
+    assert found == [("cat/1.jpg", 0), ("cat/2.JPEG", 0), ("dog/1.png", 1)]
     # A class that the evaluation split lacks keeps its number.
     evaluation = make.folder({"dog/9.jpg": jpeg}, "val")
     assert evaluation.labels == (1,) and evaluation.class_names == ("cat", "dog")
     assert kapps.data.open_source(None, tmp_path, "validation").split == "val"
     (tmp_path / "val/bird").mkdir()
     assert "class folder 'bird' that the train split lacks" in refused(None, tmp_path, "validation")
+
+
+def names(*arguments):
+    return [name.numpy().decode() for name, _, _ in kapps.data.open_source(*arguments).pictures()]
+
+
+def put(directory, found):
+    """Writes what is named like a picture; only opening one decodes it."""
+    for name in found:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(b"a picture")
+
+
+def test_class_folders_without_splits_hold_out_a_fifth(tmp_path):
+    put(tmp_path, [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(200)])
+    train, held = names(None, tmp_path, "train"), names(None, tmp_path, "validation")
+    assert sorted(train + held) == sorted(
+        f"{n}/{i}.jpg" for n in ("cat", "dog") for i in range(200)
+    )
+    for name in ("cat", "dog"):  # a fifth of 200, and three standard deviations of 5.7
+        assert 23 <= sum(each.startswith(name) for each in held) <= 57
+    source = kapps.data.open_source(None, tmp_path, "test")
+    assert (source.split, source.kind, source.class_names) == (
+        "validation",
+        "folder",
+        ("cat", "dog"),
+    )
+    assert names(None, tmp_path, "val") == names(None, tmp_path, "test") == held
+    labels = [int(label) for _, _, label in source.pictures()]
+    assert labels == [int(name.startswith("dog")) for name in held]
+    assert f"{tmp_path} has no split 'extra': it has train, validation" in refused(
+        None, tmp_path, "extra"
+    )
+    # What comes later, and where the folder lies, moves no picture to the other side.
+    put(tmp_path, ["ant/1.jpg", "ant/2.jpg", "cat/0a.jpg"])
+    shutil.copytree(tmp_path, tmp_path.with_name("elsewhere"))
+    assert set(held) <= set(names(None, tmp_path.with_name("elsewhere"), "validation"))
+    assert set(train) <= set(names(None, tmp_path.with_name("elsewhere"), "train"))
+
+
+def test_a_class_with_all_pictures_on_one_side(tmp_path):
+    put(tmp_path, [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(40)])
+    held = set(names(None, tmp_path, "validation"))
+    dogs = {f"dog/{i}.jpg" for i in range(40)}
+    for name in dogs & held:
+        (tmp_path / name).unlink()
+    # None to evaluate on: the class keeps its number.
+    assert kapps.data.open_source(None, tmp_path, "validation").class_names == ("cat", "dog")
+    assert not any(name.startswith("dog") for name in names(None, tmp_path, "validation"))
+    assert kapps.data.open_source(None, tmp_path).class_names == ("cat", "dog")
+    put(tmp_path, dogs & held)
+    for name in dogs - held:
+        (tmp_path / name).unlink()
+    told = f"dog has {len(dogs & held)} pictures, and all are held out for validation"
+    assert told in refused(None, tmp_path)
+    shutil.rmtree(tmp_path / "cat")
+    shutil.rmtree(tmp_path / "dog")
+    (tmp_path / "dog").mkdir()
+    assert "dog holds no pictures (.jpg" in refused(None, tmp_path, "validation")
+    put(tmp_path, [min(dogs - held)])
+    assert f"{tmp_path} holds no pictures for validation" in refused(None, tmp_path, "validation")
 
 
 def test_tfds_by_name_and_by_directory(tmp_path):
@@ -192,10 +253,10 @@ def test_directories_that_cannot_be_used(make, tmp_path):
     assert "no data: give the name" in refused(None, None)
     assert "does not exist" in refused(None, tmp_path / "nowhere")
     assert "holds no pictures: kapps reads class folders" in refused(None, tmp_path)
-    (tmp_path / "cat").mkdir()
-    (tmp_path / "cat/1.jpg").write_bytes(make.encoded(make.photograph(), "JPEG"))
-    assert "so that a picture is train/cat/name.jpg" in refused(None, tmp_path)
-    (tmp_path / "train/cat").mkdir(parents=True)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/1.jpg").write_bytes(make.encoded(make.photograph(), "JPEG"))
+    assert "so that a picture is train/daisy/name.jpg" in refused(None, tmp_path)
+    (tmp_path / "train/cat").mkdir()
     assert "train/cat holds no pictures" in refused(None, tmp_path)
     assert "has no split 'validation'" in refused(None, tmp_path, "validation")
 

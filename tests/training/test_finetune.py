@@ -9,7 +9,7 @@ import pytest
 
 import kapps
 from kapps.cnn.resnet import basic
-from kapps.training import finetune, set_trainable
+from kapps.training import finetune, load_model, set_trainable
 
 UNFREEZE = ("head", "level3", "level2_block1_conv2", "all")
 
@@ -395,6 +395,46 @@ def test_refusals_are_one_line(pretrained, given, options, said):
     with pytest.raises(ValueError, match=said) as error:
         finetune(given() if given else pretrained, **{"classes": 10, **options})
     assert "\n" not in str(error.value)
+
+
+def test_precision_is_of_the_body_and_not_of_the_head(pretrained):
+    mixed = finetune(pretrained, classes=3, precision="mixed_bfloat16")
+    assert mixed.get_layer("level3_block1_conv1").compute_dtype == "bfloat16"
+    assert mixed.get_layer("level3_block1_conv1").output.dtype == "bfloat16"
+    assert mixed.get_layer("head_logits").compute_dtype == mixed.output.dtype == "float32"
+    back = finetune(mixed, classes=3, precision="float32")
+    assert {layer.compute_dtype for layer in back.layers} == {"float32"}
+    given, kept = values(pretrained), values(back)
+    assert all(same(given[name], kept[name]) for name in norms(back))
+    as_saved = finetune(mixed, classes=3)
+    assert as_saved.get_layer("level3_block1_conv1").compute_dtype == "bfloat16"
+
+
+class Unknown(keras.layers.Layer):
+    """Saved under a name that nobody knows when it is loaded."""
+
+    def call(self, x):
+        return x
+
+
+def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path):
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, Unknown()(image)).save(tmp_path / "unknown.keras")
+    keras.Model(image, keras.layers.Lambda(lambda x: x + 1)(image)).save(tmp_path / "code.keras")
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "code.keras").read_bytes()[:500])
+    (tmp_path / "model.h5").write_bytes((tmp_path / "code.keras").read_bytes())
+    said = {
+        "unknown.keras": "cannot be loaded: Could not locate class 'Unknown'",
+        "code.keras": "cannot be loaded: Requested the deserialization of a `Lambda` layer",
+        "cut.keras": "is no whole .keras file",
+        "model.h5": "is no whole .keras file",
+        "nothing.keras": "there is no",
+    }
+    for name, says in said.items():
+        with pytest.raises(ValueError) as error:
+            load_model(tmp_path / name)
+        assert says in str(error.value) and name in str(error.value)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
 def test_nothing_to_train_is_refused():

@@ -1,0 +1,123 @@
+"""The recipe as its user runs it: a small classifier goes on with other classes, at another resolution."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kapps
+
+RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "finetune.py"
+CLASSES = ("zero", "one", "four")
+DIGITS = (0, 1, 4)
+
+
+def run(folder, *flags):
+    command = [sys.executable, str(RECIPE), "--model_dir=run", "--export_dir=exported", *flags]
+    path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, randomise):
+    """`flowers/zero/1.jpg`: three of the digits in folders without splits, beside a ResNeXt of seven classes."""
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("finetune")
+    digits = load_digits()
+    for name, digit in zip(CLASSES, DIGITS, strict=True):
+        (folder / "flowers" / name).mkdir(parents=True)
+        for number, pixels in enumerate(digits.images[digits.target == digit][:60]):
+            picture = Image.fromarray(np.round(pixels * 255 / 16).astype("uint8")).resize((20, 20))
+            picture.save(folder / "flowers" / name / f"{number}.jpg", quality=95)
+    (folder / "one_class").mkdir()
+    (folder / "one_class" / "four").symlink_to(folder / "flowers" / "four")
+    model = kapps.resnet(depths=(1,), groups=8, group_width=4, input_shape=(32, 32, 3), classes=7)
+    randomise(model).save(folder / "small.keras")
+    (folder / "small.h5").write_bytes((folder / "small.keras").read_bytes())
+    return folder
+
+
+def values(path):
+    """Every value of a model's layers as bytes, of the batch norms and of the others."""
+    norms, others = {}, {}
+    for layer in keras.saving.load_model(path).layers:
+        kind = norms if isinstance(layer, keras.layers.BatchNormalization) else others
+        kind.update({f"{layer.name} {v.name}": v.numpy().tobytes() for v in layer.weights})
+    return norms, others
+
+
+def test_goes_on_with_other_classes_at_another_resolution(folder):
+    done = run(
+        folder, "--model_file=small.keras", "--data_dir=flowers", "--image_size=24", "--epochs=4",
+        "--batch_size=16", "--augmentation=none",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads((folder / "run" / "run.json").read_text())
+    results, flags = content["results"], content["flags"]
+    assert results["after"]["accuracy"] > max(0.7, results["before"]["accuracy"])
+    assert (flags["image_size"], flags["precision"], flags["seed"]) == (24, "float32", 0)
+    assert [pathlib.Path(file["path"]).name for file in results["exported"]] == ["1", "1.tflite"]
+    for file in results["exported"]:
+        assert file["largest_difference"] < 1e-4 and file["top1_agreement"] == 1.0
+        assert (folder / file["path"]).exists() and file["path"] in done.stdout
+    for name in ("curves.png", "history.csv"):
+        assert (folder / "run" / name).stat().st_size > 0
+    kept = keras.saving.load_model(folder / "run" / "model.keras")
+    assert kept.input_shape == (None, 24, 24, 3) and kept.output_shape == (None, 3)
+    (norms, others), (kept_norms, kept_others) = (
+        values(folder / "small.keras"), values(folder / "run" / "model.keras")
+    )  # fmt: skip
+    assert len(norms) == 4 * 5 and kept_norms == norms
+    assert others.keys() == kept_others.keys()
+    assert not [name for name in others if others[name] == kept_others[name]]
+
+
+def test_head_alone_at_the_models_own_resolution(folder):
+    done = run(
+        folder, "--model_file=small.keras", "--data_dir=flowers", "--epochs=1", "--unfreeze=head",
+        "--model_dir=head", "--export_dir=head",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "at 32 x 32, 3 classes, 1 epochs" in done.stdout
+    norms, others = values(folder / "small.keras")
+    kept_norms, kept_others = values(folder / "head" / "model.keras")
+    changed = [name for name in others if others[name] != kept_others[name]]
+    assert kept_norms == norms and changed == ["head_logits kernel", "head_logits bias"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--data_dir=flowers"], "no model: give --model_file"),
+        (["--model_file=nowhere.keras"], "there is no 'nowhere.keras'"),
+        (["--model_file=small.h5", "--data_dir=flowers"], "small.h5 is no whole .keras file"),
+        (["--model_file=small.keras"], "no data: give the name"),
+        (["--model_file=small.keras", "--data_dir=one_class"], "one_class has 1 class;"),
+        (
+            ["--model_file=small.keras", "--data_dir=flowers", "--unfreeze=level9"],
+            "not 'level9'. Did you mean level2",
+        ),
+        (["--model_file=./mistake/model.keras"], "would write over mistake/model.keras"),
+    ],
+)
+def test_a_mistake_gets_one_line(folder, flags, says):
+    done = run(folder, "--model_dir=mistake", "--export_dir=mistake", *flags)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("finetune.py: ") and says in last
+    assert not (folder / "mistake").exists()
