@@ -46,3 +46,4 @@ from . import data as data
 from . import export as export
 from . import layers as layers
 from . import training as training
+from . import weights as weights

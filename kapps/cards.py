@@ -64,6 +64,7 @@ class Card:
         classes: width of the prediction layer by default.
         minimum: smallest height and width that builds, in pixels.
         preprocessing: what its pictures go through.
+        any_size: whether height and width may be None with the classifier too.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Card:
     classes: int = 1000
     minimum: int = 32
     preprocessing: Preprocessing = IMAGENET
+    any_size: bool = True
 
 
 def nearest(word: str, words) -> str:

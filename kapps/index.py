@@ -20,7 +20,7 @@ PUBLIC = {
     "layers": ("stock",),
     "variants": ("endpoints",),
 }
-SUBMODULES = ("data", "export", "layers", "training")
+SUBMODULES = ("data", "export", "layers", "training", "weights")
 HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
 
 

@@ -36,7 +36,7 @@ ARGUMENTS = """
         classes: width of the prediction layer.
         classifier_activation: what follows the logits, by Keras's name; None for bare logits.
         name: of the model.
-        stock: use Keras's own layers only, so that a saved model loads where kapps is not installed.
+        stock: use Keras's own layers only, so that a saved model loads where kapps is not installed.{auxiliary}
 
     Returns:
         A functional `keras.Model` from pictures (batch, height, width, channels), preprocessed as the card
@@ -47,8 +47,15 @@ ARGUMENTS = """
         TypeError: for an argument that does not exist, with the nearest that does.
 """
 
+AUXILIARY = """
+        auxiliary: with the classifier, the paper's auxiliary classifiers too, for training: the outputs are the
+            predictions, then theirs (see `kapps.training.auxiliary`)."""
 
-def family(*, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IMAGENET):
+
+def family(
+    *, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IMAGENET, any_size=True,
+    head=heads.average, auxiliary=None,
+):  # fmt: skip
     """Makes a body, a function `body(x, *, options) -> x`, a builder that takes the body's options too.
 
     Args:
@@ -56,13 +63,19 @@ def family(*, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IM
         input_shape: (height, width, channels) where a caller names none.
         classes: width of the prediction layer where a caller names none.
         preprocessing: what the family's pictures go through.
+        any_size: whether height and width may stay open with the head too; not where it reads a flattened map.
+        head: `head(x, classes, activation) -> predictions`, from the body's feature map.
+        auxiliary: `auxiliary(x, classes, activation, name) -> predictions` named `name`, where the body returns
+            (x, [feature maps inside it]): the heads that the builder's auxiliary=True adds. The body itself
+            knows of no option.
     """
 
     def decorate(body):
         defaults = dict(
-            minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing
-        )
-        return Builder(body, body.__name__, {}, None, defaults).function()
+            minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size
+        )  # fmt: skip
+        ends = {"head": head, "auxiliary": auxiliary}
+        return Builder(body, body.__name__, {}, None, defaults, ends).function()
 
     return decorate
 
@@ -82,14 +95,15 @@ def variant(body, name, *, paper, params, **row):
     unknown_options(f"{name}'s row", row, builder.options())
     defaults = builder.defaults
     about = Card(name, builder.name, builder.body.__module__, paper, params, **defaults)
-    return Builder(builder.body, name, row, about, defaults).function()
+    return Builder(builder.body, name, row, about, defaults, builder.ends).function()
 
 
 class Builder:
-    """A body, the row that binds its options, and what the signature's defaults are."""
+    """A body, the row that binds its options, what the signature's defaults are, and the heads."""
 
-    def __init__(self, body, name, row, card, defaults):
-        self.body, self.name, self.row, self.card, self.defaults = body, name, row, card, defaults
+    def __init__(self, body, name, row, card, defaults, ends):
+        self.body, self.name, self.row, self.card = body, name, row, card
+        self.defaults, self.ends = defaults, ends
 
     def options(self):
         """Returns the parameters of the body that a row or a caller may set, by name."""
@@ -125,6 +139,8 @@ class Builder:
             "name": self.name,
             "stock": False,
         }
+        if self.ends["auxiliary"]:
+            common["auxiliary"] = False
         keyword, either = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters = [
             inspect.Parameter(key, either, default=value) for key, value in common.items()
@@ -144,11 +160,12 @@ class Builder:
             )
         else:
             head = f"Any member of the family.\n\n    {inspect.cleandoc(self.body.__doc__ or '')}\n"
-        return head + ARGUMENTS.format(**self.defaults)
+        auxiliary = AUXILIARY if self.ends["auxiliary"] else ""
+        return head + ARGUMENTS.format(**self.defaults, auxiliary=auxiliary)
 
     def build(
         self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
-        classifier_activation, name, stock,
+        classifier_activation, name, stock, auxiliary=False,
     ):  # fmt: skip
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
@@ -159,10 +176,26 @@ class Builder:
             raise ValueError(f'{name}: pooling is None, "avg" or "max", not {pooling!r}')
         if include_top and not (isinstance(classes, int) and classes > 0):
             raise ValueError(f"{name}: classes is a positive whole number, not {classes!r}")
+        if auxiliary and not include_top:
+            raise ValueError(
+                f"{name}: auxiliary=True adds classifiers, so it goes with include_top=True alone"
+            )
         image = self.image(name, input_tensor, input_shape)
+        if include_top and not self.defaults["any_size"] and None in image.shape[1:3]:
+            raise ValueError(
+                f"{name}: its classifier reads a map of one size, so height and width are numbers, "
+                f"not {tuple(image.shape[1:])}; include_top=False takes any"
+            )
         x = self.body(image, **options)
+        x, inside = x if isinstance(x, tuple) else (x, [])
         if include_top:
-            x = heads.classifier(heads.pool(x, pooling or "avg"), classes, classifier_activation)
+            x = self.top(name, x, pooling, classes, classifier_activation)
+            if auxiliary:
+                head = self.ends["auxiliary"]
+                x = [x] + [
+                    head(each, classes, classifier_activation, f"auxiliary{i}")
+                    for i, each in enumerate(inside, start=1)
+                ]
         elif pooling:
             x = heads.pool(x, pooling)
         inputs = keras.utils.get_source_inputs(image)
@@ -172,6 +205,16 @@ class Builder:
         if weights is not None:
             load_weights(model, weights)
         return model
+
+    def top(self, name, x, pooling, classes, activation):
+        """Returns the predictions from the feature map, by the family's head."""
+        if not pooling:
+            return self.ends["head"](x, classes, activation)
+        if self.ends["head"] is not heads.average:
+            raise ValueError(
+                f"{name}: its classifier does not pool, so pooling={pooling!r} goes with include_top=False alone"
+            )
+        return heads.classifier(heads.pool(x, pooling), classes, activation)
 
     def image(self, name, input_tensor, input_shape):
         """Returns the Keras tensor that the body starts from, its shape checked."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps import heads
 from kapps.cnn.resnet import basic, resnet
 from kapps.cnn.resnet_cifar import resnet_cifar
 from kapps.variants import family, variant
@@ -156,3 +157,44 @@ def test_endpoints_feed_a_second_model(digits):
     ]
     expected = model(digits(16, channels=1)[0][:2])
     np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (features[2], expected)))
+
+
+def vectorised(x, classes, activation):
+    """A head on a flattened map."""
+    return heads.classifier(heads.flatten(x, (2, 2)), classes, activation)
+
+
+def inner_head(x, classes, activation, name):
+    """An auxiliary head."""
+    x = keras.layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
+    return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
+
+
+@family(minimum=4, input_shape=(8, 8, 3), any_size=False, head=vectorised, auxiliary=inner_head)
+def with_ends(x, *, filters=4):
+    """Two convolutions."""
+    inside = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level1_conv")(x)
+    x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level2_conv")(inside)
+    return x, [inside]
+
+
+def test_a_family_has_a_head_of_its_own():
+    model = with_ends(classes=5)
+    assert model.output_shape == (None, 5)
+    assert model.get_layer("head_logits").kernel.shape == (2 * 2 * 4, 5)
+    assert with_ends(include_top=False, input_shape=(None, None, 3)).output_shape[1:3] == (None, None)  # fmt: skip
+    text = message(ValueError, with_ends, input_shape=(None, 8, 3))
+    assert text.startswith("with_ends") and "include_top=False" in text
+    assert "does not pool" in message(ValueError, with_ends, pooling="avg")
+    assert with_ends(include_top=False, pooling="avg").output_shape == (None, 4)
+
+
+def test_auxiliary_heads_are_asked_for():
+    model = with_ends(classes=5, auxiliary=True)
+    assert model.output_names == ["predictions", "auxiliary1"]
+    assert [each.shape for each in model.outputs] == [(None, 5), (None, 5)]
+    plain = with_ends(classes=5)
+    assert not any(layer.name.startswith("auxiliary") for layer in plain.layers)
+    assert "include_top=True" in message(ValueError, with_ends, auxiliary=True, include_top=False)
+    assert "no 'auxiliary'" in message(TypeError, resnet, depths=(1,), auxiliary=True)
+    assert "auxiliary:" in with_ends.__doc__ and "auxiliary" not in resnet.__doc__

@@ -14,7 +14,7 @@ from functools import partial
 
 from keras import layers
 
-from kapps.layers import conv_bn, squeeze_excite
+from kapps.layers import conv_bn, max_pool, squeeze_excite
 from kapps.variants import family, variant
 
 HE, XIE, ZAGORUYKO, HU = (
@@ -62,8 +62,7 @@ def resnet(x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="
     C and d of [2] are `groups` and `group_width`; r of [3] is `se` (0 for none); `stride_in` is "3x3" or "1x1".
     """
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
-    x = layers.ZeroPadding2D(1, name="tail_pool_pad")(x)  # zero is -inf after a ReLU
-    x = layers.MaxPooling2D(3, strides=2, name="tail_pool")(x)
+    x = max_pool(x, name="tail_pool")
     for level, depth in enumerate(depths, start=2):
         residual = partial(
             block,

@@ -9,7 +9,7 @@ that batch norm's scale is positive.
 
 from keras import layers
 
-from kapps.layers import batch_norm, conv, conv_bn
+from kapps.layers import batch_norm, conv, conv_bn, max_pool
 from kapps.variants import family, variant
 
 HE = "arXiv:1603.05027"
@@ -30,8 +30,7 @@ def unit(x, filters, *, strides, activate, name):
 def resnet_v2(x, *, depths):
     """Pre-activation ResNet with `depths` bottlenecks at levels 2, 3, 4 ..."""
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
-    x = layers.ZeroPadding2D(1, name="tail_pool_pad")(x)  # zero is -inf after a ReLU
-    x = layers.MaxPooling2D(3, strides=2, name="tail_pool")(x)
+    x = max_pool(x, name="tail_pool")
     for level, depth in enumerate(depths, start=2):
         for i in range(depth):
             strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kapps.cards import Preprocessing
 from kapps.export.quiet import quiet
+from kapps.layers import copy_values
 
 IMAGE = "image"
 
@@ -177,7 +178,7 @@ def _configuration_in_float32(config):
 def _copy_weights(source, target) -> None:
     """Copies layer by layer: by name, or in order where a class does not keep its layers' names."""
     if not (hasattr(source, "operations") or isinstance(source, keras.Sequential)):
-        target.set_weights(source.get_weights())
+        copy_values(source, target)
         return
     named = {layer.name: layer for layer in target.layers}
     copies = [named.get(layer.name) for layer in source.layers]

@@ -123,15 +123,24 @@ def _block_diagonal(convolve, x, kernel, width=32):
     return tf.concat([convolve(part, block) for part, block in parts], axis=-1)
 
 
-def conv(x, filters, kernel_size, *, strides=1, groups=1, use_bias=False, name):
-    """A convolution padded by kernel_size // 2 on every side, as the papers' code pads it.
+def conv(
+    x,
+    filters,
+    kernel_size,
+    *,
+    strides=1,
+    groups=1,
+    padding=None,
+    use_bias=False,
+    activation=None,
+    name,
+):
+    """A convolution, by default padded by kernel_size // 2 on every side, as the papers' code pads it.
 
     Keras's "same" pads an even map of a strided convolution on the right and bottom only: another network.
+    `padding="same"` and `"valid"` are Keras's; `kernel_size` may be (height, width).
     """
-    padding = "same"
-    if strides > 1 and kernel_size > 1:
-        x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
-        padding = "valid"
+    x, padding = _padded(x, kernel_size, strides, padding, name)
     kind = layers.Conv2D if groups == 1 else GroupedConv2D
     return kind(
         filters,
@@ -140,43 +149,71 @@ def conv(x, filters, kernel_size, *, strides=1, groups=1, use_bias=False, name):
         padding=padding,
         groups=groups,
         use_bias=use_bias,
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
+        activation=activation,
+        kernel_initializer=_he_normal(),
         name=name,
     )(x)
 
 
-def batch_norm(x, *, activation=None, gamma="ones", name):
+def depthwise(x, kernel_size, *, strides=1, padding=None, use_bias=False, name):
+    """A convolution of each channel by itself, padded as `conv` pads."""
+    x, padding = _padded(x, kernel_size, strides, padding, name)
+    return layers.DepthwiseConv2D(
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        depthwise_initializer=_he_normal(),
+        name=name,
+    )(x)
+
+
+def max_pool(x, size=3, *, strides=2, padding=None, name):
+    """The largest of each window of features that are not negative, padded as `conv` pads."""
+    x, padding = _padded(x, size, strides, padding, name)  # zero is -inf after a ReLU
+    return layers.MaxPooling2D(size, strides=strides, padding=padding, name=name)(x)
+
+
+def _he_normal():
+    """A new one for each layer: one that is used twice draws the same numbers twice."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+
+
+def _padded(x, size, strides, padding, name):
+    """Returns x, padded by a layer where Keras's own padding is not the symmetric one, and Keras's padding."""
+    if padding is not None:
+        return x, padding
+    height, width = (size, size) if isinstance(size, int) else size
+    if strides == 1 and height % 2 and width % 2:
+        return x, "same"
+    if height > 1 or width > 1:
+        x = layers.ZeroPadding2D((height // 2, width // 2), name=f"{name}_pad")(x)
+    return x, "valid"
+
+
+def batch_norm(x, *, activation=None, gamma="ones", epsilon=1e-5, scale=True, name):
     """Batch norm, and the activation if one is named: layers `<name>` and `<name>_<activation>`."""
-    x = layers.BatchNormalization(**BATCH_NORM, gamma_initializer=gamma, name=name)(x)
+    options = {**BATCH_NORM, "epsilon": epsilon, "scale": scale, "gamma_initializer": gamma}
+    x = layers.BatchNormalization(**options, name=name)(x)
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
-def conv_bn(x, filters, kernel_size, *, strides=1, groups=1, activation=None, gamma="ones", name):
+def conv_bn(
+    x, filters, kernel_size, *, strides=1, groups=1, padding=None, activation=None, gamma="ones",
+    epsilon=1e-5, scale=True, name,
+):  # fmt: skip
     """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`.
 
     The last of a residual branch may take gamma="zeros": each block then begins as the identity, and deep
     networks train from the first step (Goyal 2017, arXiv:1706.02677, section 5.1). That wants shortcuts that
     project; where they pad with zeros, the network begins with most of its channels empty, and learns late.
     """
-    x = conv(x, filters, kernel_size, strides=strides, groups=groups, name=name)
-    return batch_norm(x, activation=activation, gamma=gamma, name=f"{name}_bn")
+    x = conv(x, filters, kernel_size, strides=strides, groups=groups, padding=padding, name=name)
+    how = {"gamma": gamma, "epsilon": epsilon, "scale": scale}
+    return batch_norm(x, activation=activation, **how, name=f"{name}_bn")
 
 
-def stock(model):
-    """Returns the model rebuilt with Keras's own layers only, its weights copied.
-
-    What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
-    """
-    if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
-        raise ValueError(f"{model.name} is not built yet; call it on a picture first")
-    twin = keras.models.clone_model(model, clone_function=_stock_layer)
-    twin.set_weights(model.get_weights())
-    return twin
-
-
-def _stock_layer(layer):
-    return (
-        layer.stock()
-        if hasattr(layer, "stock")
-        else layer.__class__.from_config(layer.get_config())
-    )
+def depthwise_bn(x, kernel_size, *, strides=1, padding=None, activation=None, epsilon=1e-5, name):
+    """`depthwise`, then `batch_norm`, named as `conv_bn` names them."""
+    x = depthwise(x, kernel_size, strides=strides, padding=padding, name=name)
+    return batch_norm(x, activation=activation, epsilon=epsilon, name=f"{name}_bn")

@@ -14,6 +14,7 @@ import keras
 
 from kapps import heads
 from kapps.cards import nearest
+from kapps.layers import copy_values
 
 BATCH_NORMS = ("frozen", "train")
 
@@ -231,9 +232,7 @@ def _copy_weights(model, copy, prediction, shape):
                 f"{model.name}: {layer.name!r} has weights of shapes {old}, and pictures {shape} need {new}; "
                 f"it stays at {tuple(model.inputs[0].shape[1:])}"
             )
-        twin.set_weights(layer.get_weights())
-        if isinstance(twin, keras.layers.Normalization):
-            twin.finalize_state()  # it computes with what it made of its weights earlier
+        copy_values(layer, twin)
 
 
 def _leaves(model):

@@ -247,3 +247,15 @@ def test_grouped_convolution_stays_one_operation(tmp_path, kind):
     assert operations(file) == ["CONV_2D", "MEAN"]
     pictures = np.random.default_rng(0).random((3, 8, 8, 8), "float32")
     np.testing.assert_allclose(run_litert(file, pictures), model(pictures), atol=1e-6)
+
+
+def test_what_a_normalization_learnt_is_exported(tmp_path):
+    pictures = np.random.default_rng(0).normal(5, 3, (4, 6, 6, 3)).astype("float32")
+    norm = keras.layers.Normalization()
+    norm.adapt(pictures)
+    image = keras.Input((6, 6, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(norm(image)))
+    model = keras.Model(image, features, name="normalizing")
+    path = kapps.export.litert(model, tmp_path / "it.tflite")
+    report = kapps.export.verify(path, model, pictures)
+    assert report.largest_difference < 1e-5

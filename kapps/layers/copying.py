@@ -1,0 +1,31 @@
+"""The same model once more: in Keras's own layers, with the values of another."""
+
+import keras
+
+
+def stock(model):
+    """Returns the model rebuilt with Keras's own layers only, its weights copied.
+
+    What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
+    """
+    if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
+        raise ValueError(f"{model.name} is not built yet; call it on a picture first")
+    twin = keras.models.clone_model(model, clone_function=_stock_layer)
+    copy_values(model, twin)
+    return twin
+
+
+def copy_values(source, target):
+    """Gives a layer or model the values of another one's weights; both have the same, in the same order."""
+    target.set_weights(source.get_weights())
+    for layer in target._flatten_layers():  # those that layers are made of too
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with what it made of its weights earlier
+
+
+def _stock_layer(layer):
+    return (
+        layer.stock()
+        if hasattr(layer, "stock")
+        else layer.__class__.from_config(layer.get_config())
+    )

@@ -1,0 +1,102 @@
+"""Between a PyTorch state dict, as NumPy arrays, and a model of ours that is the same network."""
+
+import keras
+import numpy as np
+
+KINDS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+"""PyTorch's words for Keras's variables."""
+UNUSED = "num_batches_tracked"
+"""A batch norm's count of steps, which Keras does not keep."""
+
+
+def from_torch(model, state, name):
+    """Copies every tensor of a state dict into the model.
+
+    Args:
+        model: a `keras.Model` that a kapps builder made.
+        state: {name: array}.
+        name: `name(our layer's name) -> the other library's`, such as `kapps.weights.names.resnet.torchvision`.
+
+    Raises:
+        ValueError: where a tensor is missing, left over or of another shape, with its name. The model is left
+            as it was.
+    """
+    left = {key for key in state if not key.endswith(UNUSED)}
+    values = []
+    for layer, variable, key in _pairs(model, name):
+        if key not in left:
+            raise ValueError(f"{model.name}: the weights lack {key}, for {variable.path}")
+        left.remove(key)
+        array = _to_keras(layer, variable.name, np.asarray(state[key]))
+        if array.shape != tuple(variable.shape):
+            raise ValueError(
+                f"{model.name}: {key} is {np.shape(state[key])}, which does not fit {variable.path} "
+                f"{tuple(variable.shape)}"
+            )
+        values.append((variable, array))
+    if left:
+        raise ValueError(
+            f"{model.name}: the weights hold {len(left)} tensors more, such as {min(left)}"
+        )
+    for variable, array in values:
+        variable.assign(array)
+
+
+def to_torch(model, name):
+    """Returns the model's weights as a state dict, {name: array}; arguments as for `from_torch`."""
+    return {
+        key: _to_torch(layer, variable.name, keras.ops.convert_to_numpy(variable))
+        for layer, variable, key in _pairs(model, name)
+    }
+
+
+def _pairs(model, name):
+    """Yields (layer, variable, the other library's name of it)."""
+    for layer in model.layers:
+        for variable in layer.weights:
+            yield layer, variable, f"{name(layer.name)}.{KINDS[variable.name]}"
+
+
+def _to_keras(layer, kind, array):
+    """Puts a tensor's axes in Keras's order."""
+    if kind != "kernel":
+        return array
+    if isinstance(layer, keras.layers.Dense):
+        grid = _flattened(layer)
+        if grid:  # PyTorch flattens (channels, height, width)
+            height, width, channels = grid
+            array = array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        return array.reshape(len(array), -1).T
+    if array.ndim == 2:  # a dense layer there, a 1x1 convolution here
+        array = array[:, :, None, None]
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    return array.transpose(2, 3, 0, 1) if depthwise else array.transpose(2, 3, 1, 0)
+
+
+def _to_torch(layer, kind, array):
+    """The reverse of `_to_keras`; what may be dense or 1x1 there comes out as Keras has it here."""
+    if kind != "kernel":
+        return array
+    if isinstance(layer, keras.layers.Dense):
+        grid = _flattened(layer)
+        array = array.T
+        if grid:
+            array = array.reshape(-1, *grid).transpose(0, 3, 1, 2)
+        return array.reshape(len(array), -1)
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    return array.transpose(2, 3, 0, 1) if depthwise else array.transpose(3, 2, 0, 1)
+
+
+def _flattened(layer):
+    """Returns the (height, width, channels) that a dense layer reads vectorised, or None."""
+    node = layer.input._keras_history.operation
+    while isinstance(node, keras.layers.Dropout):
+        node = node.input._keras_history.operation
+    return tuple(node.input.shape[1:]) if isinstance(node, keras.layers.Flatten) else None

@@ -1,0 +1,14 @@
+"""CIFAR ResNet."""
+
+import re
+
+ENDS = {"tail_conv": "conv1", "tail_conv_bn": "bn1", "head_logits": "linear"}
+
+
+def akamaster(layer):
+    """Names as in github.com/akamaster/pytorch_resnet_cifar10."""
+    if layer in ENDS:
+        return ENDS[layer]
+    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
+    part = re.sub(r"conv(\d)_bn", r"bn\1", part)
+    return f"layer{int(level) + 1}.{int(block) - 1}.{part}"

@@ -1,0 +1,39 @@
+"""Copies of models: what Keras's own `set_weights` leaves behind."""
+
+import keras
+import numpy as np
+import pytest
+
+from kapps.layers import copy_values, stock
+
+
+@pytest.fixture
+def pictures():
+    """Two pictures far from 0 and 1."""
+    return np.random.default_rng(0).normal(5, 3, (2, 4, 4, 3)).astype("float32")
+
+
+def normalizing(pictures=None):
+    """Returns a model that normalises, by what it learnt of the pictures if any are given."""
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Normalization(name="norm")(image))
+    if pictures is not None:
+        model.get_layer("norm").adapt(pictures)
+    return model
+
+
+def test_stock_keeps_what_normalization_learnt(pictures):
+    model = normalizing(pictures)
+    expected = (pictures - pictures.mean((0, 1, 2))) / pictures.std((0, 1, 2))
+    given = keras.ops.convert_to_numpy(stock(model)(pictures))
+    np.testing.assert_allclose(given, expected, atol=1e-4)
+
+
+def test_values_reach_a_normalization_inside_a_nested_model(pictures):
+    image = keras.Input((4, 4, 3))
+    inner, outer = normalizing(pictures), normalizing()
+    source, target = (keras.Model(image, each(image)) for each in (inner, outer))
+    copy_values(source, target)
+    given, expected = (keras.ops.convert_to_numpy(each(pictures)) for each in (target, source))
+    np.testing.assert_array_equal(given, expected)
+    assert abs(given.mean()) < 1e-3
