@@ -7,7 +7,16 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["augment", "decoding", "faults", "images", "prepared", "records", "sources"],
+    submodules=[
+        "augment",
+        "chunks",
+        "decoding",
+        "faults",
+        "images",
+        "prepared",
+        "records",
+        "sources",
+    ],
     submod_attrs={
         "faults": ["DataError", "Faults", "explain", "explained"],
         "images": ["AUGMENTATIONS", "evaluation", "steps", "training"],

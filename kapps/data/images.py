@@ -8,13 +8,12 @@ in the epoch), and what is drawn for a batch from (seed, the batch's number): a 
 whatever the threads do.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from kapps.cards import Preprocessing
 from kapps.data import augment, decoding
+from kapps.data.chunks import CHUNK, decoded
 from kapps.data.faults import DataError, Faults
 from kapps.data.sources import Source
 
@@ -28,7 +27,6 @@ AUGMENTATIONS = {
 _CROPS = ("imagenet", "cifar", "none")
 _CACHE = 2**30  # bytes of encoded pictures that are kept in memory
 _SHUFFLE = 2**28  # bytes of encoded pictures that a shuffle looks over where they are not kept
-_CHUNK = 8  # pictures that are decoded as one step, see `_decoded`
 
 
 def steps(source: Source, batch_size: int) -> int:
@@ -182,7 +180,7 @@ def training(
     else:
         dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch)
         dataset = dataset.filter(good).skip(skipped) if first else dataset
-    dataset = _decoded(dataset.batch(_CHUNK), picture, augmented, source, faults, strict)
+    dataset = decoded(dataset.batch(CHUNK), picture, augmented, source, faults, strict)
     dataset = dataset.rebatch(share, drop_remainder=True).enumerate(first_step)
     return _finished(dataset.map(batch, **parallel), share, preprocessing, channels, classes)
 
@@ -214,8 +212,8 @@ def evaluation(
 
     dataset = source.pictures()
     dataset = dataset.cache() if source.bytes <= cache_bytes else dataset
-    dataset = dataset.map(lambda *values: (*values, tf.zeros([2], tf.int64))).batch(_CHUNK)
-    dataset = _decoded(
+    dataset = dataset.map(lambda *values: (*values, tf.zeros([2], tf.int64))).batch(CHUNK)
+    dataset = decoded(
         dataset,
         picture,
         lambda pictures, labels, _: (pictures, labels),
@@ -242,68 +240,6 @@ def _check(source, preprocessing, batch_size, classes, channels) -> None:
             f"interpolation {preprocessing.interpolation!r}:"
             f" choose one of {', '.join(decoding.KERNELS)}"
         )
-
-
-def _decoded(
-    dataset: tf.data.Dataset,
-    picture: Callable,
-    finish: Callable,
-    source: Source,
-    faults: Faults,
-    strict: bool,
-) -> tf.data.Dataset:
-    """Decodes chunks of (names, encoded, labels, seeds); bad pictures drop out.
-
-    TensorFlow has no "try" but a data set's `ignore_errors`, so a chunk is decoded by a small data
-    set of its own: what it lacks afterwards is known by name, and errors of reading, which are
-    another matter, still stop the run. One such data set costs 0.3 ms, hence chunks; they run side
-    by side.
-    """
-    faults.expect(source.name, source.split, source.examples)
-
-    def note(names):
-        names = [name.decode() for name in names]
-        try:
-            if strict:
-                raise DataError(
-                    f"{names[0]} of {source.name} cannot be decoded:"
-                    " mend or delete it, or run without strict to skip it"
-                )
-            faults.record(names)
-        except DataError as error:
-            return (
-                f"DataError: {error}".encode()
-            )  # raised here, it would bring a traceback for each thread
-        return b""
-
-    def tell(names):
-        said = tf.numpy_function(note, [names], tf.string)
-        tf.debugging.Assert(said == b"", [said])
-        return True
-
-    def chunk(names, encoded, labels, seeds):
-        places = tf.range(tf.size(names))
-
-        def one(place, encoded, seed):
-            return place, picture(encoded, seed)
-
-        tried = tf.data.Dataset.from_tensor_slices((places, encoded, seeds)).map(one)
-        # One blank picture at the end, cut off below, so that there is something to get where none
-        # decodes.
-        blank = tuple(tf.zeros([1, *spec.shape], spec.dtype) for spec in tried.element_spec)
-        tried = tried.ignore_errors(log_warning=False)
-        tried = tried.concatenate(tf.data.Dataset.from_tensor_slices(blank))
-        good, pictures = tried.batch(_CHUNK + 1).get_single_element()
-        good, pictures = good[:-1], pictures[:-1]
-        bad = tf.sets.difference([places], [good]).values
-        tf.cond(
-            tf.size(bad) > 0,
-            lambda: tell(tf.gather(names, bad)),
-            lambda: True,
-        )
-        return finish(pictures, tf.gather(labels, good), tf.gather(seeds, good))
-
-    return dataset.map(chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _finished(dataset, batch_size, preprocessing, channels, classes) -> tf.data.Dataset:
