@@ -87,7 +87,7 @@ def register(kind, rule):
     """Teaches the profiler a layer or operation of somebody else's.
 
     A layer of one's own may have the method `profile_cost(input_shapes, output_shapes)` instead; it returns a `Cost`
-    or a dictionary of its arguments.
+    or a dictionary of its arguments. Or the attribute `profile_as`, the Keras layer that costs the same.
 
     Args:
         kind: subclass of `keras.layers.Layer` or `keras.Operation`; its own subclasses are meant too.
@@ -115,14 +115,22 @@ def _name(names, rule):
 
 
 def rule_for(operation):
-    """Returns the rule of a layer or operation, None where there is none: the nearest class's, as methods are found."""
+    """Returns the rule of a layer or operation, None where there is none: the nearest class's, as methods are found.
+
+    A subclass of somebody else's that has a `call` of its own has no rule: it may do more than what it is made from.
+    """
     for kind in type(operation).__mro__:
-        if "profile_cost" in vars(kind):
+        own = vars(kind)
+        if "profile_cost" in own:
             return declared
+        if "profile_as" in own:
+            return _rules[own["profile_as"]]
         if kind in _rules:
             return _rules[kind]
         if kind.__module__.startswith("keras.src.ops.") and kind.__name__ in _named:
             return _named[kind.__name__]
+        if "call" in own and not kind.__module__.startswith("keras."):
+            return None
     return None
 
 

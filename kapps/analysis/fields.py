@@ -24,7 +24,7 @@ class Field:
 
     size: int
     stride: float
-    offset: float
+    offset: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Span:
         if self.whole:
             low, high = max(low, 0), min(high, self.side - 1)
             return Field(high - low + 1, _plain(self.stride), low)
-        return Field(math.floor(self.high - self.low) + 1, _plain(self.stride), _plain(self.low))
+        return Field(math.floor(self.high - self.low) + 1, _plain(self.stride), low)
 
 
 def _plain(value):

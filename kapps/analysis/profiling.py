@@ -46,7 +46,7 @@ def profile(
     inputs = _inputs(model, input_shape, batch)
     trace = Trace(model, inputs)
     width = results.BYTES[dtype]
-    sizes, steps = _memory(trace, width)
+    sizes, all_sizes, steps = _memory(trace, width)
     sides = {span.axis: span.side for span in trace.spans[0]}
     names = _names(trace)
     kept = [tuple(names[n] for n in numbers) for numbers in (trace.inputs, trace.outputs)]
@@ -57,14 +57,15 @@ def profile(
         dtype=dtype,
         rows=tuple(_row(call, trace, width, sides) for call in trace.calls),
         inference_bytes=memory.inference(steps, sizes, kept),
-        training_bytes=memory.training(steps, sizes, kept),
+        training_bytes=memory.training(steps, all_sizes, kept),
     )
 
 
 def _inputs(model, input_shape, batch):
     """Returns the symbolic inputs, in the structure that the model takes them in."""
-    own = model.input if getattr(model, "inputs", None) else None
-    if own is not None:
+    own = getattr(model, "inputs", None)
+    if own:  # a Sequential has no `input` of its own until it is called
+        own = own[0] if isinstance(model, keras.Sequential) else model.input
         flat = tree.flatten(own)
         shapes = [tuple(x.shape[1:]) for x in flat]
         if input_shape is not None:
@@ -141,7 +142,7 @@ def _row(call, trace, width, sides):
     outputs = tuple(trace.shapes[n] for n in call.outputs)
     trainable = {id(x) for x in getattr(operation, "trainable_weights", call.variables)}
     counts = [(id(x) in trainable and x.trainable, _size(x.shape)) for x in call.variables]
-    elements = 0 if cost.view else sum(map(_size, outputs))
+    elements = 0 if cost.view else call.repeat * sum(map(_size, outputs))
     spans = trace.spans[call.outputs[0]] if call.outputs else None
     parameters = sum(count for _, count in counts)
     learnt = sum(count for is_trainable, count in counts if is_trainable)
@@ -159,7 +160,7 @@ def _row(call, trace, width, sides):
         trainable=learnt,
         non_trainable=parameters - learnt,
         activations=elements,
-        input_bytes=width * sum(map(_size, inputs)),
+        input_bytes=width * call.repeat * sum(map(_size, inputs)),
         weight_bytes=width * parameters,
         output_bytes=width * elements,
         fields=tuple(span.field() for span in spans) if spans else None,
@@ -185,12 +186,14 @@ def _names(trace):
 
 
 def _memory(trace, width):
-    """Returns each tensor's bytes, and what each call reads and makes, as `memory` takes them."""
+    """Returns each tensor's bytes, for one step and for all of a sequence, and what each call reads and makes."""
     names = _names(trace)
     sizes = [width * _size(shape) for shape in trace.shapes]
-    steps = []
+    repeated, steps = list(sizes), []
     for call in trace.calls:
+        for number in call.outputs:
+            repeated[number] = call.repeat * sizes[number]
         given = tuple(names[n] for n in call.inputs)
         made = () if call.cost.view else tuple(names[n] for n in call.outputs)
         steps.append((given, made))
-    return sizes, steps
+    return sizes, repeated, steps

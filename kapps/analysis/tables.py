@@ -55,8 +55,8 @@ def _plain(value):
 
 def table(profile, by):
     """Returns the groups and the totals as aligned text; the first column is the name."""
-    headings = HEADINGS[by] if by in HEADINGS else ()
-    lines = [_line(group, by) for group in profile.by(by)]
+    headings = HEADINGS.get(by, ())
+    lines = [_line(group) for group in profile.by(by)]
     total = dict.fromkeys(headings, "")
     total |= {headings[0]: "total", **_sums(profile)}
     cells = [headings, *([line[heading] for heading in headings] for line in [*lines, total])]
@@ -67,7 +67,7 @@ def table(profile, by):
     return "\n".join([*text, *_totals(profile)])
 
 
-def _line(group, by):
+def _line(group):
     last = group.rows[-1]
     line = {
         "level": group.name,
@@ -100,9 +100,9 @@ def _totals(profile):
         "in a training step": profile.training_bytes,
     }
     memory = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in megabytes.items())
+    parameters = f"{profile.trainable:,} trainable parameters, {profile.non_trainable:,} others"
     return [
-        f"{profile.trainable:,} trainable parameters, {profile.non_trainable:,} others; "
-        f"{profile.macs / 1e9:,.3f} G multiply-accumulates",
+        f"{parameters}; {profile.macs / 1e9:,.3f} G multiply-accumulates",
         f"memory at {profile.dtype}: {memory}",
     ]
 

@@ -5,20 +5,20 @@ layers and operations come here: what has a rule is one call, what has none is f
 sequential and subclassed models, and layers written in `keras.ops`, all go the same way, on every backend.
 """
 
-import contextlib
-import contextvars
 import dataclasses
 import inspect
-import threading
 
 import keras
 from keras import tree
 
 from kapps.analysis import fields
-from kapps.analysis.costs import UNKNOWN, Cost, UnknownCost, cost_of, rule_for, unknown
+from kapps.analysis.costs import FOLLOW, MIX, UNKNOWN, Cost, UnknownCost, cost_of, rule_for, unknown
+from kapps.analysis.following import following, unfollowed
 from kapps.analysis.rules import recurrent
 
-_current = contextvars.ContextVar("kapps_trace", default=None)
+
+class _Refused(ValueError):  # noqa: N818  # it is what a layer did
+    """Shapes that a model does not take."""
 
 
 @dataclasses.dataclass
@@ -62,7 +62,7 @@ class Trace:
             self.number(tensor, ())
         self.spans[0] = fields.start(flat[0].shape, _spatial(flat[0]))
         self.inputs = tuple(range(len(flat)))
-        with _following(self):
+        with following(self):
             if rule_for(model) is None:
                 kwargs = _inference(model, {})
                 _build(model, (inputs,), kwargs)
@@ -87,6 +87,7 @@ class Trace:
         if isinstance(operation, keras.layers.Layer):
             kwargs = _inference(operation, kwargs)
             _build(operation, args, kwargs)
+            _check(operation, args)
         rule = rule_for(operation)
         if rule is not None:
             return self.record(operation, rule, args, kwargs)
@@ -148,10 +149,13 @@ class Trace:
         before = len(self.calls)
         try:
             outputs = layer.call(*args, **kwargs)
-        except UnknownCost:
+        except (UnknownCost, _Refused):
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if isinstance(layer, (keras.Function, keras.Sequential)):
+                shapes = [tuple(x.shape) for x in tree.flatten(args) if _symbolic(x)]
+                raise _Refused(f"{layer.name} does not take {shapes}: {reason}") from error
             raise unknown(
                 layer, f", and its call cannot be followed on symbolic tensors ({reason})"
             ) from error
@@ -168,6 +172,7 @@ class Trace:
         left = [x for x in layer.weights if id(x) not in inner and id(x) not in self.seen]
         if left:
             self.add(layer, Cost(), [], [], left)
+            self.calls.insert(before, self.calls.pop())
 
     def both_directions(self, layer, args, kwargs):
         """A bidirectional layer: both directions, then what merges them."""
@@ -205,7 +210,16 @@ class Trace:
         inner(keras.KerasTensor(shape, sequence.dtype), *more)
         self.repeat //= steps
         self.path.pop()
-        reach = Cost(reach=UNKNOWN) if not more else Cost(reach="mix")
+        if more:
+            reach = Cost(reach=MIX)
+        elif (
+            len(sequence.shape) == 3
+        ):  # each step sees itself; inside a picture of a step nobody looks
+            reach = Cost(
+                reach=FOLLOW, axes=(0, 1, *[-1] * (len(tree.flatten(outputs)[0].shape) - 2))
+            )
+        else:
+            reach = Cost(reach=UNKNOWN)
         made = tree.flatten(outputs)
         own = [x for x in layer.weights if id(x) not in self.seen]
         self.add(layer, reach, [sequence], made, own)
@@ -253,6 +267,7 @@ def _place(order, key):
 
 def _inference(layer, kwargs):
     """Returns the arguments with training off, where the layer's call has it."""
+    kwargs = {key: x for key, x in kwargs.items() if key != "training"}
     parameters = inspect.signature(layer.call).parameters
     return {**kwargs, "training": False} if "training" in parameters else kwargs
 
@@ -260,57 +275,22 @@ def _inference(layer, kwargs):
 def _build(layer, args, kwargs):
     """Builds a layer that is not yet, as its first call would."""
     if not layer.built:
-        token = _current.set(None)
-        try:
-            fresh = tree.map_structure(_twin, (args, kwargs))
+        fresh = tree.map_structure(_twin, (args, kwargs))
+        with unfollowed():
             layer(*fresh[0], **fresh[1])
-        finally:
-            _current.reset(token)
+
+
+def _check(layer, args):
+    """Raises ValueError where the first input is not as long as the layer's weights want it along some axis."""
+    spec, given = layer.input_spec, args[0] if args else None
+    if not isinstance(spec, keras.layers.InputSpec) or not _symbolic(given):
+        return
+    for axis, length in (spec.axes or {}).items():
+        if length is not None and given.shape[int(axis)] != length:
+            raise _Refused(
+                f"{layer.name} takes {length} along axis {axis}, not {tuple(given.shape)}"
+            )
 
 
 def _twin(x):
     return keras.KerasTensor(x.shape, x.dtype) if _symbolic(x) else x
-
-
-_lock, _running = threading.Lock(), []
-
-
-@contextlib.contextmanager
-def _following(trace):
-    """Leads the calls of layers and operations in this thread to a trace."""
-    token, filtered = _current.set(trace), keras.config.is_traceback_filtering_enabled()
-    keras.config.disable_traceback_filtering()  # it would write arguments into our errors
-    with _lock:
-        if not _running:
-            keras.layers.Layer.__call__ = _layer_call
-            keras.Operation.symbolic_call = _operation_call
-        _running.append(trace)
-    try:
-        yield
-    finally:
-        with _lock:
-            _running.remove(trace)
-            if not _running:
-                keras.layers.Layer.__call__ = _keras_layer_call
-                keras.Operation.symbolic_call = _keras_operation_call
-        _current.reset(token)
-        if filtered:
-            keras.config.enable_traceback_filtering()
-
-
-_keras_layer_call = keras.layers.Layer.__call__
-_keras_operation_call = keras.Operation.symbolic_call
-
-
-def _layer_call(layer, *args, **kwargs):
-    trace = _current.get()
-    if trace is None or not any(_symbolic(x) for x in tree.flatten((args, kwargs))):
-        return _keras_layer_call(layer, *args, **kwargs)
-    return trace.call(layer, args, kwargs)
-
-
-def _operation_call(operation, *args, **kwargs):
-    trace = _current.get()
-    if trace is None:
-        return _keras_operation_call(operation, *args, **kwargs)
-    return trace.call(operation, args, kwargs)

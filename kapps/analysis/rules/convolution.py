@@ -1,10 +1,11 @@
 """Convolutions of every kind and poolings: sliding windows in one to three dimensions."""
 
+import dataclasses
 import math
 
 from keras import layers
 
-from kapps.analysis.costs import MIX, Cost, Window, named, register, size
+from kapps.analysis.costs import MIX, UNKNOWN, Cost, Window, named, register, size
 
 
 def activation(layer, elements):
@@ -190,16 +191,25 @@ def global_average_pooling(layer, inputs, outputs):
 
 
 def adaptive_max_pooling(layer, inputs, outputs):
-    """Windows that cover the input about once."""
-    axes = spatial(inputs[0], layer.data_format)
-    return Cost(elementwise=max(size(inputs[0]) - size(outputs[0]), 0), reach=MIX, axes=axes)
+    """Windows that cover the input about once, compared."""
+    compared = max(size(inputs[0]) - size(outputs[0]), 0)
+    return _adaptive(layer, inputs, outputs, Cost(elementwise=compared))
 
 
 def adaptive_average_pooling(layer, inputs, outputs):
-    """Windows that cover the input about once, and a division an output element."""
-    axes = spatial(inputs[0], layer.data_format)
+    """Windows that cover the input about once, added up, and a division an output element."""
     sums = max(size(inputs[0]) - size(outputs[0]), 0)
-    return Cost(additions=sums, elementwise=size(outputs[0]), reach=MIX, axes=axes)
+    return _adaptive(layer, inputs, outputs, Cost(additions=sums, elementwise=size(outputs[0])))
+
+
+def _adaptive(layer, inputs, outputs, cost):
+    """Returns the cost with its window, where all windows are alike."""
+    (given, *_), (made, *_) = inputs, outputs
+    axes = spatial(given, layer.data_format)
+    if any(given[axis] % made[axis] for axis in axes):
+        return dataclasses.replace(cost, reach=UNKNOWN)
+    pool = tuple(given[axis] // made[axis] for axis in axes)
+    return dataclasses.replace(cost, window=window(given, made, axes, pool, pool, "valid"))
 
 
 KINDS = {

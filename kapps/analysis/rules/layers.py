@@ -69,6 +69,11 @@ def moved(layer, inputs, outputs):
     return Cost()
 
 
+def looked_up(layer, inputs, outputs):
+    """A row of the table for each number."""
+    return Cost(reach=FOLLOW, axes=(*range(len(inputs[0])), -1))
+
+
 def moved_away(layer, inputs, outputs):
     """As above, to another place in the map."""
     return Cost(reach=UNKNOWN)
@@ -103,10 +108,16 @@ def batch_norm(layer, inputs, outputs):
 
 def centred_norm(layer, inputs, outputs):
     """Mean, variance, and the two applied: three additions and two multiplications; gamma one more, beta one more."""
-    elements = size(outputs[0])
+    elements, rank = size(outputs[0]), len(inputs[0])
+    if isinstance(layer, layers.GroupNormalization):  # of a channel group, all places
+        along = tuple(range(1, rank))
+    else:
+        along = layer.axis if isinstance(layer.axis, (tuple, list)) else (layer.axis,)
     return Cost(
         additions=elements * (3 + bool(layer.center)),
         elementwise=elements * (2 + bool(layer.scale)),
+        reach=MIX,
+        axes=tuple(axis % rank for axis in along),
     )
 
 
@@ -229,7 +240,8 @@ AUGMENTATION = (
 RULES = {
     dense: "Dense",
     einsum_dense: "EinsumDense",
-    moved: "Concatenate Embedding",
+    moved: "Concatenate",
+    looked_up: "Embedding",
     moved_away: "CenterCrop RandomCrop RepeatVector",
     passed: "ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise Identity InputLayer Masking "
     "SpatialDropout1D SpatialDropout2D SpatialDropout3D " + AUGMENTATION,

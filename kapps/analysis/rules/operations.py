@@ -141,7 +141,10 @@ def _axes(operation, inputs):
 @named("Matmul", "Dot", "Inner", "Vdot")
 def product(operation, inputs, outputs):
     """A product for every output element and every pair along the contracted axis."""
-    return Cost(macs=size(outputs[0]) * inputs[0][-1], reach=MIX)
+    macs = size(outputs[0]) * inputs[0][-1]
+    if len(inputs[1]) > 2:  # a product of two sequences
+        return Cost(macs=macs, reach=MIX)
+    return Cost(macs=macs, reach=FOLLOW, axes=(*range(len(inputs[0]) - 1), -1))
 
 
 @named("Tensordot")

@@ -85,7 +85,7 @@ def conv_lstm(layer, inputs, outputs):
     first = 2 if cell.data_format == "channels_first" else 1
     state = layer.compute_output_shape(inputs[0])
     state = state[0] if isinstance(state[0], (tuple, list)) else state
-    sides = [n for n in state[2 if layer.return_sequences else 1 :]]
+    sides = list(state[2 if layer.return_sequences else 1 :])
     sides = sides[1:] if first == 2 else sides[:-1]
     units = batch * math.prod(sides) * cell.filters
     inner = channels((batch, *given), cell.data_format)
