@@ -67,7 +67,7 @@ def family(*, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IM
     return decorate
 
 
-def variant(body, name, *, paper, params, **row):
+def variant(body, name, *, paper, params, macs=None, **row):
     """Returns the builder of one row of a family's table.
 
     Args:
@@ -76,12 +76,15 @@ def variant(body, name, *, paper, params, **row):
         paper: arXiv number or citation.
         params: trainable parameters at the family's default classes, from the paper or a second
             implementation; the conformance suite holds the builder to it.
+        macs: multiply-accumulates of convolutions and dense layers on one picture of the family's input shape, from
+            the paper or a second implementation; None where nobody gives them.
         **row: the body's options.
     """
     builder = body.builder
     unknown_options(f"{name}'s row", row, builder.options())
     defaults = builder.defaults
-    about = Card(name, builder.name, builder.body.__module__, paper, params, **defaults)
+    module = builder.body.__module__
+    about = Card(name, builder.name, module, paper, params, macs=macs, **defaults)
     return Builder(builder.body, name, row, about, defaults).function()
 
 

@@ -1,8 +1,8 @@
 """Receptive fields, carried through the graph: what of the model's input each unit of a tensor can see.
 
-Along one axis of the input, the units of a tensor see intervals that follow each other at equal distances. The ends
-of the first one are fractions where a map was enlarged, for its neighbours then see other parts of one pixel;
-counting pixels rounds to the largest field. (Araujo 2019, "Computing receptive fields", distill.pub.)
+Along one axis of the input, the units of a tensor see intervals that follow each other at equal distances (Araujo
+2019, "Computing receptive fields", distill.pub). Units of an enlarged map see more or fewer units of the map below,
+by turns; the field is the largest. Where an enlarged map joins another it is an upper bound.
 """
 
 import dataclasses
@@ -34,6 +34,8 @@ class Span:
     Args:
         low, high: ends of what the first unit sees, both seen.
         stride: to what the next unit sees.
+        enlarged: None, or (a, b, t) above a map that was enlarged: low, high and stride are of that map, and unit i
+            sees those of its units that lie from a + i t to b + i t.
         axis: of the tensor; None where none runs along the input's axis any more.
         whole: whether all units see the same.
         side: length of the input's axis.
@@ -45,14 +47,33 @@ class Span:
     axis: int | None
     whole: bool
     side: int
+    enlarged: tuple[Fraction, Fraction, Fraction] | None = None
 
     def field(self):
         """Returns it in pixels."""
+        if self.enlarged is not None:
+            a, b, t = self.enlarged
+            seen = math.floor(b - a) * self.stride
+            size, low = self.high - self.low + seen, self.low + math.ceil(a) * self.stride
+            return Field(math.floor(size) + 1, _plain(self.stride * t), math.ceil(low))
         low, high = math.ceil(self.low), math.floor(self.high)
         if self.whole:
             low, high = max(low, 0), min(high, self.side - 1)
             return Field(high - low + 1, _plain(self.stride), low)
         return Field(math.floor(self.high - self.low) + 1, _plain(self.stride), low)
+
+    def flat(self):
+        """Returns it without `enlarged`, as an interval that holds what is seen."""
+        if self.enlarged is None:
+            return self
+        a, b, t = self.enlarged
+        return dataclasses.replace(
+            self,
+            low=self.low + a * self.stride,
+            high=self.high + b * self.stride,
+            stride=self.stride * t,
+            enlarged=None,
+        )
 
 
 def _plain(value):
@@ -119,6 +140,7 @@ def _through(cost, span, shape, output):
 
 def _mix(span, units, axis):
     """Returns what all units see together."""
+    span = span.flat()
     high = span.high if span.whole else span.high + (units - 1) * span.stride
     stride = span.stride if axis is not None else Fraction(span.side)
     return Span(span.low, high, stride, axis, True, span.side)
@@ -140,23 +162,22 @@ def _slide(window, span):
     if span.axis not in window.axes:
         return span
     i = window.axes.index(span.axis)
-    reach, step, before = (
-        (window.kernel[i] - 1) * window.dilation[i],
-        window.strides[i],
-        window.padding[i][0],
-    )
-    if window.transposed:
-        stride = span.stride / step
-        low, high = before - reach, before
-    else:
-        stride = span.stride * step
-        low, high = -before, reach - before
-    unit = stride if window.transposed else span.stride
+    reach = (window.kernel[i] - 1) * window.dilation[i]
+    step, before = window.strides[i], window.padding[i][0]
     if span.whole:
-        return dataclasses.replace(span, stride=stride)
-    return dataclasses.replace(
-        span, low=span.low + low * unit, high=span.high + high * unit, stride=stride
-    )
+        factor = Fraction(1, step) if window.transposed else step
+        return dataclasses.replace(span, stride=span.stride * factor)
+    a, b, t = span.enlarged or (Fraction(0), Fraction(0), Fraction(1))
+    if window.transposed:
+        t = t / step
+        a, b = a + (before - reach) * t, b + before * t
+    else:
+        a, b = a - before * t, b + (reach - before) * t
+        t = t * step
+    if t.denominator > 1:
+        return dataclasses.replace(span, enlarged=(a, b, t))
+    low, high = span.low + math.ceil(a) * span.stride, span.high + math.floor(b) * span.stride
+    return dataclasses.replace(span, low=low, high=high, stride=span.stride * t, enlarged=None)
 
 
 def _join(spans, output):
@@ -165,11 +186,14 @@ def _join(spans, output):
         return None
     first, *others = spans
     for span in others:
+        if span.enlarged != first.enlarged:
+            first, span = first.flat(), span.flat()
         axes = {each.axis for each in (first, span)} - {None}
         if len(axes) > 1:
             return None
         axis = axes.pop() if axes else None
         if first.whole or span.whole:
+            first, span = first.flat(), span.flat()
             ends = [_mix(each, _units(each, output), axis) for each in (first, span)]
             moving = span if first.whole else first
             low, high = min(end.low for end in ends), max(end.high for end in ends)

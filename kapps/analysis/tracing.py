@@ -6,19 +6,26 @@ sequential and subclassed models, and layers written in `keras.ops`, all go the 
 """
 
 import dataclasses
-import inspect
+from types import MappingProxyType
 
 import keras
 from keras import tree
 
 from kapps.analysis import fields
+from kapps.analysis.calls import (
+    Refused,
+    arrays,
+    build,
+    check,
+    inference,
+    spatial,
+    specs,
+    symbolic,
+    variable,
+)
 from kapps.analysis.costs import FOLLOW, MIX, UNKNOWN, Cost, UnknownCost, cost_of, rule_for, unknown
-from kapps.analysis.following import following, unfollowed
+from kapps.analysis.following import following
 from kapps.analysis.rules import recurrent
-
-
-class _Refused(ValueError):  # noqa: N818  # it is what a layer did
-    """Shapes that a model does not take."""
 
 
 @dataclasses.dataclass
@@ -60,16 +67,16 @@ class Trace:
         flat = tree.flatten(inputs)
         for tensor in flat:
             self.number(tensor, ())
-        self.spans[0] = fields.start(flat[0].shape, _spatial(flat[0]))
+        self.spans[0] = fields.start(flat[0].shape, spatial(flat[0]))
         self.inputs = tuple(range(len(flat)))
         with following(self):
             if rule_for(model) is None:
-                kwargs = _inference(model, {})
-                _build(model, (inputs,), kwargs)
+                kwargs = inference(model, {})
+                build(model, (inputs,), kwargs, False)
                 outputs = self.enter(model, (inputs,), kwargs, top=True)
             else:
                 outputs = self.call(model, (inputs,), {})
-        self.outputs = tuple(self.number(x, None) for x in tree.flatten(outputs) if _symbolic(x))
+        self.outputs = tuple(self.number(x, None) for x in tree.flatten(outputs) if symbolic(x))
 
     def number(self, tensor, spans):
         """Returns the number of a tensor, a new one where it has none."""
@@ -85,21 +92,21 @@ class Trace:
         if type(operation).__name__ == "ConvertToTensor":
             return args[0]
         if isinstance(operation, keras.layers.Layer):
-            kwargs = _inference(operation, kwargs)
-            _build(operation, args, kwargs)
-            _check(operation, args)
+            kwargs = inference(operation, kwargs)
         rule = rule_for(operation)
+        if isinstance(operation, keras.layers.Layer):
+            build(
+                operation,
+                args,
+                kwargs,
+                rule is not None or isinstance(operation, tuple(self.wrappers)),
+            )
+            check(operation, args)
         if rule is not None:
             return self.record(operation, rule, args, kwargs)
-        follow = {
-            keras.layers.Bidirectional: self.both_directions,
-            keras.layers.TimeDistributed: self.every_step,
-            keras.layers.SpectralNormalization: self.wrapped,
-        }.get(type(operation))
-        if follow is None and isinstance(operation, keras.layers.RNN):
-            follow = self.cell
-        if follow is not None:
-            return follow(operation, args, kwargs)
+        for kind, follow in self.wrappers.items():
+            if isinstance(operation, kind):
+                return follow(self, operation, args, kwargs)
         if isinstance(operation, keras.layers.Layer):
             return self.enter(operation, args, kwargs)
         raise unknown(operation)
@@ -109,10 +116,10 @@ class Trace:
         is_layer = isinstance(operation, keras.layers.Layer)
         if is_layer:  # training is off by default, and not every layer's shape rule takes it
             kwargs = {key: x for key, x in kwargs.items() if key != "training"}
-        outputs = operation.compute_output_spec(*args, **kwargs)
-        given = _arrays(operation, args, kwargs, is_layer)
-        tensors = [x for x in given if _symbolic(x)]
-        made = [x for x in tree.flatten(outputs) if _symbolic(x)]
+        outputs = specs(operation, args, kwargs)
+        given = arrays(operation, args, kwargs, is_layer)
+        tensors = [x for x in given if symbolic(x)]
+        made = [x for x in tree.flatten(outputs) if symbolic(x)]
         shapes = [tuple(x.shape) for x in (tensors if is_layer else given)]
         made_shapes = [tuple(x.shape) for x in made]
         if any(None in shape for shape in shapes + made_shapes):
@@ -122,7 +129,7 @@ class Trace:
             )
         cost = cost_of(rule, operation, shapes, made_shapes)
         weights = operation.weights if is_layer else given
-        self.add(operation, cost, tensors, made, [x for x in weights if _variable(x)])
+        self.add(operation, cost, tensors, made, [x for x in weights if variable(x)])
         return outputs
 
     def add(self, operation, cost, tensors, made, variables):
@@ -149,19 +156,19 @@ class Trace:
         before = len(self.calls)
         try:
             outputs = layer.call(*args, **kwargs)
-        except (UnknownCost, _Refused):
+        except (UnknownCost, Refused):
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if isinstance(layer, (keras.Function, keras.Sequential)):
-                shapes = [tuple(x.shape) for x in tree.flatten(args) if _symbolic(x)]
-                raise _Refused(f"{layer.name} does not take {shapes}: {reason}") from error
+                shapes = [tuple(x.shape) for x in tree.flatten(args) if symbolic(x)]
+                raise Refused(f"{layer.name} does not take {shapes}: {reason}") from error
             raise unknown(
                 layer, f", and its call cannot be followed on symbolic tensors ({reason})"
             ) from error
         if not top:
             self.path.pop()
-        if not any(_symbolic(x) for x in tree.flatten(outputs)):
+        if not any(symbolic(x) for x in tree.flatten(outputs)):
             raise unknown(layer, ", and its call gives no symbolic tensor")
         self.leftover(layer, before)
         return outputs
@@ -179,7 +186,7 @@ class Trace:
         self.path.append(layer.name)
         made = [tree.flatten(each(args[0])) for each in (layer.forward_layer, layer.backward_layer)]
         self.path.pop()
-        outputs = layer.compute_output_spec(*args, **kwargs)
+        outputs = specs(layer, args, kwargs)
         cost = recurrent.merged(layer, [], [tuple(tree.flatten(outputs)[0].shape)])
         self.add(layer, cost, [made[0][0], made[1][0]], tree.flatten(outputs), [])
         return outputs
@@ -187,7 +194,7 @@ class Trace:
     def every_step(self, layer, args, kwargs):
         """A layer on each step of a sequence."""
         sequence = args[0]
-        outputs = layer.compute_output_spec(*args, **kwargs)
+        outputs = specs(layer, args, kwargs)
         batch, steps, *rest = sequence.shape
         self.repeated(layer, layer.layer, steps, (batch, *rest), sequence, outputs, ())
         return outputs
@@ -195,7 +202,7 @@ class Trace:
     def cell(self, layer, args, kwargs):
         """A recurrent layer with a cell that has no rule as a layer."""
         sequence = args[0]
-        outputs = layer.compute_output_spec(*args, **kwargs)
+        outputs = specs(layer, args, kwargs)
         batch, steps, *rest = sequence.shape
         states = tree.map_structure(
             lambda x: keras.KerasTensor(tuple(x.shape)), layer.get_initial_state(batch)
@@ -233,64 +240,12 @@ class Trace:
         self.leftover(layer, before)
         return outputs
 
-
-def _symbolic(x):
-    return isinstance(x, keras.KerasTensor)
-
-
-def _variable(x):
-    return isinstance(x, keras.Variable)
-
-
-def _spatial(tensor):
-    """Returns the axes of the model's input that receptive fields speak of."""
-    rank = len(tensor.shape)
-    if rank == 2:  # the steps of a sequence of numbers that stand for words
-        return (1,) if "int" in tensor.dtype else ()
-    first = 2 if keras.config.image_data_format() == "channels_first" and rank > 3 else 1
-    return tuple(range(first, first + rank - 2))
-
-
-def _arrays(operation, args, kwargs, is_layer):
-    """Returns what a call is given, in the order of its signature, without masks."""
-    if kwargs and is_layer:
-        order = list(inspect.signature(operation.call).parameters)
-        kwargs = dict(sorted(kwargs.items(), key=lambda pair: _place(order, pair[0])))
-    values = [*args, *(x for key, x in kwargs.items() if "mask" not in key)]
-    flat = [x for value in values for x in tree.flatten(value)]
-    return [x for x in flat if _symbolic(x) or _variable(x) or (hasattr(x, "shape") and x.shape)]
-
-
-def _place(order, key):
-    return order.index(key) if key in order else len(order)
-
-
-def _inference(layer, kwargs):
-    """Returns the arguments with training off, where the layer's call has it."""
-    kwargs = {key: x for key, x in kwargs.items() if key != "training"}
-    parameters = inspect.signature(layer.call).parameters
-    return {**kwargs, "training": False} if "training" in parameters else kwargs
-
-
-def _build(layer, args, kwargs):
-    """Builds a layer that is not yet, as its first call would."""
-    if not layer.built:
-        fresh = tree.map_structure(_twin, (args, kwargs))
-        with unfollowed():
-            layer(*fresh[0], **fresh[1])
-
-
-def _check(layer, args):
-    """Raises ValueError where the first input is not as long as the layer's weights want it along some axis."""
-    spec, given = layer.input_spec, args[0] if args else None
-    if not isinstance(spec, keras.layers.InputSpec) or not _symbolic(given):
-        return
-    for axis, length in (spec.axes or {}).items():
-        if length is not None and given.shape[int(axis)] != length:
-            raise _Refused(
-                f"{layer.name} takes {length} along axis {axis}, not {tuple(given.shape)}"
-            )
-
-
-def _twin(x):
-    return keras.KerasTensor(x.shape, x.dtype) if _symbolic(x) else x
+    wrappers = MappingProxyType(
+        {
+            keras.layers.Bidirectional: both_directions,
+            keras.layers.TimeDistributed: every_step,
+            keras.layers.SpectralNormalization: wrapped,
+            keras.layers.RNN: cell,
+        }
+    )
+    """How layers are followed that call others in a way of their own."""
