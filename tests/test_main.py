@@ -84,7 +84,7 @@ def test_show_has_what_the_card_has(run):
         (("profile", "resnxt50"), 1, ["resnxt50", "Did you mean resnext50"]),
         (("profile", "none.keras"), 1, ["there is no file none.keras"]),
         (("profile", "resnet18", "--input", "3x"), 2, ["320x320x3", "'3x'"]),
-        (("profile", "resnet20_cifar", "--input", "8x8x3"), 1, ["at least"]),
+        (("profile", "resnet20_cifar", "--input", "4x4x3"), 1, ["at least"]),
         (("profile", "resnet20_cifar", "--dtype", "float31"), 1, ["'float32'", "'float31'"]),
         (("profile", "resnet20_cifar", "--csv", "/proc/none/a.csv"), 1, ["cannot write"]),
         (("profile",), 2, ["NAME|FILE"]),
