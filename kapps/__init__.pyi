@@ -36,12 +36,14 @@ from .cnn.resnet_v2 import resnet50_v2 as resnet50_v2
 from .cnn.resnet_v2 import resnet101_v2 as resnet101_v2
 from .cnn.resnet_v2 import resnet152_v2 as resnet152_v2
 from .cnn.resnet_v2 import resnet200_v2 as resnet200_v2
+from .analysis import profile as profile
 from .cards import Card as Card
 from .cards import Preprocessing as Preprocessing
 from .cards import card as card
 from .cards import list_models as list_models
 from .layers import stock as stock
 from .variants import endpoints as endpoints
+from . import analysis as analysis
 from . import data as data
 from . import export as export
 from . import layers as layers

@@ -9,6 +9,7 @@ import difflib
 import fnmatch
 import functools
 import json
+import re
 from importlib import resources
 
 
@@ -65,6 +66,8 @@ class Card:
         minimum: smallest height and width that builds, in pixels.
         preprocessing: what its pictures go through.
         any_size: whether height and width may be None with the classifier too.
+        macs: multiply-accumulates of convolutions and dense layers on one picture of `input_shape`, from the paper or
+            from a second implementation; None where nobody gives them.
     """
 
     name: str
@@ -77,6 +80,16 @@ class Card:
     minimum: int = 32
     preprocessing: Preprocessing = IMAGENET
     any_size: bool = True
+    macs: int | None = None
+
+    @property
+    def year(self) -> int | None:
+        """Of the paper: in an arXiv number the first two digits, in a citation the year that it has."""
+        arxiv = re.search(r"(?:arXiv:)?\b(\d\d)\d\d\.\d{4,5}\b", self.paper)
+        if arxiv:
+            return 2000 + int(arxiv[1])
+        years = re.findall(r"\b(?:19|20)\d\d\b", self.paper)
+        return int(years[-1]) if years else None
 
 
 def nearest(word: str, words) -> str:

@@ -16,11 +16,12 @@ from kapps.files import aside
 
 FOLDERS = ("cnn",)
 PUBLIC = {
+    "analysis": ("profile",),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
     "variants": ("endpoints",),
 }
-SUBMODULES = ("data", "export", "layers", "training", "weights")
+SUBMODULES = ("analysis", "data", "export", "layers", "training", "weights")
 HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
 
 

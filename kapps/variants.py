@@ -80,7 +80,7 @@ def family(
     return decorate
 
 
-def variant(body, name, *, paper, params, **row):
+def variant(body, name, *, paper, params, macs=None, **row):
     """Returns the builder of one row of a family's table.
 
     Args:
@@ -89,12 +89,15 @@ def variant(body, name, *, paper, params, **row):
         paper: arXiv number or citation.
         params: trainable parameters at the family's default classes, from the paper or a second
             implementation; the conformance suite holds the builder to it.
+        macs: multiply-accumulates of convolutions and dense layers on one picture of the family's input shape, from
+            the paper or a second implementation; None where nobody gives them.
         **row: the body's options.
     """
     builder = body.builder
     unknown_options(f"{name}'s row", row, builder.options())
     defaults = builder.defaults
-    about = Card(name, builder.name, builder.body.__module__, paper, params, **defaults)
+    module = builder.body.__module__
+    about = Card(name, builder.name, module, paper, params, macs=macs, **defaults)
     return Builder(builder.body, name, row, about, defaults, builder.ends).function()
 
 

@@ -41,9 +41,9 @@ def resnet_v2(x, *, depths):
 
 
 # fmt: off
-#                                                   bottlenecks at levels 2 to 5       trainable parameters
-resnet50_v2  = variant(resnet_v2, "resnet50_v2",  depths=(3,  4,  6, 3), paper=HE, params=25_549_352)
-resnet101_v2 = variant(resnet_v2, "resnet101_v2", depths=(3,  4, 23, 3), paper=HE, params=44_541_480)
-resnet152_v2 = variant(resnet_v2, "resnet152_v2", depths=(3,  8, 36, 3), paper=HE, params=60_185_128)
-resnet200_v2 = variant(resnet_v2, "resnet200_v2", depths=(3, 24, 36, 3), paper=HE, params=64_666_152)
+#                                                   bottlenecks at levels 2 to 5       trainable parameters and multiply-accumulates
+resnet50_v2  = variant(resnet_v2, "resnet50_v2",  depths=(3,  4,  6, 3), paper=HE, params=25_549_352,  macs=4_089_184_256)
+resnet101_v2 = variant(resnet_v2, "resnet101_v2", depths=(3,  4, 23, 3), paper=HE, params=44_541_480,  macs=7_801_405_440)
+resnet152_v2 = variant(resnet_v2, "resnet152_v2", depths=(3,  8, 36, 3), paper=HE, params=60_185_128,  macs=11_513_626_624)
+resnet200_v2 = variant(resnet_v2, "resnet200_v2", depths=(3, 24, 36, 3), paper=HE, params=64_666_152,  macs=15_007_481_856)
 # fmt: on

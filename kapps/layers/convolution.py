@@ -22,6 +22,8 @@ class GroupedConv2D(layers.Conv2D):
     Input: (batch, height, width, channels), any floating dtype. Output: (batch, height', width', filters).
     """
 
+    profile_as = layers.Conv2D  # what it costs, for `kapps.profile`
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # `compile(jit_compile="auto")` would put the whole step through XLA, and this layer with it.

@@ -1,0 +1,209 @@
+"""The command line: what models there are, what is known of one, what one takes.
+
+    python -m kapps list 'resn*'
+    python -m kapps show resnext50
+    python -m kapps profile resnext50 --input 320x320x3 --block
+    python -m kapps profile model.keras --layer --csv > layers.csv
+
+`list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+
+from kapps import cards
+
+COLUMNS = 1  # of a table, that hold names and stand out on a terminal
+
+
+class Fault(Exception):  # noqa: N818  # it is the user's, and one line says what it is
+    """Something that the user can mend."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, without the usage above it."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def size(text):
+    """Returns (320, 320, 3) from 320x320x3."""
+    try:
+        lengths = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise argparse.ArgumentTypeError(f"a size is such as 320x320x3, not {text!r}")
+    return lengths
+
+
+def parser():
+    """Returns the parser of the three commands."""
+    top = Parser(prog="python -m kapps", description=__doc__.splitlines()[0])
+    commands = top.add_subparsers(dest="command", required=True, metavar="list | show | profile")
+    each = commands.add_parser("list", help="the models' names")
+    each.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'resn*'")
+    each = commands.add_parser("show", help="what is known of a model")
+    each.add_argument("name")
+    each = commands.add_parser("profile", help="multiply-accumulates, parameters, memory, fields")
+    each.add_argument("model", metavar="NAME|FILE", help="a model's name, or a .keras file")
+    each.add_argument("--input", type=size, metavar="320x320x3", help="without the batch")
+    each.add_argument("--batch", type=int, default=1)
+    each.add_argument("--dtype", default="float32", help="that memory is given at")
+    by = each.add_mutually_exclusive_group()
+    for what in ("level", "block", "layer"):
+        by.add_argument(f"--{what}", dest="by", action="store_const", const=what)
+    form = each.add_mutually_exclusive_group()
+    for what in ("csv", "json"):
+        form.add_argument(
+            f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
+        )
+    each.set_defaults(by="level")
+    return top
+
+
+def names(options):
+    """Returns the names that match, a line each."""
+    found = cards.list_models(options.pattern)
+    if not found:
+        near = cards.nearest(options.pattern, cards.list_models())
+        raise Fault(f"no model's name matches {options.pattern!r}.{near}")
+    return "\n".join(found)
+
+
+def card(options):
+    """Returns a model's card as text, and the sources of its figures."""
+    known = cards.card(options.name)
+    steps = known.preprocessing
+    lines = {
+        "name": known.name,
+        "family": f"{known.family} ({known.module})",
+        "paper": known.paper,
+        "year": known.year or "",
+        "parameters": f"{known.params:,} trainable, {known.classes:,} classes",
+        "MACs": f"{known.macs:,}" if known.macs else "",
+        "input": "x".join(map(str, known.input_shape)) + f", at least {known.minimum} pixels",
+        "preprocessing": f"{steps.interpolation} to {'x'.join(map(str, steps.size))}, crop {steps.crop}, "
+        f"scale {steps.scale:.6g}, mean {_numbers(steps.mean)}, std {_numbers(steps.std)}",
+        "weights": "none are published; weights= takes a .weights.h5 file",
+    }
+    return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value)
+
+
+def _numbers(values):
+    return " ".join(f"{value:g}" for value in values)
+
+
+def profile(options):
+    """Returns a model's profile as text, CSV or JSON."""
+    model = build(options)
+    from kapps.analysis import profile
+
+    found = profile(model, options.input, options.batch, options.dtype)
+    if options.json:
+        totals = {"name": found.name, "inputs": found.inputs, "dtype": found.dtype}
+        totals |= {name: getattr(found, name) for name in ("macs", "additions", "elementwise")}
+        totals |= {name: getattr(found, name) for name in ("trainable", "non_trainable")}
+        totals |= {name: getattr(found, name) for name in ("inference_bytes", "training_bytes")}
+        return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
+    if options.csv:
+        return comma_separated(found.records(options.by))
+    return found.table(options.by)
+
+
+def build(options):
+    """Returns the model of a name or a file."""
+    is_file = options.model.endswith((".keras", ".h5")) or os.path.exists(options.model)
+    if is_file and not options.model.endswith(".keras"):
+        raise Fault(f"{options.model} is no .keras file")
+    if is_file and not os.path.exists(options.model):
+        raise Fault(f"there is no file {options.model}")
+    if not is_file:
+        known = cards.card(options.model)  # a misspelt name is refused before Keras is loaded
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    if not is_file:
+        import kapps
+
+        return getattr(kapps, known.name)(input_shape=options.input)
+    try:
+        return keras.saving.load_model(options.model, compile=False, safe_mode=True)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Fault(f"{options.model} cannot be loaded: {reason}") from error
+
+
+def comma_separated(records):
+    """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
+    lines = []
+    writer = csv.DictWriter(Lines(lines), records[0], lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: flat(value) for key, value in record.items()})
+    return "".join(lines).rstrip("\n")
+
+
+class Lines:
+    """A file that is a list of lines."""
+
+    def __init__(self, lines):
+        self.write = lines.append
+
+
+def flat(value):
+    """Returns 3x3 for [3, 3], 1x8x8x4 1x4 for [[1, 8, 8, 4], [1, 4]]."""
+    if not isinstance(value, list):
+        return "" if value is None else value
+    inner = isinstance(value[0], list) if value else False
+    return (" " if inner else "x").join(str(flat(each)) for each in value)
+
+
+def coloured(text):
+    """Returns a table with its heading and its total in bold."""
+    lines = text.split("\n")
+    return "\n".join(
+        f"\033[1m{line}\033[0m" if i < 2 or line.startswith("total ") else line
+        for i, line in enumerate(lines)
+    )
+
+
+def write(text, path):
+    """Writes to a file, each aside first, or to standard output."""
+    if path not in (None, "-"):
+        from kapps.files import aside
+
+        try:
+            with aside(path) as temporary, open(temporary, "w") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise Fault(f"cannot write {path}: {error.strerror}") from error
+        return
+    print(text, flush=True)
+
+
+def main(arguments=None):
+    """Runs one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    run = {"list": names, "show": card, "profile": profile}[options.command]
+    try:
+        text = run(options)
+        path = getattr(options, "csv", None) or getattr(options, "json", None)
+        is_table = options.command == "profile" and path is None
+        if is_table and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+            text = coloured(text)
+        write(text, path)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (Fault, ValueError) as fault:
+        print(f"python -m kapps: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""What a profile is read by: rows, levels, blocks, records, the table."""
+
+import csv
+import dataclasses
+import io
+import json
+
+import keras
+import pytest
+from keras import layers
+
+import kapps
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return kapps.profile(kapps.resnet(depths=(2, 3), input_shape=(64, 64, 3), classes=10))
+
+
+def test_rows_hold_how_a_convolution_slides():
+    members = [
+        keras.Input((9, 8, 4)),
+        layers.Conv2D(6, (3, 2), strides=2, padding="same", name="same"),
+        layers.Conv2D(6, 3, dilation_rate=(1, 2), padding="same", groups=2, name="dilated"),
+        layers.Conv2DTranspose(5, 3, strides=2, name="enlarging"),
+    ]
+    rows = kapps.profile(keras.Sequential(members))
+    same, dilated, enlarging = (rows.row(name) for name in ("same", "dilated", "enlarging"))
+    assert same.inputs == ((1, 9, 8, 4),) and same.outputs == ((1, 5, 4, 6),)
+    assert (same.window.kernel, same.window.strides) == ((3, 2), (2, 2))
+    # of 9 with stride 2 a "same" 3 needs (5 - 1) 2 + 3 - 9 = 2; of 8 a 2 needs none
+    assert same.window.padding == ((1, 1), (0, 0)) and same.window.groups == 1
+    assert dilated.window.dilation == (1, 2) and dilated.window.groups == 2
+    assert dilated.window.padding == ((1, 1), (2, 2))
+    assert enlarging.window.transposed and enlarging.outputs == ((1, 11, 9, 5),)
+    with pytest.raises(KeyError, match="nothing"):
+        rows.row("nothing")
+
+
+def test_totals_are_the_sums(profile):
+    for name in ("macs", "additions", "elementwise", "parameters", "activations", "output_bytes"):
+        expected = sum(getattr(row, name) for row in profile.rows)
+        assert getattr(profile, name) == expected
+        for groups in (
+            profile.levels(),
+            profile.blocks(),
+            profile.blocks(fold=False),
+            profile.layers(),
+        ):
+            assert sum(getattr(group, name) for group in groups) == expected
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        profile.rows[0].macs = 1
+
+
+def test_levels_are_those_of_the_builder(profile):
+    names = [group.name for group in profile.levels()]
+    assert names == ["level 0", "level 1", "level 2", "level 3", "head"]
+    for group in profile.levels()[1:-1]:
+        levels = {row.name.partition("_")[0] for row in group.rows}
+        assert levels <= {"tail", group.name.replace(" ", "")}
+
+
+def test_levels_of_any_model_are_those_of_its_maps():
+    members = [keras.Input((299, 299, 3))]
+    members += [layers.Conv2D(4, 3, strides=2, name=f"conv{i}") for i in range(3)]
+    members += [layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    profile = kapps.profile(keras.Sequential(members))
+    assert [row.level for row in profile.rows] == [1, 2, 3, None, None]
+
+
+def test_equal_blocks_are_folded(profile):
+    names = [(group.name, group.times) for group in profile.blocks()]
+    assert names == [
+        ("tail", 1),
+        ("level2_block1", 1),
+        ("level2_block2", 1),
+        ("level3_block1", 1),
+        ("level3_block2 ... level3_block3", 2),
+        ("head", 1),
+        ("predictions", 1),
+    ]
+    folded, first, last = profile.blocks()[4], *profile.blocks(fold=False)[4:6]
+    assert folded.macs == 2 * first.macs == 2 * last.macs and folded.rows == first.rows + last.rows
+
+
+def test_blocks_of_keras_applications_have_their_names():
+    model = keras.applications.MobileNetV2(weights=None, input_shape=(64, 64, 3), alpha=0.35)
+    blocks = {group.name for group in kapps.profile(model).blocks(fold=False)}
+    assert {f"block_{i}" for i in range(1, 17)} <= blocks
+
+
+@pytest.mark.parametrize("by", ["layer", "block", "level"])
+def test_records_are_plain_and_complete(profile, by):
+    records = profile.records(by)
+    assert len(records) == len(profile.by(by))
+    assert json.loads(json.dumps(records)) == records
+    assert sum(record["macs"] for record in records) == profile.macs
+    assert len({tuple(record) for record in records}) == 1  # one heading for all
+    if by == "layer":
+        (conv,) = [record for record in records if record["name"] == "level3_block1_conv2"]
+        assert conv["kernel"] == [3, 3] and conv["strides"] == [2, 2] and conv["groups"] == 1
+        assert conv["outputs"] == [[1, 8, 8, 128]] and conv["field_stride"] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    "by, heading", [("layer", "kernel"), ("block", "times"), ("level", "layers")]
+)
+def test_tables_line_up(profile, by, heading):
+    title, headings, *lines, parameters, memory = profile.table(by).split("\n")
+    assert title == "resnet, input 1x64x64x3" and headings.split()[0] == by and heading in headings
+    assert len(lines) == len(profile.by(by)) + 1 and lines[-1].startswith("total")
+    ends = {len(line) for line in (headings, *lines)}
+    assert len(ends) == 1 and f"{profile.macs:,}" in lines[-1]
+    assert f"{profile.trainable:,} trainable" in parameters and "MB" in memory
+
+
+def test_the_table_by_something_else_is_refused(profile):
+    with pytest.raises(ValueError, match="'level', 'block', 'layer'"):
+        profile.table("stage")
+    assert str(profile) == profile.table("level")
+
+
+def test_records_go_into_csv(profile):
+    file = io.StringIO()
+    records = profile.records("block")
+    writer = csv.DictWriter(file, records[0])
+    writer.writeheader()
+    writer.writerows(records)
+    read = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert [int(row["macs"]) for row in read] == [record["macs"] for record in records]

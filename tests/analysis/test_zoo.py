@@ -1,0 +1,58 @@
+"""Multiply-accumulates and parameters of whole networks, against second counts of them.
+
+By default some of each; `--all` runs every one.
+"""
+
+import csv
+import json
+import pathlib
+
+import keras
+
+import kapps
+from kapps import cards
+
+REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
+QUICK = {
+    "EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50V2", "VGG16",
+}  # fmt: skip
+
+
+def keras_applications():
+    """Returns what was counted of keras.applications from the products of each convolution and dense layer."""
+    with open(REFERENCE / "keras_applications.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pytest_generate_tests(metafunc):
+    every = metafunc.config.getoption("--all")
+    if "row" in metafunc.fixturenames:
+        rows, seen = [], set()
+        for row in keras_applications():
+            if every or (row["name"] in QUICK and row["name"] not in seen):
+                rows.append(row)
+                seen.add(row["name"])
+        names = [row["name"] + row["options"].strip("{}") for row in rows]
+        metafunc.parametrize("row", rows, ids=names)
+
+
+def test_keras_applications(row, unweighted):
+    sides = tuple(map(int, row["input_size"].split("x")))
+    options = json.loads(row["options"])
+    builder = getattr(keras.applications, row["name"])
+    profile = kapps.profile(builder(weights=None, input_shape=(*sides, 3), **options))
+    assert profile.macs == int(row["macs"])
+    assert profile.parameters == int(row["params_total"])
+    assert profile.trainable == int(row["params_trainable"])
+
+
+def test_kapps_builders(builder_name, reference, unweighted):
+    profile = kapps.profile(getattr(kapps, builder_name)())
+    found = {"trainable": profile.trainable, "total": profile.parameters, "macs": profile.macs}
+    assert found == reference[builder_name]
+
+
+def test_cards_have_the_reference_multiply_accumulates(reference):
+    for name in cards.list_models():
+        assert cards.card(name).macs in (None, reference[name]["macs"]), name
+    assert cards.card("resnet50").macs == 4_089_184_256
