@@ -9,7 +9,8 @@ pixels in [0, 255].
 """
 
 from kapps.export.delivery import both
+from kapps.export.fold import fold
 from kapps.export.verification import Report, verify
 from kapps.export.writing import litert, saved_model
 
-__all__ = ["Report", "both", "litert", "saved_model", "verify"]
+__all__ = ["Report", "both", "fold", "litert", "saved_model", "verify"]
