@@ -10,7 +10,8 @@ pixels in [0, 255].
 
 from kapps.export.delivery import both
 from kapps.export.fold import fold
+from kapps.export.lite import litert
+from kapps.export.serving import saved_model
 from kapps.export.verification import Report, verify
-from kapps.export.writing import litert, saved_model
 
 __all__ = ["Report", "both", "fold", "litert", "saved_model", "verify"]

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 
 from kapps.cards import Preprocessing
+from kapps.export.lite import litert
+from kapps.export.serving import saved_model
 from kapps.export.verification import Report, verify
-from kapps.export.writing import litert, saved_model
 
 
 def both(

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps.cards import Preprocessing
+from kapps.export.fold import fold
 from kapps.export.quiet import quiet
 from kapps.layers import copy_values
 
@@ -55,7 +56,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Model:
-    """Returns the float32 copy as it is exported: `image` in, a dictionary of named outputs out.
+    """Returns the float32 copy as it is exported: batch norms folded, `image` in, named outputs out.
 
     Args:
         model: as for `in_float32`.
@@ -65,7 +66,7 @@ def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Mo
     Raises:
         ValueError: as `in_float32` does.
     """
-    copy = in_float32(model)
+    copy, _ = fold(in_float32(model))
     with keras.device("cpu:0"):
         image = keras.Input(model.input_shape[1:], dtype="float32", name=IMAGE)
         x = image
@@ -77,6 +78,11 @@ def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Mo
         # Said here: `model.export` calls with the default, and that leaves augmentation layers on.
         outputs = copy(keras.tree.pack_sequence_as(copy.input, [x]), training=False)
         return keras.Model(image, _named(copy, outputs), name=model.name)
+
+
+def signature(network: keras.Model, batch: int | None) -> tf.TensorSpec:
+    """Returns what `network` is traced with: float32 [batch, height, width, channels], named `image`."""
+    return tf.TensorSpec((batch, *network.input_shape[1:]), tf.float32, name=IMAGE)
 
 
 def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:

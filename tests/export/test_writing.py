@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import kapps.export
 from kapps.cards import Preprocessing
-from kapps.export.writing import operations
+from kapps.export.lite import operations
 from kapps.layers import GroupedConv2D
 
 PIXELS = Preprocessing(size=(16, 16))

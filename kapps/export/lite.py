@@ -1,0 +1,142 @@
+"""LiteRT (TFLite) files for phones and browsers: static shapes, builtin operations, any of five precisions."""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+
+from kapps.cards import Preprocessing, nearest
+from kapps.export import converter, network
+from kapps.export.places import folder_for, local
+from kapps.export.quiet import quiet
+from kapps.files import flush, sync
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
+CALIBRATED = ("int8", "int16")
+"""Those that need pictures: the ranges of all activations are fixed by what they reach."""
+
+# Variables left in a .tflite file mean that weights are missing: it converts, and answers NaN.
+_REFUSED = ("CUSTOM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+
+
+def litert(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    preprocessing: Preprocessing | None = None,
+    precision: str = "float32",
+    calibration: np.ndarray | None = None,
+    batch_size: int = 1,
+) -> pathlib.Path:
+    """Writes `model` as a LiteRT (TFLite) file: static shapes, builtin operations.
+
+    The model is rebuilt in float32, traced with training off, and its batch norms are folded; names
+    as in `saved_model`. Input and output are float32 in every precision.
+
+    Args:
+        model: a functional or sequential model of one input [batch, height, width, channels] of
+            known size, under any precision policy.
+        path: a local path ending in ".tflite"; a file there is replaced once the new one is whole.
+        preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
+        precision: "float32"; "float16" weights, half the size; "dynamic", int8 weights and float32
+            activations, a quarter; "int8", both, a quarter and the fastest; "int16", int8 weights and
+            int16 activations, for what int8 costs too much accuracy, slow on most CPUs.
+        calibration: for int8 and int16, pictures [n, height, width, channels] as the file takes
+            them, a hundred or more from the evaluation pipeline, of all classes.
+        batch_size: pictures a call, at least 1; phones want 1.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: for a model that cannot be exported or needs operations that LiteRT lacks, a
+            path that cannot be written, options that do not go together, or a converter that crashes.
+    """
+    path = local(path)
+    if path.suffix != ".tflite" or path.is_dir():
+        raise ValueError(f"{path} is not a path of a .tflite file")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size is a whole number from 1, not {batch_size!r}")
+    exported = network.serving(model, preprocessing)
+    if None in exported.input_shape[1:]:
+        raise ValueError(
+            f"{model.name} takes {exported.input_shape[1:]}; a LiteRT file needs a fixed size, "
+            "so build the model with input_shape=(height, width, channels)"
+        )
+    pictures = _calibration(exported, precision, calibration, batch_size)
+    with folder_for(path.parent) as aside:
+        written = aside / path.name
+        _convert(exported, written, precision, pictures, batch_size)
+        refused = [name for name in operations(written) if name.startswith(_REFUSED)]
+        if refused:
+            raise ValueError(f"{model.name} converts to LiteRT only with {', '.join(refused)}")
+        flush(written)
+        os.replace(written, path)
+        sync(path.parent)
+    return path
+
+
+def _convert(exported, written, precision, pictures, batch_size, *, debug=False) -> None:
+    """Hands a network, through a SavedModel of static shapes, to the converter's process."""
+    signature = network.signature(exported, batch=batch_size)
+    network.refuse_random(exported, signature)
+    folder = written.parent
+    with quiet():
+        exported.export(
+            str(folder / "static"), "tf_saved_model", verbose=False, input_signature=[signature]
+        )
+    if pictures is not None:
+        np.save(folder / "calibration.npy", pictures)
+    job = {
+        "saved_model": str(folder / "static"),
+        "path": str(written),
+        "precision": precision,
+        "calibration": str(folder / "calibration.npy"),
+        "debug": debug,
+    }
+    try:
+        converter.run(job)
+    except ValueError as error:
+        raise ValueError(f"{exported.name} does not convert to LiteRT: {error}") from error
+
+
+def _calibration(exported, precision, pictures, batch_size) -> np.ndarray | None:
+    """Returns the pictures that settle the ranges of activations, where the precision wants any."""
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.{nearest(str(precision), PRECISIONS)}"
+        )
+    if precision not in CALIBRATED:
+        if pictures is not None:
+            raise ValueError(
+                f"precision={precision!r} takes no calibration; {' and '.join(CALIBRATED)} do"
+            )
+        return None
+    if pictures is None:
+        raise ValueError(
+            f"precision={precision!r} needs calibration: a hundred pictures or more, as the file takes them"
+        )
+    if batch_size != 1:
+        raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
+    pictures = np.asarray(pictures, "float32")
+    if not len(pictures) or pictures.shape[1:] != exported.input_shape[1:]:
+        raise ValueError(
+            f"calibration is {list(pictures.shape)}, and {exported.name} takes [n, "
+            f"{', '.join(map(str, exported.input_shape[1:]))}]"
+        )
+    return pictures
+
+
+def operations(path: str | os.PathLike) -> list[str]:
+    """Returns the sorted names of a .tflite file's operations, "CUSTOM:Name" if not built in."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    model = schema.Model.GetRootAs(pathlib.Path(path).read_bytes(), 0)
+    found = set()
+    for code in map(model.OperatorCodes, range(model.OperatorCodesLength())):
+        # Old files hold the number in the deprecated field, a byte wide.
+        name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        found.add(f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name)
+    return sorted(found)
