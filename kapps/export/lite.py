@@ -1,5 +1,6 @@
 """LiteRT (TFLite) files for phones and browsers: static shapes, builtin operations, any of five precisions."""
 
+import functools
 import os
 import pathlib
 
@@ -9,12 +10,13 @@ import numpy as np
 from kapps.cards import Preprocessing, nearest
 from kapps.export import converter, network
 from kapps.export.places import folder_for, local
-from kapps.export.quiet import quiet
 from kapps.files import flush, sync
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
 CALIBRATED = ("int8", "int16")
 """Those that need pictures: the ranges of all activations are fixed by what they reach."""
+
+_HEAVY = (3, 4, 9, 67)  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV
 
 # Variables left in a .tflite file mean that weights are missing: it converts, and answers NaN.
 _REFUSED = ("CUSTOM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
@@ -82,10 +84,10 @@ def _convert(exported, written, precision, pictures, batch_size, *, debug=False)
     signature = network.signature(exported, batch=batch_size)
     network.refuse_random(exported, signature)
     folder = written.parent
-    with quiet():
-        exported.export(
-            str(folder / "static"), "tf_saved_model", verbose=False, input_signature=[signature]
-        )
+    network.write(
+        {"serving_default": (functools.partial(exported, training=False), signature)},
+        folder / "static",
+    )
     if pictures is not None:
         np.save(folder / "calibration.npy", pictures)
     job = {
@@ -140,3 +142,27 @@ def operations(path: str | os.PathLike) -> list[str]:
         name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         found.add(f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name)
     return sorted(found)
+
+
+def precision(path: str | os.PathLike) -> str:
+    """Returns which of `PRECISIONS` a .tflite file is in, by the tensors of its heavy operations."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(pathlib.Path(path).read_bytes(), 0)
+    kinds = {value: name for name, value in vars(schema.TensorType).items()}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    pairs, held = set(), set()
+    for graph in model.subgraphs:
+        held |= {kinds[tensor.type] for tensor in graph.tensors}
+        for operation in graph.operators or ():
+            if codes[operation.opcodeIndex] in _HEAVY:
+                first, second = (graph.tensors[i] for i in operation.inputs[:2])
+                pairs.add((kinds[first.type], kinds[second.type]))
+    found = {kind for pair in pairs for kind in pair}
+    if "INT16" in found:
+        return "int16"
+    if ("INT8", "INT8") in pairs:
+        return "int8"
+    if "INT8" in found:
+        return "dynamic"
+    return "float16" if "FLOAT16" in held else "float32"

@@ -1,5 +1,6 @@
 """What is exported: the model rebuilt in float32, training off, with names that stay the same."""
 
+import os
 import re
 
 import keras
@@ -55,18 +56,23 @@ def in_float32(model: keras.Model) -> keras.Model:
         return keras.Model(copy.inputs, copy.outputs, name=model.name)
 
 
-def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Model:
-    """Returns the float32 copy as it is exported: batch norms folded, `image` in, named outputs out.
+def serving(
+    model: keras.Model, preprocessing: Preprocessing | None, *, folded: bool = True
+) -> keras.Model:
+    """Returns the float32 copy as it is exported: `image` in, a dictionary of named outputs out.
 
     Args:
         model: as for `in_float32`.
         preprocessing: where given, `image` is raw pixels in [0, 255] and its arithmetic part is the
             first layer.
+        folded: whether batch norms go into the layers before them.
 
     Raises:
         ValueError: as `in_float32` does.
     """
-    copy, _ = fold(in_float32(model))
+    copy = in_float32(model)
+    if folded:
+        copy, _ = fold(copy)
     with keras.device("cpu:0"):
         image = keras.Input(model.input_shape[1:], dtype="float32", name=IMAGE)
         x = image
@@ -83,6 +89,24 @@ def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Mo
 def signature(network: keras.Model, batch: int | None) -> tf.TensorSpec:
     """Returns what `network` is traced with: float32 [batch, height, width, channels], named `image`."""
     return tf.TensorSpec((batch, *network.input_shape[1:]), tf.float32, name=IMAGE)
+
+
+def write(endpoints: dict, path: os.PathLike, *resources) -> None:
+    """Writes a SavedModel of signatures, {name: (function, what it is traced with)}.
+
+    Args:
+        endpoints: the functions take and give tensors.
+        path: of a directory that is not there yet.
+        *resources: tables and the like that the functions use.
+    """
+    with keras.device("cpu:0"), quiet():
+        # The weights that functions use are found by themselves; tracked too, each is written twice.
+        archive = keras.export.ExportArchive()
+        for resource in resources:
+            archive.track(resource)
+        for name, (function, spec) in endpoints.items():
+            archive.add_endpoint(name, function, input_signature=[spec])
+        archive.write_out(os.fspath(path), verbose=False)
 
 
 def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
