@@ -3,12 +3,13 @@
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from kapps.cards import Preprocessing, nearest
-from kapps.export import converter, network
+from kapps.export import converter, metadata, network
 from kapps.export.places import folder_for, local
 from kapps.files import flush, sync
 
@@ -29,6 +30,7 @@ def litert(
     preprocessing: Preprocessing | None = None,
     precision: str = "float32",
     calibration: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
     batch_size: int = 1,
 ) -> pathlib.Path:
     """Writes `model` as a LiteRT (TFLite) file: static shapes, builtin operations.
@@ -46,6 +48,8 @@ def litert(
             int16 activations, for what int8 costs too much accuracy, slow on most CPUs.
         calibration: for int8 and int16, pictures [n, height, width, channels] as the file takes
             them, a hundred or more from the evaluation pipeline, of all classes.
+        class_names: a name for each class, without line ends. They, the input's range and its
+            colours are in the file's metadata, for MediaPipe and Android's tools.
         batch_size: pictures a call, at least 1; phones want 1.
 
     Returns:
@@ -66,6 +70,7 @@ def litert(
             f"{model.name} takes {exported.input_shape[1:]}; a LiteRT file needs a fixed size, "
             "so build the model with input_shape=(height, width, channels)"
         )
+    class_names = network.class_names(exported, class_names)
     pictures = _calibration(exported, precision, calibration, batch_size)
     with folder_for(path.parent) as aside:
         written = aside / path.name
@@ -73,6 +78,8 @@ def litert(
         refused = [name for name in operations(written) if name.startswith(_REFUSED)]
         if refused:
             raise ValueError(f"{model.name} converts to LiteRT only with {', '.join(refused)}")
+        content = metadata.add(written.read_bytes(), model.name, preprocessing, class_names)
+        written.write_bytes(content)
         flush(written)
         os.replace(written, path)
         sync(path.parent)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -89,6 +90,24 @@ def serving(
 def signature(network: keras.Model, batch: int | None) -> tf.TensorSpec:
     """Returns what `network` is traced with: float32 [batch, height, width, channels], named `image`."""
     return tf.TensorSpec((batch, *network.input_shape[1:]), tf.float32, name=IMAGE)
+
+
+def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] | None:
+    """Returns the names of the classes as strings; ValueError where they are not one for each score."""
+    if names is None:
+        return None
+    names = [str(name) for name in names]
+    outputs = list(network.output.values())
+    width = outputs[0].shape[-1]
+    if len(outputs) > 1 or len(names) != width:
+        raise ValueError(
+            f"{len(names)} class names, and {network.name} gives {width} scores a picture"
+            + (f" in each of {len(outputs)} outputs" if len(outputs) > 1 else "")
+        )
+    broken = [name for name in names if "\n" in name or "\r" in name]
+    if broken:
+        raise ValueError(f"the class name {broken[0]!r} has a line end")
+    return names
 
 
 def write(endpoints: dict, path: os.PathLike, *resources) -> None:

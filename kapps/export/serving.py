@@ -53,7 +53,7 @@ def saved_model(
     """
     exported = network.serving(model, preprocessing)
     network.refuse_random(exported, network.signature(exported, batch=None))
-    class_names = _checked(class_names, exported)
+    class_names = network.class_names(exported, class_names)
     versions = local(directory) / model.name
     with folder_for(versions) as aside:
         if class_names:
@@ -126,23 +126,6 @@ def _endpoints(signatures) -> dict:
     if signatures.preprocessing is not None and exported.input_shape[-1] in (1, 3):
         found["serve_bytes"] = signatures.encoded, tf.TensorSpec([None], tf.string, name=BYTES)
     return found
-
-
-def _checked(class_names, exported) -> list[str] | None:
-    if class_names is None:
-        return None
-    names = [str(name) for name in class_names]
-    outputs = list(exported.output.values())
-    width = outputs[0].shape[-1]
-    if len(outputs) > 1 or len(names) != width:
-        raise ValueError(
-            f"{len(names)} class names, and {exported.name} gives {width} scores a picture"
-            + (f" in each of {len(outputs)} outputs" if len(outputs) > 1 else "")
-        )
-    broken = [name for name in names if "\n" in name or "\r" in name]
-    if broken:
-        raise ValueError(f"the class name {broken[0]!r} has a line end")
-    return names
 
 
 def _next_version(versions: pathlib.Path) -> int:

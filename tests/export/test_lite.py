@@ -3,10 +3,13 @@
 import os
 import signal
 import time
+import zipfile
 
+import flatbuffers
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import kapps
 from kapps import data
@@ -104,3 +107,37 @@ def test_a_converter_that_crashes_is_one_line_and_the_next_works(model, tmp_path
         kapps.export.litert(model, tmp_path / "net.tflite")
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
     assert kapps.export.litert(model, tmp_path / "net.tflite").stat().st_size > 10_000
+
+
+def test_metadata_is_where_the_schema_has_it(model, digits, tmp_path):
+    names = [f"digit {n}" for n in range(10)]
+    options = {"preprocessing": PIXELS, "class_names": names}
+    file = kapps.export.litert(model, tmp_path / "net.tflite", **options)
+    with zipfile.ZipFile(file) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == names
+    packed = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+    (entry,) = [each for each in packed.metadata if each.name == b"TFLITE_METADATA"]
+    root = bytes(packed.buffers[entry.buffer].data)
+    assert root[4:8] == b"M001"
+
+    def text(table, slot):
+        return table.String(table.Pos + table.Offset(4 + 2 * slot)).decode()
+
+    def inner(table, slot, index=None):
+        at = table.Offset(4 + 2 * slot)
+        at = table.Pos + at if index is None else table.Vector(at) + 4 * index
+        return flatbuffers.table.Table(table.Bytes, table.Indirect(at))
+
+    def floats(table, slot):
+        kind, at = flatbuffers.number_types.Float32Flags, table.Offset(4 + 2 * slot)
+        return table.GetVectorAsNumpy(kind, at).tolist()
+
+    field = flatbuffers.table.Table(root, int.from_bytes(root[:4], "little"))
+    assert text(field, 0) == "digits_net"
+    graph = inner(field, 3, 0)
+    taken, given = inner(graph, 2, 0), inner(graph, 3, 0)
+    assert (text(taken, 0), text(given, 0)) == ("image", "probabilities")
+    assert floats(inner(taken, 5), 0) == [255.0] and floats(inner(taken, 5), 1) == [0.0]
+    assert text(inner(given, 6, 0), 0) == "labels.txt"
+    pixels = digits["validation"][0][:20]
+    assert kapps.export.verify(file, model, pixels, preprocessing=PIXELS).fault() is None
