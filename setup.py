@@ -34,7 +34,15 @@ setup(
         "wrapt>=1.14",
     ],
     extras_require={
-        "tests": ["import-linter>=2.1", "pillow", "pytest>=8.3", "ruff>=0.13", "scikit-learn"],
+        "serving": ["tensorflow-serving-api>=2.19"],  # its messages: warm-up requests, clients
+        "tests": [
+            "import-linter>=2.1",
+            "pillow",
+            "pytest>=8.3",
+            "ruff>=0.13",
+            "scikit-learn",
+            "tensorflow-serving-api>=2.19",
+        ],
         "benchmarks": ["pillow"],
         # second implementations, to compare outputs, figures and speed with
         "peers": ["timm>=1.0.20", "torch>=2.9", "torchvision>=0.24"],

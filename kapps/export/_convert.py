@@ -41,7 +41,7 @@ def convert(job):
 
     if job["debug"]:
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter(), debug_dataset=pictures
+            converter=converter(), debug_dataset=lambda: (list(x.values()) for x in pictures())
         )
         debugger.run()
         with open(job["path"], "w", newline="") as file:

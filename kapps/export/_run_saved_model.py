@@ -41,8 +41,13 @@ def main(directory, pictures, outputs, threads, rounds):
     chunks = [
         serve(image=tf.constant(pictures[at : at + BATCH])) for at in range(0, len(pictures), BATCH)
     ]
+
+    def array(values):
+        values = values.numpy()
+        return np.char.decode(values.astype("S"), "utf-8") if values.dtype == object else values
+
     # The prefix keeps an output's name from meeting an argument of savez.
-    results = {f"output_{k}": np.concatenate([c[k].numpy() for c in chunks]) for k in chunks[0]}
+    results = {f"output_{k}": np.concatenate([array(c[k]) for c in chunks]) for k in chunks[0]}
     if sys.modules["keras"] is not None or any(name.startswith("keras.") for name in sys.modules):
         sys.exit("Keras was imported")
     np.savez(outputs, **results)

@@ -199,6 +199,11 @@ def _classes(model) -> dict[str, type]:
     return {type(layer).__name__: type(layer) for layer in _layers(model)}
 
 
+def layer_names(model: keras.Model) -> set[str]:
+    """Returns the names of a model's layers, those of models in it included."""
+    return {layer.name for layer in _layers(model)} - {model.name}
+
+
 def _layers(model):
     for layer in getattr(model, "operations", None) or getattr(model, "layers", ()):
         yield layer

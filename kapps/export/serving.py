@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kapps.cards import Preprocessing
 from kapps.data import decoding
-from kapps.export import network
+from kapps.export import network, server
 from kapps.export.places import folder_for, local
 from kapps.files import flush, sync
 
@@ -24,6 +24,7 @@ def saved_model(
     *,
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
+    warm_up: bool | None = None,
 ) -> pathlib.Path:
     """Writes `model` as a TensorFlow SavedModel, laid out for TensorFlow Serving.
 
@@ -43,9 +44,13 @@ def saved_model(
         directory: holds `<model.name>/<n>/`, n one above the highest there; made where missing.
         preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
         class_names: a name for each class, without line ends; they lie in `assets/labels.txt`.
+        warm_up: whether the version holds requests that the server makes before it is ready, so that
+            no user waits for the first; None for where tensorflow-serving-api is installed.
 
     Returns:
         The new `<directory>/<model.name>/<n>`: it appears whole or not at all, in place of none.
+        In the directory stand `models.config`, `batching.config` and `serve.sh`, which serves all
+        the models there.
 
     Raises:
         ValueError: for a model that cannot be exported, a directory that cannot be written, or
@@ -62,6 +67,8 @@ def saved_model(
         written = aside / "version"
         endpoints = _endpoints(_Signatures(exported, preprocessing, labels))
         network.write(endpoints, written, *([labels.table] if labels else []))
+        if server.can_warm_up() if warm_up is None else warm_up:
+            server.write_warm_up(written, model.name, _requests(endpoints))
         flush(written)
         while True:
             path = versions / str(_next_version(versions))
@@ -73,7 +80,19 @@ def saved_model(
                 if not path.exists():
                     raise
         sync(versions)
+    server.write_settings(versions.parent)
     return path
+
+
+def _requests(endpoints) -> dict:
+    """Returns a request for each signature: a grey picture, 224 pixels high and wide where any size goes."""
+    height, width, channels = (size or 224 for size in endpoints["serving_default"][1].shape[1:])
+    grey = tf.fill([height, width, channels], 128)
+    examples = {
+        "serving_default": {network.IMAGE: tf.cast(grey[None], tf.float32)},
+        "serve_bytes": {BYTES: [tf.io.encode_jpeg(tf.cast(grey[:, :, :1], tf.uint8)).numpy()]},
+    }
+    return {name: examples[name] for name in endpoints}
 
 
 class _Labels:
