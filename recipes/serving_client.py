@@ -6,8 +6,8 @@
 The pictures go as they are, JPEG or PNG files, to the signature `serve_bytes`, which decodes, resizes and normalises
 them as the training's evaluation did. Two of the server's answers puzzle most people:
 
-- "JSON Value: "..." Type: String is not of expected type: ..." or a picture that cannot be decoded: over REST, bytes are
-  base64 inside an object, {"b64": "..."}; a bare string is sent to the model as text. gRPC takes the bytes as they are.
+- "JSON Value: "..." Type: String is not of expected type: ...", or a picture that cannot be decoded: over REST, bytes
+  are base64 inside an object, {"b64": "..."}; a bare string goes to the model as text. gRPC takes bytes as they are.
 - "... incompatible with the signature ... Actual shape ...": `serving_default` takes a batch, [n, height, width, 3], of
   the size that the model was exported with, also for one picture; `serve_bytes` takes pictures of any size, [n].
 
