@@ -42,13 +42,14 @@ setup(
         "serving": ["tensorflow-serving-api>=2.19"],  # its messages: warm-up requests, clients
         "tests": [
             "import-linter>=2.1",
+            "openvino>=2025",  # reads SavedModels too
             "pillow",
             "pytest>=8.3",
             "ruff>=0.13",
             "scikit-learn",
             "tensorflow-serving-api>=2.19",
         ],
-        "benchmarks": ["pillow"],
+        "benchmarks": ["onnx", "onnxruntime", "openvino>=2025", "pillow", "tf2onnx"],
         # second implementations, to compare outputs, figures and speed with
         "peers": ["timm>=1.0.20", "torch>=2.9", "torchvision>=0.24"],
     },

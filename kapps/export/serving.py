@@ -43,7 +43,8 @@ def saved_model(
         model: a functional or sequential model of one such input, under any precision policy.
         directory: holds `<model.name>/<n>/`, n one above the highest there; made where missing.
         preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
-        class_names: a name for each class, without line ends; they lie in `assets/labels.txt`.
+        class_names: a name for each class, without line ends; they lie in `assets/labels.txt`, and the
+            graph looks them up in a table, which OpenVINO, alone among the readers, does not know.
         warm_up: whether the version holds requests that the server makes before it is ready, so that
             no user waits for the first; None for where tensorflow-serving-api is installed.
 
