@@ -29,11 +29,13 @@ setup(
     install_requires=[
         "absl-py",
         "ai-edge-litert>=2.0",
+        "h5py",
         "keras>=3.15",
         "keras-cv>=0.9",
         "lazy_loader>=0.4",
         "matplotlib",
         "numpy",
+        "safetensors>=0.5",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.9",
         "wrapt>=1.14",
