@@ -18,24 +18,40 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["kapps", "kapps.*"]),
+    packages=[*find_packages(include=["kapps", "kapps.*"]), "kapps.export.web"],
+    package_dir={"kapps.export.web": "recipes/web"},  # the page of `python -m kapps demo`
     # The stub is read at run time: it names what `from kapps import ...` can load.
-    package_data={"kapps": ["index.json", "*.pyi", "py.typed"], "kapps.data": ["digits/*"]},
+    package_data={
+        "kapps": ["index.json", "*.pyi", "py.typed"],
+        "kapps.data": ["digits/*"],
+        "kapps.export.web": ["*.html"],
+    },
     install_requires=[
         "absl-py",
         "ai-edge-litert>=2.0",
+        "h5py",
         "keras>=3.15",
         "keras-cv>=0.9",
         "lazy_loader>=0.4",
         "matplotlib",
         "numpy",
+        "safetensors>=0.5",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.9",
         "wrapt>=1.14",
     ],
     extras_require={
-        "tests": ["import-linter>=2.1", "pillow", "pytest>=8.3", "ruff>=0.13", "scikit-learn"],
-        "benchmarks": ["pillow"],
+        "serving": ["tensorflow-serving-api>=2.19"],  # its messages: warm-up requests, clients
+        "tests": [
+            "import-linter>=2.1",
+            "openvino>=2025",  # reads SavedModels too
+            "pillow",
+            "pytest>=8.3",
+            "ruff>=0.13",
+            "scikit-learn",
+            "tensorflow-serving-api>=2.19",
+        ],
+        "benchmarks": ["onnx", "onnxruntime", "openvino>=2025", "pillow", "tf2onnx"],
         # second implementations, to compare outputs, figures and speed with
         "peers": ["timm>=1.0.20", "torch>=2.9", "torchvision>=0.24"],
     },

@@ -14,20 +14,20 @@ other member of the family.
 
 import inspect
 import math
-import os
 import re
-import warnings
 
 import keras
 
 from kapps import heads
 from kapps.cards import IMAGENET, Card, nearest
 from kapps.layers import stock as to_stock
+from kapps.weights import loading
 
 ARGUMENTS = """
     Args:
         include_top: whether to end in the classifier; without it the model ends in the features.
-        weights: None for random ones, or the path of a `.weights.h5` file that `save_weights` wrote.
+        weights: None for random ones, or the path of a file: `.weights.h5` or `.keras` of this model, of which the
+            numbers alone are read, or `.safetensors` or `.pth` of the same network in another library.
         input_tensor: a Keras tensor (batch, height, width, channels) to build upon instead of a new input; it has
             the shape, so input_shape is left out.
         input_shape: (height, width, channels), by default {input_shape}; height and width at least {minimum},
@@ -206,7 +206,7 @@ class Builder:
         if stock:
             model = to_stock(model)
         if weights is not None:
-            load_weights(model, weights)
+            loading.load(model, weights, self.body.__name__)
         return model
 
     def top(self, name, x, pooling, classes, activation):
@@ -251,28 +251,6 @@ def unknown_options(what, given, allowed):
             raise TypeError(
                 f"{what} takes no {key!r}.{nearest(key, allowed)} Allowed: {', '.join(allowed)}"
             )
-
-
-def load_weights(model, weights):
-    """Loads a `.weights.h5` file into the model, with one clear line where that is not possible."""
-    path = os.fspath(weights) if isinstance(weights, (str, os.PathLike)) else None
-    if path is None or not path.endswith(".weights.h5"):
-        raise ValueError(
-            f"{model.name}: weights is None or the path of a .weights.h5 file, not {weights!r}"
-        )
-    if not os.path.exists(path):
-        raise ValueError(f"{model.name}: there is no weights file {path}")
-    try:
-        with (
-            warnings.catch_warnings()
-        ):  # where a file holds less than the model, Keras warns of each part
-            warnings.filterwarnings("error", "Skipping nested container")
-            model.load_weights(path)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{model.name}: {path} does not hold this model's weights ({reason})"
-        ) from error
 
 
 def endpoints(model):

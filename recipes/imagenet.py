@@ -67,8 +67,8 @@ SETTLING = (
     "accumulation", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
-VERIFIED = 64
-"""Pictures that an exported file is compared with the model on."""
+VERIFIED, CALIBRATED = 256, 256
+"""Pictures that exported files are compared with the model on, and that settle the ranges of int8 and int16."""
 
 
 def sources():
@@ -150,12 +150,25 @@ def main(_):
         before, after = run.fit(trained, pictures, test, faults=faults)
         if not run.writes:
             return
-        compared = next(iter(test.unbatch().batch(VERIFIED)))[0].numpy()
+        compared = data.first(test, VERIFIED)
+        mixed = data.evaluation(
+            train_source,
+            preprocessing,
+            FLAGS.batch_size,
+            seed=FLAGS.seed,
+            **common | {"faults": None},
+        )
+        calibration = data.first(mixed, CALIBRATED)
 
     # Save, export, verify
     model = run.keep(model)
-    reports = export.both(model, FLAGS.export_dir, compared, preprocessing=preprocessing)
+    reports, faulty = export.deliver(
+        model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.litert,
+        class_names=train_source.class_names, calibration=calibration,
+    )  # fmt: skip
     run.finish(before, after, reports, flags=training.asked(), faults=faults)
+    if faulty:
+        raise ValueError("; ".join(faulty))
 
 
 if __name__ == "__main__":

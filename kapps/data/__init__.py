@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     ],
     submod_attrs={
         "faults": ["DataError", "Faults", "explain", "explained"],
-        "images": ["AUGMENTATIONS", "evaluation", "steps", "training"],
+        "images": ["AUGMENTATIONS", "evaluation", "first", "steps", "training"],
         "records": ["write_records"],
         "sources": ["Source", "open_source"],
     },

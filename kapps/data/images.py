@@ -116,8 +116,7 @@ def training(
     seed = int(seed)
     keep = source.bytes <= cache_bytes
     kept = source.pictures().cache() if keep else None
-    mean_bytes = max(1, source.bytes // source.examples)
-    window = source.examples if keep else min(source.examples, max(1024, _SHUFFLE // mean_bytes))
+    window = source.examples if keep else _window(source)
     faults = faults or Faults()
     bad = tf.constant(faults.names, tf.string)
     share, first = batch_size // workers, first_step * batch_size
@@ -195,12 +194,14 @@ def evaluation(
     strict: bool = False,
     faults: Faults | None = None,
     cache_bytes: int = _CACHE,
+    seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Returns every picture once, always in the same order, as `preprocessing` says.
+    """Returns every picture once, as `preprocessing` says.
 
     The shorter side becomes `size / crop`, antialiased, and the centre is kept: torchvision's
     Resize and CenterCrop. The last batch holds what is left. Arguments, results and errors are
-    those of `training`.
+    those of `training`, but for `seed`: None for always the same order, or a number that settles
+    one in which the classes are mixed, for who takes a few.
     """
     _check(source, preprocessing, batch_size, classes, channels)
 
@@ -210,8 +211,12 @@ def evaluation(
     def batch(images, labels):
         return _normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
 
-    dataset = source.pictures()
-    dataset = dataset.cache() if source.bytes <= cache_bytes else dataset
+    if seed is None:
+        dataset = source.pictures()
+        dataset = dataset.cache() if source.bytes <= cache_bytes else dataset
+    else:
+        dataset = source.pictures(seed)
+        dataset = dataset.shuffle(_window(source), seed=seed, reshuffle_each_iteration=False)
     dataset = dataset.map(lambda *values: (*values, tf.zeros([2], tf.int64))).batch(CHUNK)
     dataset = decoded(
         dataset,
@@ -223,6 +228,17 @@ def evaluation(
     )
     dataset = dataset.rebatch(batch_size).map(batch, tf.data.AUTOTUNE, deterministic=True)
     return _finished(dataset, None, preprocessing, channels, classes)
+
+
+def first(dataset: tf.data.Dataset, count: int) -> np.ndarray:
+    """Returns the first pictures of batches of (pictures, labels): [count, h, w, c], or all where there are fewer."""
+    return next(iter(dataset.unbatch().batch(count)))[0].numpy()
+
+
+def _window(source: Source) -> int:
+    """Returns how many pictures a shuffle looks over where they are not kept."""
+    mean_bytes = max(1, source.bytes // source.examples)
+    return min(source.examples, max(1024, _SHUFFLE // mean_bytes))
 
 
 def _check(source, preprocessing, batch_size, classes, channels) -> None:

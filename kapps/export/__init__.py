@@ -8,8 +8,10 @@ Both files take `image`, and give `probabilities` or `logits`; with `preprocessi
 pixels in [0, 255].
 """
 
-from kapps.export.delivery import both
+from kapps.export.delivery import deliver
+from kapps.export.fold import fold
+from kapps.export.lite import litert
+from kapps.export.serving import saved_model
 from kapps.export.verification import Report, verify
-from kapps.export.writing import litert, saved_model
 
-__all__ = ["Report", "both", "litert", "saved_model", "verify"]
+__all__ = ["Report", "deliver", "fold", "litert", "saved_model", "verify"]

@@ -1,12 +1,15 @@
 """What is exported: the model rebuilt in float32, training off, with names that stay the same."""
 
+import os
 import re
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kapps.cards import Preprocessing
+from kapps.export.fold import fold
 from kapps.export.quiet import quiet
 from kapps.layers import copy_values
 
@@ -54,18 +57,23 @@ def in_float32(model: keras.Model) -> keras.Model:
         return keras.Model(copy.inputs, copy.outputs, name=model.name)
 
 
-def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Model:
+def serving(
+    model: keras.Model, preprocessing: Preprocessing | None, *, folded: bool = True
+) -> keras.Model:
     """Returns the float32 copy as it is exported: `image` in, a dictionary of named outputs out.
 
     Args:
         model: as for `in_float32`.
         preprocessing: where given, `image` is raw pixels in [0, 255] and its arithmetic part is the
             first layer.
+        folded: whether batch norms go into the layers before them.
 
     Raises:
         ValueError: as `in_float32` does.
     """
     copy = in_float32(model)
+    if folded:
+        copy, _ = fold(copy)
     with keras.device("cpu:0"):
         image = keras.Input(model.input_shape[1:], dtype="float32", name=IMAGE)
         x = image
@@ -77,6 +85,47 @@ def serving(model: keras.Model, preprocessing: Preprocessing | None) -> keras.Mo
         # Said here: `model.export` calls with the default, and that leaves augmentation layers on.
         outputs = copy(keras.tree.pack_sequence_as(copy.input, [x]), training=False)
         return keras.Model(image, _named(copy, outputs), name=model.name)
+
+
+def signature(network: keras.Model, batch: int | None) -> tf.TensorSpec:
+    """Returns what `network` is traced with: float32 [batch, height, width, channels], named `image`."""
+    return tf.TensorSpec((batch, *network.input_shape[1:]), tf.float32, name=IMAGE)
+
+
+def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] | None:
+    """Returns the names of the classes as strings; ValueError where they are not one for each score."""
+    if names is None:
+        return None
+    names = [str(name) for name in names]
+    outputs = list(network.output.values())
+    width = outputs[0].shape[-1]
+    if len(outputs) > 1 or len(names) != width:
+        raise ValueError(
+            f"{len(names)} class names, and {network.name} gives {width} scores a picture"
+            + (f" in each of {len(outputs)} outputs" if len(outputs) > 1 else "")
+        )
+    broken = [name for name in names if "\n" in name or "\r" in name]
+    if broken:
+        raise ValueError(f"the class name {broken[0]!r} has a line end")
+    return names
+
+
+def write(endpoints: dict, path: os.PathLike, *resources) -> None:
+    """Writes a SavedModel of signatures, {name: (function, what it is traced with)}.
+
+    Args:
+        endpoints: the functions take and give tensors.
+        path: of a directory that is not there yet.
+        *resources: tables and the like that the functions use.
+    """
+    with keras.device("cpu:0"), quiet():
+        # The weights that functions use are found by themselves; tracked too, each is written twice.
+        archive = keras.export.ExportArchive()
+        for resource in resources:
+            archive.track(resource)
+        for name, (function, spec) in endpoints.items():
+            archive.add_endpoint(name, function, input_signature=[spec])
+        archive.write_out(os.fspath(path), verbose=False)
 
 
 def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
@@ -148,6 +197,11 @@ def _refuse_other_models(model) -> None:
 def _classes(model) -> dict[str, type]:
     """Returns the classes of the model's layers, so that one nobody registered is found again."""
     return {type(layer).__name__: type(layer) for layer in _layers(model)}
+
+
+def layer_names(model: keras.Model) -> set[str]:
+    """Returns the names of a model's layers, those of models in it included."""
+    return {layer.name for layer in _layers(model)} - {model.name}
 
 
 def _layers(model):

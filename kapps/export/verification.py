@@ -3,18 +3,22 @@
 import dataclasses
 import os
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 import keras
 import numpy as np
 
 from kapps.cards import Preprocessing
-from kapps.export import network
+from kapps.export import network, runtimes
+from kapps.export.lite import precision as precision_of
 from kapps.export.quiet import quiet
 
 BATCH = 32
+THREADS = (1, 2)
+SAID = ("classes", "labels")
+"""What a SavedModel says beside the model's own outputs."""
+FLOAT, QUANTIZED = 1e-4, 0.98
+"""What a file must keep to: in float32 the largest difference, relative to the largest value where that is above 1;
+in every other precision the top-1 agreement."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,27 +28,51 @@ class Report:
     Args:
         path: the exported file or directory.
         kind: "saved_model" or "litert".
+        precision: "float32", or another of `kapps.export.lite.PRECISIONS`.
         pictures: how many were compared.
         largest_difference: largest absolute difference of any output value; infinite where one is
             not a number.
+        largest_value: largest magnitude in the model's outputs.
         top1_agreement: share of the pictures of which file and model say the same, in [0, 1].
         bytes: size of all that was exported.
+        milliseconds: what one picture takes, by the number of threads; empty where it was not measured.
     """
 
     path: pathlib.Path
     kind: str
+    precision: str
     pictures: int
     largest_difference: float
+    largest_value: float
     top1_agreement: float
     bytes: int
+    milliseconds: dict[int, float]
 
     def __str__(self) -> str:
         """Returns all of it on one line."""
         return (
-            f"{self.path}: {self.kind}, {self.bytes:,} bytes, {self.pictures} pictures, "
+            f"{self.path}: {self.kind}, {self.precision}, {self.bytes:,} bytes, {self.pictures} pictures, "
             f"largest difference {self.largest_difference:.1e}, "
             f"top-1 agreement {self.top1_agreement:.1%}"
+            + "".join(f", {ms:.1f} ms on {n} threads" for n, ms in self.milliseconds.items())
         )
+
+    def fault(self, difference: float = FLOAT, agreement: float = QUANTIZED) -> str | None:
+        """Returns in one line how the file falls short, None where it does not.
+
+        Args:
+            difference: most that a float32 file may differ by, relative to `largest_value` above 1.
+            agreement: least top-1 agreement of any other precision.
+        """
+        allowed = difference * max(1.0, self.largest_value)
+        if self.precision == "float32" and not self.largest_difference <= allowed:
+            return f"{self.path} differs by {self.largest_difference:.1e}, and {allowed:.1e} is allowed"
+        if not self.top1_agreement >= agreement:
+            return (
+                f"{self.path} ({self.precision}) agrees on {self.top1_agreement:.1%} of {self.pictures} "
+                f"pictures, and {agreement:.1%} is wanted"
+            )
+        return None
 
     def record(self) -> dict:
         """Returns all of it in JSON's types."""
@@ -57,6 +85,7 @@ def verify(
     pictures: np.ndarray,
     *,
     preprocessing: Preprocessing | None = None,
+    timed: bool = False,
 ) -> Report:
     """Runs an exported file in its own runtime and compares it with `model` rebuilt in float32.
 
@@ -70,6 +99,7 @@ def verify(
         pictures: numbers [n, height, width, channels], n from 1, as the file takes them: raw pixels
             in [0, 255] where it was exported with `preprocessing`.
         preprocessing: what it was exported with.
+        timed: whether to measure what a picture takes with 1 and with 2 threads.
 
     Returns:
         The largest absolute difference over all outputs, and the top-1 agreement of the first. Of
@@ -79,33 +109,28 @@ def verify(
         ValueError: where the path is no exported file, or file, model and pictures do not fit.
     """
     path = pathlib.Path(path)
-    kind = _kind(path)
-    reference = network.serving(model, None)
+    kind = runtimes.kind(path)
+    reference = network.serving(model, None, folded=False)
     pictures = _pictures(pictures, reference)
     expected = _expected(reference, pictures, preprocessing)
-    run = _run_saved_model if kind == "saved_model" else _run_litert
-    found = run(path, pictures)
+    found = runtimes.run(path, pictures)
+    found = {name: found[name] for name in found if name in expected or name not in SAID}
     shapes = [{k: v.shape[1:] for k, v in outputs.items()} for outputs in (found, expected)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"{path} gives {shapes[0]} a picture, {model.name} {shapes[1]}")
     first = next(iter(expected))
+    times = {n: runtimes.milliseconds(path, pictures[:1], n) for n in THREADS} if timed else {}
     return Report(
         path,
         kind,
+        "float32" if kind == "saved_model" else precision_of(path),
         len(pictures),
         max(_largest(found[name], expected[name]) for name in expected),
+        max(float(np.abs(values).max(initial=0.0)) for values in expected.values()),
         _agreement(found[first], expected[first], 0.5 if first == "probabilities" else 0.0),
         sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file()),
+        times,
     )
-
-
-def _kind(path: pathlib.Path) -> str:
-    if (path / "saved_model.pb").is_file():
-        return "saved_model"
-    if path.suffix == ".tflite" and path.is_file():
-        return "litert"
-    what = "is neither a SavedModel nor a .tflite file" if path.exists() else "does not exist"
-    raise ValueError(f"{path} {what}")
 
 
 def _pictures(pictures, reference) -> np.ndarray:
@@ -133,55 +158,6 @@ def _expected(reference, pictures, preprocessing) -> dict[str, np.ndarray]:
             for at in range(0, len(pictures), BATCH)
         ]
     return {k: np.concatenate([np.asarray(c[k]) for c in chunks]) for k in reference.output}
-
-
-def _run_saved_model(path, pictures) -> dict[str, np.ndarray]:
-    with tempfile.TemporaryDirectory() as folder:
-        given, results = os.path.join(folder, "pictures.npy"), os.path.join(folder, "outputs.npz")
-        np.save(given, pictures)
-        program = pathlib.Path(__file__).with_name("_run_saved_model.py")
-        # On the CPU, as the reference: this process may hold all of the accelerator's memory. And
-        # without the program's own folder among the places to import from.
-        settings = {
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONSAFEPATH": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, str(program), str(path), given, results],
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise ValueError(f"{path} does not run: {last}")
-        with np.load(results) as arrays:
-            return {name.removeprefix("output_"): arrays[name] for name in arrays.files}
-
-
-def _run_litert(path, pictures) -> dict[str, np.ndarray]:
-    with quiet():
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            interpreter = Interpreter(str(path), num_threads=os.cpu_count())
-            signatures = interpreter.get_signature_list()
-            runner = interpreter.get_signature_runner(next(iter(signatures), None))
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{path} does not run: {str(error).splitlines()[0]}") from error
-        takes = {name: list(x["shape"]) for name, x in runner.get_input_details().items()}
-        if set(takes) != {network.IMAGE} or takes[network.IMAGE][1:] != list(pictures.shape[1:]):
-            takes = {name: [int(size) for size in shape] for name, shape in takes.items()}
-            raise ValueError(f"{path}: it takes {takes}, the pictures are {list(pictures.shape)}")
-        batch = int(takes[network.IMAGE][0])
-        chunks = []
-        for at in range(0, len(pictures), batch):
-            chunk = pictures[at : at + batch]
-            # A static batch is filled up with the last picture; the surplus answers are cut off.
-            padding = [(0, batch - len(chunk)), (0, 0), (0, 0), (0, 0)]
-            chunks.append(runner(**{network.IMAGE: np.pad(chunk, padding, mode="edge")}))
-    return {k: np.concatenate([c[k] for c in chunks])[: len(pictures)] for k in chunks[0]}
 
 
 def _largest(found, expected) -> float:

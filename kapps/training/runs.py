@@ -139,7 +139,7 @@ class Run:
             *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
         )
         print()
-        table(("exported", "size", "largest difference", "top-1 agreement"), *map(_row, reports))
+        table(EXPORTED, *map(_row, reports))
         print()
         print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
         skipped = f"{faults.summary()}; " if faults else ""
@@ -175,9 +175,16 @@ def table(*rows: tuple[str, ...]) -> None:
         print("  ".join([first.ljust(widths[0]), *cells]))
 
 
+EXPORTED = (
+    "exported", "precision", "size", "largest difference", "top-1 agreement", "ms", "ms, 2 threads",
+)  # fmt: skip
+
+
 def _row(report):
     size, difference = f"{report.bytes / 1e6:.1f} MB", f"{report.largest_difference:.1e}"
-    return str(report.path), size, difference, f"{report.top1_agreement:.1%}"
+    times = (f"{report.milliseconds[n]:.1f}" for n in (1, 2))
+    agreement = f"{report.top1_agreement:.1%}"
+    return str(report.path), report.precision, size, difference, agreement, *times
 
 
 def _shard(pictures, first_step, shard):

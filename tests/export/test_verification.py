@@ -104,14 +104,17 @@ def test_an_output_one_wide_is_compared_by_its_side():
 def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
     np.save(tmp_path / "pictures.npy", PICTURES.astype("float32"))
     command = [sys.executable, "-X", "importtime", _run_saved_model.__file__]
-    command += [files["saved_model"], tmp_path / "pictures.npy", tmp_path / "outputs.npz"]
+    command += [files["saved_model"], tmp_path / "pictures.npy", tmp_path / "outputs.npz", "0", "0"]
     env = os.environ | {"PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "tensorflow" in imported
     assert not [name for name in imported if name.split(".")[0] in ("keras", "kapps")]
     with np.load(tmp_path / "outputs.npz") as arrays:
-        assert {k: v.shape for k, v in arrays.items()} == {"output_probabilities": (35, 6)}
+        assert {k: v.shape for k, v in arrays.items()} == {
+            "output_probabilities": (35, 6),
+            "output_classes": (35, 5),
+        }
 
 
 def test_one_clear_line(files, model, tmp_path):

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import kapps.export
 from kapps.cards import Preprocessing
-from kapps.export.writing import operations
+from kapps.export.lite import operations
 from kapps.layers import GroupedConv2D
 
 PIXELS = Preprocessing(size=(16, 16))
@@ -58,7 +58,10 @@ def test_names_in_both_signatures(tmp_path, activation, output):
     assert {k: v.shape.as_list() for k, v in signature.structured_input_signature[1].items()} == {
         "image": [None, 16, 16, 3]
     }
-    assert {k: v.dtype for k, v in signature.structured_outputs.items()} == {output: tf.float32}
+    assert {k: v.dtype for k, v in signature.structured_outputs.items()} == {
+        output: tf.float32,
+        "classes": tf.int64,
+    }
     file = kapps.export.litert(model, tmp_path / "net.tflite")
     assert Interpreter(str(file)).get_signature_list() == {
         "serving_default": {"inputs": ["image"], "outputs": [output]}
@@ -136,7 +139,7 @@ def test_dictionary_outputs_and_sequential_models(tmp_path):
     assert sorted(serve(kapps.export.saved_model(model, tmp_path)).structured_outputs) == ["a", "b"]
     layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     signature = serve(kapps.export.saved_model(keras.Sequential(layers, name="one"), tmp_path))
-    assert list(signature.structured_outputs) == ["probabilities"]
+    assert sorted(signature.structured_outputs) == ["classes", "probabilities"]
 
 
 def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
@@ -210,11 +213,11 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     file = kapps.export.litert(network(), tmp_path / "net.tflite")
     before = file.read_bytes()
 
-    def fails_half_way(self, filepath, *args, **kwargs):
-        pathlib.Path(filepath).write_bytes(b"half")
+    def fails_half_way(trackable, path, *args, **kwargs):
+        pathlib.Path(path).write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(keras.Model, "export", fails_half_way)
+    monkeypatch.setattr(tf.saved_model, "save", fails_half_way)
     for write, path in [
         (kapps.export.saved_model, tmp_path / "deep" / "er"),
         (kapps.export.litert, tmp_path / "deep" / "net.tflite"),

@@ -1,0 +1,66 @@
+"""Turns SavedModels into .tflite files, in a process of its own: the converter may crash, and takes its process along.
+
+Reads a job a line from standard input, JSON, and answers each with a line: {} or {"error": message}.
+A job is {"saved_model", "path", "precision", "calibration", "debug"}.
+"""
+
+import json
+import os
+import sys
+
+ANSWERS = os.fdopen(os.dup(1), "w")  # what else is printed must not get between the answers
+os.dup2(2, 1)
+
+
+def convert(job):
+    import numpy as np
+    import tensorflow as tf
+
+    def pictures():
+        for picture in np.load(job["calibration"], mmap_mode="r"):
+            yield {"image": picture[None]}
+
+    def converter():
+        made = tf.lite.TFLiteConverter.from_saved_model(
+            job["saved_model"], signature_keys=["serving_default"]
+        )
+        kinds, precision = tf.lite.OpsSet, job["precision"]
+        made.target_spec.supported_ops = [kinds.TFLITE_BUILTINS]
+        if precision != "float32":
+            made.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            made.target_spec.supported_types = [tf.float16]
+        if precision in ("int8", "int16"):
+            made.representative_dataset = pictures
+            made.target_spec.supported_ops = [
+                kinds.TFLITE_BUILTINS_INT8
+                if precision == "int8"
+                else kinds.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ]
+        return made
+
+    if job["debug"]:
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter(), debug_dataset=lambda: (list(x.values()) for x in pictures())
+        )
+        debugger.run()
+        with open(job["path"], "w", newline="") as file:
+            debugger.layer_statistics_dump(file)
+        return
+    content = converter().convert()
+    with open(job["path"], "wb") as file:
+        file.write(content)
+
+
+def main():
+    for line in sys.stdin:
+        try:
+            convert(json.loads(line))
+            answer = {}
+        except Exception as error:
+            answer = {"error": str(error) or type(error).__name__}
+        print(json.dumps(answer), file=ANSWERS, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""LiteRT (TFLite) files for phones and browsers: static shapes, builtin operations, any of five precisions."""
+
+import csv
+import functools
+import math
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from kapps.cards import Preprocessing, nearest
+from kapps.export import converter, metadata, network
+from kapps.export.places import folder_for, local
+from kapps.files import flush, sync
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
+CALIBRATED = ("int8", "int16")
+"""Those that need pictures: the ranges of all activations are fixed by what they reach."""
+
+_HEAVY = (3, 4, 9, 67)  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV
+
+# Variables left in a .tflite file mean that weights are missing: it converts, and answers NaN.
+_REFUSED = ("CUSTOM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+
+
+def litert(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    preprocessing: Preprocessing | None = None,
+    precision: str = "float32",
+    calibration: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    batch_size: int = 1,
+) -> pathlib.Path:
+    """Writes `model` as a LiteRT (TFLite) file: static shapes, builtin operations.
+
+    The model is rebuilt in float32, traced with training off, and its batch norms are folded; names
+    as in `saved_model`. Input and output are float32 in every precision.
+
+    Args:
+        model: a functional or sequential model of one input [batch, height, width, channels] of
+            known size, under any precision policy.
+        path: a local path ending in ".tflite"; a file there is replaced once the new one is whole.
+        preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
+        precision: "float32"; "float16" weights, half the size; "dynamic", int8 weights and float32
+            activations, a quarter; "int8", both, a quarter and the fastest; "int16", int8 weights and
+            int16 activations, for what int8 costs too much accuracy, slow on most CPUs.
+        calibration: for int8 and int16, pictures [n, height, width, channels] as the file takes
+            them, a hundred or more from the evaluation pipeline, of all classes.
+        class_names: a name for each class, without line ends. They, the input's range and its
+            colours are in the file's metadata, for MediaPipe and Android's tools.
+        batch_size: pictures a call, at least 1; phones want 1.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: for a model that cannot be exported or needs operations that LiteRT lacks, a
+            path that cannot be written, options that do not go together, or a converter that crashes.
+    """
+    path = local(path)
+    if path.suffix != ".tflite" or path.is_dir():
+        raise ValueError(f"{path} is not a path of a .tflite file")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size is a whole number from 1, not {batch_size!r}")
+    exported = network.serving(model, preprocessing)
+    if None in exported.input_shape[1:]:
+        raise ValueError(
+            f"{model.name} takes {exported.input_shape[1:]}; a LiteRT file needs a fixed size, "
+            "so build the model with input_shape=(height, width, channels)"
+        )
+    class_names = network.class_names(exported, class_names)
+    pictures = _calibration(exported, precision, calibration, batch_size)
+    with folder_for(path.parent) as aside:
+        written = aside / path.name
+        _convert(exported, written, precision, pictures, batch_size)
+        refused = [name for name in operations(written) if name.startswith(_REFUSED)]
+        if refused:
+            raise ValueError(f"{model.name} converts to LiteRT only with {', '.join(refused)}")
+        content = metadata.add(written.read_bytes(), model.name, preprocessing, class_names)
+        written.write_bytes(content)
+        flush(written)
+        os.replace(written, path)
+        sync(path.parent)
+    return path
+
+
+def _convert(exported, written, precision, pictures, batch_size, *, debug=False) -> None:
+    """Hands a network, through a SavedModel of static shapes, to the converter's process."""
+    signature = network.signature(exported, batch=batch_size)
+    network.refuse_random(exported, signature)
+    folder = written.parent
+    network.write(
+        {"serving_default": (functools.partial(exported, training=False), signature)},
+        folder / "static",
+    )
+    if pictures is not None:
+        np.save(folder / "calibration.npy", pictures)
+    job = {
+        "saved_model": str(folder / "static"),
+        "path": str(written),
+        "precision": precision,
+        "calibration": str(folder / "calibration.npy"),
+        "debug": debug,
+    }
+    try:
+        converter.run(job)
+    except ValueError as error:
+        raise ValueError(f"{exported.name} does not convert to LiteRT: {error}") from error
+
+
+def _calibration(exported, precision, pictures, batch_size) -> np.ndarray | None:
+    """Returns the pictures that settle the ranges of activations, where the precision wants any."""
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.{nearest(str(precision), PRECISIONS)}"
+        )
+    if precision not in CALIBRATED:
+        if pictures is not None:
+            raise ValueError(
+                f"precision={precision!r} takes no calibration; {' and '.join(CALIBRATED)} do"
+            )
+        return None
+    if pictures is None:
+        raise ValueError(
+            f"precision={precision!r} needs calibration: a hundred pictures or more, as the file takes them"
+        )
+    if batch_size != 1:
+        raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
+    pictures = np.asarray(pictures, "float32")
+    if not len(pictures) or pictures.shape[1:] != exported.input_shape[1:]:
+        raise ValueError(
+            f"calibration is {list(pictures.shape)}, and {exported.name} takes [n, "
+            f"{', '.join(map(str, exported.input_shape[1:]))}]"
+        )
+    return pictures
+
+
+def losses(
+    model: keras.Model,
+    calibration: np.ndarray,
+    *,
+    preprocessing: Preprocessing | None = None,
+    precision: str = "int8",
+) -> list[tuple[str, float]]:
+    """Returns what each operation loses by quantisation, the worst first.
+
+    Args:
+        model: as for `litert`.
+        calibration: as for `litert`; its pictures are also what is measured on.
+        preprocessing: as for `litert`.
+        precision: "int8" or "int16".
+
+    Returns:
+        [(the layer's name; root mean square error of its output, its inputs being right, in steps of
+        its quantisation)]. Rounding alone is 0.29.
+    """
+    if precision not in CALIBRATED:
+        raise ValueError(f"precision={precision!r}: only {' and '.join(CALIBRATED)} are measured")
+    exported = network.serving(model, preprocessing)
+    pictures = _calibration(exported, precision, calibration, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        written = pathlib.Path(folder, "losses.csv")
+        _convert(exported, written, precision, pictures, 1, debug=True)
+        with open(written, newline="") as file:
+            rows = [
+                (row["tensor_name"], float(row["mean_squared_error"]), float(row["scale"]))
+                for row in csv.DictReader(file)
+            ]
+    layers = network.layer_names(exported)
+    found = {}
+    for name, error, scale in rows:
+        parts = (re.sub(r"_\d+$", "", part) for part in reversed(name.split(";")[0].split("/")))
+        layer = next((part for part in parts if part in layers), name)
+        if scale > 0:
+            found[layer] = max(found.get(layer, 0.0), math.sqrt(error) / scale)
+    return sorted(found.items(), key=lambda pair: -pair[1])
+
+
+def operations(path: str | os.PathLike) -> list[str]:
+    """Returns the sorted names of a .tflite file's operations, "CUSTOM:Name" if not built in."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    model = schema.Model.GetRootAs(pathlib.Path(path).read_bytes(), 0)
+    found = set()
+    for code in map(model.OperatorCodes, range(model.OperatorCodesLength())):
+        # Old files hold the number in the deprecated field, a byte wide.
+        name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        found.add(f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name)
+    return sorted(found)
+
+
+def precision(path: str | os.PathLike) -> str:
+    """Returns which of `PRECISIONS` a .tflite file is in, by the tensors of its heavy operations."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(pathlib.Path(path).read_bytes(), 0)
+    kinds = {value: name for name, value in vars(schema.TensorType).items()}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    pairs, held = set(), set()
+    for graph in model.subgraphs:
+        held |= {kinds[tensor.type] for tensor in graph.tensors}
+        for operation in graph.operators or ():
+            if codes[operation.opcodeIndex] in _HEAVY:
+                first, second = (graph.tensors[i] for i in operation.inputs[:2])
+                pairs.add((kinds[first.type], kinds[second.type]))
+    found = {kind for pair in pairs for kind in pair}
+    if "INT16" in found:
+        return "int16"
+    if ("INT8", "INT8") in pairs:
+        return "int8"
+    if "INT8" in found:
+        return "dynamic"
+    return "float16" if "FLOAT16" in held else "float32"

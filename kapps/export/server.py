@@ -1,0 +1,89 @@
+"""What TensorFlow Serving starts with: warm-up requests in a version, and its settings beside the models."""
+
+import importlib.util
+import os
+import pathlib
+
+import tensorflow as tf
+
+from kapps.files import aside
+
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
+INSTALL = "pip install 'kapps[serving]'"
+MOST = 32
+"""Pictures that the server puts together to one batch."""
+
+_BATCHING = """\
+# Requests that arrive together run together, up to so many pictures or so long a wait.
+max_batch_size {{ value: {most} }}
+batch_timeout_micros {{ value: 2000 }}
+max_enqueued_batches {{ value: 100 }}
+num_batch_threads {{ value: 4 }}
+"""
+_MODEL = """\
+  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+  }}
+"""
+_SCRIPT = """\
+#!/bin/sh
+# Serves the models that lie beside this file: gRPC on port 8500, REST on port 8501.
+models=$(cd "$(dirname "$0")" && pwd)
+exec docker run --rm -p 8500:8500 -p 8501:8501 -v "$models:/models:ro" tensorflow/serving \\
+    --model_config_file=/models/models.config \\
+    --enable_batching --batching_parameters_file=/models/batching.config
+"""
+
+
+def can_warm_up() -> bool:
+    """Whether the messages of warm-up requests are installed."""
+    return importlib.util.find_spec("tensorflow_serving") is not None
+
+
+def write_warm_up(version: pathlib.Path, name: str, requests: dict[str, dict]) -> None:
+    """Writes the requests that the server makes before it says that it is ready.
+
+    Args:
+        version: the directory of a SavedModel.
+        name: of the model.
+        requests: {signature: {input: what `tf.make_tensor_proto` takes}}.
+
+    Raises:
+        ValueError: where tensorflow-serving-api is not installed.
+    """
+    if not can_warm_up():
+        raise ValueError(f"warm-up requests need tensorflow-serving-api: {INSTALL}")
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    path = version / WARM_UP
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in requests.items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for key, value in inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def write_settings(directory: pathlib.Path) -> None:
+    """Writes `models.config`, `batching.config` and `serve.sh`, for all models in the directory."""
+    models = sorted(
+        folder.name
+        for folder in directory.iterdir()
+        if folder.is_dir() and any(each.name.isdecimal() for each in folder.iterdir())
+    )
+    listed = "".join(_MODEL.format(name=name) for name in models)
+    contents = {
+        "models.config": f"model_config_list {{\n{listed}}}\n",
+        "batching.config": _BATCHING.format(most=MOST),
+        "serve.sh": _SCRIPT,
+    }
+    for name, content in contents.items():
+        with aside(directory / name) as path:
+            path.write_text(content)
+            os.chmod(path, 0o755 if name.endswith(".sh") else 0o644)

@@ -1,0 +1,152 @@
+"""SavedModels for TensorFlow Serving: whole, versioned, never overwritten, with pictures decoded in their graph."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from kapps.cards import Preprocessing
+from kapps.data import decoding
+from kapps.export import network, server
+from kapps.export.places import folder_for, local
+from kapps.files import flush, sync
+
+BYTES = "image_bytes"
+TOP = 5
+"""Classes that are named, the likeliest first."""
+
+
+def saved_model(
+    model: keras.Model,
+    directory: str | os.PathLike,
+    *,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
+    warm_up: bool | None = None,
+) -> pathlib.Path:
+    """Writes `model` as a TensorFlow SavedModel, laid out for TensorFlow Serving.
+
+    The model is rebuilt in float32, traced with training off, and its batch norms are folded. Signatures:
+
+    - `serving_default` takes `image`, float32 [batch, height, width, channels] with any batch;
+    - `serve_bytes`, with `preprocessing`, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or
+      WebP files, which it decodes, resizes and crops as `kapps.data.evaluation` does.
+
+    Both give `probabilities` where the last layer ends in softmax or sigmoid, else `logits`, float32
+    [batch, classes]; `classes`, int64 [batch, k], the numbers of the k = min(5, classes) likeliest,
+    the first one first; and with `class_names`, `labels`, string [batch, k]. Outputs that come in a
+    dictionary keep its names, other several outputs have those of their layers.
+
+    Args:
+        model: a functional or sequential model of one such input, under any precision policy.
+        directory: holds `<model.name>/<n>/`, n one above the highest there; made where missing.
+        preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
+        class_names: a name for each class, without line ends; they lie in `assets/labels.txt`, and the
+            graph looks them up in a table, which OpenVINO, alone among the readers, does not know.
+        warm_up: whether the version holds requests that the server makes before it is ready, so that
+            no user waits for the first; None for where tensorflow-serving-api is installed.
+
+    Returns:
+        The new `<directory>/<model.name>/<n>`: it appears whole or not at all, in place of none.
+        In the directory stand `models.config`, `batching.config` and `serve.sh`, which serves all
+        the models there.
+
+    Raises:
+        ValueError: for a model that cannot be exported, a directory that cannot be written, or
+            class names that do not fit.
+    """
+    exported = network.serving(model, preprocessing)
+    network.refuse_random(exported, network.signature(exported, batch=None))
+    class_names = network.class_names(exported, class_names)
+    versions = local(directory) / model.name
+    with folder_for(versions) as aside:
+        if class_names:
+            (aside / "labels.txt").write_text("\n".join(class_names) + "\n")
+        labels = _Labels(str(aside / "labels.txt")) if class_names else None
+        written = aside / "version"
+        endpoints = _endpoints(_Signatures(exported, preprocessing, labels))
+        network.write(endpoints, written, *([labels.table] if labels else []))
+        if server.can_warm_up() if warm_up is None else warm_up:
+            server.write_warm_up(written, model.name, _requests(endpoints))
+        flush(written)
+        while True:
+            path = versions / str(_next_version(versions))
+            try:
+                os.rename(written, path)
+                break
+            except OSError:
+                # Another process may have taken the number since; any other fault is a fault.
+                if not path.exists():
+                    raise
+        sync(versions)
+    server.write_settings(versions.parent)
+    return path
+
+
+def _requests(endpoints) -> dict:
+    """Returns a request for each signature: a grey picture, 224 pixels high and wide where any size goes."""
+    height, width, channels = (size or 224 for size in endpoints["serving_default"][1].shape[1:])
+    grey = tf.fill([height, width, channels], 128)
+    examples = {
+        "serving_default": {network.IMAGE: tf.cast(grey[None], tf.float32)},
+        "serve_bytes": {BYTES: [tf.io.encode_jpeg(tf.cast(grey[:, :, :1], tf.uint8)).numpy()]},
+    }
+    return {name: examples[name] for name in endpoints}
+
+
+class _Labels:
+    """Class names by number, from a file that the SavedModel takes along as an asset."""
+
+    def __init__(self, path):
+        index = tf.lookup.TextFileIndex
+        names = tf.lookup.TextFileInitializer(
+            path, tf.int64, index.LINE_NUMBER, tf.string, index.WHOLE_LINE
+        )
+        self.table = tf.lookup.StaticHashTable(names, default_value="")
+
+    def __call__(self, classes):
+        return self.table.lookup(classes)
+
+
+class _Signatures:
+    """What the SavedModel answers to."""
+
+    def __init__(self, exported, preprocessing, labels):
+        self.exported, self.preprocessing, self.labels = exported, preprocessing, labels
+
+    def image(self, image):
+        outputs = self.exported(image, training=False)
+        scores = next(iter(outputs.values()))
+        if len(outputs) > 1 or len(scores.shape) != 2 or scores.shape[-1] < 2:
+            return outputs
+        classes = tf.math.top_k(scores, min(TOP, scores.shape[-1])).indices
+        classes = tf.cast(classes, tf.int64)
+        named = {"labels": self.labels(classes)} if self.labels else {}
+        return {**outputs, "classes": classes, **named}
+
+    def encoded(self, image_bytes):
+        height, width, channels = self.exported.input_shape[1:]
+        size = (height or self.preprocessing.size[0], width or self.preprocessing.size[1])
+        preprocessing = self.preprocessing
+        if size != preprocessing.size:
+            preprocessing = preprocessing.at(size)
+
+        def pixels(picture):
+            return decoding.centre(decoding.decode(picture, channels), preprocessing)
+
+        shape = tf.TensorSpec([*size, channels], tf.float32)
+        return self.image(tf.map_fn(pixels, image_bytes, fn_output_signature=shape))
+
+
+def _endpoints(signatures) -> dict:
+    exported = signatures.exported
+    found = {"serving_default": (signatures.image, network.signature(exported, batch=None))}
+    if signatures.preprocessing is not None and exported.input_shape[-1] in (1, 3):
+        found["serve_bytes"] = signatures.encoded, tf.TensorSpec([None], tf.string, name=BYTES)
+    return found
+
+
+def _next_version(versions: pathlib.Path) -> int:
+    return 1 + max((int(p.name) for p in versions.iterdir() if p.name.isdecimal()), default=0)

@@ -1,0 +1,23 @@
+"""The SavedModel read by a second implementation of TensorFlow's operations: OpenVINO."""
+
+import numpy as np
+import openvino
+import pytest
+
+import kapps
+from kapps.cards import Preprocessing
+
+PIXELS = Preprocessing(size=(40, 40))
+
+
+@pytest.mark.parametrize("name", ["resnet20_cifar", "resnext50", "resnet50_v2"])
+def test_openvino_gives_the_same_answers(name, randomise, tmp_path):
+    model = randomise(getattr(kapps, name)(input_shape=(40, 40, 3), classes=7))
+    path = kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS)
+    # On CPUs that can, OpenVINO computes in bfloat16 unless it is told otherwise.
+    compiled = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    pictures = np.random.default_rng(0).uniform(0, 255, (3, 40, 40, 3)).astype("float32")
+    outputs = {port.any_name: values for port, values in compiled(pictures).to_dict().items()}
+    expected = model.predict((pictures / 255 - PIXELS.mean) / PIXELS.std, verbose=0)
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
