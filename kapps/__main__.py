@@ -4,8 +4,11 @@
     python -m kapps show resnext50
     python -m kapps profile resnext50 --input 320x320x3 --block
     python -m kapps profile model.keras --layer --csv > layers.csv
+    python -m kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
+    python -m kapps demo saved_models/resnext50/1.tflite
 
-`list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing.
+`list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing; `verify` runs
+an exported file beside its model; `demo` opens one in the browser.
 """
 
 import argparse
@@ -42,9 +45,11 @@ def size(text):
 
 
 def parser():
-    """Returns the parser of the three commands."""
+    """Returns the parser of the commands."""
     top = Parser(prog="python -m kapps", description=__doc__.splitlines()[0])
-    commands = top.add_subparsers(dest="command", required=True, metavar="list | show | profile")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="list | show | profile | verify | demo"
+    )
     each = commands.add_parser("list", help="the models' names")
     each.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'resn*'")
     each = commands.add_parser("show", help="what is known of a model")
@@ -63,6 +68,18 @@ def parser():
             f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
         )
     each.set_defaults(by="level")
+    each = commands.add_parser("verify", help="an exported file beside its model, in its runtime")
+    each.add_argument("file", help="a SavedModel's directory or a .tflite file")
+    each.add_argument("--model", required=True, help="the .keras file it came from")
+    each.add_argument("--dataset", help="a TFDS name, or digits")
+    each.add_argument("--data_dir", help="class folders, TFRecord shards, or TFDS's directory")
+    each.add_argument("--pictures", type=int, default=256, help="how many are compared")
+    each.add_argument("--difference", type=float, help="most that float32 may differ by [1e-4]")
+    each.add_argument("--agreement", type=float, help="least top-1 agreement otherwise [0.98]")
+    each.add_argument("--json", nargs="?", const="-", metavar="FILE")
+    each = commands.add_parser("demo", help="a .tflite file in the browser, on this machine alone")
+    each.add_argument("file", help="a .tflite file")
+    each.add_argument("--port", type=int, default=0, help="[any that is free]")
     return top
 
 
@@ -113,6 +130,44 @@ def profile(options):
     if options.csv:
         return comma_separated(found.records(options.by))
     return found.table(options.by)
+
+
+def verify(options):
+    """Returns what an exported file gives beside its model; a file that falls short is a fault."""
+    options.input = None
+    if not (options.dataset or options.data_dir):
+        raise Fault("no pictures: give --data_dir, or --dataset=digits")
+    if options.pictures < 1:
+        raise Fault(f"--pictures={options.pictures}: at least 1")
+    if not os.path.exists(options.file):
+        raise Fault(f"there is no file {options.file}")
+    if not options.model.endswith(".keras"):
+        raise Fault(f"{options.model} is no .keras file")
+    model = build(options)
+    from kapps.export.checking import check
+
+    report = check(options.file, model, options.dataset, options.data_dir, options.pictures)
+    given = {"difference": options.difference, "agreement": options.agreement}
+    fault = report.fault(**{key: value for key, value in given.items() if value is not None})
+    if fault:
+        raise Fault(fault)
+    return json.dumps(report.record(), indent=1) if options.json else str(report)
+
+
+def demo(options):
+    """Serves the page until the user ends it; there is nothing to print then."""
+    import webbrowser
+
+    from kapps.export import demo
+
+    server = demo.server(options.file, demo.litert_js(), options.port)
+    url = f"http://{demo.HOST}:{server.server_address[1]}"
+    print(f"{options.file} at {url} (Ctrl+C ends it)", flush=True)
+    webbrowser.open(url)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
 
 
 def build(options):
@@ -189,14 +244,16 @@ def write(text, path):
 def main(arguments=None):
     """Runs one command; returns the exit code."""
     options = parser().parse_args(arguments)
-    run = {"list": names, "show": card, "profile": profile}[options.command]
+    commands = {"list": names, "show": card, "profile": profile, "verify": verify, "demo": demo}
+    run = commands[options.command]
     try:
         text = run(options)
         path = getattr(options, "csv", None) or getattr(options, "json", None)
         is_table = options.command == "profile" and path is None
         if is_table and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
             text = coloured(text)
-        write(text, path)
+        if text is not None:
+            write(text, path)
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Fault, ValueError) as fault:

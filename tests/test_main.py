@@ -6,8 +6,11 @@ import json
 import os
 import pathlib
 import pty
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 
 import keras
 import pytest
@@ -157,3 +160,73 @@ def test_who_reads_only_the_beginning_hears_no_complaint():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.splitlines() == kapps.list_models()[:1] and done.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A small network's .keras file, its .tflite file, and one of other weights."""
+    from kapps import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    for name in ("net", "other"):
+        keras.utils.set_random_seed(len(name))
+        model = kapps.resnet20_cifar(input_shape=(16, 16, 3))
+        model.save(folder / f"{name}.keras")
+        preprocessing = kapps.card(model).preprocessing
+        export.litert(model, folder / f"{name}.tflite", preprocessing=preprocessing)
+    return folder
+
+
+@pytest.mark.tensorflow
+def test_verify(run, exported, tmp_path):
+    given = ["--model", exported / "net.keras", "--dataset", "digits", "--pictures", "20"]
+    code, out, _ = run("verify", exported / "net.tflite", *given)
+    assert (
+        code == 0 and "litert, float32" in out and "20 pictures" in out and "ms on 2 threads" in out
+    )
+    code, _, error = run("verify", exported / "other.tflite", *given)
+    assert code == 1 and "differs by" in error and len(error.splitlines()) == 1
+    code, _, _ = run("verify", exported / "net.tflite", *given, "--json", tmp_path / "report.json")
+    assert code == 0 and json.loads((tmp_path / "report.json").read_text())["top1_agreement"] == 1
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["net.tflite", "--model", "net.keras"], "no pictures: give --data_dir"),
+        (["none.tflite", "--model", "net.keras", "--dataset", "digits"], "there is no file"),
+        (["net.tflite", "--model", "none.keras", "--dataset", "digits"], "there is no file"),
+        (["net.tflite", "--model", "net.tflite", "--dataset", "digits"], "is no .keras file"),
+        (["net.keras", "--model", "net.keras", "--dataset", "digits"], "neither a SavedModel"),
+        (["net.tflite", "--model", "net.keras", "--data_dir", "none"], "none"),
+    ],
+)
+def test_a_mistake_in_verify_is_one_line(run, exported, arguments, words):
+    given = [exported / x if "." in x else x for x in arguments]
+    code, _, error = run("verify", *given)
+    assert code == 1 and words in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.tensorflow
+def test_demo_serves_the_page_until_it_is_ended(exported, tmp_path):
+    (tmp_path / "kapps/litertjs/node_modules/@litertjs/core/wasm").mkdir(parents=True)
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "BROWSER": "true",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "kapps", "demo", str(exported / "net.tflite")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+        with urllib.request.urlopen(url) as page:
+            assert page.read().startswith(b"<!doctype html>")
+        with urllib.request.urlopen(f"{url}/about.json") as about:
+            assert json.load(about)["name"] == "net"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
