@@ -19,8 +19,6 @@ import sys
 
 from kapps import cards
 
-COLUMNS = 1  # of a table, that hold names and stand out on a terminal
-
 
 class Fault(Exception):  # noqa: N818  # it is the user's, and one line says what it is
     """Something that the user can mend."""

@@ -130,20 +130,20 @@ def test_cost_of_a_layer(layer, shape, macs, additions, elementwise, parameters)
     assert profile.parameters == parameters == layer.count_params()
 
 
-@pytest.mark.parametrize("layer, shape", [row[:2] for row in CONVOLUTIONS])
+PLAIN = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D)
+UNPADDED = [
+    row[:2] for row in CONVOLUTIONS if isinstance(row[0], PLAIN) and row[0].padding == "valid"
+]
+
+
+@pytest.mark.parametrize("layer, shape", UNPADDED)
 def test_macs_are_the_products_that_are_made(layer, shape):
-    """Of ones with ones, an output is the number of its products; padding is what "same" leaves out."""
-    if isinstance(layer, (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)):
-        pytest.skip("its products are cropped")
-    if getattr(layer, "padding", "valid") != "valid":
-        pytest.skip("products with the padding are zero")
+    """Of ones with ones, an output is the number of its products, where none falls on padding."""
     model = keras.Sequential([keras.Input(shape), layer])
     for variable in model.weights:
         variable.assign(np.full(variable.shape, float("bias" not in variable.path)))
-    if isinstance(layer, (layers.SeparableConv1D, layers.SeparableConv2D)):
-        pytest.skip("its products are of products")
     made = keras.ops.convert_to_numpy(model(np.ones((1, *shape), "float32")))
-    assert kapps.profile(model).macs == made.sum()
+    assert kapps.profile(model).macs == made.sum() > 0
 
 
 def test_attention_of_many_heads():

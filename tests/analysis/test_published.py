@@ -1,6 +1,7 @@
 """Every figure that the lecture notes print: tested where its network is here, and listed where it is not yet.
 
-When a network appears, its rows are tested from then on: `PENDING` must lose it, or a test fails.
+When a network appears, its rows are tested from then on: `PENDING` must lose it, or a test fails. `--all` tests
+the large networks too.
 """
 
 import csv
@@ -139,7 +140,18 @@ def by_network():
     return found
 
 
-@pytest.mark.parametrize("network", by_network(), ids=" ".join)
+def pytest_generate_tests(metafunc):
+    """Large networks take seconds to build: they run with `--all`."""
+    if "network" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--all")
+        networks = [
+            network
+            for network in by_network()
+            if every or network in PIECES or kapps.card(BUILDERS[network]).params < 30e6
+        ]
+        metafunc.parametrize("network", networks, ids=" ".join)
+
+
 def test_figures_are_the_published_ones(network, unweighted):
     (shape,) = {row["input"] for row in by_network()[network]}
     if network in PIECES:
