@@ -50,6 +50,11 @@ class Preprocessing:
 IMAGENET = Preprocessing()
 """The preprocessing of torchvision's and timm's ImageNet weights: 256 px, centre 224, channel mean and std."""
 
+CIFAR10 = Preprocessing(
+    size=(32, 32), crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
+)
+"""CIFAR-10's pictures as they are, with its channel mean and std."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Card:

@@ -1,5 +1,12 @@
-"""From a feature map to a prediction."""
+"""From a feature map to a prediction.
 
+A head is a function `head(x, classes, activation) -> predictions`. A family names its own; any goes on a body:
+
+    body = kapps.resnet50(include_top=False)
+    model = keras.Model(body.input, kapps.heads.vote(body.output, 10, "softmax"))
+"""
+
+import keras
 from keras import layers
 
 POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
@@ -28,9 +35,12 @@ def flatten(x, grid=None):
     return layers.Flatten(name="head_flatten")(x)
 
 
-def average(x, classes, activation):
-    """The head of most networks: global average pooling, then one dense layer."""
-    return classifier(pool(x, "avg"), classes, activation)
+def average(x, classes, activation, *, dropout=0.0):
+    """The head of most networks: global average pooling, then one dense layer, after `dropout` of the features."""
+    x = pool(x, "avg")
+    if dropout:
+        x = layers.Dropout(dropout, name="head_dropout")(x)
+    return classifier(x, classes, activation)
 
 
 def classifier(x, classes, activation, *, logits="head_logits", predictions="predictions"):
@@ -41,3 +51,57 @@ def classifier(x, classes, activation, *, logits="head_logits", predictions="pre
     """
     x = layers.Dense(classes, dtype="float32", name=logits)(x)
     return layers.Activation(activation or "linear", dtype="float32", name=predictions)(x)
+
+
+def vectorised(x, classes, activation):
+    """The oldest head: every feature of every pixel into one dense layer; the map's size is known."""
+    return classifier(flatten(x), classes, activation)
+
+
+def vote(x, classes, activation):
+    """One classifier for every pixel, and the mean of their votes; the map's size may be open.
+
+    Averages what follows the activation: without one, it is global average pooling and then the classifier.
+    """
+    x = layers.Dense(classes, dtype="float32", name="head_logits")(x)
+    x = layers.Activation(activation or "linear", dtype="float32", name="head_votes")(x)
+    return layers.GlobalAveragePooling2D(dtype="float32", name="predictions")(x)
+
+
+def weighted(x, classes, activation):
+    """Pooling in which each place has a learned weight, all equal at first; the map's size is known."""
+    height, width, channels = x.shape[1:]
+    x = layers.Reshape((height * width, channels), name="head_places")(x)
+    x = layers.Permute((2, 1), name="head_by_channel")(x)
+    equal = keras.initializers.Constant(1 / (height * width))
+    x = layers.Dense(1, use_bias=False, kernel_initializer=equal, name="head_weights")(x)
+    return classifier(layers.Reshape((channels,), name="head_pool")(x), classes, activation)
+
+
+def pyramid(x, classes, activation, *, grids=(1, 2, 3, 6)):
+    """Spatial pyramid pooling (He 2014, arXiv:1406.4729): the largest of each cell of ever finer grids.
+
+    As many features for a map of any known size, of at least as many rows and columns as the finest grid; the
+    paper's four grids have 50 cells.
+    """
+    if min(x.shape[1:3]) < max(grids):
+        raise ValueError(
+            f"a map of {tuple(x.shape[1:3])} has no grid of {max(grids)} x {max(grids)} cells; "
+            "give a larger picture or coarser grids"
+        )
+    cells = []
+    for n in grids:
+        pooled = layers.AdaptiveMaxPooling2D((n, n), name=f"head_grid{n}")(x)
+        cells.append(layers.Flatten(name=f"head_cells{n}")(pooled))
+    return classifier(layers.Concatenate(name="head_pyramid")(cells), classes, activation)
+
+
+def several(x, tasks, activation):
+    """Several heads on one body: {task: classes} to {task: predictions}, from the same pooled features."""
+    x = pool(x, "avg")
+    return {
+        task: classifier(
+            x, classes, activation, logits=f"head_logits_{task}", predictions=f"predictions_{task}"
+        )
+        for task, classes in tasks.items()
+    }

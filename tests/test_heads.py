@@ -61,3 +61,125 @@ def test_flatten_averages_to_the_grid(size):
     given = keras.ops.convert_to_numpy(model(cells))
     assert given.shape == (2, 6 * 6 * 3)
     np.testing.assert_allclose(given, expected.reshape(2, -1), atol=1e-5)
+
+
+def test_average_drops_features_in_training_alone():
+    image = keras.Input((2, 2, 200))
+    model = keras.Model(image, heads.average(image, 3, None, dropout=0.5))
+    features = keras.Model(image, model.get_layer("head_dropout").output)
+    ones = np.ones((1, 2, 2, 200), "float32")
+    kept = keras.ops.convert_to_numpy(features(ones, training=True))
+    assert set(np.unique(kept)) == {0, 2} and 50 < (kept > 0).sum() < 150
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(features(ones, training=False)), 1)
+
+
+FEATURES = np.random.default_rng(1).normal(size=(2, 4, 6, 3)).astype("float32")
+
+
+def on_features(head, classes=5, activation="softmax", **options):
+    """Returns the model of a head on a 4 x 6 map of 3 channels, its weights random."""
+    image = keras.Input((4, 6, 3))
+    model = keras.Model(image, head(image, classes, activation, **options))
+    draw = np.random.default_rng(2)
+    for variable in model.trainable_variables:
+        variable.assign(draw.normal(size=variable.shape))
+    return model
+
+
+def run(model, features=FEATURES):
+    return keras.ops.convert_to_numpy(model(features, training=False))
+
+
+def softmax(x):
+    x = np.exp(x - x.max(axis=-1, keepdims=True))
+    return x / x.sum(axis=-1, keepdims=True)
+
+
+def parameters(model, name="head_logits"):
+    return [keras.ops.convert_to_numpy(weight) for weight in model.get_layer(name).weights]
+
+
+def test_vectorised_reads_every_pixel():
+    model = on_features(heads.vectorised)
+    kernel, bias = parameters(model)
+    np.testing.assert_allclose(
+        run(model), softmax(FEATURES.reshape(2, -1) @ kernel + bias), atol=1e-5
+    )
+
+
+def test_vote_is_the_mean_of_each_pixels_prediction():
+    model = on_features(heads.vote)
+    kernel, bias = parameters(model)
+    expected = softmax(FEATURES @ kernel + bias).mean(axis=(1, 2))
+    np.testing.assert_allclose(run(model), expected, atol=1e-5)
+    pooled = softmax(FEATURES.mean(axis=(1, 2)) @ kernel + bias)
+    assert np.abs(expected - pooled).max() > 0.01  # which is another thing
+
+
+def test_vote_takes_a_map_of_any_size():
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, heads.vote(image, 5, "softmax"))
+    np.testing.assert_allclose(run(model).sum(axis=-1), 1, atol=1e-5)
+
+
+def test_weighted_pooling_weights_places_and_begins_as_the_mean():
+    image = keras.Input((4, 6, 3))
+    model = keras.Model(image, heads.weighted(image, 5, None))
+    pooled = keras.Model(image, model.get_layer("head_pool").output)
+    np.testing.assert_allclose(run(pooled), FEATURES.mean(axis=(1, 2)), atol=1e-6)
+    places = np.random.default_rng(3).normal(size=(24, 1)).astype("float32")
+    model.get_layer("head_weights").set_weights([places])
+    expected = np.einsum("bhwc,hw->bc", FEATURES, places.reshape(4, 6))
+    np.testing.assert_allclose(run(pooled), expected, atol=1e-5)
+    assert sum(np.prod(w.shape) for w in model.trainable_variables) == 24 + 3 * 5 + 5
+
+
+def test_pyramid_is_the_largest_of_each_cell():
+    model = on_features(heads.pyramid, grids=(1, 2))
+    kernel, bias = parameters(model)
+    whole = FEATURES.max(axis=(1, 2))
+    quarters = FEATURES.reshape(2, 2, 2, 2, 3, 3).max(axis=(2, 4)).reshape(2, -1)
+    cells = np.concatenate([whole, quarters], axis=1)
+    np.testing.assert_allclose(run(model), softmax(cells @ kernel + bias), atol=1e-5)
+
+
+def test_pyramid_has_as_many_features_for_every_size():
+    for size in ((7, 7), (10, 8)):
+        image = keras.Input((*size, 3))
+        model = keras.Model(image, heads.pyramid(image, 5, "softmax"))
+        assert model.get_layer("head_logits").kernel.shape == (50 * 3, 5)
+
+
+def test_pyramid_refuses_a_map_smaller_than_its_grid():
+    with pytest.raises(ValueError) as caught:
+        on_features(heads.pyramid)
+    assert "(4, 6)" in str(caught.value) and "6 x 6" in str(caught.value)
+
+
+def test_several_heads_share_a_body_and_have_their_own_classifier():
+    image = keras.Input((4, 6, 3))
+    model = keras.Model(image, heads.several(image, {"digit": 10, "parity": 2}, "softmax"))
+    given = model(FEATURES)
+    assert {task: tuple(x.shape) for task, x in given.items()} == {
+        "digit": (2, 10),
+        "parity": (2, 2),
+    }
+    model.compile("sgd", dict.fromkeys(given, "sparse_categorical_crossentropy"))
+    labels = {"digit": np.array([3, 8]), "parity": np.array([1, 0])}
+    before = parameters(model, "head_logits_parity")[0]
+    model.train_on_batch(FEATURES, labels)
+    assert np.abs(parameters(model, "head_logits_parity")[0] - before).max() > 0
+
+
+@pytest.mark.parametrize("head", [heads.vectorised, heads.vote, heads.weighted, heads.pyramid])
+def test_heads_predict_in_float32_under_half_precision(head):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        image = keras.Input((6, 7, 3))
+        model = keras.Model(image, head(image, 5, "softmax"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    predictions = run(model, np.ones((2, 6, 7, 3), "float16"))
+    assert predictions.dtype == np.float32
+    np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)

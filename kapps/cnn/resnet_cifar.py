@@ -7,14 +7,11 @@ parameters of the plain network.
 
 from keras import layers
 
-from kapps.cards import Preprocessing
+from kapps.cards import CIFAR10
 from kapps.layers import conv_bn
 from kapps.variants import family, variant
 
 HE = "arXiv:1512.03385"
-CIFAR10 = Preprocessing(
-    size=(32, 32), crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
-)
 
 
 def unit(x, filters, *, strides, name):

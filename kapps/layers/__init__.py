@@ -1,5 +1,6 @@
 """Keras layers and functions of layers that two families or more use."""
 
+from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
     BATCH_NORM,
     GroupedConv2D,
@@ -15,14 +16,17 @@ from kapps.layers.squeeze_excite import squeeze_excite
 
 __all__ = [
     "BATCH_NORM",
+    "ChannelShuffle",
     "GroupedConv2D",
     "batch_norm",
+    "channel_shuffle",
     "conv",
     "conv_bn",
     "copy_values",
     "depthwise",
     "depthwise_bn",
     "max_pool",
+    "split_channels",
     "squeeze_excite",
     "stock",
 ]

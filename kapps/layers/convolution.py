@@ -131,16 +131,19 @@ def conv(
     kernel_size,
     *,
     strides=1,
+    dilation=1,
     groups=1,
     padding=None,
     use_bias=False,
     activation=None,
+    initializer=None,
     name,
 ):
     """A convolution, by default padded by kernel_size // 2 on every side, as the papers' code pads it.
 
     Keras's "same" pads an even map of a strided convolution on the right and bottom only: another network.
     `padding="same"` and `"valid"` are Keras's; `kernel_size` may be (height, width).
+    `initializer` is by default He's by fan-out, as in the ResNets' code.
     """
     x, padding = _padded(x, kernel_size, strides, padding, name)
     kind = layers.Conv2D if groups == 1 else GroupedConv2D
@@ -149,10 +152,11 @@ def conv(
         kernel_size,
         strides=strides,
         padding=padding,
+        dilation_rate=dilation,
         groups=groups,
         use_bias=use_bias,
         activation=activation,
-        kernel_initializer=_he_normal(),
+        kernel_initializer=initializer or _he_normal(),
         name=name,
     )(x)
 
@@ -201,8 +205,8 @@ def batch_norm(x, *, activation=None, gamma="ones", epsilon=1e-5, scale=True, na
 
 
 def conv_bn(
-    x, filters, kernel_size, *, strides=1, groups=1, padding=None, activation=None, gamma="ones",
-    epsilon=1e-5, scale=True, name,
+    x, filters, kernel_size, *, strides=1, dilation=1, groups=1, padding=None, activation=None,
+    gamma="ones", epsilon=1e-5, scale=True, name,
 ):  # fmt: skip
     """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`.
 
@@ -210,7 +214,10 @@ def conv_bn(
     networks train from the first step (Goyal 2017, arXiv:1706.02677, section 5.1). That wants shortcuts that
     project; where they pad with zeros, the network begins with most of its channels empty, and learns late.
     """
-    x = conv(x, filters, kernel_size, strides=strides, groups=groups, padding=padding, name=name)
+    x = conv(
+        x, filters, kernel_size, strides=strides, dilation=dilation, groups=groups, padding=padding,
+        name=name,
+    )  # fmt: skip
     how = {"gamma": gamma, "epsilon": epsilon, "scale": scale}
     return batch_norm(x, activation=activation, **how, name=f"{name}_bn")
 

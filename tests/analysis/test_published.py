@@ -47,7 +47,8 @@ BUILDERS = {
     ("inception_v3", ""): "inception_v3",
     ("inception_v4", ""): "inception_v4",
     ("inception_resnet_v2", ""): "inception_resnet_v2",
-    **{("shufflenet_v1", f"g={g}"): f"shufflenet_v1_g{g}" for g in (1, 2, 3, 4, 8)},
+    **{("shufflenet_v1", f"g={g}"): f"shufflenet_v1_g{g}" for g in (1, 2, 4, 8)},
+    ("shufflenet_v1", "g=3"): "shufflenet_v1",
     ("shufflenet_v1", "50 (g=3)"): "shufflenet_v1_50",
     ("shufflenet_v2", "50"): "shufflenet_v2_50",
     ("se_shufflenet_v2", "164"): "se_shufflenet_v2_164",
@@ -66,12 +67,10 @@ BUILDERS = {
 
 PENDING = {
     "alexnet", "attention_next56", "bam_resnext101", "bam_resnext50", "bwn_alexnet", "cbam_resnext101",
-    "cbam_resnext50", "densenet161", "dpn92", "dpn98", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2",
-    "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "googlenet", "inception_resnet_v2", "inception_v3",
-    "inception_v4", "lenet5", "regnety_004", "regnety_006", "regnety_008", "regnety_016", "regnety_040", "regnety_080",
-    "residual_attention92", "se_shufflenet_v2_164", "shufflenet_v1_50", "shufflenet_v1_g1", "shufflenet_v1_g2",
-    "shufflenet_v1_g3", "shufflenet_v1_g4", "shufflenet_v1_g8", "shufflenet_v2_50", "sknet101", "sknet50",
-    "squeezenet", "vgg16", "xnor_alexnet",
+    "cbam_resnext50", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+    "efficientnet_b4", "efficientnet_b5", "googlenet", "inception_resnet_v2", "inception_v3", "inception_v4",
+    "lenet5", "regnety_004", "regnety_006", "regnety_008", "regnety_016", "regnety_040", "regnety_080",
+    "residual_attention92", "squeezenet", "vgg16", "xnor_alexnet",
 }  # fmt: skip
 
 

@@ -18,6 +18,9 @@ DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 pictures and 
 with open(pathlib.Path(__file__).parents[1] / "reference" / "peers.csv", newline="") as file:
     PEERS = [tuple(row.values()) for row in csv.DictReader(file)]
 
+# A hundred layers, and norms of a batch of single values, make much of float32's rounding: compared in float64.
+PRECISE = ("senet154", "sknet50")
+
 
 @pytest.fixture(scope="module")
 def operations():
@@ -79,20 +82,30 @@ def arrays(state):
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
+@pytest.fixture
+def precision(name):
+    """The precision of one comparison, by its builder's name."""
+    before = keras.config.dtype_policy()
+    precision = "float64" if name in PRECISE else "float32"
+    keras.config.set_dtype_policy(precision)
+    yield precision
+    keras.config.set_dtype_policy(before)
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("source, other, name, sizes", PEERS)
-def test_logits_are_the_peers(source, other, name, sizes, operations):
+def test_logits_are_the_peers(source, other, name, sizes, precision, operations):
     import torch
 
     sizes = [int(size) for size in sizes.split()]
-    model = peer(source, other, sizes[0])
+    model = peer(source, other, sizes[0]).to(getattr(torch, precision))
     for size in sizes:
         ours = getattr(kapps, name)(input_shape=(size, size, 3), classifier_activation=None)
         from_torch(ours, arrays(model.state_dict()), names(name, source))
-        pictures = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype("float32")
+        pictures = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype(precision)
         with torch.no_grad():
             expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-        given = keras.ops.convert_to_numpy(ours(pictures, training=False)).astype("float32")
+        given = keras.ops.convert_to_numpy(ours(pictures, training=False))
         largest = np.abs(expected).max()
         assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest  # the picture matters
         assert np.abs(given - expected).max() < 1e-4 * largest

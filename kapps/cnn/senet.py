@@ -1,0 +1,55 @@
+"""SENet-154: the squeeze-and-excitation network of the ILSVRC 2017 entry.
+
+[1] Hu 2017, arXiv:1709.01507, its appendix, and its authors' code
+
+A 64x4d ResNeXt-152 in which the first 1x1 has half the channels of the 3x3, the tail is three 3x3 convolutions,
+shortcuts that stride are 3x3 convolutions, and 0.2 of the features are dropped before the classifier.
+
+Departure: the tail's pooling is padded on every side, as in timm's senet154, not on the right and bottom alone,
+as Caffe pads it in the authors' code.
+"""
+
+from functools import partial
+
+from keras import layers
+
+from kapps import heads
+from kapps.layers import conv_bn, max_pool, squeeze_excite
+from kapps.variants import family, variant
+
+HU = "arXiv:1709.01507"
+
+
+def unit(x, filters, *, strides, groups, se, name):
+    """relu(x + SE(F(x))): 1x1 to half of `filters`, 3x3 in `groups` to all of them, 1x1, SE block."""
+    y = conv_bn(x, filters // 2, 1, activation="relu", name=f"{name}_conv1")
+    y = conv_bn(
+        y, filters, 3, strides=strides, groups=groups, activation="relu", name=f"{name}_conv2"
+    )
+    y = conv_bn(y, filters, 1, gamma="zeros", name=f"{name}_conv3")
+    y = squeeze_excite(y, se, name=f"{name}_se")
+    if strides > 1:
+        x = conv_bn(x, filters, 3, strides=strides, name=f"{name}_shortcut")
+    elif x.shape[-1] != filters:
+        x = conv_bn(x, filters, 1, name=f"{name}_shortcut")
+    x = layers.Add(name=f"{name}_add")([x, y])
+    return layers.Activation("relu", name=f"{name}_out")(x)
+
+
+@family(minimum=32, head=partial(heads.average, dropout=0.2))
+def senet(x, *, depths, groups=64, se=16):
+    """SENet with `depths` blocks at levels 2, 3, 4 ... of 256, 512, 1024 ... channels; r of [1] is `se`."""
+    for i, (width, strides) in enumerate(((64, 2), (64, 1), (128, 1)), start=1):
+        x = conv_bn(x, width, 3, strides=strides, activation="relu", name=f"tail_conv{i}")
+    x = max_pool(x, name="tail_pool")
+    for level, depth in enumerate(depths, start=2):
+        for i in range(depth):
+            strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"
+            x = unit(x, 64 * 2**level, strides=strides, groups=groups, se=se, name=name)
+    return x
+
+
+# fmt: off
+#                                       blocks at levels 2 to 5            trainable parameters and multiply-accumulates
+senet154 = variant(senet, "senet154", depths=(3, 8, 36, 3), paper=HU, params=115_088_984, macs=20_688_363_520)
+# fmt: on

@@ -1,0 +1,75 @@
+"""Channels divided, and channels shuffled among groups."""
+
+import keras
+from keras import layers
+
+
+def split_channels(x, first, *, name):
+    """Returns the first `first` channels and the rest, as layers `<name>_first` and `<name>_rest`."""
+    # "channels_first" makes the channels of (height, width, channels) the last cropped axis.
+    parts = {"first": (0, x.shape[-1] - first), "rest": (first, 0)}
+    return [
+        layers.Cropping2D(((0, 0), crop), data_format="channels_first", name=f"{name}_{part}")(x)
+        for part, crop in parts.items()
+    ]
+
+
+@keras.saving.register_keras_serializable("kapps")
+class ChannelShuffle(layers.Layer):
+    """Deals the channels of `groups` groups out in turn: 0 1 2 | 3 4 5 becomes 0 3 1 4 2 5.
+
+    Channels as (groups, channels / groups), transposed, and flat again (Zhang 2017, arXiv:1707.01083), so that
+    the next grouped convolution sees some of every group.
+
+    Input and output: (batch, height, width, channels), any dtype; channels are a multiple of `groups`.
+    """
+
+    def __init__(self, groups, **kwargs):
+        super().__init__(**kwargs)
+        self.groups = groups
+
+    def build(self, input_shape):
+        if input_shape[-1] % self.groups:
+            raise ValueError(
+                f"{self.name}: {input_shape[-1]} channels are no multiple of {self.groups} groups"
+            )
+        self.built = True
+
+    def call(self, inputs):
+        _, height, width, channels = keras.ops.shape(inputs)
+        # Of rank 3, not 5: phones' runtimes have fast paths for few axes.
+        x = keras.ops.reshape(inputs, (-1, self.groups, channels // self.groups))
+        x = keras.ops.transpose(x, (0, 2, 1))
+        return keras.ops.reshape(x, (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Nothing: values move within their pixel (see `kapps.analysis.register`)."""
+        del input_shapes, output_shapes
+        return {}
+
+    def stock(self):
+        """Returns the same as Keras's reshapes, which know one height and width only."""
+        _, height, width, channels = self.input.shape
+        if None in (height, width):
+            raise ValueError(
+                f"{self.name}: with Keras's own layers alone a shuffle has a fixed height and width; "
+                "give input_shape numbers"
+            )
+        steps = [
+            layers.Input((height, width, channels)),
+            layers.Reshape((height * width, self.groups, channels // self.groups)),
+            layers.Permute((1, 3, 2)),
+            layers.Reshape((height, width, channels)),
+        ]
+        return keras.Sequential(steps, name=self.name)
+
+
+def channel_shuffle(x, groups, *, name):
+    """`ChannelShuffle` where there is something to shuffle."""
+    return ChannelShuffle(groups, name=name)(x) if groups > 1 else x

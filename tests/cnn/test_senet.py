@@ -1,0 +1,42 @@
+"""SENet-154: what it has beyond an SE-ResNeXt-152."""
+
+import pytest
+
+import kapps
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kapps.senet(depths=(2, 2), input_shape=(32, 32, 3), classes=10)
+
+
+def test_the_tail_is_three_3x3_convolutions(model):
+    tail = [model.get_layer(f"tail_conv{i}") for i in (1, 2, 3)]
+    assert [(x.filters, x.kernel_size, x.strides) for x in tail] == [
+        (64, (3, 3), (2, 2)),
+        (64, (3, 3), (1, 1)),
+        (128, (3, 3), (1, 1)),
+    ]
+
+
+def test_the_first_1x1_has_half_the_channels(model):
+    assert model.get_layer("level3_block2_conv1").filters == 256
+    assert model.get_layer("level3_block2_conv2").kernel.shape == (3, 3, 4, 512)
+    assert model.get_layer("level3_block2_se_reduce").filters == 32
+
+
+def test_a_shortcut_that_strides_is_3x3(model):
+    shortcuts = {x.name: x.kernel_size for x in model.layers if x.name.endswith("_shortcut")}
+    assert shortcuts == {"level2_block1_shortcut": (1, 1), "level3_block1_shortcut": (3, 3)}
+
+
+def test_a_fifth_of_the_features_is_dropped(model):
+    assert model.get_layer("head_dropout").rate == 0.2
+
+
+def test_layers_are_what_the_name_says():
+    """SENet-154 counts convolutions on the residual path, and the tail's and head's."""
+    model = kapps.senet154(input_shape=(32, 32, 3))
+    names = [x.name for x in model.layers if hasattr(x, "kernel")]
+    path = [x for x in names if "_se_" not in x and "_shortcut" not in x]
+    assert len(path) == 3 + 3 * 50 + 1
