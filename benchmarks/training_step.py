@@ -3,10 +3,9 @@
     python benchmarks/training_step.py --peer_python=/path/to/python/with/torch
     python benchmarks/training_step.py --profile --networks mobilenet_v2 densenet121
 
-Forward, backward and SGD with momentum in float32 on all cores. Of networks that kapps does not have, its place is
-taken by those of Keras Applications with their pieces changed as `CHANGED` says; --profile changes one kind of piece
-at a time, and `benchmarks/layer_costs.py` times the layers one by one. ResNet50 of Keras Applications has biases
-before its batch norms, which cost it a little. Each contender lives in a process of its own.
+Forward, backward and SGD with momentum in float32 on all cores. --profile changes one kind of piece of Keras
+Applications' networks at a time, and `benchmarks/layer_costs.py` times the layers one by one. ResNet50 of Keras
+Applications has biases before its batch norms, which cost it a little. Each contender lives in a process of its own.
 """
 
 import argparse
@@ -19,11 +18,9 @@ import contest
 NETWORKS = {
     "resnet50": ("resnet50", "ResNet50", "resnet50"),
     "resnext50": ("resnext50", None, "resnext50_32x4d"),
-    "mobilenet_v2": (None, "MobileNetV2", "mobilenet_v2"),
-    "densenet121": (None, "DenseNet121", "densenet121"),
+    "mobilenet_v2": ("mobilenet_v2", "MobileNetV2", "mobilenet_v2"),
+    "densenet121": ("densenet121", "DenseNet121", "densenet121"),
 }
-CHANGED = ("batch norm in one operation", "no padding layers")
-"""What is changed where kapps has no such network. DenseNet121 alone is then padded otherwise; the work is the same."""
 PROFILED = (
     "batch norm in one operation",
     "batch norm, own gradient",
@@ -31,7 +28,7 @@ PROFILED = (
     "ReLU for ReLU6",
     "depthwise as grouped",
 )
-KAPPS, CHANGES, APPLICATIONS = "kapps", "pieces changed", "Keras Applications"
+KAPPS, APPLICATIONS = "kapps", "Keras Applications"
 XLA, TORCH = "Keras Applications, XLA", "torchvision, PyTorch"
 
 
@@ -53,7 +50,7 @@ def prepare(contender, options):
         if contender not in (APPLICATIONS, XLA):
             from pieces import changed
 
-            model = changed(model, CHANGED if contender == CHANGES else [contender])
+            model = changed(model, [contender])
     return contest.keras_step(model, batch_size, size, jit_compile=contender == XLA)
 
 
@@ -63,7 +60,7 @@ def contenders(network, options):
     if options.profile:
         names = [APPLICATIONS, *PROFILED] if applications else []
     else:
-        names = [KAPPS if ours else CHANGES] + [APPLICATIONS] * bool(applications)
+        names = [KAPPS] + [APPLICATIONS] * bool(applications)
     if applications and options.xla:
         names.append(XLA)
     return names + [TORCH] * bool(options.peer_python)
