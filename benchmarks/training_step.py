@@ -56,7 +56,7 @@ def prepare(contender, options):
 
 def contenders(network, options):
     """Returns the names of those that compete in a network, the one that is compared with the others first."""
-    ours, applications, _ = NETWORKS[network]
+    _, applications, _ = NETWORKS[network]
     if options.profile:
         names = [APPLICATIONS, *PROFILED] if applications else []
     else:
