@@ -164,7 +164,7 @@ def test_several_heads_share_a_body_and_have_their_own_classifier():
         "digit": (2, 10),
         "parity": (2, 2),
     }
-    model.compile("sgd", {task: "sparse_categorical_crossentropy" for task in given})
+    model.compile("sgd", dict.fromkeys(given, "sparse_categorical_crossentropy"))
     labels = {"digit": np.array([3, 8]), "parity": np.array([1, 0])}
     before = parameters(model, "head_logits_parity")[0]
     model.train_on_batch(FEATURES, labels)
