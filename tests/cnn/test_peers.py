@@ -18,9 +18,6 @@ DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 pictures and 
 with open(pathlib.Path(__file__).parents[1] / "reference" / "peers.csv", newline="") as file:
     PEERS = [tuple(row.values()) for row in csv.DictReader(file)]
 
-# A hundred layers, and norms of a batch of single values, make much of float32's rounding: compared in float64.
-PRECISE = ("senet154", "sknet50")
-
 
 @pytest.fixture(scope="module")
 def operations():
@@ -38,7 +35,7 @@ def operations():
 
 
 def peer(source, name, size):
-    """Returns the other library's model in evaluation mode, its weights random, its norms used to `size` pixels."""
+    """Returns the other library's model, its weights random, `used` to `size` pixels."""
     import torch
 
     torch.manual_seed(0)
@@ -54,6 +51,13 @@ def peer(source, name, size):
         import torchvision.models
 
         model = torchvision.models.get_model(name)
+    return used(model, size)
+
+
+def used(model, size):
+    """Returns the model in evaluation mode, its norms used to `size` pixels."""
+    import torch
+
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.no_grad():
         for norm in norms:
@@ -82,36 +86,56 @@ def arrays(state):
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
-@pytest.fixture
-def precision(name):
-    """The precision of one comparison, by its builder's name."""
-    before = keras.config.dtype_policy()
-    precision = "float64" if name in PRECISE else "float32"
-    keras.config.set_dtype_policy(precision)
-    yield precision
-    keras.config.set_dtype_policy(before)
-
-
 @pytest.mark.peers
 @pytest.mark.parametrize("source, other, name, sizes", PEERS)
-def test_logits_are_the_peers(source, other, name, sizes, precision, operations):
+def test_logits_are_the_peers(source, other, name, sizes, operations):
     import torch
 
     sizes = [int(size) for size in sizes.split()]
-    model = peer(source, other, sizes[0]).to(getattr(torch, precision))
+    model = peer(source, other, sizes[0])
     for size in sizes:
         ours = getattr(kapps, name)(input_shape=(size, size, 3), classifier_activation=None)
         from_torch(ours, arrays(model.state_dict()), names(name, source))
-        pictures = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype(precision)
+        pictures = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype("float32")
         with torch.no_grad():
             expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-        given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+        given = keras.ops.convert_to_numpy(ours(pictures, training=False)).astype("float32")
         largest = np.abs(expected).max()
         assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest  # the picture matters
         assert np.abs(given - expected).max() < 1e-4 * largest
     for key, array in to_torch(ours, names(name, source)).items():
         tensor = model.state_dict()[key].numpy()
         np.testing.assert_array_equal(array.reshape(tensor.shape), tensor)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("family, size", [("senet", 64), ("sknet", 224)])
+def test_logits_of_shallow_members_are_the_peers(family, size, operations):
+    """All kinds of blocks at a depth whose random weights do not make much of float32's rounding."""
+    import torch
+
+    torch.manual_seed(0)
+    if family == "senet":
+        import timm
+
+        depths, source = (1, 2, 2, 1), "timm"
+        model = timm.create_model("senet154", layers=depths)
+    else:
+        from pytorchcv.models.sknet import SKNet
+
+        depths, source = (1, 2, 1, 1), "pytorchcv"
+        model = SKNet([[256 * 2**i] * depth for i, depth in enumerate(depths)], 64)
+    model = used(model, size)
+    shape = (size, size, 3)
+    ours = getattr(kapps, family)(depths=depths, input_shape=shape, classifier_activation=None)
+    module = importlib.import_module(f"kapps.weights.names.{family}")
+    from_torch(ours, arrays(model.state_dict()), getattr(module, source))
+    pictures = np.random.default_rng(size).normal(size=(2, *shape)).astype("float32")
+    with torch.no_grad():
+        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
+    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+    assert np.abs(expected[0] - expected[1]).max() > 0
+    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 @pytest.mark.peers
