@@ -47,6 +47,7 @@ setup(
             "openvino>=2025",  # reads SavedModels too
             "pillow",
             "pytest>=8.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.13",
             "scikit-learn",
             "tensorflow-serving-api>=2.19",
