@@ -274,9 +274,8 @@ def test_layers_are_keras_own_or_registered(model):
     assert type(model).__module__.startswith("keras.")
     for layer in model.layers:
         kind = type(layer)
-        assert kind.__module__.startswith("keras.") or keras.saving.get_registered_name(kind) == (
-            f"kapps>{kind.__name__}"
-        )
+        registered = keras.saving.get_registered_name(kind)
+        assert kind.__module__.startswith("keras.") or registered.startswith("kapps>"), registered
         assert not isinstance(layer, (keras.layers.Lambda, keras.Model)), layer.name
 
 
@@ -328,4 +327,6 @@ def test_exported_forms_agree(model, size, digits, tmp_path):
         export.litert(model, tmp_path / "model.tflite"),
     ):
         report = export.verify(path, model, pictures)
-        assert report.largest_difference < 1e-4 and report.top1_agreement == 1
+        # Untrained networks give logits of any size; float32's rounding grows with them.
+        assert report.largest_difference < 1e-4 * max(1, report.largest_value)
+        assert report.top1_agreement == 1
