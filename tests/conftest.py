@@ -33,17 +33,20 @@ def pytest_generate_tests(metafunc):
         )
 
 
-HEAVY = 60e6
-"""Parameters beyond which a family's smallest member waits for `--all`: a minute for each check (SENet-154)."""
+def pytest_collection_modifyitems(config, items):
+    """With `--dist loadgroup`, what shares a model or a module's fixtures runs in one process."""
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        of = getattr(item, "callspec", None) and item.callspec.params.get("builder_name")
+        item.add_marker(pytest.mark.xdist_group(of or item.path.stem))
 
 
 def smallest():
-    """Returns the name of each family's member with the fewest parameters, where those are not too many."""
+    """Returns the name of each family's member with the fewest parameters."""
     found = {}
     for name in cards.list_models():
         card = cards.card(name)
         found[card.family] = min(found.get(card.family, card), card, key=lambda card: card.params)
-    return [card.name for card in found.values() if card.params < HEAVY]
+    return [card.name for card in found.values()]
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,20 @@
 """What every builder keeps to. A new family gets all of it by having a table.
 
 Runs on every backend of Keras; what needs TensorFlow says so. By default the smallest member of each
-family, with `--all` every one.
+family, beyond its parameters and its signature with few repeats of its blocks; with `--all` every
+builder, whole.
 """
 
 import gc
 import importlib
 import inspect
 import math
+import pathlib
 
 import keras
 import numpy as np
 import pytest
+from members import shortened
 
 import kapps
 from kapps import cards
@@ -27,7 +30,7 @@ FLOORED = {"densenet": 2, "densenet_cifar": 0}
 LOAD = """
 import sys
 import numpy as np, keras
-name, folder = sys.argv[1:]
+name, folder, tests = sys.argv[1:]
 
 def predict(model, file):
     pictures = np.load(f"{folder}/pictures.npy")
@@ -38,10 +41,15 @@ predict(keras.saving.load_model(f"{folder}/stock.keras", safe_mode=True), "stock
 del sys.modules["kapps"]
 
 import kapps
+builder = getattr(kapps, name)
+if tests:
+    sys.path.append(tests)
+    from members import shortened
+    builder = shortened(builder)
 model = keras.saving.load_model(f"{folder}/model.keras", safe_mode=True)
 predict(model, "model")
 options = dict(input_shape=model.input_shape[1:], classes=10, classifier_activation=None)
-predict(getattr(kapps, name)(weights=f"{folder}/model.weights.h5", **options), "weights")
+predict(builder(weights=f"{folder}/model.weights.h5", **options), "weights")
 """
 
 
@@ -53,9 +61,15 @@ def card(builder_name):
 
 
 @pytest.fixture(scope="module")
-def builder(card):
+def listed(card):
     """The builder itself."""
     return getattr(importlib.import_module(card.module), card.name)
+
+
+@pytest.fixture(scope="module")
+def builder(listed, request):
+    """The builder with few repeats of its blocks, or with `--all` itself."""
+    return listed if request.config.getoption("--all") else shortened(listed)
 
 
 @pytest.fixture(scope="module")
@@ -112,21 +126,21 @@ def refused(kind, what, **options):
     return str(caught.value)
 
 
-def test_parameters_and_multiply_accumulates_are_the_reference(builder, card, figures, reference):
-    expected, model = reference[card.name], builder()
+def test_parameters_and_multiply_accumulates_are_the_reference(listed, card, figures, reference):
+    expected, model = reference[card.name], listed()
     assert model.input_shape[1:] == card.input_shape
     assert model.output_shape == (None, card.classes)
     assert figures(model) == expected
     assert card.params == expected["trainable"]
 
 
-def test_signature_is_keras_applications(builder, card):
+def test_signature_is_keras_applications(listed, card):
     theirs = list(inspect.signature(keras.applications.ResNet50).parameters)
-    ours = inspect.signature(builder).parameters
+    ours = inspect.signature(listed).parameters
     assert list(ours)[: len(theirs)] == theirs
     assert ours["classes"].default == card.classes and ours["name"].default == card.name
     assert ours["weights"].default is None
-    assert f"{card.params:,}" in builder.__doc__ and card.paper in builder.__doc__
+    assert f"{card.params:,}" in listed.__doc__ and card.paper in listed.__doc__
 
 
 def test_shapes_with_and_without_the_top(builder, model, size):
@@ -235,7 +249,7 @@ def test_training_lowers_the_loss_on_real_pictures(builder, card, digits):
 
 
 def train(model, pictures, labels, steps):
-    """Returns the losses of steps on one batch, until they have fallen by 30 % (narrow and deep: the 15th or so)."""
+    """Returns the losses of steps on one batch, until they have fallen by 30 %."""
     model.compile(
         keras.optimizers.SGD(0.05, momentum=0.9),
         "sparse_categorical_crossentropy",
@@ -247,14 +261,15 @@ def train(model, pictures, labels, steps):
     return np.array(losses)
 
 
-def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, fresh):
+def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, fresh, request):
     pictures = digits(size)[0][:4]
     expected = run(model, pictures)
     np.save(tmp_path / "pictures.npy", pictures)
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     kapps.stock(model).save(tmp_path / "stock.keras")
-    fresh(LOAD, card.name, tmp_path)
+    whole = request.config.getoption("--all")
+    fresh(LOAD, card.name, tmp_path, "" if whole else pathlib.Path(__file__).parent)
     equal(np.load(tmp_path / "model.npy"), expected)
     equal(np.load(tmp_path / "weights.npy"), expected)
     equal(np.load(tmp_path / "stock.npy"), expected, within=1e-5)
