@@ -19,6 +19,8 @@ from .cnn.dpn import dpn92 as dpn92
 from .cnn.dpn import dpn98 as dpn98
 from .cnn.dpn import dpn107 as dpn107
 from .cnn.dpn import dpn131 as dpn131
+from .cnn.lenet import lenet as lenet
+from .cnn.lenet import lenet5 as lenet5
 from .cnn.mobilenet_v2 import inverted_residuals as inverted_residuals
 from .cnn.mobilenet_v2 import mobilenet_v2_035 as mobilenet_v2_035
 from .cnn.mobilenet_v2 import mobilenet_v2_050 as mobilenet_v2_050

@@ -24,6 +24,11 @@ UNPADDED = {"extreme_inception": 6}
 FLOORED = {"densenet": 2, "densenet_cifar": 0}
 """The level after which a 2x2 pool leaves out an odd map's last row."""
 
+SIDES = {
+    "lenet": lambda n: {0: n, 1: n // 2 - 4, 2: (n // 2 - 4) // 2},
+}
+"""How high each level's map is where the paper's convolutions have no padding at several levels."""
+
 LOAD = """
 import sys
 import numpy as np, keras
@@ -99,6 +104,8 @@ def equal(given, expected, within=1e-6):
 
 def side(card, size, level):
     """Returns how high a map is at a level: half as many rows, rounded up, but where a paper has it otherwise."""
+    if card.family in SIDES:
+        return SIDES[card.family](size)[level]
     cut = UNPADDED.get(card.family, 0)
     rounded_up = min(level, FLOORED.get(card.family, level))
     return math.ceil((size - cut) / 2**rounded_up) >> (level - rounded_up)
