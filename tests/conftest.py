@@ -33,8 +33,8 @@ def pytest_generate_tests(metafunc):
         )
 
 
-HEAVY = 60e6
-"""Parameters beyond which a family's smallest member waits for `--all`: a minute for each check (SENet-154)."""
+HEAVY = 50e6
+"""Parameters beyond which a family's smallest member waits for `--all`: a minute a check (AlexNet, SENet-154)."""
 
 
 def smallest():

@@ -9,6 +9,8 @@ What is built is the network that goes by the name today, 61,706 parameters. Dep
 - Classes are logits of a dense layer, not distances to drawn bitmaps of 84 pixels (radial basis functions).
 """
 
+from functools import partial
+
 from keras import layers
 
 from kapps import heads
@@ -20,24 +22,12 @@ from kapps.variants import family, variant
 DIGITS = Preprocessing(size=(28, 28), crop=1.0, mean=(0.1 / 1.275,), std=(1 / 1.275,))
 
 
-def dense(x, classes, activation):
-    """C5 and F6 of [1], 120 and 84 units, and the classifier; C5 reads the whole map, 5x5 of a 28x28 picture."""
-    x = heads.flatten(x)
-    for i, units in enumerate((120, 84), start=1):
-        x = layers.Dense(units, activation="tanh", name=f"head_dense{i}")(x)
-    return heads.classifier(x, classes, activation)
-
-
 @family(
-    minimum=12,
-    input_shape=(28, 28, 1),
-    classes=10,
-    preprocessing=DIGITS,
-    any_size=False,
-    head=dense,
-)
+    minimum=12, input_shape=(28, 28, 1), classes=10, preprocessing=DIGITS, any_size=False,
+    head=partial(heads.dense, units=(120, 84), function="tanh", dropout=0),
+)  # fmt: skip
 def lenet(x, *, filters=(6, 16)):
-    """Two 5x5 convolutions of `filters`, the second without padding, a mean of each 2x2 after each."""
+    """C1 to S4: two 5x5 convolutions of `filters`, the second without padding, a mean of each 2x2 after each."""
     options = dict(use_bias=True, activation="tanh", initializer="glorot_uniform")
     x = conv(x, filters[0], 5, **options, name="tail_conv")
     x = layers.AveragePooling2D(2, name="level1_pool")(x)
