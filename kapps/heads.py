@@ -58,6 +58,26 @@ def vectorised(x, classes, activation):
     return classifier(flatten(x), classes, activation)
 
 
+def dense(x, classes, activation, *, units=(4096, 4096), grid=None, function="relu", dropout=0.5):
+    """The head before global pooling: a vectorised map, dense layers of `units`, and the classifier.
+
+    Args:
+        x: the map, of known size.
+        classes: width of the predictions.
+        activation: what follows the logits.
+        units: width of each hidden layer.
+        grid: (height, width) that the first one reads, as for `flatten`.
+        function: activation of the hidden layers.
+        dropout: share of each hidden layer's values that training drops.
+    """
+    x = flatten(x, grid)
+    for i, width in enumerate(units, start=1):
+        x = layers.Dense(width, activation=function, name=f"head_dense{i}")(x)
+        if dropout:
+            x = layers.Dropout(dropout, name=f"head_dropout{i}")(x)
+    return classifier(x, classes, activation)
+
+
 def vote(x, classes, activation):
     """One classifier for every pixel, and the mean of their votes; the map's size may be open.
 
@@ -66,6 +86,18 @@ def vote(x, classes, activation):
     x = layers.Dense(classes, dtype="float32", name="head_logits")(x)
     x = layers.Activation(activation or "linear", dtype="float32", name="head_votes")(x)
     return layers.GlobalAveragePooling2D(dtype="float32", name="predictions")(x)
+
+
+def evidence(x, classes, activation, *, dropout=0.0):
+    """A map of evidence for each class, never negative, and its mean over all places (Lin 2013, arXiv:1312.4400).
+
+    Also SqueezeNet's, with `dropout` of the features; the map's size may be open. The logits are not negative.
+    """
+    if dropout:
+        x = layers.Dropout(dropout, name="head_dropout")(x)
+    x = layers.Dense(classes, activation="relu", dtype="float32", name="head_logits")(x)
+    x = layers.GlobalAveragePooling2D(dtype="float32", name="head_pool")(x)
+    return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
 
 
 def weighted(x, classes, activation):

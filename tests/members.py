@@ -1,5 +1,8 @@
-"""Members of a family that are quicker to build than those in its table."""
+"""Members of a family that are quicker to build and to store than those in its table."""
 
+from functools import partial
+
+from kapps import heads
 from kapps.variants import Builder
 
 FEWER = {
@@ -11,7 +14,13 @@ FEWER = {
 
 
 def shortened(builder):
-    """Returns the builder with blocks of every kind and few repeats: two at the first level, one at the others."""
+    """Returns the builder with blocks of every kind and few repeats: two at the first level, one at the others.
+
+    Dense layers before the classifier are 64 wide: theirs are most of a classic network's numbers.
+    """
     of = builder.builder
     row = {key: FEWER[key](value) if key in FEWER else value for key, value in of.row.items()}
-    return Builder(of.body, of.name, row, of.card, of.defaults, of.ends).function()
+    ends, head = dict(of.ends), of.ends["head"]
+    if getattr(head, "func", head) is heads.dense:
+        ends["head"] = partial(head, units=(64, 64))
+    return Builder(of.body, of.name, row, of.card, of.defaults, ends).function()

@@ -24,8 +24,23 @@ POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
 UNPADDED = {"extreme_inception": 6}
 """Rows of the picture that the tail's convolutions without padding take off."""
-FLOORED = {"densenet": 2, "densenet_cifar": 0}
+FLOORED = {"densenet": 2, "densenet_cifar": 0, "vgg": 0}
 """The level after which a 2x2 pool leaves out an odd map's last row."""
+
+SIDES = {
+    # A pooling of 3 by 2 makes n // 2 rows of n where it pads at the end, else (n - 1) // 2.
+    "five_convolutions": lambda n: {level: (n // 4 - 1) >> level - 2 for level in range(2, 6)},
+    "one_weird_trick": lambda n: {level: (n + 1 >> level) - 1 for level in range(2, 6)},
+    "network_in_network": lambda n: {level: (n - 3 >> level) - 1 for level in range(2, 6)},
+    "fire_modules": lambda n: {level: n - 5 >> level for level in range(1, 5)},
+    "squeezenet1_1": lambda n: {level: n - 1 >> level for level in range(1, 5)},
+    "single_tower": lambda n: {level: (n - 3 >> level) - 1 for level in range(2, 6)},
+    "lenet": lambda n: {0: n, 1: n // 2 - 4, 2: (n // 2 - 4) // 2},
+    "zeiler_fergus": lambda n: (
+        {1: (n - 3) // 2, 2: (n - 3) // 4, 3: (n - 15) // 8, 4: (n - 15) // 16, 5: (n - 15) // 32}
+    ),
+}
+"""How high each level's map is where convolutions or poolings have no padding at several levels, by name or family."""
 
 LOAD = """
 import sys
@@ -113,6 +128,9 @@ def equal(given, expected, within=1e-6):
 
 def side(card, size, level):
     """Returns how high a map is at a level: half as many rows, rounded up, but where a paper has it otherwise."""
+    sides = SIDES.get(card.name, SIDES.get(card.family))
+    if sides:
+        return sides(size)[level]
     cut = UNPADDED.get(card.family, 0)
     rounded_up = min(level, FLOORED.get(card.family, level))
     return math.ceil((size - cut) / 2**rounded_up) >> (level - rounded_up)

@@ -183,3 +183,26 @@ def test_heads_predict_in_float32_under_half_precision(head):
     predictions = run(model, np.ones((2, 6, 7, 3), "float16"))
     assert predictions.dtype == np.float32
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_dense_reads_the_whole_map_and_drops_after_each_hidden_layer():
+    image = keras.Input((4, 4, 2))
+    end = heads.dense(image, 3, None, units=(5, 6), grid=(2, 2), function="tanh", dropout=0.25)
+    model = keras.Model(image, end)
+    shapes = [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")]
+    assert shapes == [(2 * 2 * 2, 5), (5, 6), (6, 3)]
+    names = " ".join(layer.name for layer in model.layers)
+    assert "head_dense1 head_dropout1 head_dense2 head_dropout2 head_logits predictions" in names
+    assert model.get_layer("head_dropout2").rate == 0.25
+    assert model.get_layer("head_dense1").activation is keras.activations.tanh
+
+
+def test_evidence_is_the_mean_of_what_is_not_negative():
+    pictures = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
+    image = keras.Input((None, None, 4))
+    model = keras.Model(image, heads.evidence(image, 6, None, dropout=0.5))
+    kernel, bias = model.get_layer("head_logits").get_weights()
+    given = keras.ops.convert_to_numpy(model(pictures, training=False))
+    expected = np.maximum(pictures @ kernel + bias, 0).mean(axis=(1, 2))
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
+    assert model.get_layer("head_dropout").rate == 0.5

@@ -12,12 +12,14 @@ from kapps.layers.convolution import (
     max_pool,
 )
 from kapps.layers.copying import copy_values, stock
+from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.squeeze_excite import squeeze_excite
 
 __all__ = [
     "BATCH_NORM",
     "ChannelShuffle",
     "GroupedConv2D",
+    "LocalResponseNormalization",
     "batch_norm",
     "channel_shuffle",
     "conv",

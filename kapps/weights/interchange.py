@@ -1,5 +1,7 @@
 """Between a PyTorch state dict, as NumPy arrays, and a model of ours that is the same network."""
 
+import inspect
+
 import keras
 import numpy as np
 
@@ -22,7 +24,8 @@ def from_torch(model, state, name):
     Args:
         model: a `keras.Model` that a kapps builder made.
         state: {name: array}.
-        name: `name(our layer's name) -> the other library's`, such as `kapps.weights.names.resnet.torchvision`.
+        name: `name(our layer's name) -> the other library's`, such as `kapps.weights.names.resnet.torchvision`;
+            where theirs is a number that depends on the layers before it, `name(name, names of all our layers)`.
 
     Raises:
         ValueError: where a tensor is missing, left over or of another shape, with its name. The model is left
@@ -59,9 +62,11 @@ def to_torch(model, name):
 
 def _pairs(model, name):
     """Yields (layer, variable, the other library's name of it)."""
+    numbered = len(inspect.signature(name).parameters) == 2
+    all_names = [[layer.name for layer in model.layers]] if numbered else []
     for layer in model.layers:
         for variable in layer.weights:
-            yield layer, variable, f"{name(layer.name)}.{KINDS[variable.name]}"
+            yield layer, variable, f"{name(layer.name, *all_names)}.{KINDS[variable.name]}"
 
 
 def _to_keras(layer, kind, array):

@@ -139,6 +139,36 @@ def test_logits_of_shallow_members_are_the_peers(family, size, operations):
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize(
+    "other, family, size, options",
+    [
+        ("alexnet", "five_convolutions", 227, {"groups": 1}),
+        ("zfnet", "zeiler_fergus", 224, {"filters": (96, 256, 384, 384, 256), "norm_first": True}),
+    ],
+)
+def test_logits_of_normalising_members_are_the_peers(other, family, size, options, operations):
+    """pytorchcv's alpha is a fifth of Krizhevsky's: members of the family by its options, no rows of the table."""
+    import torch
+
+    torch.manual_seed(0)
+    from pytorchcv.model_provider import get_model
+
+    model, shape = get_model(other).eval(), (size, size, 3)
+    ours = getattr(kapps, family)(
+        norm=(2.0, 5, 2e-5), input_shape=shape, classifier_activation=None, **options
+    )
+    module = importlib.import_module(f"kapps.weights.names.{family}")
+    from_torch(ours, arrays(model.state_dict()), module.pytorchcv)
+    # So bright that normalisation changes what is predicted.
+    pictures = 100 * np.random.default_rng(size).normal(size=(2, *shape)).astype("float32")
+    with torch.no_grad():
+        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
+    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
+    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.peers
 @pytest.mark.skipif(DATA is None, reason="KAPPS_TEST_DATA names no folder of pictures and weights")
 def test_published_cifar_weights_reach_their_accuracy():
     """akamaster/pytorch_resnet_cifar10's ResNet-20, on pictures that it was trained on."""

@@ -1,5 +1,6 @@
 """The grouped convolution against Keras's own, and the padding of `conv` against NumPy."""
 
+import math
 import os
 import subprocess
 import sys
@@ -223,10 +224,24 @@ def test_conv_pads_the_same_on_every_side(size, kernel_size, strides, groups):
     close([given, given], [expected, expected], within=1e-5)
 
 
-def convolve(x, kernel, strides, groups):
-    """A grouped convolution in NumPy, padded by half the kernel on every side."""
-    side, half = kernel.shape[0], kernel.shape[0] // 2
-    x = np.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("padding, sides", [(1, (1, 1)), ((0, 1), (0, 1)), (0, (0, 0))])
+def test_conv_pads_what_it_is_given(size, padding, sides):
+    """(0, strides - 1) is ceil mode: as many windows as begin inside the map."""
+    image = keras.Input((size, size, 4))
+    model = keras.Model(image, conv(image, 6, 3, strides=2, padding=padding, name="it"))
+    x = pictures(4)[:, :size, :8][:, :, :size]
+    expected = convolve(x, model.get_weights()[0], 2, 1, sides)
+    assert sides != (0, 1) or expected.shape[1] == math.ceil((size - 3) / 2) + 1
+    given = keras.ops.convert_to_numpy(model(x))
+    close([given, given], [expected, expected], within=1e-5)
+
+
+def convolve(x, kernel, strides, groups, sides=None):
+    """A grouped convolution in NumPy, padded by half the kernel on every side, or by (before, after)."""
+    side = kernel.shape[0]
+    sides = sides or (side // 2, side // 2)
+    x = np.pad(x, ((0, 0), sides, sides, (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(1, 2))
     windows = windows[:, ::strides, ::strides]
     parts = zip(np.split(windows, groups, axis=3), np.split(kernel, groups, axis=3), strict=True)

@@ -1,0 +1,94 @@
+"""AlexNet and CaffeNet: five convolutions, three poolings that overlap, three dense layers.
+
+[1] Krizhevsky 2012, "ImageNet classification with deep convolutional neural networks"
+[2] Krizhevsky 2014, arXiv:1404.5997, whose footnote 1 has AlexNet in one tower; torchvision's `alexnet`
+[3] BVLC's CaffeNet, github.com/BVLC/caffe, models/bvlc_reference_caffenet
+[4] Zhang 2021, arXiv:2106.11342 (Dive into Deep Learning), section 8.1, and the lectures that print its table
+
+`alexnet` is [1]: the two towers, one on each of two devices, are the two groups of convolutions 2, 4 and 5; `caffenet`
+normalises after pooling. Three have one tower: `alexnet_ungrouped` is [1] without groups, `alexnet_single` is [4],
+without normalisation and padding before the first convolution, and `alexnet_owt` is [2].
+
+Departures from the papers:
+- A picture of 224 or 227 has 55 rows after the first convolution, as in [1]: three rows of zeros at the end stand for
+  the window that its code lets overlap the edge. With 227 pixels, as in [3], no value comes from them.
+- A larger picture is averaged to the 6x6 map that the first dense layer reads (5x5 in [4]), as in torchvision, a smaller
+  one by area.
+- Local response normalisation has k = 2 and alpha = 1e-4 as [1] prints them; [3] has 1 and a fifth of it.
+- [3] as published has groups, though lectures have it without: that is `alexnet_ungrouped`, but for the order.
+- torchvision drops values before the first two dense layers, not after them as [1].
+- Weights begin as He's and Glorot's initialisations draw them and biases at 0; [1] has N(0, 0.01), and biases of 1.
+"""
+
+from functools import partial
+
+from kapps import heads
+from kapps.layers import LocalResponseNormalization, conv, max_pool
+from kapps.variants import family, variant
+
+AUTHOR, TRICK, CAFFE, DIVE = (
+    "Krizhevsky 2012",
+    "arXiv:1404.5997",
+    "Jia 2014, arXiv:1408.5093",
+    "arXiv:2106.11342",
+)
+FILTERS = (96, 256, 384, 384, 256)
+
+
+def pool(x, *, level, norm=None, norm_first=True, padding=(0, 1)):
+    """The largest of each 3x3, every 2, into `level`, and a local response normalisation before or after it.
+
+    `norm` is None or (k, alpha); padding of (0, 1) keeps the last window that overlaps the edge.
+    """
+    if norm and norm_first:
+        x = LocalResponseNormalization(*norm, name=f"level{level - 1}_norm")(x)
+    x = max_pool(x, 3, padding=padding, name=f"level{level}_pool")
+    if norm and not norm_first:
+        x = LocalResponseNormalization(*norm, name=f"level{level}_norm")(x)
+    return x
+
+
+def convolutions(x, filters, *, groups, first, pooling):
+    """All five; `first` is the padding of the first, `pooling(x, level, norm=...)` what follows 1, 2 and 5."""
+    relu = dict(use_bias=True, activation="relu")
+    x = conv(x, filters[0], 11, strides=4, padding=first, **relu, name="tail_conv")
+    x = pooling(x, level=3)
+    x = conv(x, filters[1], 5, groups=groups, **relu, name="level3_conv1")
+    x = pooling(x, level=4)
+    for i, each in enumerate((1, groups, groups)):
+        x = conv(x, filters[2 + i], 3, groups=each, **relu, name=f"level4_conv{i + 1}")
+    return x
+
+
+@family(minimum=36, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+def five_convolutions(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=FILTERS):
+    """AlexNet in `groups` towers; `norm` is k, size and alpha, before pooling where `norm_first`."""
+    pooling = partial(pool, norm=norm, norm_first=norm_first)
+    x = convolutions(x, filters, groups=groups, first=(0, 3), pooling=pooling)
+    return pool(x, level=5)
+
+
+@family(minimum=63, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+def one_weird_trick(x, *, filters=(64, 192, 384, 256, 256)):
+    """The one tower of [2], without normalisation, as in torchvision."""
+    pooling = partial(pool, padding="valid")
+    x = convolutions(x, filters, groups=1, first=2, pooling=pooling)
+    return pooling(x, level=5)
+
+
+@family(minimum=67, any_size=False, head=partial(heads.dense, grid=(5, 5)))
+def single_tower(x, *, filters=FILTERS):
+    """The one tower of [4], without normalisation and padding."""
+    pooling = partial(pool, padding="valid")
+    x = convolutions(x, filters, groups=1, first="valid", pooling=pooling)
+    return pooling(x, level=5)
+
+
+# fmt: off
+#                                                                   k, size, alpha of the norm, and its place                            trainable parameters and multiply-accumulates
+alexnet           = variant(five_convolutions, "alexnet",           groups=2, norm=(2.0, 5, 1e-4),                   paper=AUTHOR, params=60_965_224, macs=724_406_816)
+alexnet_ungrouped = variant(five_convolutions, "alexnet_ungrouped", groups=1, norm=(2.0, 5, 1e-4),                   paper=AUTHOR, params=62_378_344, macs=1_135_256_096)
+caffenet          = variant(five_convolutions, "caffenet",          groups=2, norm=(1.0, 5, 2e-5), norm_first=False, paper=CAFFE,  params=60_965_224, macs=724_406_816)
+alexnet_owt       = variant(one_weird_trick,   "alexnet_owt",       filters=(64, 192, 384, 256, 256),                paper=TRICK,  params=61_100_840, macs=714_188_480)
+alexnet_single    = variant(single_tower,      "alexnet_single",    filters=(96, 256, 384, 384, 256),                paper=DIVE,   params=50_844_008, macs=1_009_945_728)
+# fmt: on

@@ -1,0 +1,24 @@
+"""SqueezeNet, whose modules torchvision numbers through with the poolings between them."""
+
+import re
+
+TORCHVISION = {"tail_conv": "features.0", "head_logits": "classifier.1"}
+PYTORCHCV = {"tail_conv": "features.init_block.conv", "head_logits": "output.final_conv"}
+
+
+def torchvision(layer, layers):
+    """Names as in `torchvision.models.squeezenet`; `layers` are the names of all our layers, in order."""
+    if layer in TORCHVISION:
+        return TORCHVISION[layer]
+    block, part = re.fullmatch(r"(level\d_block\d)_(\w+)", layer).groups()
+    found = [re.match(r"level\d_(pool$|block\d)", each) for each in layers]
+    modules = list(dict.fromkeys(match[0] for match in found if match))
+    return f"features.{2 + modules.index(block)}.{part}"
+
+
+def pytorchcv(layer):
+    """Names as in `pytorchcv.models.squeezenet`."""
+    if layer in PYTORCHCV:
+        return PYTORCHCV[layer]
+    level, block, part = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
+    return f"features.stage{int(level) - 1}.unit{block}.{part}.conv"

@@ -1,0 +1,26 @@
+"""VGG, whose convolutions both libraries number through, with everything between them."""
+
+import re
+
+TORCHVISION = {
+    "head_dense1": "classifier.0",
+    "head_dense2": "classifier.3",
+    "head_logits": "classifier.6",
+}
+TIMM = {"head_dense1": "pre_logits.fc1", "head_dense2": "pre_logits.fc2", "head_logits": "head.fc"}
+
+
+def torchvision(layer, layers):
+    """Names as in `torchvision.models.vgg`; `layers` are the names of all our layers, in order."""
+    if layer in TORCHVISION:
+        return TORCHVISION[layer]
+    number = 0
+    for before in layers[: layers.index(layer)]:
+        activated = re.fullmatch(r"level\d_conv\d", before) and f"{before}_bn" not in layers
+        number += 2 if activated else before.startswith("level")  # their ReLU is a layer
+    return f"features.{number}"
+
+
+def timm(layer, layers):
+    """Names as in `timm.models.vgg`."""
+    return TIMM.get(layer) or torchvision(layer, layers)

@@ -1,0 +1,48 @@
+"""MobileNet V1: Table 1 of its paper, its widths, and the figures of Table 6."""
+
+import pytest
+
+import kapps
+
+# Millions of multiply-adds and of parameters in Table 6 of arXiv:1704.04861.
+PRINTED = {
+    "mobilenet_v1": (569, 4.2),
+    "mobilenet_v1_075": (325, 2.6),
+    "mobilenet_v1_050": (149, 1.3),
+    "mobilenet_v1_025": (41, 0.5),
+}
+# Table 7: millions of multiply-adds of smaller pictures.
+RESOLUTIONS = {192: 418, 160: 290, 128: 186}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_figures_are_what_table_6_prints(name, reference):
+    macs, params = PRINTED[name]
+    assert reference[name]["macs"] / 1e6 == pytest.approx(macs, abs=0.55)
+    assert round(reference[name]["trainable"] / 1e6, 1) == params
+
+
+@pytest.mark.parametrize("size", RESOLUTIONS)
+def test_the_resolution_multiplier_is_the_inputs_shape(size, figures):
+    macs = figures(kapps.mobilenet_v1(input_shape=(size, size, 3)))["macs"]
+    assert macs / 1e6 == pytest.approx(RESOLUTIONS[size], abs=0.8)
+
+
+def test_pairs_are_the_papers_table():
+    model = kapps.mobilenet_v1()
+    pairs = [
+        (layer.output.shape[1], layer.output.shape[3])
+        for layer in model.layers
+        if layer.name.endswith("_pointwise")
+    ]
+    sizes = [(112, 64)] + 2 * [(56, 128)] + 2 * [(28, 256)] + 6 * [(14, 512)]
+    assert pairs == sizes + 2 * [(7, 1024)]
+
+
+def test_only_the_first_of_a_level_strides_and_every_relu_ends_at_6():
+    model = kapps.mobilenet_v1_025(input_shape=(32, 32, 3))
+    strided = [layer.name for layer in model.layers if getattr(layer, "strides", None) == (2, 2)]
+    assert strided == ["tail_conv"] + [f"level{n}_block1_depthwise" for n in (2, 3, 4, 5)]
+    activations = [layer for layer in model.layers if layer.name.endswith("_relu6")]
+    assert len(activations) == 27  # the tail and 13 pairs
+    assert {layer.activation.__name__ for layer in activations} == {"relu6"}
