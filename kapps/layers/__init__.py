@@ -13,6 +13,7 @@ from kapps.layers.convolution import (
 )
 from kapps.layers.copying import copy_values, stock
 from kapps.layers.squeeze_excite import squeeze_excite
+from kapps.layers.tower import tower
 
 __all__ = [
     "BATCH_NORM",
@@ -29,4 +30,5 @@ __all__ = [
     "split_channels",
     "squeeze_excite",
     "stock",
+    "tower",
 ]
