@@ -22,10 +22,21 @@ from kapps.variants import endpoints
 
 POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
-UNPADDED = {"extreme_inception": 6}
-"""Rows of the picture that the tail's convolutions without padding take off."""
-FLOORED = {"densenet": 2, "densenet_cifar": 0, "vgg": 0}
-"""The level after which a 2x2 pool leaves out an odd map's last row."""
+HALF = ((2, 2),)  # an odd map's last row is left out
+WHOLE = ((3, 2),)  # whole windows alone
+INCEPTION = {1: ((3, 2), (3, 1)), 2: ((3, 2), (3, 1)), 3: WHOLE, 4: WHOLE, 5: WHOLE}
+UNPADDED = {
+    "densenet": {3: HALF, 4: HALF, 5: HALF},
+    "densenet_cifar": {1: HALF, 2: HALF},
+    "extreme_inception": {1: ((3, 2), (3, 1))},
+    "factorised_inception": INCEPTION,
+    "inception_resnet": INCEPTION,
+    "inception_v1_bn": {2: HALF, 3: HALF, 4: HALF},
+    "inception_v2": {2: HALF, 3: HALF},
+    "uniform_inception": INCEPTION,
+    "vgg": dict.fromkeys(range(1, 6), HALF),
+}
+"""Windows and strides of what comes to a level without padding, where a paper has it so."""
 
 SIDES = {
     # A pooling of 3 by 2 makes n // 2 rows of n where it pads at the end, else (n - 1) // 2.
@@ -131,9 +142,13 @@ def side(card, size, level):
     sides = SIDES.get(card.name, SIDES.get(card.family))
     if sides:
         return sides(size)[level]
-    cut = UNPADDED.get(card.family, 0)
-    rounded_up = min(level, FLOORED.get(card.family, level))
-    return math.ceil((size - cut) / 2**rounded_up) >> (level - rounded_up)
+    for each in range(1, level + 1):
+        windows = UNPADDED.get(card.family, {}).get(each)
+        if windows is None:
+            size = math.ceil(size / 2)
+        for window, strides in windows or ():
+            size = (size - window) // strides + 1
+    return size
 
 
 def refused(kind, what, **options):

@@ -14,6 +14,7 @@ from kapps.layers.convolution import (
 from kapps.layers.copying import copy_values, stock
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.squeeze_excite import squeeze_excite
+from kapps.layers.tower import tower
 
 __all__ = [
     "BATCH_NORM",
@@ -31,4 +32,5 @@ __all__ = [
     "split_channels",
     "squeeze_excite",
     "stock",
+    "tower",
 ]

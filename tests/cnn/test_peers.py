@@ -18,6 +18,13 @@ DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 pictures and 
 with open(pathlib.Path(__file__).parents[1] / "reference" / "peers.csv", newline="") as file:
     PEERS = [tuple(row.values()) for row in csv.DictReader(file)]
 
+TORCHVISION = {"inception_v1_bn": "googlenet_bn_3x3", "factorised_inception": "inception_v3"}
+"""The families that torchvision has with auxiliary classifiers, and the member that is its."""
+PLAIN = {
+    name: {"aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")
+}
+"""Arguments of torchvision's networks with auxiliary classifiers, which run in training alone."""
+
 
 @pytest.fixture(scope="module")
 def operations():
@@ -50,11 +57,11 @@ def peer(source, name, size):
     else:
         import torchvision.models
 
-        model = torchvision.models.get_model(name)
+        model = torchvision.models.get_model(name, **PLAIN.get(name, {}))
     return used(model, size)
 
 
-def used(model, size):
+def used(model, size, channels=3):
     """Returns the model in evaluation mode, its norms used to `size` pixels."""
     import torch
 
@@ -66,7 +73,7 @@ def used(model, size):
             )  # above 0, where timm's order of norm and pooling is ours
             norm.bias.normal_(0, 0.2)
             norm.momentum = 1.0  # the averages become those of one batch ...
-        model.train()(torch.randn(8, 3, size, size))
+        model.train()(torch.randn(8, channels, size, size))
         for norm in norms:
             norm.running_mean.add_(
                 0.1 * torch.randn_like(norm.running_mean)
@@ -163,6 +170,60 @@ def test_logits_of_normalising_members_are_the_peers(other, family, size, option
     pictures = 100 * np.random.default_rng(size).normal(size=(2, *shape)).astype("float32")
     with torch.no_grad():
         expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
+    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
+    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "family, module, prefix, shape",
+    [
+        ("googlenet", "inception_v1_bn", "aux1", (14, 14, 512)),
+        ("inception", "factorised_inception", "AuxLogits", (18, 18, 768)),
+    ],
+)
+def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operations, monkeypatch):
+    """The auxiliary classifiers alone: torchvision runs its own in training only."""
+    import torch
+
+    torch.manual_seed(0)
+    other = importlib.import_module(f"torchvision.models.{family}")
+    other = used(other.InceptionAux(shape[-1], 1000), shape[0], channels=shape[-1])
+    image = keras.Input(shape)
+    head = getattr(kapps, module).builder.ends["auxiliary"]
+    ours = keras.Model(image, head(image, 1000, None, "auxiliary1"))
+    state = {f"{prefix}.{name}": array for name, array in arrays(other.state_dict()).items()}
+    from_torch(ours, state, names(TORCHVISION[module], "torchvision"))
+    features = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    if family == "googlenet":
+        # torchvision pools to 4x4 adaptively where the paper has means of 5x5, three apart.
+        functional = torch.nn.functional
+        monkeypatch.setattr(
+            functional, "adaptive_avg_pool2d", lambda x, size: functional.avg_pool2d(x, 5, 3)
+        )
+    with torch.no_grad():
+        expected = other(torch.from_numpy(features.transpose(0, 3, 1, 2).copy())).numpy()
+    given = keras.ops.convert_to_numpy(ours(features, training=False))
+    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
+    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.peers
+def test_inception_resnet_v1_features_are_the_peers(operations):
+    """pytorchcv's network up to its classifier, which is another, for faces."""
+    import torch
+
+    model = peer("pytorchcv", "inceptionresnetv1", 299).features
+    # Its own last pooling takes 8x8 alone; the mean of all pixels is the same there.
+    model.final_pool = torch.nn.AdaptiveAvgPool2d(1)
+    shape = (107, 107, 3)
+    ours = kapps.inception_resnet_v1(include_top=False, pooling="avg", input_shape=shape)
+    state = {f"features.{name}": array for name, array in arrays(model.state_dict()).items()}
+    from_torch(ours, state, names("inception_resnet_v1", "pytorchcv"))
+    pictures = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    with torch.no_grad():
+        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()[..., 0, 0]
     given = keras.ops.convert_to_numpy(ours(pictures, training=False))
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
     assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()

@@ -1,0 +1,108 @@
+"""GoogLeNet with batch norms: modules that look at each place through several windows at once.
+
+[1] Szegedy 2014, arXiv:1409.4842
+
+Departures from the paper:
+- Batch norms (epsilon 1e-3, as torchvision's) in place of biases and of local response normalization.
+- `googlenet_bn_3x3` is torchvision's network as it stands: 3x3 where [1] has the 5x5, and 2x2 the last pooling.
+- Table 1 gives the first convolution 2.7K parameters and 34M operations; a 7x7 from 3 channels to 64, as the same
+  row says, has 9.4K and 118M.
+- Poolings begin at the first pixel and the last may reach over the edge, as in its authors' framework; where a map
+  is even, as at 224x224, that is "same" padding.
+- Where the auxiliary classifiers read, a map is 14x14 at 224x224. At another size their dense layer has another
+  number of inputs, and a map below 5x5 is refused.
+- Pictures have mean and deviation 0.5, as torchvision's weights want them; [1] subtracts a mean.
+"""
+
+from functools import partial
+
+from keras import layers
+
+from kapps import heads
+from kapps.cards import Preprocessing
+from kapps.layers import conv_bn, max_pool
+from kapps.variants import family, variant
+
+SZEGEDY = "arXiv:1409.4842"
+PICTURES = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+# fmt: off
+MODULES = (
+    # Table 1 of [1]: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj
+    ((64,  96, 128,  16, 32,  32), (128, 128, 192, 32, 96,  64)),                                # level 3: 3a, 3b
+    ((192, 96, 208,  16, 48,  64), (160, 112, 224, 24, 64,  64), (128, 128, 256, 24, 64, 64),
+     (112, 144, 288, 32, 64,  64), (256, 160, 320, 32, 128, 128)),                               # level 4: 4a to 4e
+    ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),                              # level 5: 5a, 5b
+)
+# fmt: on
+OBSERVED = ("level4_block1", "level4_block4")
+"""The modules, 4a and 4d of [1], whose features the auxiliary classifiers read."""
+
+conv_bn_relu = partial(conv_bn, activation="relu", epsilon=1e-3)
+
+
+def shrink(x, size=3, *, name):
+    """The largest of each window, two pixels apart."""
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)  # zero is -inf after a ReLU
+    return max_pool(x, size, padding="valid", name=name)
+
+
+def module(x, widths, convolution, *, window=5, name):
+    """1x1; 1x1 and 3x3; 1x1 and 5x5; the largest of each 3x3 and 1x1: side by side."""
+    one, reduce3, three, reduce5, five, projected = widths
+    a = convolution(x, one, 1, name=f"{name}_1x1")
+    b = convolution(x, reduce3, 1, name=f"{name}_3x3_reduce")
+    b = convolution(b, three, 3, name=f"{name}_3x3")
+    c = convolution(x, reduce5, 1, name=f"{name}_5x5_reduce")
+    c = convolution(c, five, window, name=f"{name}_5x5")
+    d = max_pool(x, strides=1, name=f"{name}_pool")
+    d = convolution(d, projected, 1, name=f"{name}_pool_proj")
+    return layers.Concatenate(name=f"{name}_concat")([a, b, c, d])
+
+
+def modules(x, convolution, *, window=5, last_pool=3):
+    """The nine modules, a pooling before each level, and the maps that the auxiliary classifiers read."""
+    observed = []
+    for level, rows in enumerate(MODULES, start=3):
+        x = shrink(x, last_pool if level == 5 else 3, name=f"level{level}_pool")
+        for i, widths in enumerate(rows, start=1):
+            name = f"level{level}_block{i}"
+            x = module(x, widths, convolution, window=window, name=name)
+            if name in OBSERVED:
+                observed.append(x)
+    return x, observed
+
+
+def auxiliary(x, classes, activation, name, *, convolution):
+    """The means of 5x5, three apart, a 1x1 to 128, a dense layer of which 0.7 is dropped, and the classifier."""
+    if None in x.shape[1:3] or min(x.shape[1:3]) < 5:
+        raise ValueError(
+            f"{name} takes means of 5x5 pixels, and its map is {tuple(x.shape[1:3])}; "
+            "give a larger input_shape, such as (224, 224, 3)"
+        )
+    x = layers.AveragePooling2D(5, strides=3, name=f"{name}_pool")(x)
+    x = convolution(x, 128, 1, name=f"{name}_conv")
+    x = layers.Flatten(name=f"{name}_flatten")(x)
+    x = layers.Dense(1024, activation="relu", name=f"{name}_dense")(x)
+    x = layers.Dropout(0.7, name=f"{name}_dropout")(x)
+    return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
+
+
+@family(
+    minimum=31, preprocessing=PICTURES, head=partial(heads.average, dropout=0.4),
+    auxiliary=partial(auxiliary, convolution=conv_bn_relu),
+)  # fmt: skip
+def inception_v1_bn(x, *, window=5, last_pool=3):
+    """GoogLeNet with batch norms, `window` the size of the "5x5" and `last_pool` that of the pooling to level 5."""
+    x = conv_bn_relu(x, 64, 7, strides=2, name="tail_conv1")
+    x = shrink(x, name="tail_pool")
+    x = conv_bn_relu(x, 64, 1, name="tail_conv2")
+    x = conv_bn_relu(x, 192, 3, name="tail_conv3")
+    return modules(x, conv_bn_relu, window=window, last_pool=last_pool)
+
+
+# fmt: off
+#                                                     windows                            trainable parameters and multiply-accumulates
+googlenet_bn     = variant(inception_v1_bn, "googlenet_bn",                                paper=SZEGEDY, params=7_005_832, macs=1_582_671_872)
+googlenet_bn_3x3 = variant(inception_v1_bn, "googlenet_bn_3x3", window=3, last_pool=2,     paper=SZEGEDY, params=6_624_904, macs=1_498_376_192)
+# fmt: on

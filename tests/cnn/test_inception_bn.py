@@ -1,0 +1,58 @@
+"""Inception-BN: Figure 5's maps, and which modules halve, pool and project."""
+
+import keras
+import pytest
+
+import kapps
+
+# arXiv:1502.03167, Figure 5: (rows and columns, channels) after each module. Of 4c and 4d it prints 576
+# channels, but its columns sum to 608.
+FIGURE_5 = {
+    "level3_block1": (28, 256),
+    "level3_block2": (28, 320),
+    "level4_block1": (14, 576),
+    "level4_block2": (14, 576),
+    "level4_block3": (14, 576),
+    "level4_block4": (14, 608),
+    "level4_block5": (14, 608),
+    "level5_block1": (7, 1056),
+    "level5_block2": (7, 1024),
+    "level5_block3": (7, 1024),
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kapps.inception_bn(include_top=False)
+
+
+def test_maps_are_figure_5(model):
+    shapes = {name: model.get_layer(f"{name}_concat").output.shape[2:] for name in FIGURE_5}
+    assert shapes == FIGURE_5
+
+
+def test_two_modules_halve_and_pass_their_maximum_through(model):
+    strided = [x.name for x in model.layers if max(getattr(x, "strides", (1,))) == 2]
+    halves = ("3x3", "double2", "pool")
+    expected = {f"level{level}_block1_{part}" for level in (4, 5) for part in halves}
+    assert set(strided) == expected | {"tail_conv1", "tail_pool", "level3_pool"}
+    for level in (4, 5):
+        inputs = model.get_layer(f"level{level}_block1_concat").input
+        names = [x._keras_history.operation.name for x in inputs]
+        assert len(names) == 3 and names[-1] == f"level{level}_block1_pool"
+
+
+def test_poolings_are_means_but_for_the_last(model):
+    kinds = {
+        name: type(model.get_layer(f"{name}_pool"))
+        for name in FIGURE_5
+        if name not in ("level4_block1", "level5_block1")
+    }
+    assert kinds.pop("level5_block3") is keras.layers.MaxPooling2D
+    assert set(kinds.values()) == {keras.layers.AveragePooling2D}
+
+
+def test_no_window_is_above_3x3_but_the_first(model):
+    sizes = {x.name: x.kernel_size for x in model.layers if isinstance(x, keras.layers.Conv2D)}
+    assert sizes.pop("tail_conv1") == (7, 7)
+    assert set(sizes.values()) == {(1, 1), (3, 3)}

@@ -1,0 +1,70 @@
+"""Inception-v3: Table 1's maps, what is not padded, and the auxiliary classifier."""
+
+import keras
+import pytest
+
+import kapps
+from kapps.cnn.inception_v3 import auxiliary
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kapps.inception_v3(include_top=False)
+
+
+def concatenated(model, name):
+    """Returns the last layers of what a layer puts side by side."""
+    return [x._keras_history.operation.name for x in model.get_layer(name).input]
+
+
+def test_maps_are_table_1(model):
+    shapes = [
+        model.get_layer(f"{name}_relu").output.shape[1:]
+        for name in ("tail_conv1_bn", "tail_conv2_bn", "tail_conv3_bn")
+    ]
+    assert shapes == [(149, 149, 32), (147, 147, 32), (147, 147, 64)]
+    assert model.get_layer("level3_pool").output.shape[1:] == (35, 35, 192)
+    maps = {level: x.shape[1:] for level, x in kapps.endpoints(model).items() if level > 2}
+    assert maps == {3: (35, 35, 288), 4: (17, 17, 768), 5: (8, 8, 2048)}
+
+
+def test_what_strides_is_not_padded(model):
+    strided = [x for x in model.layers if max(getattr(x, "strides", (1,))) > 1]
+    assert len(strided) == 3 + 2 * 3 and {x.padding for x in strided} == {"valid"}
+
+
+def test_flat_windows_take_turns(model):
+    sizes = [model.get_layer(f"level4_block2_double_{i}").kernel_size for i in (1, 2, 3, 4, 5)]
+    assert sizes == [(1, 1), (7, 1), (1, 7), (7, 1), (1, 7)]
+    inner = [model.get_layer(f"level4_block{i}_double_4").filters for i in (2, 3, 4, 5)]
+    assert inner == [128, 160, 160, 192]
+
+
+def test_wide_modules_look_across_and_down_at_the_same(model):
+    assert concatenated(model, "level5_block3_3x3_concat") == [
+        "level5_block3_3x3_across1_bn_relu",
+        "level5_block3_3x3_down1_bn_relu",
+    ]
+    for part, size in (("across1", (1, 3)), ("down1", (3, 1))):
+        layer = model.get_layer(f"level5_block3_3x3_{part}")
+        assert layer.kernel_size == size
+        assert layer.input._keras_history.operation.name == "level5_block3_3x3_1_bn_relu"
+
+
+def test_the_auxiliary_classifier_reads_the_last_17x17():
+    model = kapps.inception_v3(auxiliary=True)
+    assert model.output_names == ["predictions", "auxiliary1"]
+    pool = model.get_layer("auxiliary1_pool")
+    assert pool.input._keras_history.operation.name == "level4_block5_concat"
+    assert pool.output.shape[1:] == (5, 5, 768)
+    assert model.get_layer("auxiliary1_conv2").output.shape[1:] == (1, 1, 768)
+    trainable = sum(keras.ops.size(x) for x in model.trainable_variables)
+    assert int(trainable) == 27_161_264  # torchvision's
+    assert model.get_layer("head_dropout").rate == 0.5
+
+
+@pytest.mark.parametrize("shape", [(16, 17, 768), (None, None, 768)])
+def test_too_small_a_map_for_the_auxiliary_classifier_is_refused(shape):
+    with pytest.raises(ValueError) as caught:
+        auxiliary(keras.Input(shape), 10, None, "auxiliary1")
+    assert "input_shape" in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,54 @@
+"""Inception-v4: the figures' channels, and means of the pixels that there are."""
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+
+# arXiv:1602.07261: (rows and columns, channels) after what Figures 3 and 9 name.
+FIGURES = {
+    "tail_conv3": (147, 64),
+    "level2_block1_concat": (73, 160),
+    "level2_block2_concat": (71, 192),
+    "level3_block1_concat": (35, 384),
+    "level3_block5_concat": (35, 384),
+    "level4_block1_concat": (17, 1024),
+    "level4_block8_concat": (17, 1024),
+    "level5_block1_concat": (8, 1536),
+    "level5_block4_concat": (8, 1536),
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kapps.inception_v4(include_top=False)
+
+
+def test_maps_are_the_figures(model):
+    assert {name: model.get_layer(name).output.shape[2:] for name in FIGURES} == FIGURES
+
+
+def test_modules_are_four_seven_and_three(model):
+    modules = {x.name.rsplit("_", 1)[0] for x in model.layers if x.name.endswith("1x1_1")}
+    counts = [sum(x.startswith(f"level{level}_") for x in modules) for level in (3, 4, 5)]
+    assert counts == [4, 7, 3]
+
+
+def test_what_strides_is_not_padded(model):
+    strided = [x for x in model.layers if max(getattr(x, "strides", (1,))) > 1]
+    assert len(strided) == 1 + 2 + 2 + 3 + 3 and {x.padding for x in strided} == {"valid"}
+
+
+def test_means_leave_out_what_is_beyond_the_edge(model):
+    pools = [x for x in model.layers if isinstance(x, keras.layers.AveragePooling2D)]
+    assert len(pools) == 4 + 7 + 3
+    ones = np.ones((1, 5, 5, 1), "float32")
+    for pool in pools[::7]:
+        mean = keras.ops.convert_to_numpy(type(pool).from_config(pool.get_config())(ones))
+        np.testing.assert_allclose(mean, ones)
+
+
+def test_a_fifth_is_dropped_before_the_classifier():
+    model = kapps.uniform_inception(depths=(1, 1, 1), input_shape=(75, 75, 3))
+    assert model.get_layer("head_dropout").rate == 0.2
