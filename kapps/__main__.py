@@ -4,7 +4,7 @@
     python -m kapps show resnext50
     python -m kapps profile resnext50 --input 320x320x3 --block
     python -m kapps profile model.keras --layer --csv > layers.csv
-    python -m kapps table --markdown
+    python -m kapps table --plot zoo.png
     python -m kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
     python -m kapps demo saved_models/resnext50/1.tflite
 
@@ -80,6 +80,7 @@ def parser():
         form.add_argument(
             f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
         )
+    each.add_argument("--plot", metavar="FILE", help="accuracy against costs, .png, .svg or .pdf")
     each.add_argument(
         "--measure",
         nargs="?",
@@ -154,7 +155,7 @@ def profile(options):
 
 def table(options):
     """Returns tables of networks as text, CSV, Markdown or HTML."""
-    from kapps.analysis import profile, sheets, zoo
+    from kapps.analysis import plotting, profile, sheets, zoo
 
     wanted = options.tables or list(zoo.NAMES)
     for name in wanted:
@@ -171,6 +172,8 @@ def table(options):
     for name in dict.fromkeys(builder for each in wanted for builder in zoo.builders(each)):
         if name in here:
             profiles[name] = profile(getattr(kapps, name)())
+    if options.plot:
+        picture(lambda: plotting.zoo(zoo.points(profiles), options.plot), options.plot)
     if options.measure and "regnet" in wanted:
         for pair in zoo.pairs():
             models = {name: getattr(kapps, name)() for name in pair if name in here}
@@ -185,6 +188,14 @@ def table(options):
     if options.html:
         return sheets.page(found)
     return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
+
+
+def picture(draw, path):
+    """Draws to a file."""
+    try:
+        draw()
+    except OSError as error:
+        raise Fault(f"cannot write {path}: {error.strerror}") from error
 
 
 def verify(options):

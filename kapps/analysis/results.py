@@ -160,6 +160,8 @@ class Profile(Sums):
         training_bytes: the same for a step of training, in which every activation is kept until the gradient has
             passed it, with the gradients that are alive at once. Weights, their gradients and the optimizer's
             averages come on top.
+        links: pairs of numbers of rows: what the first makes, the second reads. -1 is the model's first input, -2 its
+            second.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Profile(Sums):
     rows: tuple[Row, ...]
     inference_bytes: int
     training_bytes: int
+    links: tuple[tuple[int, int], ...] = ()
 
     @property
     def convolution_outputs(self) -> int:
@@ -235,6 +238,29 @@ class Profile(Sums):
         from kapps.analysis.tables import table
 
         return table(self, by)
+
+    def plot(self, path) -> None:
+        """Draws memory of feature maps, weights, multiply-accumulates and receptive field by depth, to a file.
+
+        Args:
+            path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+
+        Raises:
+            ValueError: for a suffix that matplotlib does not write.
+            OSError: where the file cannot be written.
+        """
+        from kapps.analysis.plotting import plot
+
+        plot(self, path)
+
+    def page(self) -> str:
+        """Returns one interactive HTML page: the graph of blocks, charts by depth, tables that sort.
+
+        It asks for nothing outside itself, so that it opens offline.
+        """
+        from kapps.analysis.page import page
+
+        return page(self)
 
     def __str__(self):
         return self.table()

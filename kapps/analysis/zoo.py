@@ -141,6 +141,28 @@ def regnet(
     return Sheet("RegNetY against EfficientNet", REGNET, tuple(records), (FIGURES, TIMES))
 
 
+def points(profiles: dict[str, Profile]) -> list[dict]:
+    """Returns each network's accuracy and costs, as `plotting.zoo` takes them; those without a profile are left out.
+
+    Args:
+        profiles: by builder, those that there are.
+    """
+    sources = {
+        "accuracy": ("published", lambda line: line["top1"]),
+        "regnet": ("arXiv:2003.13678, one training schedule", lambda line: 100 - line["error"]),
+    }
+    found = []
+    for name, (source, top1) in sources.items():
+        for line in published(name):
+            if line["builder"] in profiles:
+                one = profiles[line["builder"]]
+                costs = {"macs": one.macs, "parameters": one.trainable}
+                found.append(
+                    {"network": line["network"], "top1": top1(line), **costs, "source": source}
+                )
+    return found
+
+
 def pairs() -> list[tuple[str, str]]:
     """Returns the builders that [2] compares with each other."""
     names = builders("regnet")

@@ -1,0 +1,159 @@
+"""Pictures: what a model takes by depth, and the networks' accuracy against what they take."""
+
+import itertools
+import os
+
+from kapps.analysis.results import Profile
+from kapps.files import aside
+
+# Of the levels, from the picture's resolution down, and of what has no map.
+COLOURS = ("#4e79a7", "#76b7b2", "#59a14f", "#edc948", "#f28e2b", "#e15759", "#b07aa1", "#9c755f")
+HEAD = "#7f7f7f"
+
+
+def colour(level: int | None) -> str:
+    """Returns the colour of a level; of the head for None."""
+    return HEAD if level is None else COLOURS[level % len(COLOURS)]
+
+
+def plot(profile: Profile, path: str | os.PathLike) -> None:
+    """Draws what a model takes, one bar a layer from the input to the output; see `Profile.plot`."""
+    rows = profile.rows
+    figure = _figure(figsize=(min(max(7, len(rows) / 16), 14), 9))
+    axes = figure.subplots(4, sharex=True)
+    panels = (
+        ("feature maps (MB)", [row.output_bytes / 1e6 for row in rows]),
+        ("weights (MB)", [row.weight_bytes / 1e6 for row in rows]),
+        ("MACs (M)", [row.macs / 1e6 for row in rows]),
+    )
+    places, colours = range(1, len(rows) + 1), [colour(row.level) for row in rows]
+    for axis, (label, values) in zip(axes, panels, strict=False):
+        axis.bar(places, values, width=1, color=colours, edgecolor="white", linewidth=0.2)
+        axis.set_ylabel(label)
+    _fields(axes[3], profile, places)
+    axes[3].set(xlabel="layer, in the graph's order", xlim=(0.5, max(len(rows), 1) + 0.5))
+    for axis in axes:
+        _bands(axis, rows)
+        axis.grid(axis="y", alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(y=0.08)
+    _levels(axes[0], rows)
+    shape = ", ".join("x".join(map(str, x)) for x in profile.inputs)
+    figure.suptitle(
+        f"{profile.name}, input {shape}: {profile.macs / 1e9:,.3g} G multiply-accumulates, "
+        f"{profile.parameters / 1e6:,.3g} M parameters,\n{profile.inference_bytes / 1e6:,.1f} MB of activations at "
+        f"once at inference, {profile.training_bytes / 1e6:,.1f} MB in training ({profile.dtype})",
+        fontsize=10,
+    )
+    _save(figure, path)
+
+
+def _fields(axis, profile, places):
+    """Draws how many of the input's pixels, or steps, a unit of each layer sees."""
+    maps = [i for i, row in enumerate(profile.rows) if row.level is not None]  # the head sees all
+    chosen = maps or range(len(profile.rows))
+    rows = [(places[i], profile.rows[i].fields) for i in chosen]
+    known = [(place, max(field.size for field in fields)) for place, fields in rows if fields]
+    axis.set_ylabel("receptive field")
+    if not known:
+        axis.text(0.5, 0.5, "not known", transform=axis.transAxes, ha="center", color=HEAD)
+        return
+    axis.plot(*zip(*known, strict=True), drawstyle="steps-mid", color="#1c2733", linewidth=1.5)
+    side = max(profile.inputs[0][1:-1], default=0)
+    if side:
+        axis.axhline(side, color=HEAD, linestyle="--", linewidth=1)
+        axis.annotate(
+            f"the input's {side}", (0, side), xytext=(4, 3), textcoords="offset points",
+            xycoords=("axes fraction", "data"), fontsize=8, color=HEAD,
+        )  # fmt: skip
+
+
+def _bands(axis, rows):
+    """Shades the stretches of layers that stand at one level, every other level darker."""
+    for level, first, last in _stretches(rows):
+        axis.axvspan(first - 0.5, last + 0.5, color=colour(level), alpha=0.09, linewidth=0)
+
+
+def _stretches(rows):
+    """Returns (level, first, last) of the stretches of layers at one level."""
+    found, place = [], 1
+    for level, same in itertools.groupby(rows, key=lambda row: row.level):
+        count = len(list(same))
+        found.append((level, place, place + count - 1))
+        place += count
+    return found
+
+
+def _levels(axis, rows):
+    """Writes the levels' names above the stretches that are wide enough for them."""
+    for level, first, last in _stretches(rows):
+        if last - first + 1 >= len(rows) / 20:
+            name = "head" if level is None else f"level {level}"
+            axis.annotate(
+                name, ((first + last) / 2, 1), xytext=(0, 3), textcoords="offset points",
+                xycoords=("data", "axes fraction"), ha="center", fontsize=8, color="#4a5866",
+            )  # fmt: skip
+
+
+def zoo(points: list[dict], path: str | os.PathLike) -> None:
+    """Draws accuracy against multiply-accumulates and against parameters, a point a network.
+
+    Args:
+        points: one mapping a network: "network", "top1" in percent, "macs", "parameters", and "source", which says
+            whose accuracy it is; points of one source have one colour.
+        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+
+    Raises:
+        ValueError: where there is no point, or for a suffix that matplotlib does not write.
+        OSError: where the file cannot be written.
+    """
+    if not points:
+        raise ValueError("there is no network to draw")
+    figure = _figure(figsize=(13, 6))
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (key, label) in zip(
+        axes, (("macs", "multiply-accumulates (G)"), ("parameters", "parameters (M)")), strict=True
+    ):
+        unit = 1e9 if key == "macs" else 1e6
+        for source, chosen in zip(
+            dict.fromkeys(point["source"] for point in points), COLOURS, strict=False
+        ):
+            some = [point for point in points if point["source"] == source]
+            across = [point[key] / unit for point in some]
+            axis.scatter(
+                across, [point["top1"] for point in some], s=30, color=chosen, label=source
+            )
+        _named(axis, [(point[key] / unit, point["top1"], point["network"]) for point in points])
+        axis.set(xscale="log", xlabel=label)
+        axis.margins(x=0.15, y=0.08)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.grid(alpha=0.25, which="both")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("top-1 accuracy on ImageNet (%)")
+    axes[0].legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def _named(axis, points):
+    """Writes each point's name beside it, above or below in turn, so that neighbours' names are apart."""
+    for i, (x, y, name) in enumerate(sorted(points)):
+        axis.annotate(
+            name, (x, y), xytext=(5, 4 if i % 2 else -10), textcoords="offset points", fontsize=8
+        )
+
+
+def _figure(**options):
+    try:
+        from matplotlib.figure import Figure  # the figure alone: no global state, no window
+    except ImportError as error:
+        raise ValueError("a plot needs matplotlib: pip install matplotlib") from error
+    return Figure(layout="constrained", **options)
+
+
+def _save(figure, path):
+    suffix = os.fspath(path).rpartition(".")[2].lower()
+    kinds = figure.canvas.get_supported_filetypes()
+    if suffix not in kinds:
+        raise ValueError(f"{os.fspath(path)}: a picture ends in .png, .svg or .pdf")
+    with aside(path) as temporary:
+        figure.savefig(temporary, dpi=130)
