@@ -4,6 +4,7 @@
     python -m kapps show resnext50
     python -m kapps profile resnext50 --input 320x320x3 --block
     python -m kapps profile model.keras --layer --csv > layers.csv
+    python -m kapps profile resnext50 --html resnext50.html --plot resnext50.png
     python -m kapps table --plot zoo.png
     python -m kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
     python -m kapps demo saved_models/resnext50/1.tflite
@@ -63,10 +64,11 @@ def parser():
     for what in ("level", "block", "layer"):
         by.add_argument(f"--{what}", dest="by", action="store_const", const=what)
     form = each.add_mutually_exclusive_group()
-    for what in ("csv", "json"):
+    for what in ("csv", "json", "html"):
         form.add_argument(
             f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
         )
+    each.add_argument("--plot", metavar="FILE", help="by depth, .png, .svg or .pdf")
     each.set_defaults(by="level")
     each = commands.add_parser("table", help="networks side by side, beside what was published")
     each.add_argument(
@@ -137,11 +139,13 @@ def _numbers(values):
 
 
 def profile(options):
-    """Returns a model's profile as text, CSV or JSON."""
+    """Returns a model's profile as text, CSV, JSON or a page."""
     model = build(options)
     from kapps.analysis import profile
 
     found = profile(model, options.input, options.batch, options.dtype)
+    if options.plot:
+        picture(lambda: found.plot(options.plot), options.plot)
     if options.json:
         totals = {"name": found.name, "inputs": found.inputs, "dtype": found.dtype}
         totals |= {name: getattr(found, name) for name in ("macs", "additions", "elementwise")}
@@ -150,6 +154,8 @@ def profile(options):
         return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
     if options.csv:
         return comma_separated(found.records(options.by))
+    if options.html:
+        return found.page()
     return found.table(options.by)
 
 

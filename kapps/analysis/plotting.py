@@ -110,6 +110,8 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
     if not points:
         raise ValueError("there is no network to draw")
     figure = _figure(figsize=(13, 6))
+    from matplotlib.ticker import LogLocator
+
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (key, label) in zip(
         axes, (("macs", "multiply-accumulates (G)"), ("parameters", "parameters (M)")), strict=True
@@ -126,7 +128,9 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
         _named(axis, [(point[key] / unit, point["top1"], point["network"]) for point in points])
         axis.set(xscale="log", xlabel=label)
         axis.margins(x=0.15, y=0.08)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
         axis.grid(alpha=0.25, which="both")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("top-1 accuracy on ImageNet (%)")
