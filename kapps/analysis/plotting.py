@@ -1,6 +1,7 @@
 """Pictures: what a model takes by depth, and the networks' accuracy against what they take."""
 
 import itertools
+import math
 import os
 
 from kapps.analysis.results import Profile
@@ -109,7 +110,7 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
     """
     if not points:
         raise ValueError("there is no network to draw")
-    figure = _figure(figsize=(13, 6))
+    figure = _figure(figsize=(13, 7))
     from matplotlib.ticker import LogLocator
 
     axes = figure.subplots(1, 2, sharey=True)
@@ -125,7 +126,6 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
             axis.scatter(
                 across, [point["top1"] for point in some], s=30, color=chosen, label=source
             )
-        _named(axis, [(point[key] / unit, point["top1"], point["network"]) for point in points])
         axis.set(xscale="log", xlabel=label)
         axis.margins(x=0.15, y=0.08)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -135,15 +135,46 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("top-1 accuracy on ImageNet (%)")
     axes[0].legend(loc="lower right", fontsize=8)
+    figure.draw_without_rendering()  # places everything, so that names find their room
+    for axis, key, unit in zip(axes, ("macs", "parameters"), (1e9, 1e6), strict=True):
+        _named(axis, [(point[key] / unit, point["top1"], point["network"]) for point in points])
     _save(figure, path)
 
 
+SIZE = 8  # of names, in points
+OFFSETS = sorted(
+    ((x, y) for x in range(-90, 91, 6) for y in range(-60, 61, 6) if max(abs(x), abs(y)) > 5),
+    key=lambda offset: math.hypot(offset[0], 1.5 * offset[1]) - (offset[0] > 0),
+)
+
+
 def _named(axis, points):
-    """Writes each point's name beside it, above or below in turn, so that neighbours' names are apart."""
-    for i, (x, y, name) in enumerate(sorted(points)):
+    """Writes each point's name where it covers no other name and no point, with a line to it where it is far."""
+    scale = 72 / axis.figure.dpi
+    spots = [scale * axis.transData.transform(point[:2]) for point in points]
+    (left, low), (right, high) = scale * axis.transAxes.transform([(0, 0), (1, 1)])
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
+    for (x, y, name), (across, up) in zip(points, spots, strict=True):
+        wide = 0.56 * SIZE * len(name)
+        for dx, dy in OFFSETS:
+            start = across + dx - (wide if dx < 0 else 0)  # beside the point, not over it
+            box = (start, up + dy - SIZE / 2, start + wide, up + dy + SIZE / 2 + 1)
+            inside = left < box[0] and box[2] < right and low < box[1] and box[3] < high
+            if inside and not any(_overlap(box, other) for other in taken):
+                break
+        else:
+            dx, dy = 6, 0
+        taken.append(box)
         axis.annotate(
-            name, (x, y), xytext=(5, 4 if i % 2 else -10), textcoords="offset points", fontsize=8
-        )
+            name, (x, y), xytext=(dx, dy), textcoords="offset points", fontsize=SIZE, va="center",
+            ha="right" if dx < 0 else "left",
+            arrowprops={"arrowstyle": "-", "color": HEAD, "linewidth": 0.5} if math.hypot(dx, dy) > 15 else None,
+        )  # fmt: skip
+
+
+def _overlap(one, other):
+    """Whether two boxes, (left, low, right, high), have a point in common."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _figure(**options):

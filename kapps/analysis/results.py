@@ -1,7 +1,6 @@
 """What a profile holds: a row for each call of a layer, groups of rows, totals."""
 
 import dataclasses
-import itertools
 import math
 import re
 
@@ -201,20 +200,22 @@ class Profile(Sums):
         return tuple(Group(name, 1, tuple(rows)) for name, rows in found.items())
 
     def blocks(self, fold: bool = True) -> tuple[Group, ...]:
-        """Returns the rows by block; equal blocks that follow each other are one group unless `fold` is False."""
+        """Returns the rows by block; equal ones, each reading the one before, are one group unless `fold` is False."""
         found = {}
         for row in self.rows:
             found.setdefault(row.block, []).append(row)
         groups = [Group(name, 1, tuple(rows)) for name, rows in found.items()]
         if not fold:
             return tuple(groups)
-        folded = []
-        for _, equal in itertools.groupby(groups, key=_forms):
-            same = list(equal)
-            name = same[0].name if len(same) == 1 else f"{same[0].name} ... {same[-1].name}"
-            rows = tuple(row for group in same for row in group.rows)
-            folded.append(Group(name, len(same), rows))
-        return tuple(folded)
+        reads = {(self.rows[i].block, self.rows[k].block) for i, k in self.links if i >= 0}
+        runs = []
+        for group in groups:
+            before = runs[-1][-1] if runs else None
+            if before and (before.name, group.name) in reads and _forms(before) == _forms(group):
+                runs[-1].append(group)
+            else:
+                runs.append([group])
+        return tuple(_folded(run) for run in runs)
 
     def by(self, what: str) -> tuple[Group, ...]:
         """Returns the groups by "level", "block" or "layer".
@@ -264,6 +265,12 @@ class Profile(Sums):
 
     def __str__(self):
         return self.table()
+
+
+def _folded(run):
+    """Returns equal groups as one."""
+    name = run[0].name if len(run) == 1 else f"{run[0].name} ... {run[-1].name}"
+    return Group(name, len(run), tuple(row for group in run for row in group.rows))
 
 
 def _forms(group):

@@ -76,6 +76,14 @@ try {
   const before = await wide();
   await page.click('#larger');
   found.larger = (await wide()) / before;
+  await page.click('#fit');
+  found.fits = await page.$eval('#graph', each => each.scrollWidth <= each.clientWidth);
+  const overview = () => page.$eval('#overview', each => each.getBoundingClientRect().width);
+  const slim = await overview();
+  await page.click('#broad');
+  found.broad = (await overview()) / slim;
+  await shot('broad.png');
+  await page.click('#broad');
   await page.setViewportSize({width: 420, height: 900});
   await page.waitForTimeout(300);
   found.sideways = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');

@@ -140,6 +140,7 @@ def test_the_page_works_in_a_browser(profile, modules, tmp_path):
     assert f"{blocks[1].macs:,} multiply-accumulates" in found["about"]
     assert found["chosen"] == ["block1"] and found["byKey"] == names[0]
     assert found["byLine"] == found["byBar"] == names[-1]
+    assert found["fits"] and found["broad"] > 2
     assert found["larger"] == pytest.approx(1.25, abs=0.01)
 
 

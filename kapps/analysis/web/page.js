@@ -120,15 +120,28 @@ function overview() {
   const drawing = graph([...inputs(), ...nodes], edges, 'blocks');
   drawing.classList.add('overview');
   at('graph').append(drawing);
-  let scale = Math.min(1, Math.max(.5, (at('graph').clientWidth - 20) / drawing.viewBox.baseVal.width));
-  const zoom = by => {
-    scale = Math.min(3, Math.max(.15, scale * by));
-    drawing.setAttribute('width', scale * drawing.viewBox.baseVal.width);
-    drawing.setAttribute('height', scale * drawing.viewBox.baseVal.height);
+  const place = at('graph'), size = drawing.viewBox.baseVal, fits = () => (place.clientWidth - 20) / size.width;
+  let scale = 1;
+  const zoom = to => {
+    scale = Math.min(3, Math.max(.05, to));
+    drawing.setAttribute('width', scale * size.width);
+    drawing.setAttribute('height', scale * size.height);
   };
-  zoom(1);
-  at('smaller').onclick = () => zoom(.8);
-  at('larger').onclick = () => zoom(1.25);
+  const start = () => {  // at the input, however wide the graph is
+    zoom(Math.min(1, Math.max(.6, fits())));
+    const first = drawing.querySelector('.node').getBoundingClientRect(), seen = place.getBoundingClientRect();
+    place.scrollBy(first.left + first.width / 2 - seen.left - seen.width / 2, 0);
+  };
+  start();
+  at('smaller').onclick = () => zoom(.8 * scale);
+  at('larger').onclick = () => zoom(1.25 * scale);
+  at('fit').onclick = () => zoom(Math.min(1, fits()));
+  at('broad').onclick = () => {
+    const broad = document.querySelector('main').classList.toggle('broad');
+    at('broad').setAttribute('aria-pressed', broad);
+    charts();
+    start();
+  };
   const found = [...new Set(data.rows.map(row => row.level))];
   for (const level of found) at('legend').append(make('li', {}, make('i', {style: `background: ${colour(level)}`}), levelName(level)));
 }
@@ -153,7 +166,7 @@ function open(b) {
   const close = make('button', {onclick: shut}, 'close');
   const about = [times > 1 ? `${times} equal blocks of ${counted(first.length, 'layer')}, the first is drawn` : counted(first.length, 'layer'), block.output && `gives ${block.output}`, `${whole(block.macs)} multiply-accumulates`, `${whole(block.parameters)} parameters${times > 1 ? ' in all' : ''}`, block.field && `sees ${block.field} of the input`].filter(Boolean).join('; ');
   const figures = make('div', {className: 'wide'});
-  table(figures, LAYER, () => rows.map(layer), () => {});
+  table(figures, INNER, () => rows.map(layer), () => {});
   at('opened').replaceChildren(make('div', {className: 'bar'}, make('h2', {}, block.name), make('span', {className: 'buttons'}, close)), make('p', {}, about), make('div', {className: 'pair'}, inner, figures));
   at('opened').hidden = false;
   mark();
@@ -210,6 +223,7 @@ const COSTS = [
 ];
 const LEVEL = [['name', 'level'], ['layers', 'layers', true], ['output', 'output'], ['field', 'field', true], ...COSTS];
 const BLOCK = [['name', 'block'], ['times', 'times', true], ['output', 'output'], ['field', 'field', true], ...COSTS];
+const INNER = [['name', 'layer'], ['kernel', 'kernel'], ['output', 'output'], ['macs', 'MACs', true], ['parameters', 'parameters', true], ['field', 'field', true], ['kind', 'kind'], ...COSTS.filter(([key]) => key !== 'macs' && key !== 'parameters')];
 const LAYER = [['name', 'layer'], ['kind', 'kind'], ['kernel', 'kernel'], ['output', 'output'], ['field', 'field', true], ...COSTS];
 
 function table(place, columns, records, then) {
