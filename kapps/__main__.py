@@ -4,11 +4,14 @@
     python -m kapps show resnext50
     python -m kapps profile resnext50 --input 320x320x3 --block
     python -m kapps profile model.keras --layer --csv > layers.csv
+    python -m kapps profile resnext50 --html resnext50.html --plot resnext50.png
+    python -m kapps table --plot zoo.png
     python -m kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
     python -m kapps demo saved_models/resnext50/1.tflite
 
-`list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing; `verify` runs
-an exported file beside its model; `demo` opens one in the browser.
+`list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing; `table` does so
+for every network whose published figures it has, and runs them only to measure; `verify` runs an exported file beside
+its model; `demo` opens one in the browser.
 """
 
 import argparse
@@ -46,7 +49,7 @@ def parser():
     """Returns the parser of the commands."""
     top = Parser(prog="python -m kapps", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="list | show | profile | verify | demo"
+        dest="command", required=True, metavar="list | show | profile | table | verify | demo"
     )
     each = commands.add_parser("list", help="the models' names")
     each.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'resn*'")
@@ -61,11 +64,33 @@ def parser():
     for what in ("level", "block", "layer"):
         by.add_argument(f"--{what}", dest="by", action="store_const", const=what)
     form = each.add_mutually_exclusive_group()
-    for what in ("csv", "json"):
+    for what in ("csv", "json", "html"):
         form.add_argument(
             f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
         )
+    each.add_argument("--plot", metavar="FILE", help="by depth, .png, .svg or .pdf")
     each.set_defaults(by="level")
+    each = commands.add_parser("table", help="networks side by side, beside what was published")
+    each.add_argument(
+        "tables",
+        nargs="*",
+        metavar="accuracy | regnet",
+        help="accuracy and costs; RegNet, EfficientNet",
+    )
+    form = each.add_mutually_exclusive_group()
+    for what in ("csv", "markdown", "html"):
+        form.add_argument(
+            f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
+        )
+    each.add_argument("--plot", metavar="FILE", help="accuracy against costs, .png, .svg or .pdf")
+    each.add_argument(
+        "--measure",
+        nargs="?",
+        type=int,
+        const=8,
+        metavar="BATCH",
+        help="time the pairs of regnet on this machine [8 pictures at once]",
+    )
     each = commands.add_parser("verify", help="an exported file beside its model, in its runtime")
     each.add_argument("file", help="a SavedModel's directory or a .tflite file")
     each.add_argument("--model", required=True, help="the .keras file it came from")
@@ -114,11 +139,13 @@ def _numbers(values):
 
 
 def profile(options):
-    """Returns a model's profile as text, CSV or JSON."""
+    """Returns a model's profile as text, CSV, JSON or a page."""
     model = build(options)
     from kapps.analysis import profile
 
     found = profile(model, options.input, options.batch, options.dtype)
+    if options.plot:
+        picture(lambda: found.plot(options.plot), options.plot)
     if options.json:
         totals = {"name": found.name, "inputs": found.inputs, "dtype": found.dtype}
         totals |= {name: getattr(found, name) for name in ("macs", "additions", "elementwise")}
@@ -127,7 +154,54 @@ def profile(options):
         return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
     if options.csv:
         return comma_separated(found.records(options.by))
+    if options.html:
+        return found.page()
     return found.table(options.by)
+
+
+def table(options):
+    """Returns tables of networks as text, CSV, Markdown or HTML."""
+    from kapps.analysis import plotting, profile, sheets, zoo
+
+    wanted = options.tables or list(zoo.NAMES)
+    for name in wanted:
+        if name not in zoo.NAMES:
+            raise Fault(f"there is no table {name!r}: {' and '.join(zoo.NAMES)}")
+    if options.csv and len(wanted) > 1:
+        raise Fault("a CSV file holds one table: say accuracy or regnet")
+    if options.measure is not None and options.measure < 1:
+        raise Fault(f"--measure={options.measure}: at least 1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import kapps
+
+    here, profiles, times = set(cards.list_models()), {}, {}
+    for name in dict.fromkeys(builder for each in wanted for builder in zoo.builders(each)):
+        if name in here:
+            profiles[name] = profile(getattr(kapps, name)())
+    if options.plot:
+        picture(lambda: plotting.zoo(zoo.points(profiles), options.plot), options.plot)
+    if options.measure and "regnet" in wanted:
+        for pair in zoo.pairs():
+            models = {name: getattr(kapps, name)() for name in pair if name in here}
+            times |= zoo.seconds(models, options.measure)
+    made = {
+        "accuracy": lambda: zoo.accuracy(profiles),
+        "regnet": lambda: zoo.regnet(profiles, times),
+    }
+    found = [made[name]() for name in wanted]
+    if options.csv:
+        return comma_separated(found[0].records)
+    if options.html:
+        return sheets.page(found)
+    return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
+
+
+def picture(draw, path):
+    """Draws to a file."""
+    try:
+        draw()
+    except OSError as error:
+        raise Fault(f"cannot write {path}: {error.strerror}") from error
 
 
 def verify(options):
@@ -239,14 +313,18 @@ def write(text, path):
     print(text, flush=True)
 
 
+FORMS = ("csv", "json", "markdown", "html")
+
+
 def main(arguments=None):
     """Runs one command; returns the exit code."""
     options = parser().parse_args(arguments)
-    commands = {"list": names, "show": card, "profile": profile, "verify": verify, "demo": demo}
+    commands = {"list": names, "show": card, "profile": profile}
+    commands |= {"table": table, "verify": verify, "demo": demo}
     run = commands[options.command]
     try:
         text = run(options)
-        path = getattr(options, "csv", None) or getattr(options, "json", None)
+        path = next(filter(None, (getattr(options, form, None) for form in FORMS)), None)
         is_table = options.command == "profile" and path is None
         if is_table and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
             text = coloured(text)

@@ -146,3 +146,16 @@ def fresh(tmp_path):
         return done.stdout if check else done.stderr
 
     return fresh
+
+
+@pytest.fixture(scope="session")
+def modules():
+    """A node_modules directory with LiteRT.js and the driver of the browser."""
+    from kapps.export import demo
+
+    modules = demo.litert_js()
+    if not (modules / "playwright-core").is_dir():
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund"]
+        command += ["--prefix", str(modules.parent), demo.LITERT, "playwright-core@1.65.1"]
+        subprocess.run(command, check=True)
+    return modules

@@ -58,6 +58,7 @@ def profile(
         rows=tuple(_row(call, trace, width, sides) for call in trace.calls),
         inference_bytes=memory.inference(steps, sizes, kept),
         training_bytes=memory.training(steps, all_sizes, kept),
+        links=_links(trace),
     )
 
 
@@ -166,6 +167,16 @@ def _row(call, trace, width, sides):
         fields=tuple(span.field() for span in spans) if spans else None,
         repeat=call.repeat,
     )
+
+
+def _links(trace):
+    """Returns which call reads what which other made; a tensor that is given on is its last giver's."""
+    makers = {number: -1 - i for i, number in enumerate(trace.inputs)}
+    found = {}
+    for i, call in enumerate(trace.calls):
+        found |= {(makers[n], i): None for n in call.inputs if n in makers}
+        makers |= dict.fromkeys(call.outputs, i)
+    return tuple(found)
 
 
 def _size(shape):

@@ -1,7 +1,6 @@
 """What a profile holds: a row for each call of a layer, groups of rows, totals."""
 
 import dataclasses
-import itertools
 import math
 import re
 
@@ -160,6 +159,8 @@ class Profile(Sums):
         training_bytes: the same for a step of training, in which every activation is kept until the gradient has
             passed it, with the gradients that are alive at once. Weights, their gradients and the optimizer's
             averages come on top.
+        links: pairs of numbers of rows: what the first makes, the second reads. -1 is the model's first input, -2 its
+            second.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Profile(Sums):
     rows: tuple[Row, ...]
     inference_bytes: int
     training_bytes: int
+    links: tuple[tuple[int, int], ...] = ()
 
     @property
     def convolution_outputs(self) -> int:
@@ -198,20 +200,22 @@ class Profile(Sums):
         return tuple(Group(name, 1, tuple(rows)) for name, rows in found.items())
 
     def blocks(self, fold: bool = True) -> tuple[Group, ...]:
-        """Returns the rows by block; equal blocks that follow each other are one group unless `fold` is False."""
+        """Returns the rows by block; equal ones, each reading the one before, are one group unless `fold` is False."""
         found = {}
         for row in self.rows:
             found.setdefault(row.block, []).append(row)
         groups = [Group(name, 1, tuple(rows)) for name, rows in found.items()]
         if not fold:
             return tuple(groups)
-        folded = []
-        for _, equal in itertools.groupby(groups, key=_forms):
-            same = list(equal)
-            name = same[0].name if len(same) == 1 else f"{same[0].name} ... {same[-1].name}"
-            rows = tuple(row for group in same for row in group.rows)
-            folded.append(Group(name, len(same), rows))
-        return tuple(folded)
+        reads = {(self.rows[i].block, self.rows[k].block) for i, k in self.links if i >= 0}
+        runs = []
+        for group in groups:
+            before = runs[-1][-1] if runs else None
+            if before and (before.name, group.name) in reads and _forms(before) == _forms(group):
+                runs[-1].append(group)
+            else:
+                runs.append([group])
+        return tuple(_folded(run) for run in runs)
 
     def by(self, what: str) -> tuple[Group, ...]:
         """Returns the groups by "level", "block" or "layer".
@@ -236,8 +240,37 @@ class Profile(Sums):
 
         return table(self, by)
 
+    def plot(self, path) -> None:
+        """Draws memory of feature maps, weights, multiply-accumulates and receptive field by depth, to a file.
+
+        Args:
+            path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+
+        Raises:
+            ValueError: for a suffix that matplotlib does not write.
+            OSError: where the file cannot be written.
+        """
+        from kapps.analysis.plotting import plot
+
+        plot(self, path)
+
+    def page(self) -> str:
+        """Returns one interactive HTML page: the graph of blocks, charts by depth, tables that sort.
+
+        It asks for nothing outside itself, so that it opens offline.
+        """
+        from kapps.analysis.page import page
+
+        return page(self)
+
     def __str__(self):
         return self.table()
+
+
+def _folded(run):
+    """Returns equal groups as one."""
+    name = run[0].name if len(run) == 1 else f"{run[0].name} ... {run[-1].name}"
+    return Group(name, len(run), tuple(row for group in run for row in group.rows))
 
 
 def _forms(group):

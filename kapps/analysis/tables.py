@@ -76,9 +76,9 @@ def _line(group):
         "layers": str(len(group.rows)),
         "times": str(group.times),
         "kind": last.kind + (f" x {last.repeat}" if last.repeat > 1 else ""),
-        "output": _shape(group.outputs),
-        "kernel": _window(last.window),
-        "field": _field(group.fields),
+        "output": shape(group.outputs),
+        "kernel": kernel(last.window),
+        "field": field(group.fields),
     }
     return line | _sums(group)
 
@@ -107,11 +107,12 @@ def _totals(profile):
     ]
 
 
-def _shape(shapes):
+def shape(shapes):
+    """Returns 8x8x4 for the first of several shapes, the batch left out."""
     return "x".join(map(str, shapes[0][1:])) if shapes else ""
 
 
-def _window(window):
+def kernel(window):
     """Returns kernel, stride, dilation and groups in short: 3x3/2 d2 g32, a transposed one as 3x3*2."""
     if window is None or (set(window.kernel) == {1} and any(any(pad) for pad in window.padding)):
         return ""
@@ -123,7 +124,8 @@ def _window(window):
     return text + (f" g{window.groups}" if window.groups > 1 else "")
 
 
-def _field(fields):
+def field(fields):
+    """Returns 11x11 for a receptive field, "" where it is not known."""
     return "x".join(str(field.size) for field in fields) if fields else ""
 
 

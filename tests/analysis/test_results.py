@@ -83,6 +83,16 @@ def test_equal_blocks_are_folded(profile):
     assert folded.macs == 2 * first.macs == 2 * last.macs and folded.rows == first.rows + last.rows
 
 
+def test_equal_layers_beside_each_other_are_not_folded():
+    image = keras.Input((8, 8, 3))
+    paths = [layers.Conv2D(4, 3, name=name)(image) for name in ("left", "right")]
+    x = layers.Add(name="sum")(paths)
+    for name in ("first", "second"):
+        x = layers.ReLU(name=name)(x)
+    names = [group.name for group in kapps.profile(keras.Model(image, x)).blocks()]
+    assert names == ["left", "right", "sum", "first ... second"]
+
+
 def test_blocks_of_keras_applications_have_their_names():
     model = keras.applications.MobileNetV2(weights=None, input_shape=(64, 64, 3), alpha=0.35)
     blocks = {group.name for group in kapps.profile(model).blocks(fold=False)}

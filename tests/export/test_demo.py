@@ -19,24 +19,6 @@ NAMES = ["red", "green", "blue", "white", "dark", "other"]
 
 
 @pytest.fixture(scope="module")
-def modules():
-    """A node_modules directory with LiteRT.js and the driver of the browser."""
-    modules = demo.litert_js()
-    if not (modules / "playwright-core").is_dir():
-        command = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            str(modules.parent),
-        ]
-        subprocess.run([*command, demo.LITERT, "playwright-core@1.65.1"], check=True)
-    return modules
-
-
-@pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """A .tflite file that says which colour a picture has most of."""
     image = keras.Input((16, 16, 3))
