@@ -3,7 +3,7 @@
 import keras
 from keras import tree
 
-from kapps.analysis import memory, results
+from kapps.analysis import memory, places, results
 from kapps.analysis.tracing import Trace
 
 
@@ -150,8 +150,8 @@ def _row(call, trace, width, sides):
     return results.Row(
         name=call.name,
         kind=type(operation).__name__,
-        level=results.level(call.name, outputs, sides),
-        block=results.block(call.name),
+        level=places.level(call.name, outputs, sides),
+        block=places.block(call.name),
         inputs=inputs,
         outputs=outputs,
         window=cost.window,

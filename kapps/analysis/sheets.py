@@ -10,11 +10,11 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 100rem; margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.3rem; margin-top: 2.5rem; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .35rem .8rem; border-bottom: 1px solid #dde3ea; white-space: nowrap; text-align: left; }}
+th, td {{ padding: .35rem .65rem; border-bottom: 1px solid #dde3ea; white-space: nowrap; text-align: left; }}
 th {{ border-bottom: 2px solid #8fa1b3; white-space: normal; vertical-align: bottom; }}
 .number {{ text-align: right; }}
 .missing td {{ color: #6b7885; }}
