@@ -53,6 +53,12 @@ SIDES = {
 }
 """How high each level's map is where convolutions or poolings have no padding at several levels, by name or family."""
 
+NORMLESS = {
+    "five_convolutions", "one_weird_trick", "single_tower", "zeiler_fergus", "vgg", "network_in_network",
+    "network_in_network_cifar", "fire_modules",
+}  # fmt: skip
+"""Deep networks from before batch norm: at the others' steps their ReLUs die, so they take smaller and more of them."""
+
 LOAD = """
 import sys
 import numpy as np, keras
@@ -277,14 +283,19 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, polic
 def test_training_lowers_the_loss_on_real_pictures(builder, card, digits):
     size = max(card.minimum, 32)
     model = builder(input_shape=(size, size, 1), classes=10)
-    losses = train(model, *digits(size, channels=1), steps=20)
+    pictures, labels = digits(size, channels=1)
+    if card.family in NORMLESS:
+        small = keras.optimizers.Adam(3e-4)
+        losses = train(model, pictures[:16], labels[:16], steps=100, optimizer=small)
+    else:
+        losses = train(model, pictures, labels, steps=20)
     assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
 
 
-def train(model, pictures, labels, steps):
+def train(model, pictures, labels, steps, optimizer=None):
     """Returns the losses of steps on one batch, until they have fallen by 30 %."""
     model.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9),
+        optimizer or keras.optimizers.SGD(0.05, momentum=0.9),
         "sparse_categorical_crossentropy",
         jit_compile=keras.backend.backend() == "jax",  # TensorFlow's takes minutes to compile
     )

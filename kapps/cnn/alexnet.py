@@ -1,7 +1,7 @@
 """AlexNet and CaffeNet: five convolutions, three poolings that overlap, three dense layers.
 
 [1] Krizhevsky 2012, "ImageNet classification with deep convolutional neural networks"
-[2] Krizhevsky 2014, arXiv:1404.5997, whose footnote 1 has AlexNet in one tower; torchvision's `alexnet`
+[2] Krizhevsky 2014, arXiv:1404.5997, which has AlexNet in one tower, as torchvision's `alexnet`
 [3] BVLC's CaffeNet, github.com/BVLC/caffe, models/bvlc_reference_caffenet
 [4] Zhang 2021, arXiv:2106.11342 (Dive into Deep Learning), section 8.1, and the lectures that print its table
 
@@ -17,7 +17,7 @@ Departures from the papers:
 - Local response normalisation has k = 2 and alpha = 1e-4 as [1] prints them; [3] has 1 and a fifth of it.
 - [3] as published has groups, though lectures have it without: that is `alexnet_ungrouped`, but for the order.
 - torchvision drops values before the first two dense layers, not after them as [1].
-- Weights begin as He's and Glorot's initialisations draw them and biases at 0; [1] has N(0, 0.01), and biases of 1.
+- Weights begin as He's initialisation by fan-in and Glorot's draw them and biases at 0; [1] has N(0, 0.01), and 1.
 """
 
 from functools import partial
@@ -50,7 +50,7 @@ def pool(x, *, level, norm=None, norm_first=True, padding=(0, 1)):
 
 def convolutions(x, filters, *, groups, first, pooling):
     """All five; `first` is the padding of the first, `pooling(x, level, norm=...)` what follows 1, 2 and 5."""
-    relu = dict(use_bias=True, activation="relu")
+    relu = dict(use_bias=True, activation="relu", initializer="he_normal")
     x = conv(x, filters[0], 11, strides=4, padding=first, **relu, name="tail_conv")
     x = pooling(x, level=3)
     x = conv(x, filters[1], 5, groups=groups, **relu, name="level3_conv1")

@@ -8,7 +8,8 @@
 Departures from the papers:
 - [1] prints no widths and no paddings: they are its code's, the poolings padded by 1 on every side as in pytorchcv.
 - The mean over a pooling's window counts its padding, as in pytorchcv.
-- Weights begin as He's initialisation draws them; [1]'s code and [2] have others.
+- Weights begin as He's initialisation by fan-in draws them, as pytorchcv's: without norms, by fan-out the signal would
+  fade in the first layer, which has few inputs. [1]'s code and [2] have others.
 """
 
 from keras import layers
@@ -26,7 +27,10 @@ def mlpconv(x, filters, kernel_size, *, strides=1, padding=None, name):
     for i, width in enumerate(filters, start=1):
         where = {"strides": strides, "padding": padding} if i == 1 else {}
         size = kernel_size if i == 1 else 1
-        x = conv(x, width, size, use_bias=True, activation="relu", **where, name=f"{name}_conv{i}")
+        x = conv(
+            x, width, size, use_bias=True, activation="relu", initializer="he_normal", **where,
+            name=f"{name}_conv{i}",
+        )  # fmt: skip
     return x
 
 

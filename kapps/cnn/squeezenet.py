@@ -9,7 +9,7 @@ Departures from the paper:
 - The first convolution has no padding, as in the authors' code and torchvision: Table 1's 111 rows are those of a picture
   of 227, one of 224 has 109.
 - The complex bypass is Figure 2's; of the 7.7 MB that Table 3 prints for it, its weights are 6.1.
-- Weights begin as He's initialisation draws them, as in torchvision, and the last layer's as Glorot's.
+- Weights begin as He's initialisation by fan-in draws them, as in torchvision, and the last layer's as Glorot's.
 """
 
 from functools import partial
@@ -28,12 +28,12 @@ V1_1 = ((2, 16), (2, 16), (3, 32), (3, 32), (4, 48), (4, 48), (4, 64), (4, 64))
 
 def fire(x, squeezed, *, bypass, name):
     """1x1 to `squeezed` channels; beside each other 1x1 and 3x3 to four times as many; x is added as `bypass` says."""
-    relu = dict(use_bias=True, activation="relu")
+    relu = dict(use_bias=True, activation="relu", initializer="he_normal")
     y = conv(x, squeezed, 1, **relu, name=f"{name}_squeeze")
     expanded = [conv(y, 4 * squeezed, n, **relu, name=f"{name}_expand{n}x{n}") for n in (1, 3)]
     y = layers.Concatenate(name=f"{name}_concat")(expanded)
     if x.shape[-1] != y.shape[-1] and bypass == "complex":
-        x = conv(x, y.shape[-1], 1, use_bias=True, name=f"{name}_bypass")
+        x = conv(x, y.shape[-1], 1, use_bias=True, initializer="he_normal", name=f"{name}_bypass")
     if bypass is None or x.shape[-1] != y.shape[-1]:
         return y
     return layers.Add(name=f"{name}_add")([x, y])
@@ -50,7 +50,7 @@ def fire_modules(x, *, modules=V1_0, first=(96, 7), bypass=None):
     filters, size = first
     x = conv(
         x, filters, size, strides=2, padding="valid", use_bias=True, activation="relu",
-        name="tail_conv",
+        initializer="he_normal", name="tail_conv",
     )  # fmt: skip
     blocks = dict.fromkeys((2, 3, 4), 0)
     for level, squeezed in modules:

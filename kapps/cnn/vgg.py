@@ -7,7 +7,7 @@
 Departures from the paper:
 - A larger picture than 224 is averaged to the 7x7 map that the first dense layer reads, as in torchvision, a smaller
   one by area; [1] makes the dense layers convolutions, and averages their answers, in evaluation.
-- Convolutions begin as He's initialisation draws them and dense layers as Glorot's; [1] trained the deeper networks
+- Convolutions begin as He's initialisation by fan-in draws them and dense layers as Glorot's; [1] trained the deeper networks
   from the weights of A, and found later that Glorot's does without.
 - Before a batch norm the convolutions keep their biases, as in torchvision and timm.
 """
@@ -24,9 +24,10 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 def convolution(x, filters, kernel_size, *, norm, name):
     """A convolution with bias, and ReLU; between them a batch norm where `norm` is "batch"."""
+    options = {"use_bias": True, "initializer": "he_normal"}
     if norm != "batch":
-        return conv(x, filters, kernel_size, use_bias=True, activation="relu", name=name)
-    x = conv(x, filters, kernel_size, use_bias=True, name=name)
+        return conv(x, filters, kernel_size, activation="relu", **options, name=name)
+    x = conv(x, filters, kernel_size, **options, name=name)
     return batch_norm(x, activation="relu", name=f"{name}_bn")
 
 

@@ -25,7 +25,7 @@ ZEILER = "arXiv:1311.2901"
 @family(minimum=47, any_size=False, head=partial(heads.dense, grid=(6, 6)))
 def zeiler_fergus(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
     """Five convolutions of `filters`; `norm` is k, size and alpha, after pooling unless `norm_first`."""
-    relu = dict(use_bias=True, activation="relu")
+    relu = dict(use_bias=True, activation="relu", initializer="he_normal")
     pooling = partial(pool, norm=norm, norm_first=norm_first)
     x = conv(x, filters[0], 7, strides=2, padding=1, **relu, name="tail_conv")
     x = pooling(x, level=2)
