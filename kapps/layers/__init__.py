@@ -12,6 +12,7 @@ from kapps.layers.convolution import (
     max_pool,
 )
 from kapps.layers.copying import copy_values, stock
+from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.tower import tower
 
@@ -19,6 +20,7 @@ __all__ = [
     "BATCH_NORM",
     "ChannelShuffle",
     "GroupedConv2D",
+    "LocalResponseNormalization",
     "batch_norm",
     "channel_shuffle",
     "conv",

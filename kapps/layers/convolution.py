@@ -142,7 +142,8 @@ def conv(
     """A convolution, by default padded by kernel_size // 2 on every side, as the papers' code pads it.
 
     Keras's "same" pads an even map of a strided convolution on the right and bottom only: another network.
-    `padding="same"` and `"valid"` are Keras's; `kernel_size` may be (height, width).
+    `padding="same"` and `"valid"` are Keras's; a number n pads n on every side, (before, after) that much of each axis,
+    so that (0, strides - 1) is what others call ceil mode. `kernel_size` may be (height, width).
     `initializer` is by default He's by fan-out, as in the ResNets' code.
     """
     x, padding = _padded(x, kernel_size, strides, padding, name)
@@ -187,6 +188,9 @@ def _he_normal():
 
 def _padded(x, size, strides, padding, name):
     """Returns x, padded by a layer where Keras's own padding is not the symmetric one, and Keras's padding."""
+    if isinstance(padding, (int, tuple)):
+        sides = padding if isinstance(padding, tuple) else (padding, padding)
+        return layers.ZeroPadding2D((sides, sides), name=f"{name}_pad")(x), "valid"
     if padding is not None:
         return x, padding
     height, width = (size, size) if isinstance(size, int) else size

@@ -1,0 +1,51 @@
+"""Local response normalisation: each value divided by what its neighbours among the channels say."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("kapps")
+class LocalResponseNormalization(layers.Layer):
+    """y_i = x_i / (k + alpha * sum of the squares of x_j)^beta, j the `size` channels around i.
+
+    Krizhevsky 2012, section 3.3, whose k, n, alpha and beta are the defaults; channels beyond the first and the last
+    count as zero. Caffe's and PyTorch's alpha is `size` times this one, and their k 1. Computes in float32 at least:
+    squares leave half precision soon.
+
+    Input and output: (batch, height, width, channels), any floating dtype.
+    """
+
+    def __init__(self, k=2.0, size=5, alpha=1e-4, beta=0.75, **kwargs):
+        super().__init__(**kwargs)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"{self.name}: size is an odd number of channels, not {size!r}")
+        self.k, self.size, self.alpha, self.beta = k, size, alpha, beta
+
+    def call(self, inputs):
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        x = ops.cast(inputs, keras.backend.result_type(dtype, "float32"))
+        channels = x.shape[-1]
+        squares = ops.pad(ops.square(x), ((0, 0), (0, 0), (0, 0), (self.size // 2, self.size // 2)))
+        total = squares[..., :channels]
+        for i in range(1, self.size):
+            total = total + squares[..., i : i + channels]
+        return ops.cast(x / ops.power(self.k + self.alpha * total, self.beta), dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        own = {"k": self.k, "size": self.size, "alpha": self.alpha, "beta": self.beta}
+        return {**super().get_config(), **own}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """2 size - 1 operations an element, as Netscope counts them (see `kapps.analysis.register`)."""
+        del input_shapes
+        return {"elementwise": (2 * self.size - 1) * math.prod(output_shapes[0])}
+
+    def stock(self):
+        """Returns the same as a model of Keras's own operations."""
+        x = layers.Input(self.input.shape[1:], dtype=self.compute_dtype)
+        return keras.Model(x, self.call(x), name=self.name)
