@@ -27,7 +27,9 @@ from .cnn.dpn import dpn92 as dpn92
 from .cnn.dpn import dpn98 as dpn98
 from .cnn.dpn import dpn107 as dpn107
 from .cnn.dpn import dpn131 as dpn131
+from .cnn.googlenet import inception_v1 as inception_v1
 from .cnn.googlenet import inception_v1_bn as inception_v1_bn
+from .cnn.googlenet import googlenet as googlenet
 from .cnn.googlenet import googlenet_bn as googlenet_bn
 from .cnn.googlenet import googlenet_bn_3x3 as googlenet_bn_3x3
 from .cnn.inception_bn import inception_v2 as inception_v2

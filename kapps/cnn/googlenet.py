@@ -1,10 +1,12 @@
-"""GoogLeNet with batch norms: modules that look at each place through several windows at once.
+"""GoogLeNet: modules that look at each place through several windows at once.
 
-[1] Szegedy 2014, arXiv:1409.4842
+[1] Szegedy 2014, arXiv:1409.4842, and the constants of Caffe's "bvlc_googlenet"
 
 Departures from the paper:
-- Batch norms (epsilon 1e-3, as torchvision's) in place of biases and of local response normalization.
+- `googlenet_bn` has batch norms (epsilon 1e-3, as torchvision's) for biases and local response normalization.
 - `googlenet_bn_3x3` is torchvision's network as it stands: 3x3 where [1] has the 5x5, and 2x2 the last pooling.
+- [1] names no constants of the local response normalization; those are Caffe's: 5 channels, k 1, alpha 1e-4 of
+  their mean, beta 0.75.
 - Table 1 gives the first convolution 2.7K parameters and 34M operations; a 7x7 from 3 channels to 64, as the same
   row says, has 9.4K and 118M.
 - Poolings begin at the first pixel and the last may reach over the edge, as in its authors' framework; where a map
@@ -20,7 +22,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.cards import Preprocessing
-from kapps.layers import conv_bn, max_pool
+from kapps.layers import LocalResponseNormalization, conv, conv_bn, max_pool
 from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1409.4842"
@@ -35,16 +37,23 @@ MODULES = (
     ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),                              # level 5: 5a, 5b
 )
 # fmt: on
+OVER = (0, 1)
+"""The padding of a pooling whose last window may reach over the edge."""
 OBSERVED = ("level4_block1", "level4_block4")
 """The modules, 4a and 4d of [1], whose features the auxiliary classifiers read."""
 
-conv_bn_relu = partial(conv_bn, activation="relu", epsilon=1e-3)
+normed = partial(conv_bn, activation="relu", epsilon=1e-3)
 
 
-def shrink(x, size=3, *, name):
-    """The largest of each window, two pixels apart."""
-    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)  # zero is -inf after a ReLU
-    return max_pool(x, size, padding="valid", name=name)
+def biased(x, filters, kernel_size, *, strides=1, name):
+    """A convolution with biases and ReLU, of a size at its start that keeps the size of what it reads."""
+    how = {"use_bias": True, "activation": "relu", "initializer": "he_normal"}
+    return conv(x, filters, kernel_size, strides=strides, **how, name=name)
+
+
+def normalise(x, *, name):
+    """Local response normalization."""
+    return LocalResponseNormalization(k=1.0, size=5, alpha=1e-4 / 5, beta=0.75, name=name)(x)
 
 
 def module(x, widths, convolution, *, window=5, name):
@@ -64,7 +73,7 @@ def modules(x, convolution, *, window=5, last_pool=3):
     """The nine modules, a pooling before each level, and the maps that the auxiliary classifiers read."""
     observed = []
     for level, rows in enumerate(MODULES, start=3):
-        x = shrink(x, last_pool if level == 5 else 3, name=f"level{level}_pool")
+        x = max_pool(x, last_pool if level == 5 else 3, padding=OVER, name=f"level{level}_pool")
         for i, widths in enumerate(rows, start=1):
             name = f"level{level}_block{i}"
             x = module(x, widths, convolution, window=window, name=name)
@@ -90,19 +99,33 @@ def auxiliary(x, classes, activation, name, *, convolution):
 
 @family(
     minimum=31, preprocessing=PICTURES, head=partial(heads.average, dropout=0.4),
-    auxiliary=partial(auxiliary, convolution=conv_bn_relu),
+    auxiliary=partial(auxiliary, convolution=biased),
+)  # fmt: skip
+def inception_v1(x):
+    """GoogLeNet of the paper."""
+    x = biased(x, 64, 7, strides=2, name="tail_conv1")
+    x = normalise(max_pool(x, padding=OVER, name="tail_pool"), name="tail_norm1")
+    x = biased(x, 64, 1, name="tail_conv2")
+    x = biased(x, 192, 3, name="tail_conv3")
+    return modules(normalise(x, name="tail_norm2"), biased)
+
+
+@family(
+    minimum=31, preprocessing=PICTURES, head=partial(heads.average, dropout=0.4),
+    auxiliary=partial(auxiliary, convolution=normed),
 )  # fmt: skip
 def inception_v1_bn(x, *, window=5, last_pool=3):
     """GoogLeNet with batch norms, `window` the size of the "5x5" and `last_pool` that of the pooling to level 5."""
-    x = conv_bn_relu(x, 64, 7, strides=2, name="tail_conv1")
-    x = shrink(x, name="tail_pool")
-    x = conv_bn_relu(x, 64, 1, name="tail_conv2")
-    x = conv_bn_relu(x, 192, 3, name="tail_conv3")
-    return modules(x, conv_bn_relu, window=window, last_pool=last_pool)
+    x = normed(x, 64, 7, strides=2, name="tail_conv1")
+    x = max_pool(x, padding=OVER, name="tail_pool")
+    x = normed(x, 64, 1, name="tail_conv2")
+    x = normed(x, 192, 3, name="tail_conv3")
+    return modules(x, normed, window=window, last_pool=last_pool)
 
 
 # fmt: off
-#                                                     windows                            trainable parameters and multiply-accumulates
-googlenet_bn     = variant(inception_v1_bn, "googlenet_bn",                                paper=SZEGEDY, params=7_005_832, macs=1_582_671_872)
-googlenet_bn_3x3 = variant(inception_v1_bn, "googlenet_bn_3x3", window=3, last_pool=2,     paper=SZEGEDY, params=6_624_904, macs=1_498_376_192)
+#                                                            windows                    trainable parameters and multiply-accumulates
+googlenet        = variant(inception_v1,    "googlenet",                               paper=SZEGEDY, params=6_998_552, macs=1_582_671_872)
+googlenet_bn     = variant(inception_v1_bn, "googlenet_bn",                            paper=SZEGEDY, params=7_005_832, macs=1_582_671_872)
+googlenet_bn_3x3 = variant(inception_v1_bn, "googlenet_bn_3x3", window=3, last_pool=2, paper=SZEGEDY, params=6_624_904, macs=1_498_376_192)
 # fmt: on

@@ -14,7 +14,7 @@ Departures from the papers:
 
 from keras import layers
 
-from kapps.cnn.googlenet import shrink
+from kapps.cnn.googlenet import OVER
 from kapps.layers import batch_norm, conv, max_pool
 from kapps.variants import family, variant
 
@@ -68,10 +68,10 @@ def module(x, widths, *, name):
 def inception_v2(x):
     """Inception-BN."""
     x = convolution(x, 64, 7, strides=2, name="tail_conv1")
-    x = shrink(x, name="tail_pool")
+    x = max_pool(x, padding=OVER, name="tail_pool")
     x = convolution(x, 64, 1, name="tail_conv2")
     x = convolution(x, 192, 3, name="tail_conv3")
-    x = shrink(x, name="level3_pool")
+    x = max_pool(x, padding=OVER, name="level3_pool")
     for level, rows in enumerate(MODULES, start=3):
         for i, widths in enumerate(rows, start=1):
             x = module(x, widths, name=f"level{level}_block{i}")

@@ -68,7 +68,7 @@ BUILDERS = {
 PENDING = {
     "attention_next56", "bam_resnext101", "bam_resnext50", "bwn_alexnet", "cbam_resnext101",
     "cbam_resnext50", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
-    "efficientnet_b4", "efficientnet_b5", "googlenet", "regnety_004", "regnety_006", "regnety_008", "regnety_016",
+    "efficientnet_b4", "efficientnet_b5", "regnety_004", "regnety_006", "regnety_008", "regnety_016",
     "regnety_040", "regnety_080", "residual_attention92", "xnor_alexnet",
 }  # fmt: skip
 
@@ -104,8 +104,19 @@ METRICS = {
     "activations": lambda profile: profile.convolution_outputs,
 }
 
+MODULES = {3: "ab", 4: "abcde", 5: "ab"}
+BRANCHES = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
 # The layers that a figure of a part of a network speaks of.
 PARTS = {
+    "googlenet": {
+        "conv2": ["tail_conv2", "tail_conv3"],
+        "linear": ["head_logits"],
+        **{
+            f"{level}{letter}": [f"level{level}_block{i}_{branch}" for branch in BRANCHES]
+            for level, letters in MODULES.items()
+            for i, letter in enumerate(letters, start=1)
+        },
+    },
     "lenet5": {"conv1": ["tail_conv"], "conv2": ["level1_conv"], "dense1": ["head_dense1"]},
     "alexnet_single": {
         "conv1": ["tail_conv"],
@@ -137,6 +148,10 @@ TENFOLD = {"lenet5": "macs"}
 """The slide prints ten times LeNet's products: 28 * 28 * 150 is not 1.2M, nor 10 * 10 * 2400 2.4M."""
 
 
+OPTIONS = {"inception_v3": {"auxiliary": True}}
+"""What figures are printed of, where not of the network alone."""
+
+
 def figure(model, profile, metric):
     """Returns what a metric is of a model: of all of it, or of one of its `PARTS`."""
     if metric in METRICS:
@@ -148,10 +163,6 @@ def figure(model, profile, metric):
         return sum(profile.row(layer.name).macs for layer in layers)
     biases = sum(layer.bias.shape[0] for layer in layers) if model.name in WEIGHTS else 0
     return sum(layer.count_params() for layer in layers) - biases
-
-
-OPTIONS = {"inception_v3": {"auxiliary": True}}
-"""What figures are printed of, where not of the network alone."""
 
 
 def rows():
@@ -209,6 +220,8 @@ def test_figures_are_the_published_ones(network, unweighted):
         model = builder(input_shape=(height, width, channels), **OPTIONS.get(builder.__name__, {}))
     profile = kapps.profile(model)
     for row in by_network()[network]:
+        if tolerance(row) is None:
+            continue  # not what the network has: a test of its own says so
         times = 10 if row["metric"].startswith(TENFOLD.get(model.name, "-")) else 1
         expected = pytest.approx(float(row["value"]), rel=tolerance(row))
         assert times * figure(model, profile, row["metric"]) == expected, name(row)

@@ -4,7 +4,8 @@ import keras
 import pytest
 
 import kapps
-from kapps.cnn.googlenet import auxiliary, conv_bn_relu, shrink
+from kapps.cnn.googlenet import OVER, auxiliary, normed
+from kapps.layers import LocalResponseNormalization, max_pool
 
 # arXiv:1409.4842, Table 1: channels after each module, millions of operations, and ours of it.
 TABLE = {
@@ -80,12 +81,22 @@ def test_auxiliary_classifiers_read_4a_and_4d():
 @pytest.mark.parametrize("shape", [(4, 5, 512), (None, None, 512)])
 def test_too_small_a_map_for_auxiliary_classifiers_is_refused(shape):
     with pytest.raises(ValueError) as caught:
-        auxiliary(keras.Input(shape), 10, None, "auxiliary1", convolution=conv_bn_relu)
+        auxiliary(keras.Input(shape), 10, None, "auxiliary1", convolution=normed)
     assert "input_shape" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_last_window_reaches_over_the_edge():
     x = keras.ops.reshape(keras.ops.arange(16, dtype="float32"), (1, 4, 4, 1))
     image = keras.Input((4, 4, 1))
-    pooled = keras.Model(image, shrink(image, name="pool"))(x)
+    pooled = keras.Model(image, max_pool(image, padding=OVER, name="pool"))(x)
     assert keras.ops.convert_to_numpy(pooled).reshape(2, 2).tolist() == [[10, 11], [14, 15]]
+
+
+def test_the_papers_network_normalises_twice_and_has_biases():
+    model = kapps.googlenet(include_top=False, input_shape=(32, 32, 3))
+    norms = [x for x in model.layers if isinstance(x, LocalResponseNormalization)]
+    read = [x.input._keras_history.operation.name for x in norms]
+    assert read == ["tail_pool", "tail_conv3"]
+    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+    assert len(convolutions) == 3 + 9 * 6 and all(x.use_bias for x in convolutions)
+    assert not any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers)

@@ -146,6 +146,48 @@ def test_logits_of_shallow_members_are_the_peers(family, size, operations):
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize("size", [64, 97])
+def test_logits_of_googlenet_are_torchvisions_of_the_papers_blocks(size, operations):
+    """torchvision's network of biased convolutions with the paper's 5x5, pooling and normalisation."""
+    import torch
+    from torch import nn
+
+    googlenet = importlib.import_module("torchvision.models.googlenet")
+
+    class Convolution(nn.Module):
+        def __init__(self, inputs, outputs, **options):
+            super().__init__()
+            self.conv = nn.Conv2d(inputs, outputs, **options)
+
+        def forward(self, x):
+            return self.conv(x).relu()
+
+    class Module(googlenet.Inception):
+        def __init__(self, inputs, *widths):
+            super().__init__(inputs, *widths, conv_block=Convolution)
+            self.branch3[1] = Convolution(widths[3], widths[4], kernel_size=5, padding=2)
+
+    torch.manual_seed(0)
+    blocks = [Convolution, Module, googlenet.InceptionAux]
+    model = googlenet.GoogLeNet(aux_logits=False, init_weights=False, blocks=blocks).eval()
+    model.maxpool4 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    for layer in (model.maxpool1, model.conv3):
+        norm = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+        layer.register_forward_hook(lambda layer, inputs, output, norm=norm: norm(output))
+    with torch.no_grad():
+        for parameter in model.parameters():  # so large that normalisation and biases count
+            parameter.mul_(2.5 if parameter.ndim > 1 else 10)
+    ours = kapps.googlenet(input_shape=(size, size, 3), classifier_activation=None)
+    from_torch(ours, arrays(model.state_dict()), names("googlenet_bn", "torchvision"))
+    pictures = 30 * np.random.default_rng(size).normal(size=(2, size, size, 3)).astype("float32")
+    with torch.no_grad():
+        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
+    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
+    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.peers
 @pytest.mark.parametrize(
     "other, family, size, options",
     [
