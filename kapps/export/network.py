@@ -1,5 +1,6 @@
 """What is exported: the model rebuilt in float32, training off, with names that stay the same."""
 
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from kapps.cards import Preprocessing
 from kapps.export.fold import fold
@@ -14,6 +16,8 @@ from kapps.export.quiet import quiet
 from kapps.layers import copy_values
 
 IMAGE = "image"
+LARGEST = 1_900_000_000
+"""Bytes of weights that fit into a graph, which is one protocol buffer, beside the rest of it."""
 
 _FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 _FLOAT32 = {
@@ -108,6 +112,29 @@ def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] 
     if broken:
         raise ValueError(f"the class name {broken[0]!r} has a line end")
     return names
+
+
+def frozen(network: keras.Model):
+    """Returns a function from pictures to the outputs by name that holds the weights as constants.
+
+    TensorFlow lays out constant weights once, for its fastest kernels, and variables at every call or not at
+    all: MobileNet V2 takes 3.3 times as long from variables with oneDNN, 1.3 times without. A network
+    beyond a protocol buffer's two gigabytes keeps its variables.
+
+    Args:
+        network: from `serving`.
+    """
+    plain = functools.partial(network, training=False)
+    if 4 * network.count_params() > LARGEST:
+        return plain
+    traced = tf.function(plain, autograph=False).get_concrete_function(signature(network, None))
+    constant = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    names = sorted(network.output)  # the order in which TensorFlow flattens a dictionary
+
+    def call(image):
+        return dict(zip(names, tf.nest.flatten(constant(image)), strict=True))
+
+    return call
 
 
 def write(endpoints: dict, path: os.PathLike, *resources) -> None:

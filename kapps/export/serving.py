@@ -11,6 +11,7 @@ from kapps.cards import Preprocessing
 from kapps.data import decoding
 from kapps.export import network, server
 from kapps.export.places import folder_for, local
+from kapps.export.quiet import quiet
 from kapps.files import flush, sync
 
 BYTES = "image_bytes"
@@ -115,9 +116,11 @@ class _Signatures:
 
     def __init__(self, exported, preprocessing, labels):
         self.exported, self.preprocessing, self.labels = exported, preprocessing, labels
+        with keras.device("cpu:0"), quiet():
+            self.network = network.frozen(exported)
 
     def image(self, image):
-        outputs = self.exported(image, training=False)
+        outputs = self.network(image)
         scores = next(iter(outputs.values()))
         if len(outputs) > 1 or len(scores.shape) != 2 or scores.shape[-1] < 2:
             return outputs
