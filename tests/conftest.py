@@ -20,14 +20,19 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all",
         action="store_true",
-        help="run the conformance suite over every builder, not over the smallest of each family",
+        help="run the conformance suite over every builder and precision, not over the smallest of each family",
     )
 
 
+POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
+
+
 def pytest_generate_tests(metafunc):
-    """A test that takes `builder_name` runs for every builder, or of each family's smallest."""
+    """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`."""
+    every = metafunc.config.getoption("--all")
+    if "policy_name" in metafunc.fixturenames:
+        metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:2])
     if "builder_name" in metafunc.fixturenames:
-        every = metafunc.config.getoption("--all")
         metafunc.parametrize(
             "builder_name", cards.list_models() if every else smallest(), scope="module"
         )
@@ -41,11 +46,11 @@ def pytest_collection_modifyitems(config, items):
 
 
 def smallest():
-    """Returns the name of each family's member with the fewest parameters."""
+    """Returns the name of each family's member, of each file of builders, with the fewest parameters."""
     found = {}
     for name in cards.list_models():
         card = cards.card(name)
-        found[card.family] = min(found.get(card.family, card), card, key=lambda card: card.params)
+        found[card.module] = min(found.get(card.module, card), card, key=lambda card: card.params)
     return [card.name for card in found.values()]
 
 

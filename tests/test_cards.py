@@ -12,7 +12,7 @@ def test_every_model_has_a_reference_and_the_same_parameters(reference):
     assert set(reference) == set(cards.list_models())
     for name, expected in reference.items():
         assert cards.card(name).params == expected["trainable"], name
-        assert expected["total"] > expected["trainable"], name  # batch norm's averages
+        assert expected["total"] >= expected["trainable"], name  # batch norm's averages
 
 
 def test_every_card_is_its_builders():

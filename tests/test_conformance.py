@@ -20,8 +20,6 @@ import kapps
 from kapps import cards
 from kapps.variants import endpoints
 
-POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
-
 HALF = ((2, 2),)  # an odd map's last row is left out
 WHOLE = ((3, 2),)  # whole windows alone
 INCEPTION = {1: ((3, 2), (3, 1)), 2: ((3, 2), (3, 1)), 3: WHOLE, 4: WHOLE, 5: WHOLE}
@@ -228,7 +226,7 @@ def test_any_size(builder, card, model, size, digits):
     assert run(free, digits(card.minimum)[0][:2]).shape == (2, model.output_shape[-1])
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 4])  # the other tests have 3
 def test_channels_at_the_smallest_size(builder, card, digits, randomise, channels):
     shape = (card.minimum, card.minimum, channels)
     model = randomise(builder(input_shape=shape, classes=7, classifier_activation=None))
@@ -274,11 +272,10 @@ def test_bad_value_is_refused(builder, card, options, allowed):
     assert message.startswith(card.name) and allowed in message
 
 
-@pytest.mark.parametrize("precision", POLICIES)
-def test_predictions_are_float32_under_every_policy(builder, card, digits, policy, precision):
-    policy(precision)
+def test_predictions_are_float32_under_every_policy(builder, card, digits, policy, policy_name):
+    policy(policy_name)
     model = builder(input_shape=(card.minimum, card.minimum, 3), classes=10)
-    half = keras.DTypePolicy(precision).compute_dtype
+    half = keras.DTypePolicy(policy_name).compute_dtype
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert {layer.compute_dtype for layer in convolutions} == {half}
     assert {layer.compute_dtype for layer in model.layers[-2:]} == {"float32"}

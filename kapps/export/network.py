@@ -152,7 +152,9 @@ def write(endpoints: dict, path: os.PathLike, *resources) -> None:
             archive.track(resource)
         for name, (function, spec) in endpoints.items():
             archive.add_endpoint(name, function, input_signature=[spec])
-        archive.write_out(os.fspath(path), verbose=False)
+        # Nobody differentiates a served model, and gradients of constant weights could not be written.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        archive.write_out(os.fspath(path), options=options, verbose=False)
 
 
 def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
