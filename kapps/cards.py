@@ -50,6 +50,9 @@ class Preprocessing:
 IMAGENET = Preprocessing()
 """The preprocessing of torchvision's and timm's ImageNet weights: 256 px, centre 224, channel mean and std."""
 
+INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""From -1 to 1, as the weights of the Inceptions and of their authors' later networks want pictures."""
+
 CIFAR10 = Preprocessing(
     size=(32, 32), crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
 )

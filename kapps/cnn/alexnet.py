@@ -23,7 +23,7 @@ Departures from the papers:
 from functools import partial
 
 from kapps import heads
-from kapps.layers import LocalResponseNormalization, conv, max_pool
+from kapps.layers import LocalResponseNormalization, conv_relu, max_pool
 from kapps.variants import family, variant
 
 AUTHOR, TRICK, CAFFE, DIVE = (
@@ -50,13 +50,12 @@ def pool(x, *, level, norm=None, norm_first=True, padding=(0, 1)):
 
 def convolutions(x, filters, *, groups, first, pooling):
     """All five; `first` is the padding of the first, `pooling(x, level, norm=...)` what follows 1, 2 and 5."""
-    relu = dict(use_bias=True, activation="relu", initializer="he_normal")
-    x = conv(x, filters[0], 11, strides=4, padding=first, **relu, name="tail_conv")
+    x = conv_relu(x, filters[0], 11, strides=4, padding=first, name="tail_conv")
     x = pooling(x, level=3)
-    x = conv(x, filters[1], 5, groups=groups, **relu, name="level3_conv1")
+    x = conv_relu(x, filters[1], 5, groups=groups, name="level3_conv1")
     x = pooling(x, level=4)
     for i, each in enumerate((1, groups, groups)):
-        x = conv(x, filters[2 + i], 3, groups=each, **relu, name=f"level4_conv{i + 1}")
+        x = conv_relu(x, filters[2 + i], 3, groups=each, name=f"level4_conv{i + 1}")
     return x
 
 

@@ -21,12 +21,11 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
-from kapps.cards import Preprocessing
-from kapps.layers import LocalResponseNormalization, conv, conv_bn, max_pool
+from kapps.cards import INCEPTION
+from kapps.layers import LocalResponseNormalization, conv_bn, conv_relu, max_pool
 from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1409.4842"
-PICTURES = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 # fmt: off
 MODULES = (
@@ -43,12 +42,6 @@ OBSERVED = ("level4_block1", "level4_block4")
 """The modules, 4a and 4d of [1], whose features the auxiliary classifiers read."""
 
 normed = partial(conv_bn, activation="relu", epsilon=1e-3)
-
-
-def biased(x, filters, kernel_size, *, strides=1, name):
-    """A convolution with biases and ReLU, of a size at its start that keeps the size of what it reads."""
-    how = {"use_bias": True, "activation": "relu", "initializer": "he_normal"}
-    return conv(x, filters, kernel_size, strides=strides, **how, name=name)
 
 
 def normalise(x, *, name):
@@ -98,20 +91,20 @@ def auxiliary(x, classes, activation, name, *, convolution):
 
 
 @family(
-    minimum=31, preprocessing=PICTURES, head=partial(heads.average, dropout=0.4),
-    auxiliary=partial(auxiliary, convolution=biased),
+    minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
+    auxiliary=partial(auxiliary, convolution=conv_relu),
 )  # fmt: skip
 def inception_v1(x):
     """GoogLeNet of the paper."""
-    x = biased(x, 64, 7, strides=2, name="tail_conv1")
+    x = conv_relu(x, 64, 7, strides=2, name="tail_conv1")
     x = normalise(max_pool(x, padding=OVER, name="tail_pool"), name="tail_norm1")
-    x = biased(x, 64, 1, name="tail_conv2")
-    x = biased(x, 192, 3, name="tail_conv3")
-    return modules(normalise(x, name="tail_norm2"), biased)
+    x = conv_relu(x, 64, 1, name="tail_conv2")
+    x = conv_relu(x, 192, 3, name="tail_conv3")
+    return modules(normalise(x, name="tail_norm2"), conv_relu)
 
 
 @family(
-    minimum=31, preprocessing=PICTURES, head=partial(heads.average, dropout=0.4),
+    minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
     auxiliary=partial(auxiliary, convolution=normed),
 )  # fmt: skip
 def inception_v1_bn(x, *, window=5, last_pool=3):

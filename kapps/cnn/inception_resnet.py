@@ -20,12 +20,11 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
-from kapps.cards import Preprocessing
+from kapps.cards import INCEPTION
 from kapps.layers import conv, conv_bn, max_pool, tower
 from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1602.07261"
-PICTURES = Preprocessing(size=(299, 299), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 SCALES = (0.17, 0.10, 0.20)
 """Of the residuals at levels 3, 4 and 5."""
 
@@ -111,7 +110,7 @@ def pooled(x):
 
 
 @family(
-    minimum=75, input_shape=(299, 299, 3), preprocessing=PICTURES,
+    minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.2),
 )  # fmt: skip
 def inception_resnet(x, *, to_level3, depths, modules, reductions, features=0):

@@ -20,12 +20,11 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
-from kapps.cards import Preprocessing
+from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, max_pool, tower
 from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1512.00567"
-PICTURES = Preprocessing(size=(299, 299), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 # fmt: off
 TAIL = (
@@ -82,10 +81,10 @@ def flat(x, inner, *, name):
     return side_by_side(a, b, c, mean_then_1x1(x, 192, name=name), name=name)
 
 
-def both_ways(x, *, name):
+def both_ways(x, filters, *, name):
     """A 1x3 and a 3x1 beside each other."""
-    across = tower(x, (384, (1, 3)), name=f"{name}across")
-    down = tower(x, (384, (3, 1)), name=f"{name}down")
+    across = tower(x, (filters, (1, 3)), name=f"{name}across")
+    down = tower(x, (filters, (3, 1)), name=f"{name}down")
     return layers.Concatenate(name=f"{name}concat")([across, down])
 
 
@@ -93,9 +92,9 @@ def wide(x, *, name):
     """Figure 7: 1x1; 1x3 beside 3x1, after a 1x1 and after a 3x3; a mean."""
     a = tower(x, (320, 1), name=f"{name}_1x1_")
     b = tower(x, (384, 1), name=f"{name}_3x3_")
-    b = both_ways(b, name=f"{name}_3x3_")
+    b = both_ways(b, 384, name=f"{name}_3x3_")
     c = tower(x, (448, 1), (384, 3), name=f"{name}_double_")
-    c = both_ways(c, name=f"{name}_double_")
+    c = both_ways(c, 384, name=f"{name}_double_")
     return side_by_side(a, b, c, mean_then_1x1(x, 192, name=name), name=name)
 
 
@@ -129,7 +128,7 @@ def auxiliary(x, classes, activation, name):
 
 
 @family(
-    minimum=75, input_shape=(299, 299, 3), preprocessing=PICTURES,
+    minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.5), auxiliary=auxiliary,
 )  # fmt: skip
 def factorised_inception(x):

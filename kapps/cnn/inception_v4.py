@@ -15,17 +15,12 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
-from kapps.cards import Preprocessing
+from kapps.cards import INCEPTION
+from kapps.cnn.inception_v3 import both_ways, side_by_side
 from kapps.layers import conv_bn, max_pool, tower
 from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1602.07261"
-PICTURES = Preprocessing(size=(299, 299), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-
-
-def side_by_side(*branches, name):
-    """The channels of all branches."""
-    return layers.Concatenate(name=f"{name}_concat")(branches)
 
 
 def halve(x, *, name):
@@ -82,19 +77,12 @@ def flat(x, *, name):
     return side_by_side(a, b, c, mean_then_1x1(x, 128, name=name), name=name)
 
 
-def both_ways(x, *, name):
-    """A 1x3 and a 3x1 beside each other."""
-    across = tower(x, (256, (1, 3)), name=f"{name}across")
-    down = tower(x, (256, (3, 1)), name=f"{name}down")
-    return layers.Concatenate(name=f"{name}concat")([across, down])
-
-
 def wide(x, *, name):
     """Figure 6: 1x1; 1x3 beside 3x1, after a 1x1 and after a 3x1 and a 1x3; a mean."""
     a = tower(x, (256, 1), name=f"{name}_1x1_")
-    b = both_ways(tower(x, (384, 1), name=f"{name}_3x3_"), name=f"{name}_3x3_")
+    b = both_ways(tower(x, (384, 1), name=f"{name}_3x3_"), 256, name=f"{name}_3x3_")
     c = tower(x, (384, 1), (448, (3, 1)), (512, (1, 3)), name=f"{name}_double_")
-    c = both_ways(c, name=f"{name}_double_")
+    c = both_ways(c, 256, name=f"{name}_double_")
     return side_by_side(a, b, c, mean_then_1x1(x, 256, name=name), name=name)
 
 
@@ -113,7 +101,7 @@ def to_level5(x, *, name):
 
 
 @family(
-    minimum=75, input_shape=(299, 299, 3), preprocessing=PICTURES,
+    minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.2),
 )  # fmt: skip
 def uniform_inception(x, *, depths):

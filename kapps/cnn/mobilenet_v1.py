@@ -12,14 +12,11 @@ Departures from the paper:
 - The batch norm is that of kapps.layers (epsilon 1e-5), as timm's, not the authors' code's (1e-3).
 """
 
-from kapps.cards import Preprocessing
+from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, depthwise_bn
 from kapps.variants import family, variant
 
 HOWARD = "arXiv:1704.04861"
-FROM_MINUS_1 = Preprocessing(
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)  # to 1: the authors', timm's
 
 # Table 1 of [1]: the level of a row's pairs, their channels, and how many there are; the first of a new level strides.
 ROWS = ((1, 64, 1), (2, 128, 2), (3, 256, 2), (4, 512, 6), (5, 1024, 2))
@@ -31,7 +28,7 @@ def separable(x, filters, *, strides, name):
     return conv_bn(x, filters, 1, activation="relu6", name=f"{name}_pointwise")
 
 
-@family(minimum=32, preprocessing=FROM_MINUS_1)
+@family(minimum=32, preprocessing=INCEPTION)
 def depthwise_separable(x, *, width=1.0):
     """MobileNet V1 with `width` (alpha of [1]) times the channels."""
     x = conv_bn(x, int(32 * width), 3, strides=2, activation="relu6", name="tail_conv")

@@ -16,7 +16,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.cards import CIFAR10
-from kapps.layers import conv, max_pool
+from kapps.layers import conv_relu, max_pool
 from kapps.variants import family, variant
 
 LIN, DIVE = "arXiv:1312.4400", "arXiv:2106.11342"
@@ -27,10 +27,7 @@ def mlpconv(x, filters, kernel_size, *, strides=1, padding=None, name):
     for i, width in enumerate(filters, start=1):
         where = {"strides": strides, "padding": padding} if i == 1 else {}
         size = kernel_size if i == 1 else 1
-        x = conv(
-            x, width, size, use_bias=True, activation="relu", initializer="he_normal", **where,
-            name=f"{name}_conv{i}",
-        )  # fmt: skip
+        x = conv_relu(x, width, size, **where, name=f"{name}_conv{i}")
     return x
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
-from kapps.layers import conv, max_pool
+from kapps.layers import conv, conv_relu, max_pool
 from kapps.variants import family, variant
 
 IANDOLA = "arXiv:1602.07360"
@@ -28,9 +28,8 @@ V1_1 = ((2, 16), (2, 16), (3, 32), (3, 32), (4, 48), (4, 48), (4, 64), (4, 64))
 
 def fire(x, squeezed, *, bypass, name):
     """1x1 to `squeezed` channels; beside each other 1x1 and 3x3 to four times as many; x is added as `bypass` says."""
-    relu = dict(use_bias=True, activation="relu", initializer="he_normal")
-    y = conv(x, squeezed, 1, **relu, name=f"{name}_squeeze")
-    expanded = [conv(y, 4 * squeezed, n, **relu, name=f"{name}_expand{n}x{n}") for n in (1, 3)]
+    y = conv_relu(x, squeezed, 1, name=f"{name}_squeeze")
+    expanded = [conv_relu(y, 4 * squeezed, n, name=f"{name}_expand{n}x{n}") for n in (1, 3)]
     y = layers.Concatenate(name=f"{name}_concat")(expanded)
     if x.shape[-1] != y.shape[-1] and bypass == "complex":
         x = conv(x, y.shape[-1], 1, use_bias=True, initializer="he_normal", name=f"{name}_bypass")
@@ -48,10 +47,7 @@ def fire_modules(x, *, modules=V1_0, first=(96, 7), bypass=None):
     if bypass not in (None, "simple", "complex"):
         raise ValueError(f'bypass is None, "simple" or "complex", not {bypass!r}')
     filters, size = first
-    x = conv(
-        x, filters, size, strides=2, padding="valid", use_bias=True, activation="relu",
-        initializer="he_normal", name="tail_conv",
-    )  # fmt: skip
+    x = conv_relu(x, filters, size, strides=2, padding="valid", name="tail_conv")
     blocks = dict.fromkeys((2, 3, 4), 0)
     for level, squeezed in modules:
         if not blocks[level]:

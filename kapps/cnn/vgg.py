@@ -15,7 +15,7 @@ Departures from the paper:
 from functools import partial
 
 from kapps import heads
-from kapps.layers import LocalResponseNormalization, batch_norm, conv, max_pool
+from kapps.layers import LocalResponseNormalization, batch_norm, conv, conv_relu, max_pool
 from kapps.variants import family, variant
 
 SIMONYAN = "arXiv:1409.1556"
@@ -24,10 +24,9 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 def convolution(x, filters, kernel_size, *, norm, name):
     """A convolution with bias, and ReLU; between them a batch norm where `norm` is "batch"."""
-    options = {"use_bias": True, "initializer": "he_normal"}
     if norm != "batch":
-        return conv(x, filters, kernel_size, activation="relu", **options, name=name)
-    x = conv(x, filters, kernel_size, **options, name=name)
+        return conv_relu(x, filters, kernel_size, name=name)
+    x = conv(x, filters, kernel_size, use_bias=True, initializer="he_normal", name=name)
     return batch_norm(x, activation="relu", name=f"{name}_bn")
 
 

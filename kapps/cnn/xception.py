@@ -13,13 +13,12 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
-from kapps.cards import Preprocessing
+from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, depthwise
 from kapps.variants import family, variant
 
 CHOLLET = "arXiv:1610.02357"
 EPSILON = 1e-3
-INCEPTION = Preprocessing(size=(299, 299), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def separable(x, filters, *, activation=None, name):
@@ -42,7 +41,7 @@ def block(x, filters, *, activate=True, name):
 
 
 @family(
-    minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION,
+    minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.5),
 )  # fmt: skip
 def extreme_inception(x, *, middle=8):

@@ -16,7 +16,7 @@ from functools import partial
 
 from kapps import heads
 from kapps.cnn.alexnet import pool
-from kapps.layers import conv
+from kapps.layers import conv_relu
 from kapps.variants import family, variant
 
 ZEILER = "arXiv:1311.2901"
@@ -25,14 +25,13 @@ ZEILER = "arXiv:1311.2901"
 @family(minimum=47, any_size=False, head=partial(heads.dense, grid=(6, 6)))
 def zeiler_fergus(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
     """Five convolutions of `filters`; `norm` is k, size and alpha, after pooling unless `norm_first`."""
-    relu = dict(use_bias=True, activation="relu", initializer="he_normal")
     pooling = partial(pool, norm=norm, norm_first=norm_first)
-    x = conv(x, filters[0], 7, strides=2, padding=1, **relu, name="tail_conv")
+    x = conv_relu(x, filters[0], 7, strides=2, padding=1, name="tail_conv")
     x = pooling(x, level=2)
-    x = conv(x, filters[1], 5, strides=2, padding="valid", **relu, name="level3_conv1")
+    x = conv_relu(x, filters[1], 5, strides=2, padding="valid", name="level3_conv1")
     x = pooling(x, level=4)
     for i, width in enumerate(filters[2:], start=1):
-        x = conv(x, width, 3, **relu, name=f"level4_conv{i}")
+        x = conv_relu(x, width, 3, name=f"level4_conv{i}")
     return pool(x, level=5)
 
 

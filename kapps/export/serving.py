@@ -29,7 +29,8 @@ def saved_model(
 ) -> pathlib.Path:
     """Writes `model` as a TensorFlow SavedModel, laid out for TensorFlow Serving.
 
-    The model is rebuilt in float32, traced with training off, and its batch norms are folded. Signatures:
+    The model is rebuilt in float32, traced with training off, its batch norms folded and its weights constants of
+    the graph (`network.frozen`). Signatures:
 
     - `serving_default` takes `image`, float32 [batch, height, width, channels] with any batch;
     - `serve_bytes`, with `preprocessing`, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or

@@ -162,6 +162,17 @@ def conv(
     )(x)
 
 
+def conv_relu(x, filters, kernel_size, *, strides=1, groups=1, padding=None, name):
+    """`conv` with biases and a ReLU, as networks had it before batch norm.
+
+    Begins as He's initialisation by fan-in draws it: by fan-out the signal fades in a first layer of few inputs.
+    """
+    return conv(
+        x, filters, kernel_size, strides=strides, groups=groups, padding=padding, use_bias=True,
+        activation="relu", initializer="he_normal", name=name,
+    )  # fmt: skip
+
+
 def depthwise(x, kernel_size, *, strides=1, padding=None, use_bias=False, name):
     """A convolution of each channel by itself, padded as `conv` pads."""
     x, padding = _padded(x, kernel_size, strides, padding, name)

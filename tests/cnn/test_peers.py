@@ -93,23 +93,36 @@ def arrays(state):
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
+def compare(ours, other, pictures):
+    """Asserts that both give the same logits, or features, and that these depend on the picture."""
+    import torch
+
+    with torch.no_grad():
+        expected = other(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
+    expected = expected.reshape(len(pictures), -1)
+    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+    largest = np.abs(expected).max()
+    assert given.shape == expected.shape
+    assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest
+    assert np.abs(given - expected).max() < 1e-4 * largest
+
+
+def noise(shape, times=1):
+    """Returns two pictures of noise, or maps, so many times as bright."""
+    draw = np.random.default_rng(shape[0])
+    return times * draw.normal(size=(2, *shape)).astype("float32")
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("source, other, name, sizes", PEERS)
 def test_logits_are_the_peers(source, other, name, sizes, operations):
-    import torch
 
     sizes = [int(size) for size in sizes.split()]
     model = peer(source, other, sizes[0])
     for size in sizes:
         ours = getattr(kapps, name)(input_shape=(size, size, 3), classifier_activation=None)
         from_torch(ours, arrays(model.state_dict()), names(name, source))
-        pictures = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype("float32")
-        with torch.no_grad():
-            expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-        given = keras.ops.convert_to_numpy(ours(pictures, training=False)).astype("float32")
-        largest = np.abs(expected).max()
-        assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest  # the picture matters
-        assert np.abs(given - expected).max() < 1e-4 * largest
+        compare(ours, model, noise((size, size, 3)))
     for key, array in to_torch(ours, names(name, source)).items():
         tensor = model.state_dict()[key].numpy()
         np.testing.assert_array_equal(array.reshape(tensor.shape), tensor)
@@ -137,12 +150,7 @@ def test_logits_of_shallow_members_are_the_peers(family, size, operations):
     ours = getattr(kapps, family)(depths=depths, input_shape=shape, classifier_activation=None)
     module = importlib.import_module(f"kapps.weights.names.{family}")
     from_torch(ours, arrays(model.state_dict()), getattr(module, source))
-    pictures = np.random.default_rng(size).normal(size=(2, *shape)).astype("float32")
-    with torch.no_grad():
-        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
-    assert np.abs(expected[0] - expected[1]).max() > 0
-    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+    compare(ours, model, noise(shape))
 
 
 @pytest.mark.peers
@@ -179,12 +187,7 @@ def test_logits_of_googlenet_are_torchvisions_of_the_papers_blocks(size, operati
             parameter.mul_(2.5 if parameter.ndim > 1 else 10)
     ours = kapps.googlenet(input_shape=(size, size, 3), classifier_activation=None)
     from_torch(ours, arrays(model.state_dict()), names("googlenet_bn", "torchvision"))
-    pictures = 30 * np.random.default_rng(size).normal(size=(2, size, size, 3)).astype("float32")
-    with torch.no_grad():
-        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
-    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
-    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+    compare(ours, model, noise((size, size, 3), times=30))
 
 
 @pytest.mark.peers
@@ -209,12 +212,7 @@ def test_logits_of_normalising_members_are_the_peers(other, family, size, option
     module = importlib.import_module(f"kapps.weights.names.{family}")
     from_torch(ours, arrays(model.state_dict()), module.pytorchcv)
     # So bright that normalisation changes what is predicted.
-    pictures = 100 * np.random.default_rng(size).normal(size=(2, *shape)).astype("float32")
-    with torch.no_grad():
-        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
-    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
-    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+    compare(ours, model, noise(shape, times=100))
 
 
 @pytest.mark.peers
@@ -237,18 +235,13 @@ def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operation
     ours = keras.Model(image, head(image, 1000, None, "auxiliary1"))
     state = {f"{prefix}.{name}": array for name, array in arrays(other.state_dict()).items()}
     from_torch(ours, state, names(TORCHVISION[module], "torchvision"))
-    features = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     if family == "googlenet":
         # torchvision pools to 4x4 adaptively where the paper has means of 5x5, three apart.
         functional = torch.nn.functional
         monkeypatch.setattr(
             functional, "adaptive_avg_pool2d", lambda x, size: functional.avg_pool2d(x, 5, 3)
         )
-    with torch.no_grad():
-        expected = other(torch.from_numpy(features.transpose(0, 3, 1, 2).copy())).numpy()
-    given = keras.ops.convert_to_numpy(ours(features, training=False))
-    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
-    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+    compare(ours, other, noise(shape))
 
 
 @pytest.mark.peers
@@ -263,12 +256,7 @@ def test_inception_resnet_v1_features_are_the_peers(operations):
     ours = kapps.inception_resnet_v1(include_top=False, pooling="avg", input_shape=shape)
     state = {f"features.{name}": array for name, array in arrays(model.state_dict()).items()}
     from_torch(ours, state, names("inception_resnet_v1", "pytorchcv"))
-    pictures = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
-    with torch.no_grad():
-        expected = model(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()[..., 0, 0]
-    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
-    assert np.abs(expected[0] - expected[1]).max() > 0.01 * np.abs(expected).max()
-    assert np.abs(given - expected).max() < 1e-4 * np.abs(expected).max()
+    compare(ours, model, noise(shape))
 
 
 @pytest.mark.peers
