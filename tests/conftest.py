@@ -2,11 +2,13 @@
 
 import csv
 import math
+import multiprocessing
 import os
 import pathlib
 import subprocess
 import sys
 
+import child
 import numpy as np
 import pytest
 
@@ -24,6 +26,8 @@ def pytest_addoption(parser):
     )
 
 
+EACH_HEAD = ["resnet20_cifar", "lenet5", "squeezenet1_1", "googlenet_bn_3x3"]
+"""A builder of each kind of head, one with auxiliary ones among them: what code shared by all builders is tried on."""
 POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
 
@@ -31,11 +35,11 @@ def pytest_generate_tests(metafunc):
     """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`."""
     every = metafunc.config.getoption("--all")
     if "policy_name" in metafunc.fixturenames:
-        metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:2])
+        metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
     if "builder_name" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "builder_name", cards.list_models() if every else smallest(), scope="module"
-        )
+        shared = metafunc.definition.get_closest_marker("shared")
+        found = cards.list_models() if every else EACH_HEAD if shared else smallest()
+        metafunc.parametrize("builder_name", found, scope="module")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -151,6 +155,55 @@ def fresh(tmp_path):
         return done.stdout if check else done.stderr
 
     return fresh
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """What starts processes as copies of one that has imported Keras, which takes seconds, and nothing of kapps."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras"])
+    return context
+
+
+@pytest.fixture
+def forked(forks, tmp_path):
+    """`forked(program, *arguments)` is `fresh` where it is no matter that Keras is imported already."""
+
+    def forked(program, *arguments, **environment):
+        given = (
+            program,
+            list(map(str, arguments)),
+            tmp_path,
+            {"PYTHONPATH": str(ROOT), **environment},
+        )
+        process = forks.Process(target=child.run, args=given)
+        process.start()
+        process.join()
+        printed = (tmp_path / "printed.txt").read_text()
+        assert process.exitcode == 0, printed
+        return printed
+
+    return forked
+
+
+@pytest.fixture(scope="session")
+def signatures():
+    """`signatures(path)` is what a SavedModel has: {signature: {"takes": {name: [dtype, shape]}, "gives": ...}}."""
+    import tensorflow as tf
+
+    def specs(found):
+        return {name: [spec.dtype.name, spec.shape.as_list()] for name, spec in found.items()}
+
+    def signatures(path):
+        return {
+            name: {
+                "takes": specs(signature.structured_input_signature[1]),
+                "gives": specs(signature.structured_outputs),
+            }
+            for name, signature in tf.saved_model.load(str(path)).signatures.items()
+        }
+
+    return signatures
 
 
 @pytest.fixture(scope="session")

@@ -218,7 +218,10 @@ def test_demo_serves_the_page_until_it_is_ended(exported, tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "kapps", "demo", str(exported / "net.tflite")]
+    # What is started in the background of a shell ignores Ctrl+C and hands that down; a handler is not handed down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     try:
         url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
         with urllib.request.urlopen(url) as page:
@@ -226,7 +229,7 @@ def test_demo_serves_the_page_until_it_is_ended(exported, tmp_path):
         with urllib.request.urlopen(f"{url}/about.json") as about:
             assert json.load(about)["name"] == "net"
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.stdout.close()

@@ -1,24 +1,16 @@
 """Turns SavedModels into .tflite files, in a process of its own: the converter may crash, and takes its process along.
 
-Reads a job a line from standard input, JSON, and answers each with a line: {} or {"error": message}.
-A job is {"saved_model", "path", "precision", "calibration", "debug"}.
+A job (see `worker.py`) is {"saved_model", "path", "precision", "calibration", "debug", "takes"}.
 """
 
-import json
-import os
-import sys
 
-ANSWERS = os.fdopen(os.dup(1), "w")  # what else is printed must not get between the answers
-os.dup2(2, 1)
-
-
-def convert(job):
+def answer(job):
     import numpy as np
     import tensorflow as tf
 
     def pictures():
         for picture in np.load(job["calibration"], mmap_mode="r"):
-            yield {"image": picture[None]}
+            yield {job["takes"]: picture[None]}
 
     def converter():
         made = tf.lite.TFLiteConverter.from_saved_model(
@@ -50,17 +42,3 @@ def convert(job):
     content = converter().convert()
     with open(job["path"], "wb") as file:
         file.write(content)
-
-
-def main():
-    for line in sys.stdin:
-        try:
-            convert(json.loads(line))
-            answer = {}
-        except Exception as error:
-            answer = {"error": str(error) or type(error).__name__}
-        print(json.dumps(answer), file=ANSWERS, flush=True)
-
-
-if __name__ == "__main__":
-    main()

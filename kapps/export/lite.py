@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kapps.cards import Preprocessing, nearest
-from kapps.export import converter, metadata, network
+from kapps.export import converter, inputs, metadata, network
 from kapps.export.places import folder_for, local
 from kapps.files import flush, sync
 
@@ -36,15 +36,17 @@ def litert(
     calibration: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
     batch_size: int = 1,
+    length: int | None = None,
+    vocabulary: Sequence[str] | None = None,
 ) -> pathlib.Path:
     """Writes `model` as a LiteRT (TFLite) file: static shapes, builtin operations.
 
     The model is rebuilt in float32, traced with training off, and its batch norms are folded; names
-    as in `saved_model`. Input and output are float32 in every precision.
+    as in `saved_model`. Input and output are float32 in every precision, but for tokens, which are int32.
 
     Args:
-        model: a functional or sequential model of one input [batch, height, width, channels] of
-            known size, under any precision policy.
+        model: a functional or sequential model of one such input as `saved_model` takes, under any precision
+            policy; pictures of known size.
         path: a local path ending in ".tflite"; a file there is replaced once the new one is whole.
         preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
         precision: "float32"; "float16" weights, half the size; "dynamic", int8 weights and float32
@@ -54,7 +56,9 @@ def litert(
             them, a hundred or more from the evaluation pipeline, of all classes.
         class_names: a name for each class, without line ends. They, the input's range and its
             colours are in the file's metadata, for MediaPipe and Android's tools.
-        batch_size: pictures a call, at least 1; phones want 1.
+        batch_size: pictures or sequences a call, at least 1; phones want 1.
+        length: steps of a sequence, where the model leaves them open; shorter ones are padded on the right.
+        vocabulary: of a model of tokens, the token of each number; it is in the file's metadata.
 
     Returns:
         `path`.
@@ -69,20 +73,18 @@ def litert(
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size is a whole number from 1, not {batch_size!r}")
     exported = network.serving(model, preprocessing)
-    if None in exported.input_shape[1:]:
-        raise ValueError(
-            f"{model.name} takes {exported.input_shape[1:]}; a LiteRT file needs a fixed size, "
-            "so build the model with input_shape=(height, width, channels)"
-        )
+    what = _closed(exported, length, vocabulary)
     class_names = network.class_names(exported, class_names)
-    pictures = _calibration(exported, precision, calibration, batch_size)
+    pictures = _calibration(exported, what, precision, calibration, batch_size)
     with folder_for(path.parent) as aside:
         written = aside / path.name
-        _convert(exported, written, precision, pictures, batch_size)
+        _convert(exported, what, written, precision, pictures, batch_size)
         refused = [name for name in operations(written) if name.startswith(_REFUSED)]
         if refused:
             raise ValueError(f"{model.name} converts to LiteRT only with {', '.join(refused)}")
-        content = metadata.add(written.read_bytes(), model.name, preprocessing, class_names)
+        content = metadata.add(
+            written.read_bytes(), model.name, preprocessing, class_names, vocabulary
+        )
         written.write_bytes(content)
         flush(written)
         os.replace(written, path)
@@ -90,13 +92,36 @@ def litert(
     return path
 
 
-def _convert(exported, written, precision, pictures, batch_size, *, debug=False) -> None:
+def _closed(exported, length, vocabulary) -> inputs.Taken:
+    """Returns what the file takes, every size a number."""
+    what = inputs.taken(exported)
+    if vocabulary is not None and what.name != inputs.TOKENS:
+        raise ValueError(f"{exported.name} takes {what.name}, and a vocabulary is of tokens")
+    if what.name == inputs.IMAGE:
+        if length is not None:
+            raise ValueError(f"{exported.name} takes pictures, which have no length")
+        if None in what.shape:
+            raise ValueError(
+                f"{exported.name} takes {what.shape}; a LiteRT file needs a fixed size, "
+                "so build the model with input_shape=(height, width, channels)"
+            )
+        return what
+    if length is not None and (not isinstance(length, int) or length < 1):
+        raise ValueError(f"length is a whole number from 1, not {length!r}")
+    if (what.shape[0] is None) == (length is None):
+        raise ValueError(
+            f"{exported.name} takes {what.shape}; a LiteRT file needs a fixed length, "
+            + ("so give length=" if length is None else f"and that is no length={length}")
+        )
+    return what.closed(length)
+
+
+def _convert(exported, what, written, precision, pictures, batch_size, *, debug=False) -> None:
     """Hands a network, through a SavedModel of static shapes, to the converter's process."""
-    signature = network.signature(exported, batch=batch_size)
-    network.refuse_random(exported, signature)
+    network.refuse_random(exported, batch_size)
     folder = written.parent
     network.write(
-        {"serving_default": (functools.partial(exported, training=False), signature)},
+        {"serving_default": (functools.partial(exported, training=False), what.spec(batch_size))},
         folder / "static",
     )
     if pictures is not None:
@@ -107,6 +132,7 @@ def _convert(exported, written, precision, pictures, batch_size, *, debug=False)
         "precision": precision,
         "calibration": str(folder / "calibration.npy"),
         "debug": debug,
+        "takes": what.name,
     }
     try:
         converter.run(job)
@@ -114,7 +140,7 @@ def _convert(exported, written, precision, pictures, batch_size, *, debug=False)
         raise ValueError(f"{exported.name} does not convert to LiteRT: {error}") from error
 
 
-def _calibration(exported, precision, pictures, batch_size) -> np.ndarray | None:
+def _calibration(exported, what, precision, pictures, batch_size) -> np.ndarray | None:
     """Returns the pictures that settle the ranges of activations, where the precision wants any."""
     if precision not in PRECISIONS:
         raise ValueError(
@@ -132,13 +158,25 @@ def _calibration(exported, precision, pictures, batch_size) -> np.ndarray | None
         )
     if batch_size != 1:
         raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
-    pictures = np.asarray(pictures, "float32")
-    if not len(pictures) or pictures.shape[1:] != exported.input_shape[1:]:
+    looped = [name for name, layer in network.layers(exported).items() if _loops(layer)]
+    if looped:
+        raise ValueError(
+            f"precision={precision!r}: the converter measures no ranges inside a recurrent layer's loop "
+            f"({looped[0]}); float32, float16 and dynamic do, and so does unroll=True"
+        )
+    pictures = np.asarray(pictures)
+    if not what.fits(pictures):
         raise ValueError(
             f"calibration is {list(pictures.shape)}, and {exported.name} takes [n, "
-            f"{', '.join(map(str, exported.input_shape[1:]))}]"
+            f"{', '.join(map(str, what.shape))}]"
         )
-    return pictures
+    return pictures.astype(what.dtype)
+
+
+def _loops(layer) -> bool:
+    if isinstance(layer, keras.layers.Bidirectional):
+        layer = layer.forward_layer
+    return isinstance(layer, keras.layers.RNN) and not layer.unroll
 
 
 def losses(
@@ -163,16 +201,17 @@ def losses(
     if precision not in CALIBRATED:
         raise ValueError(f"precision={precision!r}: only {' and '.join(CALIBRATED)} are measured")
     exported = network.serving(model, preprocessing)
-    pictures = _calibration(exported, precision, calibration, 1)
+    what = _closed(exported, None, None)
+    pictures = _calibration(exported, what, precision, calibration, 1)
     with tempfile.TemporaryDirectory() as folder:
         written = pathlib.Path(folder, "losses.csv")
-        _convert(exported, written, precision, pictures, 1, debug=True)
+        _convert(exported, what, written, precision, pictures, 1, debug=True)
         with open(written, newline="") as file:
             rows = [
                 (row["tensor_name"], float(row["mean_squared_error"]), float(row["scale"]))
                 for row in csv.DictReader(file)
             ]
-    layers = network.layer_names(exported)
+    layers = network.layers(exported)
     found = {}
     for name, error, scale in rows:
         parts = (re.sub(r"_\d+$", "", part) for part in reversed(name.split(";")[0].split("/")))

@@ -12,9 +12,10 @@ import flatbuffers
 
 from kapps.cards import Preprocessing
 
-LABELS = "labels.txt"
+LABELS, VOCABULARY = "labels.txt", "vocabulary.txt"
 _KEY, _IDENTIFIER, _PARSER = "TFLITE_METADATA", b"M001", "1.0.0"
-_IMAGE_PROPERTIES, _NORMALIZATION, _AXIS_LABELS = 2, 1, 2
+_IMAGE_PROPERTIES, _FEATURE_PROPERTIES, _NORMALIZATION = 2, 1, 1
+_AXIS_LABELS, _WORDS = 2, 4
 _RGB, _GRAYSCALE = 1, 2
 
 
@@ -23,27 +24,31 @@ def add(
     name: str,
     preprocessing: Preprocessing | None,
     class_names: Sequence[str] | None,
+    vocabulary: Sequence[str] | None = None,
 ) -> bytes:
     """Returns a .tflite file's bytes with metadata.
 
     Args:
-        content: of the file, which takes one picture tensor.
+        content: of the file, which takes one tensor.
         name: of the model.
         preprocessing: what the file does itself to pixels in [0, 255]; None where it takes what the
             model takes, of which the metadata then gives the shape alone.
         class_names: of the first output's scores.
+        vocabulary: the token of each number that the file takes.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
-    channels = int(graph.tensors[graph.inputs[0]].shape[-1])
     signature = model.signatureDefs[0]
+    takes = signature.inputs[0].name.decode()
+    channels = int(graph.tensors[graph.inputs[0]].shape[-1])
     said = {each.tensorIndex: each.name.decode() for each in signature.outputs}
     outputs = [said[index] for index in graph.outputs]
     labelled = outputs[0] if class_names else None
     buffer = schema.BufferT()
-    buffer.data = _packed(name, preprocessing, channels, outputs, labelled)
+    taken = takes, channels, preprocessing, vocabulary is not None
+    buffer.data = _packed(name, taken, outputs, labelled)
     model.buffers.append(buffer)
     entry = schema.MetadataT()
     entry.name, entry.buffer = _KEY, len(model.buffers) - 1
@@ -52,22 +57,32 @@ def add(
     builder.Finish(model.Pack(builder), b"TFL3")
     written = io.BytesIO()
     written.write(builder.Output())
-    if class_names:
+    files = {LABELS: class_names, VOCABULARY: vocabulary}
+    files = {name: lines for name, lines in files.items() if lines}
+    if files:
         with zipfile.ZipFile(written, "a", zipfile.ZIP_STORED) as archive:
-            archive.writestr(LABELS, "\n".join(class_names) + "\n")
+            for name, lines in files.items():
+                archive.writestr(name, "\n".join(lines) + "\n")
     return written.getvalue()
 
 
-def _packed(name, preprocessing, channels, outputs, labelled) -> bytes:
+def _packed(name, taken, outputs, labelled) -> bytes:
     """Returns a ModelMetadata of one subgraph, one input and some outputs."""
     b = flatbuffers.Builder(1024)
-    image = _table(b, {0: ("Int8", _RGB if channels == 3 else _GRAYSCALE)}, 2)
-    content = _table(b, {0: ("Uint8", _IMAGE_PROPERTIES), 1: ("UOffsetTRelative", image)}, 3)
+    takes, channels, preprocessing, has_words = taken
+    kind, properties = _FEATURE_PROPERTIES, {}
+    if takes == "image":
+        kind = _IMAGE_PROPERTIES
+        properties = {0: ("Int8", _RGB if channels == 3 else _GRAYSCALE)}
+    properties = _table(b, properties, 2)
+    content = _table(b, {0: ("Uint8", kind), 1: ("UOffsetTRelative", properties)}, 3)
     fields = {
-        0: _text(b, "image"),
+        0: _text(b, takes),
         1: _text(b, "float32 pixels in [0, 255]" if preprocessing else "what the model takes"),
         3: ("UOffsetTRelative", content),
     }
+    if has_words:
+        fields[6] = _tables(b, [_table(b, {0: _text(b, VOCABULARY), 2: ("Int8", _WORDS)}, 5)])
     if preprocessing:  # the rest of it is in the graph
         units = {0: _floats(b, [0.0]), 1: _floats(b, [1.0])}
         options = ("UOffsetTRelative", _table(b, units, 2))

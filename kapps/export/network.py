@@ -11,11 +11,11 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from kapps.cards import Preprocessing
+from kapps.export import inputs
 from kapps.export.fold import fold
 from kapps.export.quiet import quiet
 from kapps.layers import copy_values
 
-IMAGE = "image"
 LARGEST = 1_900_000_000
 """Bytes of weights that fit into a graph, which is one protocol buffer, beside the rest of it."""
 
@@ -40,7 +40,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     layer remembers the policy it was made under, and setting another one later changes none.
 
     Args:
-        model: a functional or sequential model of one input [batch, height, width, channels].
+        model: a functional or sequential model of one input that `inputs.taken` knows.
 
     Raises:
         ValueError: for anything else, and for a model that its own configuration does not describe.
@@ -55,6 +55,9 @@ def in_float32(model: keras.Model) -> keras.Model:
                 f"{model.name} cannot be rebuilt in float32 from its configuration: "
                 f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
             ) from error
+        for layer in _layers(copy):
+            if hasattr(layer, "use_cudnn"):
+                layer.use_cudnn = False  # an operation that no CPU and no other runtime has
         if hasattr(copy, "operations"):
             return copy
         # A sequential model knows no operations and no output names.
@@ -64,12 +67,12 @@ def in_float32(model: keras.Model) -> keras.Model:
 def serving(
     model: keras.Model, preprocessing: Preprocessing | None, *, folded: bool = True
 ) -> keras.Model:
-    """Returns the float32 copy as it is exported: `image` in, a dictionary of named outputs out.
+    """Returns the float32 copy as it is exported: one named input (`inputs.taken`), a dictionary of named outputs.
 
     Args:
         model: as for `in_float32`.
-        preprocessing: where given, `image` is raw pixels in [0, 255] and its arithmetic part is the
-            first layer.
+        preprocessing: of pictures alone; where given, `image` is raw pixels in [0, 255] and its arithmetic part is
+            the first layer.
         folded: whether batch norms go into the layers before them.
 
     Raises:
@@ -79,21 +82,21 @@ def serving(
     if folded:
         copy, _ = fold(copy)
     with keras.device("cpu:0"):
-        image = keras.Input(model.input_shape[1:], dtype="float32", name=IMAGE)
-        x = image
+        what = inputs.taken(model)
+        given = keras.Input(what.shape, dtype=what.dtype, name=what.name)
+        x = given
         if preprocessing is not None:
+            if what.name != inputs.IMAGE:
+                raise ValueError(
+                    f"{model.name} takes {what.name}, and preprocessing is of pictures"
+                )
             mean, std = preprocessing.channels(model.input_shape[-1])
             scale = [preprocessing.scale / s for s in std]
             offset = [-m / s for m, s in zip(mean, std, strict=True)]
             x = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(x)
         # Said here: `model.export` calls with the default, and that leaves augmentation layers on.
         outputs = copy(keras.tree.pack_sequence_as(copy.input, [x]), training=False)
-        return keras.Model(image, _named(copy, outputs), name=model.name)
-
-
-def signature(network: keras.Model, batch: int | None) -> tf.TensorSpec:
-    """Returns what `network` is traced with: float32 [batch, height, width, channels], named `image`."""
-    return tf.TensorSpec((batch, *network.input_shape[1:]), tf.float32, name=IMAGE)
+        return keras.Model(given, _named(copy, outputs), name=model.name)
 
 
 def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] | None:
@@ -115,7 +118,7 @@ def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] 
 
 
 def frozen(network: keras.Model):
-    """Returns a function from pictures to the outputs by name that holds the weights as constants.
+    """Returns a function from the input to the outputs by name that holds the weights as constants.
 
     TensorFlow lays out constant weights once, for its fastest kernels, and variables at every call or not at
     all: MobileNet V2 takes 3.3 times as long from variables with oneDNN, 1.3 times without. A network
@@ -127,12 +130,14 @@ def frozen(network: keras.Model):
     plain = functools.partial(network, training=False)
     if 4 * network.count_params() > LARGEST:
         return plain
-    traced = tf.function(plain, autograph=False).get_concrete_function(signature(network, None))
+    traced = tf.function(plain, autograph=False).get_concrete_function(
+        inputs.taken(network).spec(None)
+    )
     constant = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     names = sorted(network.output)  # the order in which TensorFlow flattens a dictionary
 
-    def call(image):
-        return dict(zip(names, tf.nest.flatten(constant(image)), strict=True))
+    def call(x):
+        return dict(zip(names, tf.nest.flatten(constant(x)), strict=True))
 
     return call
 
@@ -157,18 +162,21 @@ def write(endpoints: dict, path: os.PathLike, *resources) -> None:
         archive.write_out(os.fspath(path), options=options, verbose=False)
 
 
-def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
+def refuse_random(network: keras.Model, batch: int | None = None) -> None:
     """Traces as `model.export` does, and refuses what gives no one answer.
 
     Args:
         network: what `serving` returned.
-        signature: float32 [batch or None, height, width, channels].
+        batch: how many go into it at once, None for any number.
 
     Raises:
         ValueError: where the graph holds a random operation, or answers differently a second time.
     """
+    what = inputs.taken(network)
     with keras.device("cpu:0"), quiet():
-        function = tf.function(network.__call__, input_signature=[signature], autograph=False)
+        function = tf.function(
+            network.__call__, input_signature=[what.spec(batch)], autograph=False
+        )
         function = function.get_concrete_function()
         definition = function.graph.as_graph_def()
         nodes = list(definition.node)
@@ -180,11 +188,7 @@ def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
                     f"{network.name} is random outside training too: {_kind(node.name, kinds)} "
                     f"holds {node.op}; a file gives one answer, so let the data pipeline do this"
                 )
-        shape = [
-            size or other for size, other in zip(signature.shape, (1, 224, 224, 3), strict=True)
-        ]
-        # Small values, for large ones drive a softmax to zeros and ones, where no difference shows.
-        noise = tf.constant(np.random.default_rng(0).uniform(0, 1, shape), tf.float32)
+        noise = tf.constant(what.example().repeat(batch or 1, axis=0))
         try:
             first, second = (keras.tree.flatten(function(noise)) for _ in range(2))
         except tf.errors.OpError as error:
@@ -197,7 +201,7 @@ def refuse_random(network: keras.Model, signature: tf.TensorSpec) -> None:
         # Sums that threads add up in another order may differ in the last bits.
         if not np.allclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True):
             raise ValueError(
-                f"{network.name} answers the same pictures differently a second time (by up to "
+                f"{network.name} answers the same input differently a second time (by up to "
                 f"{np.abs(one - other).max():.1e}); a layer keeps state, which no exported file can"
             )
 
@@ -212,15 +216,7 @@ def _refuse_other_models(model) -> None:
         )
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("export needs keras.config.image_data_format() to be 'channels_last'")
-    inputs = model.inputs if getattr(model, "built", False) and hasattr(model, "inputs") else None
-    if not inputs:
-        raise ValueError(f"{model.name} has no input of known shape; build it from keras.Input")
-    shapes = [tuple(x.shape) for x in inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
-        raise ValueError(
-            f"{model.name} takes {shapes}; what can be exported takes one input "
-            "[batch, height, width, channels]"
-        )
+    inputs.taken(model)
 
 
 def _classes(model) -> dict[str, type]:
@@ -228,9 +224,9 @@ def _classes(model) -> dict[str, type]:
     return {type(layer).__name__: type(layer) for layer in _layers(model)}
 
 
-def layer_names(model: keras.Model) -> set[str]:
-    """Returns the names of a model's layers, those of models in it included."""
-    return {layer.name for layer in _layers(model)} - {model.name}
+def layers(model: keras.Model) -> dict[str, keras.Layer]:
+    """Returns a model's layers by name, those of models in it included."""
+    return {layer.name: layer for layer in _layers(model) if isinstance(layer, keras.Layer)}
 
 
 def _layers(model):

@@ -3,17 +3,17 @@
 import os
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
 import numpy as np
 
-from kapps.export import network
 from kapps.export.quiet import quiet
+from kapps.export.worker import CrashError, Worker
 
 ROUNDS = 30
+PROGRAM = "_run_saved_model.py"
+WORKER = Worker(PROGRAM)
 
 
 def kind(path: pathlib.Path) -> str:
@@ -27,7 +27,7 @@ def kind(path: pathlib.Path) -> str:
 
 
 def run(path: pathlib.Path, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the outputs by name for float32 pictures [n, height, width, channels], on the CPU."""
+    """Returns the outputs by name for n pictures or sequences [n, ...], of the type that the file takes, on the CPU."""
     if kind(path) == "saved_model":
         return _run_saved_model(path, pictures)
     return _run_litert(path, pictures)
@@ -38,61 +38,58 @@ def milliseconds(path: pathlib.Path, picture: np.ndarray, threads: int) -> float
 
     Args:
         path: of the exported file.
-        picture: float32 [1, height, width, channels].
+        picture: [1, ...], of the type that the file takes.
         threads: how many the runtime may use.
     """
     if kind(path) == "saved_model":
         return float(_run_saved_model(path, picture, threads)["milliseconds"])
     with quiet():
         runner = _runner(path, threads)
-        batch = runner.get_input_details()[network.IMAGE]["shape"][0]
+        ((name, details),) = runner.get_input_details().items()
+        batch = details["shape"][0]
         picture, taken = picture.repeat(batch, axis=0), []
         for _ in range(ROUNDS + 3):
             start = time.perf_counter()
-            runner(**{network.IMAGE: picture})
+            runner(**{name: picture})
             taken.append(time.perf_counter() - start)
     return 1000 * statistics.median(taken[3:]) / int(batch)
 
 
 def _run_saved_model(path, pictures, threads=0) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
-        given, results = os.path.join(folder, "pictures.npy"), os.path.join(folder, "outputs.npz")
+        given, outputs = os.path.join(folder, "pictures.npy"), os.path.join(folder, "outputs.npz")
         np.save(given, pictures)
-        program = pathlib.Path(__file__).with_name("_run_saved_model.py")
-        # On the CPU, as the reference: this process may hold all of the accelerator's memory. And
-        # without the program's own folder among the places to import from.
-        settings = {
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONSAFEPATH": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, str(program), str(path), given, results, str(threads), str(ROUNDS)],
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise ValueError(f"{path} does not run: {last}")
-        with np.load(results) as arrays:
+        job = {"path": str(path.absolute()), "pictures": given, "outputs": outputs}
+        job |= {"threads": threads, "rounds": ROUNDS}
+        worker = Worker(PROGRAM) if threads else WORKER  # a process has one number of threads
+        try:
+            error = worker.ask(job).get("error")
+        except CrashError as crash:
+            error = str(crash)
+        finally:
+            if threads:
+                worker.close()
+        if error:
+            raise ValueError(f"{path} does not run: {error.strip().splitlines()[-1]}")
+        with np.load(outputs) as arrays:
             return {name.removeprefix("output_"): arrays[name] for name in arrays.files}
 
 
 def _run_litert(path, pictures) -> dict[str, np.ndarray]:
     with quiet():
         runner = _runner(path, os.cpu_count())
-        takes = {name: list(x["shape"]) for name, x in runner.get_input_details().items()}
-        if set(takes) != {network.IMAGE} or takes[network.IMAGE][1:] != list(pictures.shape[1:]):
-            takes = {name: [int(size) for size in shape] for name, shape in takes.items()}
-            raise ValueError(f"{path}: it takes {takes}, the pictures are {list(pictures.shape)}")
-        batch = int(takes[network.IMAGE][0])
+        details = runner.get_input_details()
+        takes = {name: [int(size) for size in x["shape"]] for name, x in details.items()}
+        name = next(iter(takes), None)
+        if len(takes) != 1 or takes[name][1:] != list(pictures.shape[1:]):
+            raise ValueError(f"{path}: it takes {takes}, and is given {list(pictures.shape)}")
+        batch = takes[name][0]
         chunks = []
         for at in range(0, len(pictures), batch):
             chunk = pictures[at : at + batch]
             # A static batch is filled up with the last picture; the surplus answers are cut off.
-            padding = [(0, batch - len(chunk)), (0, 0), (0, 0), (0, 0)]
-            chunks.append(runner(**{network.IMAGE: np.pad(chunk, padding, mode="edge")}))
+            padding = [(0, batch - len(chunk))] + [(0, 0)] * (chunk.ndim - 1)
+            chunks.append(runner(**{name: np.pad(chunk, padding, mode="edge")}))
     return {k: np.concatenate([c[k] for c in chunks])[: len(pictures)] for k in chunks[0]}
 
 

@@ -1,4 +1,4 @@
-"""SavedModels for TensorFlow Serving: whole, versioned, never overwritten, with pictures decoded in their graph."""
+"""SavedModels for TensorFlow Serving: whole, versioned, never overwritten; pictures and text read in the graph."""
 
 import os
 import pathlib
@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from kapps.cards import Preprocessing
 from kapps.data import decoding
-from kapps.export import network, server
+from kapps.export import inputs, network, server
 from kapps.export.places import folder_for, local
 from kapps.export.quiet import quiet
+from kapps.export.text import TEXT, Text
 from kapps.files import flush, sync
 
 BYTES = "image_bytes"
@@ -26,6 +27,8 @@ def saved_model(
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     warm_up: bool | None = None,
+    tokenizer: keras.layers.TextVectorization | None = None,
+    new_tokens: int = 64,
 ) -> pathlib.Path:
     """Writes `model` as a TensorFlow SavedModel, laid out for TensorFlow Serving.
 
@@ -36,10 +39,17 @@ def saved_model(
     - `serve_bytes`, with `preprocessing`, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or
       WebP files, which it decodes, resizes and crops as `kapps.data.evaluation` does.
 
-    Both give `probabilities` where the last layer ends in softmax or sigmoid, else `logits`, float32
+    A model of sequences takes `sequence`, float32 [batch, time, features], in place of `image`; one of whole-numbered
+    tokens `tokens`, int32 [batch, time], and with a `tokenizer`
+
+    - `serve_text` takes `text`, string [batch], which the graph splits into tokens and pads on the right;
+    - `continue_text`, of a language model (scores of each token of the vocabulary at every step, any length), takes
+      `text`, and gives `text`, string [batch], with the `new_tokens` likeliest tokens after it.
+
+    The others give `probabilities` where the last layer ends in softmax or sigmoid, else `logits`, float32
     [batch, classes]; `classes`, int64 [batch, k], the numbers of the k = min(5, classes) likeliest,
     the first one first; and with `class_names`, `labels`, string [batch, k]. Outputs that come in a
-    dictionary keep its names, other several outputs have those of their layers.
+    dictionary keep its names, other several outputs have those of their layers; scores of every step are alone.
 
     Args:
         model: a functional or sequential model of one such input, under any precision policy.
@@ -49,6 +59,9 @@ def saved_model(
             graph looks them up in a table, which OpenVINO, alone among the readers, does not know.
         warm_up: whether the version holds requests that the server makes before it is ready, so that
             no user waits for the first; None for where tensorflow-serving-api is installed.
+        tokenizer: of a model of tokens: a `keras.layers.TextVectorization` with a vocabulary, output_mode="int"
+            and the model's length as output_sequence_length; padding is 0, as its mask has it.
+        new_tokens: what `continue_text` adds.
 
     Returns:
         The new `<directory>/<model.name>/<n>`: it appears whole or not at all, in place of none.
@@ -60,7 +73,8 @@ def saved_model(
             class names that do not fit.
     """
     exported = network.serving(model, preprocessing)
-    network.refuse_random(exported, network.signature(exported, batch=None))
+    network.refuse_random(exported)
+    text = Text(tokenizer, exported) if tokenizer is not None else None
     class_names = network.class_names(exported, class_names)
     versions = local(directory) / model.name
     with folder_for(versions) as aside:
@@ -68,8 +82,10 @@ def saved_model(
             (aside / "labels.txt").write_text("\n".join(class_names) + "\n")
         labels = _Labels(str(aside / "labels.txt")) if class_names else None
         written = aside / "version"
-        endpoints = _endpoints(_Signatures(exported, preprocessing, labels))
-        network.write(endpoints, written, *([labels.table] if labels else []))
+        signatures = _Signatures(exported, preprocessing, labels, text, new_tokens)
+        endpoints = signatures.endpoints()
+        tables = ([labels.table] if labels else []) + ([tokenizer] if text else [])
+        network.write(endpoints, written, *tables)
         if server.can_warm_up() if warm_up is None else warm_up:
             server.write_warm_up(written, model.name, _requests(endpoints))
         flush(written)
@@ -88,14 +104,23 @@ def saved_model(
 
 
 def _requests(endpoints) -> dict:
-    """Returns a request for each signature: a grey picture, 224 pixels high and wide where any size goes."""
-    height, width, channels = (size or 224 for size in endpoints["serving_default"][1].shape[1:])
-    grey = tf.fill([height, width, channels], 128)
-    examples = {
-        "serving_default": {network.IMAGE: tf.cast(grey[None], tf.float32)},
-        "serve_bytes": {BYTES: [tf.io.encode_jpeg(tf.cast(grey[:, :, :1], tf.uint8)).numpy()]},
-    }
-    return {name: examples[name] for name in endpoints}
+    """Returns a request for each signature: a grey picture, 224 pixels high and wide where any size goes, or a word."""
+    found = {}
+    for name, (_, spec) in endpoints.items():
+        if spec.name == TEXT:
+            value = ["the"]
+        elif spec.name == BYTES:
+            channels = endpoints["serving_default"][1].shape[-1]
+            value = [
+                tf.io.encode_jpeg(tf.fill([224, 224, channels], tf.constant(128, tf.uint8))).numpy()
+            ]
+        else:
+            shape = [size or (224 if spec.name == inputs.IMAGE else 16) for size in spec.shape[1:]]
+            value = tf.fill(
+                [1, *shape], tf.cast(128 if spec.name == inputs.IMAGE else 1, spec.dtype)
+            )
+        found[name] = {spec.name: value}
+    return found
 
 
 class _Labels:
@@ -115,13 +140,14 @@ class _Labels:
 class _Signatures:
     """What the SavedModel answers to."""
 
-    def __init__(self, exported, preprocessing, labels):
+    def __init__(self, exported, preprocessing, labels, text, new_tokens):
         self.exported, self.preprocessing, self.labels = exported, preprocessing, labels
+        self.of_text, self.new_tokens = text, new_tokens
         with keras.device("cpu:0"), quiet():
             self.network = network.frozen(exported)
 
-    def image(self, image):
-        outputs = self.network(image)
+    def plain(self, x):
+        outputs = self.network(x)
         scores = next(iter(outputs.values()))
         if len(outputs) > 1 or len(scores.shape) != 2 or scores.shape[-1] < 2:
             return outputs
@@ -141,15 +167,26 @@ class _Signatures:
             return decoding.centre(decoding.decode(picture, channels), preprocessing)
 
         shape = tf.TensorSpec([*size, channels], tf.float32)
-        return self.image(tf.map_fn(pixels, image_bytes, fn_output_signature=shape))
+        return self.plain(tf.map_fn(pixels, image_bytes, fn_output_signature=shape))
 
+    def text(self, text):
+        return self.plain(self.of_text.numbers(text))
 
-def _endpoints(signatures) -> dict:
-    exported = signatures.exported
-    found = {"serving_default": (signatures.image, network.signature(exported, batch=None))}
-    if signatures.preprocessing is not None and exported.input_shape[-1] in (1, 3):
-        found["serve_bytes"] = signatures.encoded, tf.TensorSpec([None], tf.string, name=BYTES)
-    return found
+    def continued(self, text):
+        return {TEXT: self.of_text.continued(self.network, text, self.new_tokens)}
+
+    def endpoints(self) -> dict:
+        """Returns {name of a signature: (its function, what it takes)}."""
+        what = inputs.taken(self.exported)
+        found = {"serving_default": (self.plain, what.spec(None))}
+        if self.preprocessing is not None and what.shape[-1] in (1, 3):
+            found["serve_bytes"] = self.encoded, tf.TensorSpec([None], tf.string, name=BYTES)
+        if self.of_text:
+            text = tf.TensorSpec([None], tf.string, name=TEXT)
+            found["serve_text"] = self.text, text
+            if self.of_text.continues:
+                found["continue_text"] = self.continued, text
+        return found
 
 
 def _next_version(versions: pathlib.Path) -> int:

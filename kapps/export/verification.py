@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kapps.cards import Preprocessing
-from kapps.export import network, runtimes
+from kapps.export import inputs, network, runtimes
 from kapps.export.lite import precision as precision_of
 from kapps.export.quiet import quiet
 
@@ -97,7 +97,8 @@ def verify(
         path: what `saved_model` or `litert` returned.
         model: the model that was exported.
         pictures: numbers [n, height, width, channels], n from 1, as the file takes them: raw pixels
-            in [0, 255] where it was exported with `preprocessing`.
+            in [0, 255] where it was exported with `preprocessing`; or sequences [n, time, features], or tokens
+            [n, time].
         preprocessing: what it was exported with.
         timed: whether to measure what a picture takes with 1 and with 2 threads.
 
@@ -134,17 +135,13 @@ def verify(
 
 
 def _pictures(pictures, reference) -> np.ndarray:
-    pictures = np.asarray(pictures)
-    takes = reference.input_shape[1:]
-    fits = pictures.ndim == 4 and all(
-        size in (None, given) for size, given in zip(takes, pictures.shape[1:], strict=True)
-    )
-    if not fits or not len(pictures) or pictures.dtype.kind not in "fiu":
+    what, pictures = inputs.taken(reference), np.asarray(pictures)
+    if not what.fits(pictures):
         raise ValueError(
-            f"{reference.name} takes numbers [n, {', '.join(str(size) for size in takes)}], "
-            f"and the pictures are {pictures.dtype} {list(pictures.shape)}"
+            f"{reference.name} takes numbers [n, {', '.join(str(size) for size in what.shape)}], "
+            f"and is given {pictures.dtype} {list(pictures.shape)}"
         )
-    return pictures.astype("float32", copy=False)
+    return pictures.astype(what.dtype, copy=False)
 
 
 def _expected(reference, pictures, preprocessing) -> dict[str, np.ndarray]:

@@ -99,7 +99,8 @@ def test_options_that_do_not_go_together(model, tmp_path, options, words):
 
 
 def test_a_converter_that_crashes_is_one_line_and_the_next_works(model, tmp_path, monkeypatch):
-    process = converter._process()
+    kapps.export.litert(model, tmp_path / "first.tflite").unlink()
+    process = converter.WORKER.process
     os.kill(process.pid, signal.SIGSEGV)
     while process.poll() is None:
         time.sleep(0.01)

@@ -50,7 +50,7 @@ def unnamed_function():
         (Subclass, "no input of known shape"),
         (lambda: keras.Sequential([keras.layers.Conv2D(2, 3)]), "no input of known shape"),
         (two_inputs, "one input"),
-        (vectors, r"takes \[\(None, 3\)\]"),
+        (vectors, r"takes float32 \(None, 3\)"),
         (unnamed_function, "cannot be rebuilt in float32"),
     ],
 )

@@ -1,5 +1,6 @@
 """Tests that `verify` runs the file itself, and says so when the file is another one."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 import kapps.export
 from kapps.cards import Preprocessing
-from kapps.export import _run_saved_model, verification
+from kapps.export import _run_saved_model, verification, worker
 
 PIXELS = Preprocessing(size=(12, 12))
 PICTURES = np.random.default_rng(0).integers(0, 256, (35, 12, 12, 3)).astype("uint8")
@@ -103,10 +104,14 @@ def test_an_output_one_wide_is_compared_by_its_side():
 
 def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
     np.save(tmp_path / "pictures.npy", PICTURES.astype("float32"))
-    command = [sys.executable, "-X", "importtime", _run_saved_model.__file__]
-    command += [files["saved_model"], tmp_path / "pictures.npy", tmp_path / "outputs.npz", "0", "0"]
+    job = {"path": str(files["saved_model"]), "pictures": str(tmp_path / "pictures.npy")}
+    job |= {"outputs": str(tmp_path / "outputs.npz"), "threads": 0, "rounds": 0}
+    command = [sys.executable, "-X", "importtime", worker.__file__, _run_saved_model.__file__]
     env = os.environ | {"PYTHONSAFEPATH": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    done = subprocess.run(
+        command, input=json.dumps(job), capture_output=True, text=True, check=True, env=env
+    )
+    assert done.stdout == "{}\n"
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "tensorflow" in imported
     assert not [name for name in imported if name.split(".")[0] in ("keras", "kapps")]
@@ -138,8 +143,8 @@ def test_one_clear_line(files, model, tmp_path):
         ("net takes numbers", lite, model, small[:, :8]),
         ("net takes numbers", lite, model, small.astype(str)),
         ("a keras.Model", lite, "resnet50", small),
-        ("it takes .*12, 12, 3.*the pictures are", saved, other, small[:, :8, :8]),
-        ("it takes .*12, 12, 3.*the pictures are", lite, other, small[:, :8, :8]),
+        ("it takes .*12, 12, 3.*and is given", saved, other, small[:, :8, :8]),
+        ("it takes .*12, 12, 3.*and is given", lite, other, small[:, :8, :8]),
         (r"gives .*\(6,\).* a picture, net .*\(7,\)", lite, network(classes=7), small),
     ]:
         with pytest.raises(ValueError, match=words) as caught:

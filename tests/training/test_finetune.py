@@ -66,7 +66,9 @@ def norms(model):
 
 
 @pytest.mark.parametrize("unfreeze", UNFREEZE)
-def test_batch_norms_stay_to_the_bit_whatever_trains(pretrained, digits, fresh, tmp_path, unfreeze):
+def test_batch_norms_stay_to_the_bit_whatever_trains(
+    pretrained, digits, forked, tmp_path, unfreeze
+):
     x, y = digits(32)
     given = values(pretrained)
     model = fit(finetune(pretrained, classes=10, unfreeze=unfreeze), x, y)
@@ -91,7 +93,7 @@ def test_batch_norms_stay_to_the_bit_whatever_trains(pretrained, digits, fresh, 
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", x=x, y=y)
     found = json.loads(
-        fresh(FIT, tmp_path / "model.keras", tmp_path / "data.npz").strip().splitlines()[-1]
+        forked(FIT, tmp_path / "model.keras", tmp_path / "data.npz").strip().splitlines()[-1]
     )
     assert found == {"norms": 6, "changed": [], "head": [True, True]}
 

@@ -287,8 +287,8 @@ print(np.abs(np.subtract(*found)).max())
 """
 
 
-def test_two_replicas_train_as_one_device(fresh):
-    assert float(fresh(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split()[-1]) < 1e-5
+def test_two_replicas_train_as_one_device(forked):
+    assert float(forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split()[-1]) < 1e-5
 
 
 def recurrent(layer, **options):

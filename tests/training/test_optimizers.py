@@ -158,9 +158,9 @@ for name in ("modern", "adamw", "lamb"):
 """
 
 
-def test_what_is_refused_fails_and_what_is_not_trains_as_on_one_device(fresh):
+def test_what_is_refused_fails_and_what_is_not_trains_as_on_one_device(forked):
     """A refusal whose reason a newer Keras has mended goes."""
-    lines = fresh(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split("\n")[-10:-1]
+    lines = forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split("\n")[-10:-1]
     assert lines == [
         *["fails"] * 3,
         *["differs"] * 3,

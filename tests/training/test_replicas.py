@@ -92,8 +92,8 @@ assert "next" not in vars(model.layers[0].seed_generator)
 """
 
 
-def test_dropout_masks_differ_between_replicas_and_steps(fresh):
-    assert fresh(MASKS).splitlines()[-1] == "[False, False, False]"
+def test_dropout_masks_differ_between_replicas_and_steps(forked):
+    assert forked(MASKS).splitlines()[-1] == "[False, False, False]"
 
 
 def test_one_replica_is_left_as_it_is():
