@@ -34,3 +34,4 @@ def __getattr__(name):
 def _register(_):
     """Registers our layers as soon as Keras is there, so that a saved model finds them by `import kapps` alone."""
     importlib.import_module("kapps.layers")
+    importlib.import_module("kapps.recurrent.cells")

@@ -154,6 +154,12 @@ from .cards import Preprocessing as Preprocessing
 from .cards import card as card
 from .cards import list_models as list_models
 from .layers import stock as stock
+from .recurrent.cells import CoupledLSTMCell as CoupledLSTMCell
+from .recurrent.cells import GRUCell as GRUCell
+from .recurrent.cells import LearnedState as LearnedState
+from .recurrent.cells import MultiplicativeLSTMCell as MultiplicativeLSTMCell
+from .recurrent.cells import PeepholeLSTMCell as PeepholeLSTMCell
+from .recurrent.cells import why_not_cudnn as why_not_cudnn
 from .variants import endpoints as endpoints
 from . import analysis as analysis
 from . import data as data

@@ -19,6 +19,14 @@ PUBLIC = {
     "analysis": ("profile",),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
+    "recurrent.cells": (
+        "CoupledLSTMCell",
+        "GRUCell",
+        "LearnedState",
+        "MultiplicativeLSTMCell",
+        "PeepholeLSTMCell",
+        "why_not_cudnn",
+    ),
     "variants": ("endpoints",),
 }
 SUBMODULES = ("analysis", "data", "export", "layers", "training", "weights")

@@ -1,0 +1,283 @@
+"""Recurrent cells that Keras lacks, with the symbols of their papers; they work in `keras.layers.RNN`.
+
+[1] Gers 2002, Learning precise timing with LSTM recurrent networks, JMLR 3; and the lectures' diagonal V
+[2] Greff 2015, arXiv:1503.04069, and Olah 2015, whose coupled gates the lectures draw
+[3] Cho 2014, arXiv:1406.1078
+[4] Krause 2016, arXiv:1609.07959
+
+The plain ones are Keras's own, for which it has cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose
+default is cuDNN's form (reset_after=True). `why_not_cudnn` says what keeps a model from them.
+
+Inputs x_t (batch, features), states (batch, units), of the cell's compute dtype. Gates that share their inputs are one
+product, in Keras's order. `dropout` masks x_t and `recurrent_dropout` h_{t-1}, one mask for all gates and steps.
+"""
+
+import keras
+from keras import layers, ops
+
+
+class Gated:
+    """What the cells share: masks, and names for Keras's arguments."""
+
+    def masked(self, x, h, training):
+        """Returns x_t and h_{t-1} after dropout."""
+        if training and self.dropout:
+            x = x * self.get_dropout_mask(x)
+        if training and self.recurrent_dropout:
+            h = h * self.get_recurrent_dropout_mask(h)
+        return x, h
+
+    def one_mask(self):
+        """Keras has a mask for each gate where it drops states; here they share one."""
+        self.implementation, self.dropout_mask_count = 2, None
+
+    def matrix(self, name, rows, columns):
+        """Adds a trainable matrix: from x_t `kernel`s, from states `recurrent` ones."""
+        initializer = self.recurrent_initializer if "recurrent" in name else self.kernel_initializer
+        return self.add_weight(shape=(rows, columns), initializer=initializer, name=name)
+
+
+@keras.saving.register_keras_serializable("kapps")
+class PeepholeLSTMCell(Gated, layers.LSTMCell):
+    """LSTM whose gates see the memory, each cell its own [1]; the output gate sees the new one.
+
+    i_t = sigmoid(W_i x_t + U_i h_{t-1} + V_i c_{t-1} + b_i)
+    f_t = sigmoid(W_f x_t + U_f h_{t-1} + V_f c_{t-1} + b_f)
+    c_t = f_t c_{t-1} + i_t tanh(W_c x_t + U_c h_{t-1} + b_c)
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + V_o c_t + b_o)
+    h_t = o_t tanh(c_t)
+
+    V are diagonal: `peephole`, (3, units), in the order i, f, o. Arguments are those of `keras.layers.LSTMCell`.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.one_mask()
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.peephole = self.add_weight(shape=(3, self.units), initializer="zeros", name="peephole")
+
+    def call(self, inputs, states, training=False):
+        h, c = states
+        x, h = self.masked(inputs, h, training)
+        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)
+        if self.use_bias:
+            z = z + self.bias
+        z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
+        v_i, v_f, v_o = self.peephole[0], self.peephole[1], self.peephole[2]
+        i = self.recurrent_activation(z_i + v_i * c)
+        f = self.recurrent_activation(z_f + v_f * c)
+        c = f * c + i * self.activation(z_c)
+        o = self.recurrent_activation(z_o + v_o * c)
+        h = o * self.activation(c)
+        return h, [h, c]
+
+
+@keras.saving.register_keras_serializable("kapps")
+class CoupledLSTMCell(Gated, layers.LSTMCell):
+    """LSTM that memorises as much as it forgets [2].
+
+    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+    c_t = f_t c_{t-1} + (1 - f_t) tanh(W_c x_t + U_c h_{t-1} + b_c)
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+    h_t = o_t tanh(c_t)
+
+    Three quarters of LSTM's parameters. Arguments are those of `keras.layers.LSTMCell`.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.one_mask()
+
+    def build(self, input_shape):
+        self.kernel = self.matrix("kernel", input_shape[-1], 3 * self.units)
+        self.recurrent_kernel = self.matrix("recurrent_kernel", self.units, 3 * self.units)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(3 * self.units,), initializer=self.bias_initializer, name="bias"
+            )
+            if self.unit_forget_bias:
+                ones = ops.arange(3 * self.units) < self.units
+                self.bias.assign(self.bias + ops.cast(ones, self.bias.dtype))
+        self.built = True
+
+    def call(self, inputs, states, training=False):
+        h, c = states
+        x, h = self.masked(inputs, h, training)
+        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)
+        if self.use_bias:
+            z = z + self.bias
+        z_f, z_c, z_o = ops.split(z, 3, axis=-1)
+        f = self.recurrent_activation(z_f)
+        c = f * c + (1 - f) * self.activation(z_c)
+        h = self.recurrent_activation(z_o) * self.activation(c)
+        return h, [h, c]
+
+
+@keras.saving.register_keras_serializable("kapps")
+class MultiplicativeLSTMCell(Gated, layers.LSTMCell):
+    """LSTM whose recurrent weights depend on the input: m_t in place of h_{t-1} [4].
+
+    m_t = (W_m x_t) (U_m h_{t-1}), element by element
+    i_t, f_t, o_t = sigmoid(W x_t + U m_t + b), each with its own W, U and b
+    c_t = f_t c_{t-1} + i_t tanh(W_c x_t + U_c m_t + b_c)
+    h_t = o_t tanh(c_t)
+
+    Arguments are those of `keras.layers.LSTMCell`; W_m is `kernel_m`, U_m `recurrent_kernel_m`.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.one_mask()
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.kernel_m = self.matrix("kernel_m", input_shape[-1], self.units)
+        self.recurrent_kernel_m = self.matrix("recurrent_kernel_m", self.units, self.units)
+
+    def call(self, inputs, states, training=False):
+        h, c = states
+        x, h = self.masked(inputs, h, training)
+        m = ops.matmul(x, self.kernel_m) * ops.matmul(h, self.recurrent_kernel_m)
+        return super().call(x, [m, c], training=False)
+
+
+@keras.saving.register_keras_serializable("kapps")
+class GRUCell(Gated, layers.GRUCell):
+    """GRU of its paper [3]: the reset gate acts before U; Keras's default, cuDNN's, has it after.
+
+    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
+    z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)
+    g_t = tanh(W x_t + U (r_t h_{t-1}) + b)
+    h_t = (1 - z_t) h_{t-1} + z_t g_t    with update="new", where z_t says how much is new
+    h_t = z_t h_{t-1} + (1 - z_t) g_t    with update="old", where it says how much stays
+
+    Arguments are those of `keras.layers.GRUCell` but for reset_after, and:
+
+    Args:
+        update: "new" or "old": what the update gate is the share of. Lectures and papers have both; either becomes
+            the other where the signs of W_z, U_z and b_z turn.
+    """
+
+    def __init__(self, units, update="new", **kwargs):
+        if update not in ("new", "old"):
+            raise ValueError(f'update is "new" or "old", not {update!r}')
+        kwargs.pop("reset_after", None)
+        super().__init__(units, reset_after=False, **kwargs)
+        self.update = update
+        self.one_mask()
+
+    def call(self, inputs, states, training=False):
+        (before,) = states
+        x, h = self.masked(inputs, before, training)
+        gates = 2 * self.units
+        x = ops.matmul(x, self.kernel)
+        if self.use_bias:
+            x = x + self.bias
+        both = x[:, :gates] + ops.matmul(h, self.recurrent_kernel[:, :gates])
+        z, r = ops.split(self.recurrent_activation(both), 2, axis=-1)
+        g = x[:, gates:] + ops.matmul(r * h, self.recurrent_kernel[:, gates:])
+        g = self.activation(g)
+        new = z if self.update == "new" else 1 - z
+        h = before + new * (g - before)
+        return h, [h]
+
+    def get_config(self):
+        return {**super().get_config(), "update": self.update}
+
+
+@keras.saving.register_keras_serializable("kapps")
+class LearnedState(layers.Layer):
+    """Initial states that are trained, one vector for every sequence, instead of zeros.
+
+    keras.layers.LSTM(8)(x, initial_state=LearnedState([8, 8])(x))
+
+    Input: anything whose first axis is the batch. Output: a list of (batch, size).
+
+    Args:
+        sizes: of each state.
+    """
+
+    def __init__(self, sizes, **kwargs):
+        super().__init__(**kwargs)
+        self.sizes = list(sizes)
+        if not self.sizes or not all(isinstance(size, int) and size > 0 for size in self.sizes):
+            raise ValueError(
+                f"{self.name}: sizes are whole numbers from 1, one a state, not {sizes!r}"
+            )
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        del input_shape
+        self.states = [
+            self.add_weight(shape=(size,), initializer="zeros", name=f"state{i}")
+            for i, size in enumerate(self.sizes)
+        ]
+
+    def call(self, inputs):
+        batch = ops.shape(inputs)[0]
+        return [
+            ops.broadcast_to(ops.cast(state, self.compute_dtype), (batch, size))
+            for state, size in zip(self.states, self.sizes, strict=True)
+        ]
+
+    def compute_mask(self, inputs, mask=None):
+        del inputs, mask
+        return [None] * len(self.sizes)
+
+    def compute_output_shape(self, input_shape):
+        return [(input_shape[0], size) for size in self.sizes]
+
+    def get_config(self):
+        return {**super().get_config(), "sizes": self.sizes}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Nothing is computed (see `kapps.analysis.register`)."""
+        del input_shapes, output_shapes
+        return {}
+
+
+def why_not_cudnn(model):
+    """Returns what keeps each recurrent layer of a model from cuDNN's kernels: {layer: [reason]}, empty where nothing does.
+
+    Args:
+        model: a built `keras.Model`; models and wrapped layers inside it are looked at too.
+    """
+    found = {}
+    for layer in _recurrent(model.layers):
+        kind = type(layer)
+        if kind not in (layers.LSTM, layers.GRU):
+            cell = type(getattr(layer, "cell", layer)).__name__
+            reasons = [f"{cell} has no kernel there; LSTM and GRU have"]
+        else:
+            gates = layer.recurrent_activation.__name__
+            reasons = [
+                reason
+                for holds, reason in [
+                    (layer.activation is keras.activations.tanh, f"activation is {layer.activation.__name__}, not tanh"),
+                    (gates == "sigmoid", f"recurrent_activation is {gates}, not sigmoid"),
+                    (not layer.recurrent_dropout, f"recurrent_dropout is {layer.recurrent_dropout}, not 0"),
+                    (not layer.unroll, "unroll is True"),
+                    (layer.use_bias, "use_bias is False"),
+                    (getattr(layer, "reset_after", True), "reset_after is False"),
+                    (layer.use_cudnn is not False, "use_cudnn is False"),
+                ]
+                if not holds
+            ]  # fmt: skip
+        if reasons:
+            found[layer.name] = reasons
+    return found
+
+
+def _recurrent(found):
+    for layer in found:
+        if isinstance(layer, layers.Bidirectional):
+            yield from (layer.forward_layer, layer.backward_layer)
+        elif isinstance(layer, keras.Model):
+            yield from _recurrent(layer.layers)
+        elif isinstance(layer, layers.Wrapper):
+            yield from _recurrent([layer.layer])
+        elif isinstance(layer, layers.RNN):
+            yield layer
