@@ -35,9 +35,9 @@ def flatten(x, grid=None):
     return layers.Flatten(name="head_flatten")(x)
 
 
-def average(x, classes, activation, *, dropout=0.0):
+def average(x, classes, activation, *, pooling="avg", dropout=0.0):
     """The head of most networks: global average pooling, then one dense layer, after `dropout` of the features."""
-    x = pool(x, "avg")
+    x = pool(x, pooling)
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return classifier(x, classes, activation)

@@ -80,7 +80,7 @@ def family(
     return decorate
 
 
-def variant(body, name, *, paper, params, macs=None, **row):
+def variant(body, name, *, paper, params, macs=None, preprocessing=None, head=None, **row):
     """Returns the builder of one row of a family's table.
 
     Args:
@@ -89,16 +89,23 @@ def variant(body, name, *, paper, params, macs=None, **row):
         paper: arXiv number or citation.
         params: trainable parameters at the family's default classes, from the paper or a second
             implementation; the conformance suite holds the builder to it.
-        macs: multiply-accumulates of convolutions and dense layers on one picture of the family's input shape, from
+        macs: multiply-accumulates of convolutions and dense layers on one picture of the row's input shape, from
             the paper or a second implementation; None where nobody gives them.
+        preprocessing: what the row's pictures go through where it is not the family's; the row's input has its size.
+        head: the row's where it is not the family's.
         **row: the body's options.
     """
     builder = body.builder
     unknown_options(f"{name}'s row", row, builder.options())
-    defaults = builder.defaults
+    defaults, ends = builder.defaults, builder.ends
+    if preprocessing:
+        shape = (*preprocessing.size, defaults["input_shape"][-1])
+        defaults = {**defaults, "preprocessing": preprocessing, "input_shape": shape}
+    if head:
+        ends = {**ends, "head": head}
     module = builder.body.__module__
     about = Card(name, builder.name, module, paper, params, macs=macs, **defaults)
-    return Builder(builder.body, name, row, about, defaults, builder.ends).function()
+    return Builder(builder.body, name, row, about, defaults, ends).function()
 
 
 class Builder:
@@ -211,13 +218,14 @@ class Builder:
 
     def top(self, name, x, pooling, classes, activation):
         """Returns the predictions from the feature map, by the family's head."""
+        head = self.ends["head"]
         if not pooling:
-            return self.ends["head"](x, classes, activation)
-        if self.ends["head"] is not heads.average:
+            return head(x, classes, activation)
+        if getattr(head, "func", head) is not heads.average:
             raise ValueError(
                 f"{name}: its classifier does not pool, so pooling={pooling!r} goes with include_top=False alone"
             )
-        return heads.classifier(heads.pool(x, pooling), classes, activation)
+        return head(x, classes, activation, pooling=pooling)
 
     def image(self, name, input_tensor, input_shape):
         """Returns the Keras tensor that the body starts from, its shape checked."""

@@ -32,10 +32,15 @@ POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`."""
+    """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`.
+
+    One that takes `family_name` runs for each family's smallest, or for one of them.
+    """
     every = metafunc.config.getoption("--all")
     if "policy_name" in metafunc.fixturenames:
         metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
+    if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
+        metafunc.parametrize("family_name", smallest() if every else ["lenet5"])
     if "builder_name" in metafunc.fixturenames:
         shared = metafunc.definition.get_closest_marker("shared")
         found = cards.list_models() if every else EACH_HEAD if shared else smallest()

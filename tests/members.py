@@ -9,6 +9,8 @@ FEWER = {
     "depths": lambda depths: (min(2, depths[0]), *(1 for _ in depths[1:])),
     "depth": lambda depth: 16,  # densenet_cifar's L: two layers a block, four without bottlenecks
     "middle": lambda depth: 2,
+    "d": lambda d: 8,  # regnet's
+    "repeats": lambda repeats: 0.5,  # efficientnet's
 }
 """What becomes of an option that says how often blocks repeat."""
 

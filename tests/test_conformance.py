@@ -64,6 +64,14 @@ TRAINED = {
 }  # fmt: skip
 """How a family trains that does not by 20 steps of SGD at 0.05: optimizer, rate, steps, and what the loss falls to."""
 
+UNDELEGATED = {
+    # What repeats the cells of a map smaller than the dense layer wants; at the papers' sizes there is none.
+    **dict.fromkeys(("single_tower", "five_convolutions", "one_weird_trick", "zeiler_fergus", "vgg"), ("TILE",)),
+    # Every second pixel, by a pooling of one pixel.
+    **dict.fromkeys(("resnet_cifar", "sknet"), ("AVERAGE_POOL_2D",)),
+}  # fmt: skip
+"""The operations that LiteRT runs outside its CPU delegate, by family."""
+
 LOAD = """
 import sys
 import numpy as np, keras
@@ -392,7 +400,7 @@ def kernels(model):
 
 
 @pytest.mark.tensorflow
-def test_exported_forms_agree(model, size, digits, tmp_path):
+def test_exported_forms_agree(card, model, size, digits, tmp_path):
     from kapps import export
 
     pictures = digits(size)[0][:8]
@@ -404,3 +412,5 @@ def test_exported_forms_agree(model, size, digits, tmp_path):
         # Untrained networks give logits of any size; float32's rounding grows with them.
         assert report.largest_difference < 1e-4 * max(1, report.largest_value)
         assert report.top1_agreement == 1
+    left = set(export.runtimes.undelegated(tmp_path / "model.tflite"))
+    assert left <= set(UNDELEGATED.get(card.family, ()))

@@ -48,7 +48,7 @@ def unit(x, block, strides, se, name):
     """relu(x + SE(F(x))); the shortcut projects only where the shape changes."""
     y = block(x, strides=strides, name=name)
     if se:
-        y = squeeze_excite(y, se, name=f"{name}_se")
+        y = squeeze_excite(y, y.shape[-1] // se, name=f"{name}_se")
     if strides > 1 or x.shape[-1] != y.shape[-1]:
         x = conv_bn(x, y.shape[-1], 1, strides=strides, name=f"{name}_shortcut")
     x = layers.Add(name=f"{name}_add")([x, y])
@@ -100,6 +100,8 @@ resnext101_2x64d = variant(resnet, "resnext101_2x64d", depths=(3, 4, 23, 3),  gr
 resnet101_1x100d = variant(resnet, "resnet101_1x100d", depths=(3, 4, 23, 3),  group_width=100,                      paper=XIE,       params=85_611_336,  macs=15_272_862_720)
 wide_resnet50    = variant(resnet, "wide_resnet50",    depths=(3, 4,  6, 3),  group_width=128,                      paper=ZAGORUYKO, params=68_883_240,  macs=11_398_021_120)
 wide_resnet101   = variant(resnet, "wide_resnet101",   depths=(3, 4, 23, 3),  group_width=128,                      paper=ZAGORUYKO, params=126_886_696, macs=22_753_050_624)
+se_resnet18      = variant(resnet, "se_resnet18",      depths=(2, 2,  2, 2),  block=basic, se=16,                   paper=HU,        params=11_778_592,  macs=1_814_160_384)
+se_resnet34      = variant(resnet, "se_resnet34",      depths=(3, 4,  6, 3),  block=basic, se=16,                   paper=HU,        params=21_958_868,  macs=3_663_918_592)
 se_resnet50      = variant(resnet, "se_resnet50",      depths=(3, 4,  6, 3),  se=16,                                paper=HU,        params=28_088_024,  macs=4_091_699_200)
 se_resnet101     = variant(resnet, "se_resnet101",     depths=(3, 4, 23, 3),  se=16,                                paper=HU,        params=49_326_872,  macs=7_806_148_608)
 se_resnet152     = variant(resnet, "se_resnet152",     depths=(3, 8, 36, 3),  se=16,                                paper=HU,        params=66_821_848,  macs=11_520_204_800)

@@ -27,7 +27,7 @@ def unit(x, filters, *, strides, groups, se, name):
         y, filters, 3, strides=strides, groups=groups, activation="relu", name=f"{name}_conv2"
     )
     y = conv_bn(y, filters, 1, gamma="zeros", name=f"{name}_conv3")
-    y = squeeze_excite(y, se, name=f"{name}_se")
+    y = squeeze_excite(y, y.shape[-1] // se, name=f"{name}_se")
     if strides > 1:
         x = conv_bn(x, filters, 3, strides=strides, name=f"{name}_shortcut")
     elif x.shape[-1] != filters:

@@ -29,7 +29,7 @@ def branch(x, filters, *, strides, se, name):
     x = conv_bn(x, filters, 1, activation="relu", name=f"{name}_conv1")
     x = depthwise_bn(x, 3, strides=strides, name=f"{name}_conv2")
     x = conv_bn(x, filters, 1, activation="relu", name=f"{name}_conv3")
-    return squeeze_excite(x, se, name=f"{name}_se") if se else x
+    return squeeze_excite(x, x.shape[-1] // se, name=f"{name}_se") if se else x
 
 
 def unit(x, filters, *, strides, first, se, name):

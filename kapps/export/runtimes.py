@@ -1,5 +1,6 @@
 """Exported files in their own runtimes: a SavedModel in a process without Keras, a .tflite file in LiteRT."""
 
+import collections
 import os
 import pathlib
 import statistics
@@ -91,6 +92,32 @@ def _run_litert(path, pictures) -> dict[str, np.ndarray]:
             padding = [(0, batch - len(chunk))] + [(0, 0)] * (chunk.ndim - 1)
             chunks.append(runner(**{name: np.pad(chunk, padding, mode="edge")}))
     return {k: np.concatenate([c[k] for c in chunks])[: len(pictures)] for k in chunks[0]}
+
+
+def undelegated(path: pathlib.Path) -> dict[str, int]:
+    """Returns how many of which operations of a .tflite file LiteRT runs outside XNNPACK, its CPU delegate.
+
+    A file without any runs in one piece; each piece outside costs a hand-over.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet():
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()  # which delegates
+        nodes = interpreter._get_ops_details()  # the file's, and behind them the delegate's
+    pieces = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    own = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    made = {tensor: node for node in own for tensor in node["outputs"]}
+    taken = set()
+    for piece in pieces:  # it holds what lies between its outputs and its inputs
+        ends, waiting = set(piece["inputs"]), list(piece["outputs"])
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in made and tensor not in ends and made[tensor]["index"] not in taken:
+                taken.add(made[tensor]["index"])
+                waiting.extend(made[tensor]["inputs"])
+    left = collections.Counter(node["op_name"] for node in own if node["index"] not in taken)
+    return dict(sorted(left.items()))
 
 
 def _runner(path, threads):

@@ -2,7 +2,6 @@
 
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
-    BATCH_NORM,
     GroupedConv2D,
     batch_norm,
     conv,
@@ -18,7 +17,6 @@ from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.tower import tower
 
 __all__ = [
-    "BATCH_NORM",
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",

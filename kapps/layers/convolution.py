@@ -5,9 +5,6 @@ import functools
 import keras
 from keras import layers
 
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
-"""The batch norm of the ResNet papers' code and of torchvision; Keras's own defaults are 0.99 and 1e-3."""
-
 
 @keras.saving.register_keras_serializable("kapps")
 class GroupedConv2D(layers.Conv2D):
@@ -212,16 +209,22 @@ def _padded(x, size, strides, padding, name):
     return x, "valid"
 
 
-def batch_norm(x, *, activation=None, gamma="ones", epsilon=1e-5, scale=True, name):
-    """Batch norm, and the activation if one is named: layers `<name>` and `<name>_<activation>`."""
-    options = {**BATCH_NORM, "epsilon": epsilon, "scale": scale, "gamma_initializer": gamma}
-    x = layers.BatchNormalization(**options, name=name)(x)
+def batch_norm(
+    x, *, activation=None, gamma="ones", epsilon=1e-5, momentum=0.9, scale=True, name
+):  # fmt: skip
+    """Batch norm, and the activation if one is named: layers `<name>` and `<name>_<activation>`.
+
+    Momentum and epsilon are by default those of the ResNet papers' code and of torchvision, not Keras's 0.99 and 1e-3.
+    """
+    x = layers.BatchNormalization(
+        momentum=momentum, epsilon=epsilon, scale=scale, gamma_initializer=gamma, name=name
+    )(x)
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
 def conv_bn(
     x, filters, kernel_size, *, strides=1, dilation=1, groups=1, padding=None, activation=None,
-    gamma="ones", epsilon=1e-5, scale=True, name,
+    gamma="ones", epsilon=1e-5, momentum=0.9, scale=True, name,
 ):  # fmt: skip
     """`conv`, then `batch_norm`: layers `<name>`, `<name>_bn` and `<name>_bn_<activation>`.
 
@@ -233,11 +236,14 @@ def conv_bn(
         x, filters, kernel_size, strides=strides, dilation=dilation, groups=groups, padding=padding,
         name=name,
     )  # fmt: skip
-    how = {"gamma": gamma, "epsilon": epsilon, "scale": scale}
+    how = {"gamma": gamma, "epsilon": epsilon, "momentum": momentum, "scale": scale}
     return batch_norm(x, activation=activation, **how, name=f"{name}_bn")
 
 
-def depthwise_bn(x, kernel_size, *, strides=1, padding=None, activation=None, epsilon=1e-5, name):
+def depthwise_bn(
+    x, kernel_size, *, strides=1, padding=None, activation=None, epsilon=1e-5, momentum=0.9, name
+):  # fmt: skip
     """`depthwise`, then `batch_norm`, named as `conv_bn` names them."""
     x = depthwise(x, kernel_size, strides=strides, padding=padding, name=name)
-    return batch_norm(x, activation=activation, epsilon=epsilon, name=f"{name}_bn")
+    how = {"epsilon": epsilon, "momentum": momentum}
+    return batch_norm(x, activation=activation, **how, name=f"{name}_bn")

@@ -3,10 +3,9 @@
 from keras import layers
 
 
-def squeeze_excite(x, reduction, *, name):
-    """x * sigmoid(W2 relu(W1 mean(x))), W1 to channels / `reduction`, both with biases, as 1x1 convolutions."""
-    channels = x.shape[-1]
+def squeeze_excite(x, inner, *, activation="relu", name):
+    """x * sigmoid(W2 activation(W1 mean(x))), W1 to `inner` channels, both with biases, as 1x1 convolutions."""
     s = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
-    s = layers.Conv2D(channels // reduction, 1, activation="relu", name=f"{name}_reduce")(s)
-    s = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_expand")(s)
+    s = layers.Conv2D(inner, 1, activation=activation, name=f"{name}_reduce")(s)
+    s = layers.Conv2D(x.shape[-1], 1, activation="sigmoid", name=f"{name}_expand")(s)
     return layers.Multiply(name=f"{name}_scale")([x, s])

@@ -157,7 +157,7 @@ def _libraries(family):
     return {
         name: value
         for name, value in found
-        if callable(value) and value.__module__ == module.__name__
+        if callable(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }
 
 

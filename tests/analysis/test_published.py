@@ -67,9 +67,7 @@ BUILDERS = {
 
 PENDING = {
     "attention_next56", "bam_resnext101", "bam_resnext50", "bwn_alexnet", "cbam_resnext101",
-    "cbam_resnext50", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
-    "efficientnet_b4", "efficientnet_b5", "regnety_004", "regnety_006", "regnety_008", "regnety_016",
-    "regnety_040", "regnety_080", "residual_attention92", "xnor_alexnet",
+    "cbam_resnext50", "residual_attention92", "xnor_alexnet",
 }  # fmt: skip
 
 

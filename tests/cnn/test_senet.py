@@ -1,5 +1,6 @@
 """SENet-154: what it has beyond an SE-ResNeXt-152."""
 
+import keras
 import pytest
 
 import kapps
@@ -40,3 +41,10 @@ def test_layers_are_what_the_name_says():
     names = [x.name for x in model.layers if hasattr(x, "kernel")]
     path = [x for x in names if "_se_" not in x and "_shortcut" not in x]
     assert len(path) == 3 + 3 * 50 + 1
+
+
+def test_another_pooling_keeps_the_dropout():
+    model = kapps.senet(depths=(1,), input_shape=(32, 32, 3), classes=10, pooling="max")
+    names = [layer.name for layer in model.layers[-4:]]
+    assert names == ["head_pool", "head_dropout", "head_logits", "predictions"]
+    assert isinstance(model.layers[-4], keras.layers.GlobalMaxPooling2D)

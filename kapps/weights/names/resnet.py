@@ -10,6 +10,16 @@ PARTS = {
     "se_expand": "se.fc2",
 }
 
+PYTORCHCV = {
+    "tail_conv": "features.init_block.conv.conv",
+    "tail_conv_bn": "features.init_block.conv.bn",
+    "head_logits": "output",
+    "shortcut": "identity_conv.conv",
+    "shortcut_bn": "identity_conv.bn",
+    "se_reduce": "se.conv1",
+    "se_expand": "se.conv2",
+}
+
 
 def torchvision(layer):
     """Names as in `torchvision.models.resnet`."""
@@ -21,3 +31,12 @@ def torchvision(layer):
 
 
 timm = torchvision
+
+
+def pytorchcv(layer):
+    """Names as in `pytorchcv.models.resnet` and `seresnet`."""
+    if layer in PYTORCHCV:
+        return PYTORCHCV[layer]
+    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
+    part = PYTORCHCV.get(part) or f"body.{part[:5]}.{'bn' if part.endswith('_bn') else 'conv'}"
+    return f"features.stage{int(level) - 1}.unit{block}.{part}"
