@@ -15,7 +15,6 @@ its model; `demo` opens one in the browser.
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -141,7 +140,7 @@ def _numbers(values):
 def profile(options):
     """Returns a model's profile as text, CSV, JSON or a page."""
     model = build(options)
-    from kapps.analysis import profile
+    from kapps.analysis import profile, sheets
 
     found = profile(model, options.input, options.batch, options.dtype)
     if options.plot:
@@ -153,7 +152,7 @@ def profile(options):
         totals |= {name: getattr(found, name) for name in ("inference_bytes", "training_bytes")}
         return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
     if options.csv:
-        return comma_separated(found.records(options.by))
+        return sheets.comma_separated(found.records(options.by))
     if options.html:
         return found.page()
     return found.table(options.by)
@@ -190,7 +189,7 @@ def table(options):
     }
     found = [made[name]() for name in wanted]
     if options.csv:
-        return comma_separated(found[0].records)
+        return sheets.comma_separated(found[0].records)
     if options.html:
         return sheets.page(found)
     return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
@@ -263,31 +262,6 @@ def build(options):
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Fault(f"{options.model} cannot be loaded: {reason}") from error
-
-
-def comma_separated(records):
-    """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
-    lines = []
-    writer = csv.DictWriter(Lines(lines), records[0], lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: flat(value) for key, value in record.items()})
-    return "".join(lines).rstrip("\n")
-
-
-class Lines:
-    """A file that is a list of lines."""
-
-    def __init__(self, lines):
-        self.write = lines.append
-
-
-def flat(value):
-    """Returns 3x3 for [3, 3], 1x8x8x4 1x4 for [[1, 8, 8, 4], [1, 4]]."""
-    if not isinstance(value, list):
-        return "" if value is None else value
-    inner = isinstance(value[0], list) if value else False
-    return (" " if inner else "x").join(str(flat(each)) for each in value)
 
 
 def coloured(text):
