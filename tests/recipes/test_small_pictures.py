@@ -21,7 +21,7 @@ import json, sys
 sys.path.insert(0, sys.argv[2])
 import cifar10
 for flags in json.loads(sys.argv[1]):
-    for name in ("model", "seconds", "minutes", "epochs", "dataset", "data", "batch_size"):
+    for name in ("model", "seconds", "minutes", "epochs", "dataset", "data", "batch_size", "channels"):
         cifar10.small.FLAGS[name].unparse()
     try:
         cifar10.small.FLAGS(["cifar10.py", *flags])
@@ -82,7 +82,7 @@ def test_a_table_is_made_and_taken_up_again(bars):
     assert row["top1"] > 60 and 2 <= row["seconds"] < 20
     assert row["epochs"] == row["steps"] * 16 / 240
     times = [seconds for seconds, _ in row["curve"]]
-    assert times == sorted(times) and times[-1] == row["seconds"]
+    assert times == sorted(times) and row["curve"][-1] == [row["seconds"], row["top1"]]
     kept = keras.saving.load_model(bars / "timed" / "lenet5" / "model.keras")
     assert kept.output_shape == (None, 3)
 
@@ -136,6 +136,12 @@ def test_mistakes_get_one_line_each(bars):
         "--minutes and --epochs: give one budget": ["--minutes=1", "--epochs=2"],
         "does not exist": ["--data=nowhere"],
         "batch_size=5000 is more than the 240": ["--data=bars.npz", "--batch_size=5000"],
+        "lenet5: channels=2: choose 1 or 3; nin_cifar: channels=2": [
+            "--data=bars.npz",
+            "--model=lenet5,nin_cifar",
+            "--channels=2",
+            "--batch_size=16",
+        ],
         "of a run with data=bars.npz, not None": ["--dataset=digits", "--model_dir=other"],
     }
     (bars / "other").mkdir()
