@@ -162,6 +162,36 @@ def keras_step(model, batch_size, size, jit_compile=False):
     return functools.partial(model.train_on_batch, pictures, labels)
 
 
+def torch_builder(name):
+    """Returns a function that builds a network in PyTorch, without weights from elsewhere.
+
+    Args:
+        name: in `torchvision.models`, or timm's with "timm/" before it.
+    """
+    import functools
+
+    import torch
+
+    # torchvision's own wheel beside a CPU-only PyTorch lacks these two, and declares nothing without them.
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operation in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, operation):
+            library.define(
+                f"{operation}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
+    _libraries.append(library)  # what it declares goes with it
+    if name.startswith("timm/"):
+        import timm
+
+        return functools.partial(timm.create_model, name.removeprefix("timm/"))
+    import torchvision
+
+    return functools.partial(torchvision.models.get_model, name, weights=None)
+
+
+_libraries = []
+
+
 class TorchStep:
     """Trains one of torchvision's models for a step of SGD with momentum, whenever it is called.
 
@@ -174,17 +204,8 @@ class TorchStep:
     def __init__(self, name, batch_size, size):
         import torch
 
-        # torchvision's own wheel beside a CPU-only PyTorch lacks these two, and declares nothing without them.
-        self.library = torch.library.Library("torchvision", "FRAGMENT")
-        for operation in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, operation):
-                self.library.define(
-                    f"{operation}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-                )
-        import torchvision
-
         torch.set_num_threads(CORES)
-        model = torchvision.models.get_model(name, weights=None)
+        model = torch_builder(name)()
         self.model = model.to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
         self.pictures = torch.rand(batch_size, 3, size, size).to(memory_format=torch.channels_last)

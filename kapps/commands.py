@@ -1,7 +1,5 @@
 """What the commands of `python -m kapps` do: each takes the parsed options and returns the text to print, or None."""
 
-import csv
-import io
 import json
 import os
 
@@ -47,7 +45,7 @@ def _numbers(values):
 def profile(options):
     """Returns a model's profile as text, CSV, JSON or a page."""
     model = build(options)
-    from kapps.analysis import profile
+    from kapps.analysis import profile, sheets
 
     found = profile(model, options.input, options.batch, options.dtype)
     if options.plot:
@@ -59,7 +57,7 @@ def profile(options):
         totals |= {name: getattr(found, name) for name in ("inference_bytes", "training_bytes")}
         return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
     if options.csv:
-        return comma_separated(found.records(options.by))
+        return sheets.comma_separated(found.records(options.by))
     if options.html:
         return found.page()
     return found.table(options.by)
@@ -96,7 +94,7 @@ def table(options):
     }
     found = [made[name]() for name in wanted]
     if options.csv:
-        return comma_separated(found[0].records)
+        return sheets.comma_separated(found[0].records)
     if options.html:
         return sheets.page(found)
     return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
@@ -169,21 +167,3 @@ def build(options):
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Fault(f"{options.model} cannot be loaded: {reason}") from error
-
-
-def comma_separated(records):
-    """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, records[0], lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: flat(value) for key, value in record.items()})
-    return text.getvalue().rstrip("\n")
-
-
-def flat(value):
-    """Returns 3x3 for [3, 3], 1x8x8x4 1x4 for [[1, 8, 8, 4], [1, 4]]."""
-    if not isinstance(value, list):
-        return "" if value is None else value
-    inner = isinstance(value[0], list) if value else False
-    return (" " if inner else "x").join(str(flat(each)) for each in value)

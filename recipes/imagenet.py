@@ -14,7 +14,6 @@ Run log:
 
 import functools
 import os
-import pathlib
 
 # TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -76,7 +75,7 @@ def sources():
     asked = FLAGS["dataset"].present or FLAGS.data_dir
     if FLAGS.data_dir and not FLAGS["dataset"].present:
         FLAGS.dataset = ""
-    if not asked and not tfds_has(FLAGS.dataset):
+    if not asked and not data.prepared.is_prepared(FLAGS.dataset):
         print(
             "There is no ImageNet on this machine (see --data_dir), so this runs on the digits that ship with kapps."
         )
@@ -84,12 +83,6 @@ def sources():
     return tuple(
         data.open_source(FLAGS.dataset, FLAGS.data_dir, split) for split in ("train", "validation")
     )
-
-
-def tfds_has(name):
-    """Whether TFDS has prepared the data set in its own directory."""
-    root = os.environ.get("TFDS_DATA_DIR", os.path.join("~", "tensorflow_datasets"))
-    return (pathlib.Path(root).expanduser() / name).is_dir()
 
 
 def resolve_defaults(card):

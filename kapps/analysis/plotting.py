@@ -1,4 +1,4 @@
-"""Pictures: what a model takes by depth, and the networks' accuracy against what they take."""
+"""Pictures: what a model takes by depth, accuracy against what networks take, and what they learn over time."""
 
 import itertools
 import math
@@ -138,6 +138,40 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
     figure.draw_without_rendering()  # places everything, so that names find their room
     for axis, key, unit in zip(axes, ("macs", "parameters"), (1e9, 1e6), strict=True):
         _named(axis, [(point[key] / unit, point["top1"], point["network"]) for point in points])
+    _save(figure, path)
+
+
+def curves(lines: dict[str, list], path: str | os.PathLike, across: str, up: str) -> None:
+    """Draws a panel a line, with all the others behind it in grey.
+
+    Args:
+        lines: points (across, up) by name.
+        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        across: what the axis to the right is.
+        up: what the axis upwards is.
+
+    Raises:
+        ValueError: where there is no line, or for a suffix that matplotlib does not write.
+        OSError: where the file cannot be written.
+    """
+    if not lines:
+        raise ValueError("there is no curve to draw")
+    wide = min(len(lines), 5)
+    high = -(-len(lines) // wide)
+    figure = _figure(figsize=(2.6 * wide + 0.8, 2.1 * high + 0.6))
+    panels = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, (name, points) in zip(panels, lines.items(), strict=False):
+        for other in lines.values():
+            panel.plot(*zip(*other, strict=True), color=HEAD, alpha=0.25, linewidth=0.7)
+        panel.plot(*zip(*points, strict=True), color=COLOURS[0], marker=".", markersize=4)
+        panel.set_title(f"{name}  {points[-1][1]:.1f}", fontsize=SIZE)
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=SIZE)
+    for panel in panels[len(lines) :]:
+        panel.set_axis_off()
+    figure.supxlabel(across, fontsize=SIZE + 1)
+    figure.supylabel(up, fontsize=SIZE + 1)
     _save(figure, path)
 
 

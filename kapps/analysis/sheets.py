@@ -1,5 +1,6 @@
-"""A table of figures as aligned text, Markdown, HTML or plain records."""
+"""A table of figures as aligned text, Markdown, HTML, CSV or plain records."""
 
+import csv
 import dataclasses
 import html
 
@@ -95,6 +96,10 @@ class Sheet:
         ]
         return "\n\n".join([f"## {self.title}", "\n".join(table), *self.notes])
 
+    def csv(self) -> str:
+        """Returns the records, whole, as CSV."""
+        return comma_separated(self.records)
+
     def html(self) -> str:
         """Returns the table as part of a page; `page` makes a whole one."""
         kinds = [' class="number"' if column.form else "" for column in self.columns]
@@ -120,3 +125,28 @@ def page(sheets) -> str:
     """Returns one HTML page of several sheets, which asks for nothing outside itself."""
     title = html.escape(sheets[0].title)
     return PAGE.format(title=title, body="\n".join(sheet.html() for sheet in sheets))
+
+
+def comma_separated(records):
+    """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
+    lines = []
+    writer = csv.DictWriter(_Lines(lines), records[0], lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: _flat(value) for key, value in record.items()})
+    return "".join(lines).rstrip("\n")
+
+
+class _Lines:
+    """A file that is a list of lines."""
+
+    def __init__(self, lines):
+        self.write = lines.append
+
+
+def _flat(value):
+    """Returns 3x3 for [3, 3], 1x8x8x4 1x4 for [[1, 8, 8, 4], [1, 4]]."""
+    if not isinstance(value, list):
+        return "" if value is None else value
+    inner = isinstance(value[0], list) if value else False
+    return (" " if inner else "x").join(str(_flat(each)) for each in value)

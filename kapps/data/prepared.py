@@ -60,6 +60,12 @@ def open_prepared(dataset: str | None, data_dir: str | os.PathLike | None, split
     )
 
 
+def is_prepared(dataset: str) -> bool:
+    """Whether TFDS has prepared a data set in its own directory."""
+    root = os.environ.get("TFDS_DATA_DIR", os.path.join("~", "tensorflow_datasets"))
+    return os.path.isdir(os.path.join(os.path.expanduser(root), dataset))
+
+
 def _builder(dataset: str | None, data_dir: str | os.PathLike | None):
     import tensorflow_datasets as tfds  # slow to import, and not everybody needs it
 

@@ -29,6 +29,7 @@ _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "label": tf.io.FixedLenFeature([], tf.int64),
 }
+_ARRAYS = {"x_train", "y_train", "x_test", "y_test"}
 _CRC = 4  # bytes of the checksum after a record's length, and after its content
 
 
@@ -143,7 +144,7 @@ def write_records(
             data in it.
     """
     directory, labels = os.fspath(directory), np.asarray(labels)
-    _check(pictures, labels, class_names, split, shards)
+    check(pictures, labels, class_names, split, shards)
     os.makedirs(directory, exist_ok=True)
     names = [f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]
     present = os.listdir(directory)
@@ -168,7 +169,8 @@ def write_records(
     return paths
 
 
-def _check(pictures, labels, class_names, split, shards) -> None:
+def check(pictures, labels, class_names, split, shards=1) -> None:
+    """Refuses, by `DataError`, what `write_records` cannot write."""
     if len(pictures) != len(labels) or len(pictures) == 0:
         raise DataError(
             f"{len(pictures)} pictures and {len(labels)} labels: as many of each, and at least one"
@@ -205,27 +207,42 @@ def _example(picture, label: int) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-def _convert(path: str, directory: str, shards: int) -> None:
+def read_arrays(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns pictures and labels by split, "train" and "test", of an .npz file.
+
+    Raises:
+        DataError: for a file that cannot be read, or that lacks x_train, y_train, x_test or y_test.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays)
-            if missing:
+            if missing := _ARRAYS - set(arrays):
                 raise DataError(
                     f"{path} holds {', '.join(arrays)}:"
-                    " x_train, y_train, x_test and y_test are needed"
+                    f" x_train, y_train, x_test and y_test are needed, and {min(missing)} is missing"
                 )
-            data = {key: arrays[key] for key in ("x_train", "y_train", "x_test", "y_test")}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            return {
+                split: (arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1))
+                for split in ("train", "test")
+            }
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is no readable .npz file: {str(error).splitlines()[0]}") from None
-    labels = {split: data[f"y_{split}"].reshape(-1) for split in ("train", "test")}
-    classes = int(max(values.max(initial=0) for values in labels.values())) + 1
-    for split, values in labels.items():
-        pictures = data[f"x_{split}"]
-        write_records(pictures, values, [str(c) for c in range(classes)], directory, split, shards)
+
+
+def classes(data: dict[str, tuple[np.ndarray, np.ndarray]]) -> int:
+    """Returns how many classes the labels of `read_arrays` name: one more than the greatest."""
+    return int(max(labels.max(initial=0) for _, labels in data.values())) + 1
+
+
+def _convert(path: str, directory: str, shards: int) -> None:
+    data = read_arrays(path)
+    names = [str(number) for number in range(classes(data))]
+    for split, (pictures, labels) in data.items():
+        write_records(pictures, labels, names, directory, split, shards)
         print(
-            f"{directory}: {len(pictures):,} {split} pictures in {shards} shards, {classes} classes"
+            f"{directory}: {len(pictures):,} {split} pictures in {shards} shards,"
+            f" {len(names)} classes"
         )
 
 

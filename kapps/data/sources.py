@@ -1,6 +1,6 @@
-"""Pictures from TFDS, from a folder of class folders, or from TFRecord shards.
+"""Pictures from TFDS, a folder of class folders, TFRecord shards, or one .npz or .zip file.
 
-All three end as one thing: a `Source`, whose `pictures()` are (name, encoded picture, class
+All end as one thing: a `Source`, whose `pictures()` are (name, encoded picture, class
 number).
 """
 
@@ -19,6 +19,7 @@ from kapps.data.faults import DataError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EVALUATION = ("validation", "val", "test")
 """Splits that serve for evaluation, in the order in which they are looked for."""
+Encoded = tuple[bytes, ...]
 _SHARDS_AT_ONCE = 16
 _HELD_OUT = 5  # one picture in so many is for evaluation, where a folder has no splits of its own
 
@@ -30,14 +31,15 @@ class Source:
     Args:
         name: the data set's name, or its directory.
         split: the split that was found: "test" where "validation" was asked for and there is none.
-        kind: "folder", "records" or "tfds".
+        kind: "folder", "records", "tfds" or "archive".
         class_names: the classes, in the order of their numbers.
         examples: how many pictures.
         bytes: size of all encoded pictures together.
-        files: the pictures of a folder, or the shards.
-        labels: the class number of each of a folder's pictures; () for shards.
+        files: the pictures of a folder, or the shards; of an archive the pictures' names.
+        labels: the class number of each of a folder's or an archive's pictures; () for shards.
         ranges: for shards, which records are of this split: (first, how many) a shard.
         root: the directory that names are told relative to.
+        encoded: the pictures of an archive, () elsewhere.
     """
 
     name: str
@@ -50,11 +52,12 @@ class Source:
     labels: tuple[int, ...] = dataclasses.field(default=(), repr=False)
     ranges: tuple[tuple[int, int], ...] = dataclasses.field(default=(), repr=False)
     root: str = ""
+    encoded: Encoded = dataclasses.field(default=(), repr=False)
 
     @property
     def shards(self) -> tuple[str, ...]:
-        """The TFRecord files, () for a folder of pictures."""
-        return () if self.kind == "folder" else self.files
+        """The TFRecord files, () for pictures that lie in none."""
+        return self.files if self.kind in ("records", "tfds") else ()
 
     def pictures(self, seed: tf.Tensor | None = None) -> tf.data.Dataset:
         """Returns the data set of (name, encoded, label): string [], string [], int64 [].
@@ -66,6 +69,8 @@ class Source:
         files = tf.data.Dataset.from_tensor_slices(self._files())
         if seed is not None:
             files = files.shuffle(len(self.files), seed=seed, reshuffle_each_iteration=False)
+        if self.kind == "archive":
+            return files
         if self.kind == "folder":
             return files.map(
                 lambda file, name, label: (name, tf.io.read_file(file), label),
@@ -80,6 +85,12 @@ class Source:
         )
 
     def _files(self) -> tuple[tf.Tensor, ...]:
+        if self.kind == "archive":
+            return (
+                tf.constant(self.files),
+                tf.constant(self.encoded),
+                tf.constant(self.labels, tf.int64),
+            )
         names = [os.path.relpath(file, self.root).replace(os.sep, "/") for file in self.files]
         if self.kind == "folder":
             return tf.constant(self.files), tf.constant(names), tf.constant(self.labels, tf.int64)
@@ -124,7 +135,8 @@ def open_source(
             None for `data_dir` itself.
         data_dir: without `dataset`, a directory that TFDS prepared, one of TFRecord shards with
             labels.txt (see `kapps.data.records`), or one of class folders,
-            `data_dir/train/daisy/1.jpg`, or without splits `data_dir/daisy/1.jpg`. With it, TFDS's
+            `data_dir/train/daisy/1.jpg`, or without splits `data_dir/daisy/1.jpg`; or a .zip file of
+            such folders, or an .npz file with x_train, y_train, x_test and y_test. With it, TFDS's
             own.
         split: "train"; "validation", for which "val" and then "test" serve too; or another of the
             source's. Of class folders without splits, about a fifth of each class is held out as
@@ -134,7 +146,7 @@ def open_source(
     Raises:
         DataError: for anything that cannot be read, in one line.
     """
-    from kapps.data import prepared  # which needs this module
+    from kapps.data import archives, prepared  # which need this module
 
     if dataset == "digits":
         return _records(os.fspath(resources.files("kapps.data") / "digits"), split, name="digits")
@@ -143,6 +155,8 @@ def open_source(
     if not data_dir:
         raise DataError("no data: give the name of a data set, such as digits, or a directory")
     directory = os.path.abspath(os.path.expanduser(os.fspath(data_dir)))
+    if os.path.isfile(directory):
+        return archives.open_archive(directory, split)
     if not os.path.isdir(directory):
         raise DataError(f"data directory {data_dir} does not exist: give one that holds pictures")
     if os.path.isfile(os.path.join(directory, "dataset_info.json")):
@@ -263,7 +277,8 @@ def _held_out(directory: str, class_names: list[str], evaluation: bool) -> list[
     _refuse_empty(directory, class_names, every)
     found = []
     for name, pictures in zip(class_names, every, strict=True):
-        found.append([file for file in pictures if _for_evaluation(directory, file) == evaluation])
+        here = {file: os.path.relpath(file, directory).replace(os.sep, "/") for file in pictures}
+        found.append([file for file in pictures if for_evaluation(here[file]) == evaluation])
         if not found[-1] and not evaluation:
             raise DataError(
                 f"class folder {os.path.join(directory, name)} has {len(pictures)} pictures, and"
@@ -272,8 +287,8 @@ def _held_out(directory: str, class_names: list[str], evaluation: bool) -> list[
     return found
 
 
-def _for_evaluation(directory: str, file: str) -> bool:
-    name = os.path.relpath(file, directory).replace(os.sep, "/")
+def for_evaluation(name: str) -> bool:
+    """Whether a picture is held out, where its data set has no splits, by its name, "daisy/1.jpg"."""
     return int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % _HELD_OUT == 0
 
 

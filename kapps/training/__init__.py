@@ -2,6 +2,7 @@
 
 from kapps.training.checkpoints import Checkpoints, Stopped
 from kapps.training.classifier import on_logits
+from kapps.training.clock import ENDLESS, Clock
 from kapps.training.cluster import ClusterError, lost
 from kapps.training.devices import PRECISIONS, STRATEGIES, distribute, is_chief, precision, strategy
 from kapps.training.finetune import BATCH_NORMS, finetune, load_model, set_trainable
@@ -16,10 +17,12 @@ from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 __all__ = [
     "ALGORITHMS",
     "BATCH_NORMS",
+    "ENDLESS",
     "PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",
     "Checkpoints",
+    "Clock",
     "ClusterError",
     "Curves",
     "Lamb",

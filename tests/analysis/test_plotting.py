@@ -99,3 +99,22 @@ def test_links_say_who_reads_whom(profile):
     assert adds and all(sum(k == each for _, k in profile.links) == 2 for each in adds)
     read = {i for i, _ in profile.links}
     assert read == {*range(-1, len(names) - 1)}  # all but the last is read by somebody
+
+
+def test_every_curve_has_its_panel_and_stands_behind_the_others(tmp_path, monkeypatch):
+    lines = {name: [(0, 10.0), (5, 20.0 + i)] for i, name in enumerate("abcdef")}
+    figures, save = [], plotting._save
+    monkeypatch.setattr(plotting, "_save", lambda *given: figures.append(given[0]) or save(*given))
+    plotting.curves(lines, tmp_path / "curves.png", "seconds", "top 1 (%)")
+    panels = figures[0].axes
+    assert [panel.get_title() for panel in panels[:6]] == [
+        f"{n}  {20 + i}.0" for i, n in enumerate(lines)
+    ]
+    for panel, points in zip(panels, lines.values(), strict=False):
+        assert [tuple(point) for point in panel.lines[-1].get_xydata()] == points
+        assert len(panel.lines) == 7
+    assert [panel.axison for panel in panels[6:]] == [False] * 4
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert min(picture.size) > 300
+    with pytest.raises(ValueError, match="no curve"):
+        plotting.curves({}, tmp_path / "none.png", "", "")

@@ -1,8 +1,10 @@
-"""The three kinds of source, and what is said where one cannot be used."""
+"""The kinds of source, and what is said where one cannot be used."""
 
+import pathlib
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -281,3 +283,81 @@ def test_shards_that_cannot_be_used(tmp_path):
     assert "holds other records" in refused(None, tmp_path)
     (tmp_path / "labels.txt").unlink()
     assert "no labels.txt" in refused(None, tmp_path)
+
+
+def test_one_npz_file_is_a_source(tmp_path):
+    colour = np.stack([GREY] * 3, -1)
+    arrays = {"x_train": colour, "y_train": np.arange(12)[:, None] % 4, "x_test": GREY[:5]}
+    np.savez(tmp_path / "x.npz", **arrays, y_test=np.uint8([3, 0, 1, 2, 3]))
+    train, test = (
+        kapps.data.open_source(None, tmp_path / "x.npz", split) for split in ("train", "validation")
+    )
+    assert (train.split, test.split, train.kind, train.shards) == ("train", "test", "archive", ())
+    assert train.class_names == test.class_names == tuple("0123")
+    assert read(train) == sorted((colour[i].tobytes(), i % 4) for i in range(12))
+    assert read(test) == sorted((GREY[i].tobytes(), (3 + i) % 4) for i in range(5))
+    assert train.bytes == sum(len(e) for _, e, _ in train.pictures().as_numpy_iterator())
+    orders = [
+        [name for name, _, _ in train.pictures(tf.constant(s, tf.int64)).as_numpy_iterator()]
+        for s in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
+    np.savez(tmp_path / "y.npz", **arrays)
+    assert "and y_test is missing" in refused(None, tmp_path / "y.npz")
+    np.savez(tmp_path / "z.npz", **arrays, y_test=np.zeros(4, int))
+    assert "5 pictures and 4 labels" in refused(None, tmp_path / "z.npz", "test")
+    assert "has no split 'extra'" in refused(None, tmp_path / "x.npz", "extra")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:-40])
+    assert "is no readable .npz file" in refused(None, tmp_path / "cut.npz")
+    (tmp_path / "x.mat").write_bytes(b"")
+    assert "x.mat is a file: kapps reads .npz" in refused(None, tmp_path / "x.mat")
+
+
+def zipped(path, *names, content=b"x"):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return path
+
+
+def test_one_zip_file_is_a_source_with_the_classes_and_splits_of_its_folders(make, tmp_path):
+    png = make.encoded(make.photograph(), "PNG")
+    names = [f"pets/{s}/{c}/{i}.png" for s in ("train", "test") for c in ("b", "a") for i in (1, 2)]
+    path = zipped(tmp_path / "x.zip", *names, "__MACOSX/pets/._1.png", "pets/README", content=png)
+    train, test = (kapps.data.open_source(None, path, s) for s in ("train", "validation"))
+    assert (train.split, test.split) == ("train", "test")
+    assert train.class_names == test.class_names == ("a", "b") and train.labels == (0, 0, 1, 1)
+    assert test.files == tuple(sorted(names[4:]))
+    assert {e for _, e, _ in test.pictures().as_numpy_iterator()} == {png}
+    alone = zipped(tmp_path / "train.zip", *names[:4])
+    assert kapps.data.open_source(None, alone).files == tuple(sorted(names[:4]))
+    assert "has no split 'validation': it has train" in refused(None, alone, "validation")
+
+
+def test_a_zip_without_splits_holds_out_the_pictures_that_its_folders_would(make, tmp_path):
+    names = [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(40)]
+    for name in names:
+        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / name).write_bytes(b"x")
+    for common in ("", "pets/"):
+        path = zipped(tmp_path / "pets.zip", *(common + name for name in names))
+        for split in ("train", "test"):
+            folder = kapps.data.open_source(None, tmp_path / "pets", split)
+            archive = kapps.data.open_source(None, path, split)
+            assert 0 < archive.examples < 80 and archive.labels == folder.labels
+            here = [str(pathlib.Path(file).relative_to(folder.root)) for file in folder.files]
+            assert [common + name for name in here] == list(archive.files)
+
+
+def test_zip_files_that_cannot_be_used(tmp_path, monkeypatch):
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
+    assert "is no readable .zip file" in refused(None, tmp_path / "cut.zip")
+    assert "holds 0 pictures" in refused(None, zipped(tmp_path / "none.zip", "a/b/read.me"))
+    assert "not in class folders" in refused(None, zipped(tmp_path / "flat.zip", "1.jpg"))
+    mixed = zipped(tmp_path / "mixed.zip", "train/a/1.jpg", "b/2.jpg")
+    assert "not in class folders" in refused(None, mixed)
+    strange = zipped(tmp_path / "s.zip", "train/a/1.jpg", "train/b/1.jpg", "test/c/1.jpg")
+    assert "class folder 'c' in test" in refused(None, strange, "test")
+    assert "has no split 'extra'" in refused(None, strange, "extra")
+    monkeypatch.setattr(kapps.data.archives, "_MOST", 1)
+    assert "unpack it, and give the directory" in refused(None, strange)

@@ -1,0 +1,193 @@
+"""Building a network, and asking it: each family's main member, beside Keras Applications and PyTorch.
+
+    python benchmarks/cnn.py --peer_python=/path/to/python/with/torch
+    python benchmarks/cnn.py --networks mobilenet_v2 xception --rounds=9
+
+Random weights, float32, all cores, pictures of the network's own size. Keras's models are traced by `tf.function`,
+PyTorch's run in inference mode, channels last. A figure is the median of rounds in which all take turns, each in a
+process of its own. PyTorch's networks have the parameters of ours, exactly; Keras Applications' ResNets have biases
+before their batch norms, and its ResNet50 strides in another convolution.
+"""
+
+import argparse
+import functools
+import statistics
+import sys
+import time
+
+import contest
+
+#                        Keras Applications   torchvision, or timm
+NETWORKS = {
+    "lenet5": (None, None),
+    "alexnet_owt": (None, "alexnet"),
+    "zfnet": (None, None),
+    "vgg16": ("VGG16", "vgg16"),
+    "nin": (None, None),
+    "squeezenet": (None, "squeezenet1_0"),
+    "googlenet_bn_3x3": (None, "googlenet"),
+    "inception_bn": (None, None),
+    "inception_v3": ("InceptionV3", "inception_v3"),
+    "inception_v4": (None, "timm/inception_v4"),
+    "inception_resnet_v2": ("InceptionResNetV2", "timm/inception_resnet_v2"),
+    "resnet50": ("ResNet50", "resnet50"),
+    "resnet50_v2": ("ResNet50V2", "timm/resnetv2_50"),
+    "resnet20_cifar": (None, None),
+    "resnext50": (None, "resnext50_32x4d"),
+    "senet154": (None, "timm/legacy_senet154"),
+    "sknet50": (None, "timm/skresnext50_32x4d"),
+    "densenet121": ("DenseNet121", "densenet121"),
+    "dpn92": (None, "timm/dpn92"),
+    "xception": ("Xception", "timm/legacy_xception"),
+    "mobilenet_v1": ("MobileNet", "timm/mobilenetv1_100"),
+    "mobilenet_v2": ("MobileNetV2", "mobilenet_v2"),
+    "shufflenet_v1": (None, None),
+    "shufflenet_v2": (None, "shufflenet_v2_x1_0"),
+}
+KAPPS, APPLICATIONS, TORCH = "kapps", "Keras Applications", "PyTorch"
+BUILD, BATCHES = "build", (1, 8)
+# Without their auxiliary classifiers, and without hours of drawing torchvision's own first weights for them.
+PLAIN = {"googlenet": {"aux_logits": False, "init_weights": False}}
+PLAIN["inception_v3"] = PLAIN["googlenet"]
+
+
+def builder(contender, network):
+    """Returns a function that builds the network of a contender, with random weights."""
+    applications, torch = NETWORKS[network]
+    if contender == TORCH:
+        return functools.partial(contest.torch_builder(torch), **PLAIN.get(torch, {}))
+    if contender == KAPPS:
+        import kapps
+
+        return getattr(kapps, network)
+    import keras
+
+    return functools.partial(getattr(keras.applications, applications), weights=None)
+
+
+def prepare(work, contender, network):
+    """Returns a function that does a piece of work once: builds, or answers so many pictures."""
+    build = builder(contender, network)
+    if work == BUILD:
+        return build
+    return Answer(contender, build(), network, int(work))
+
+
+class Answer:
+    """Runs a network, whenever it is called."""
+
+    def __init__(self, contender, model, network, batch):
+        import numpy as np
+
+        self.torch = contender == TORCH
+        shape = (batch, *input_shape(network))
+        pictures = np.random.default_rng(0).random(shape, "float32")
+        if self.torch:
+            import torch
+
+            torch.set_num_threads(contest.CORES)
+            self.no_grad = torch.inference_mode
+            self.model = model.to(memory_format=torch.channels_last).eval()
+            # channels_last is how an array with the channels last already lies.
+            self.pictures = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+        else:
+            import tensorflow as tf
+
+            traced = tf.function(model, jit_compile=False)
+            self.call = functools.partial(traced, tf.constant(pictures), training=False)
+
+    def __call__(self):
+        if not self.torch:
+            return self.call()
+        with self.no_grad():
+            return self.model(self.pictures)
+
+
+def input_shape(network):
+    """Returns (height, width, channels) of the network's pictures; from the index, where there is no Keras."""
+    from kapps import cards
+
+    return cards.card(network).input_shape
+
+
+def start(contender, network, options):
+    command = [options.peer_python if contender == TORCH else sys.executable, __file__]
+    return contest.Contender([*command, f"--contender={contender}", "--networks", network])
+
+
+def contenders(network, options):
+    """Returns the names of those that compete."""
+    applications, torch = NETWORKS[network]
+    names = [KAPPS] + [APPLICATIONS] * bool(applications)
+    return names + [TORCH] * bool(torch and options.peer_python)
+
+
+def compare(network, options):
+    """Returns the median seconds of each contender's works: {work: {contender: seconds}}."""
+    entered = {name: start(name, network, options) for name in contenders(network, options)}
+    works = [BUILD, *map(str, options.batches)]
+    seconds = {work: {} for work in works}
+    began = time.perf_counter()
+    try:
+        for number in range(options.rounds):
+            for work in works:
+                for name in list(entered):
+                    try:
+                        seconds[work].setdefault(name, []).append(entered[name].ask(work))
+                    except contest.Left as left:
+                        print(f"{name} does not run {network} here and is left out: {left}")
+                        entered.pop(name).close()
+            spent = time.perf_counter() - began
+            print(
+                f"{network}, round {number + 1} of {options.rounds}: {spent:.0f} s", file=sys.stderr
+            )
+    finally:
+        for contender in entered.values():
+            contender.close()
+    return {
+        work: {name: statistics.median(times) for name, times in each.items() if name in entered}
+        for work, each in seconds.items()
+    }
+
+
+def rows(network, medians):
+    """Returns the lines of a network: milliseconds of each contender, and its ratio to kapps."""
+    found = []
+    for work, seconds in medians.items():
+        cells = [f"{network:20}", f"{work if work == BUILD else f'batch {work}':8}"]
+        for name in (KAPPS, APPLICATIONS, TORCH):
+            taken, ours = seconds.get(name), seconds.get(KAPPS)
+            width = 13 if name == APPLICATIONS else 10
+            cells.append((f"{1000 * taken:.1f}" if taken else "-").rjust(width))
+            if name != KAPPS:
+                cells.append(f"{ours / taken:7.2f}" if taken and ours else f"{'':7}")
+        found.append("".join(cells).rstrip())
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer_python", help="an interpreter with torch, torchvision and timm")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        contest.serve(prepare, options.contender, options.networks[0], named=True)
+        return
+    if options.rounds < 1 or min(options.batches) < 1:
+        parser.error("--rounds and --batches are at least 1")
+    if not options.peer_python:
+        print("PyTorch is left out: --peer_python=PYTHON names one with torch, torchvision, timm")
+    print(
+        f"milliseconds, float32, {contest.CORES} cores, median of {options.rounds}; and kapps's time over theirs\n"
+        f"{'':28}{KAPPS:>10}{APPLICATIONS:>20}{TORCH:>17}",
+        flush=True,
+    )
+    for network in options.networks:
+        print("\n".join(rows(network, compare(network, options))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""What cifar10.py and fashion_mnist.py share: networks by name on small pictures, in a budget, and a table of them.
+
+A network whose least input is larger than the pictures gets them enlarged, whole. All train by the "cosine" schedule,
+those without batch norms at a tenth of its rate, as their papers do (0.01, arXiv:1409.1556). What is finished is kept
+in results.json: the same command takes up the rest.
+"""
+
+import dataclasses
+import functools
+import gc
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+import warnings
+
+# TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# oneDNN is the faster path on every CPU; TensorFlow switches it on by itself on some only.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+import kapps
+from kapps import data, training
+from kapps.analysis import plotting, sheets
+from kapps.files import aside
+
+FLAGS = flags.FLAGS
+flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its --help, its run.json
+
+SECONDS = 45
+SEEN = 512
+"""Test pictures behind each point of a curve by the clock; the last point's and the table's are all."""
+RATE = 0.2
+SETTLING = (
+    "dataset", "data", "seconds", "epochs", "batch_size", "image_size", "channels", "augmentation", "learning_rate",
+    "seed",
+)  # fmt: skip
+"""Flags that all lines of a table have in common."""
+COLUMNS = (
+    sheets.Column("network", "network"),
+    sheets.Column("family", "family"),
+    sheets.Column("input", "input"),
+    sheets.Column("parameters", "parameters", ",.0f"),
+    sheets.Column("macs", "MACs (M)", ",.1f", 1e6),
+    sheets.Column("rate", "rate", "g"),
+    sheets.Column("steps", "steps", ",.0f"),
+    sheets.Column("epochs", "epochs", ".2f"),
+    sheets.Column("top1", "top 1 (%)", ".2f"),
+    sheets.Column("seconds", "seconds", ".0f"),
+)
+
+
+def define_flags(dataset: str, model: str, channels: int, side: int, augmentation: str) -> None:
+    """Defines the recipe's flags, with what is its own as their defaults."""
+    flags.DEFINE_string(
+        "model", model, "builders, with commas between; or all, for the smallest of each family"
+    )
+    flags.DEFINE_string("dataset", dataset, "a TFDS name, fetched where it is asked for; or digits")
+    flags.DEFINE_string("data", None, "class folders, a .zip of them, an .npz file, or shards")
+    flags.DEFINE_float("seconds", None, f"of training, a network [{SECONDS}]", lower_bound=0)
+    flags.DEFINE_float("minutes", None, "instead of --seconds", lower_bound=0)
+    flags.DEFINE_integer("epochs", None, "instead of a time", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 64, "pictures a step", lower_bound=1)
+    flags.DEFINE_integer(
+        "image_size", side, "height and width, where a network takes it", lower_bound=1
+    )
+    flags.DEFINE_integer("channels", channels, "3, or 1 for grey")
+    flags.DEFINE_enum(
+        "augmentation", augmentation, list(data.AUGMENTATIONS), "of the training pictures"
+    )
+    flags.DEFINE_float(
+        "learning_rate", None, f"for 256 pictures a step [{RATE}; without batch norms a tenth]"
+    )
+    flags.DEFINE_integer("seed", 0, "of the weights, the order of the pictures, and every draw")
+    flags.DEFINE_integer("checkpoint_every", 500, "steps, of a training by epochs", lower_bound=1)
+    flags.DEFINE_string("model_dir", f"runs/{dataset}", "where models, table and curves go")
+
+
+def smallest() -> list[str]:
+    """Returns the builder with the fewest parameters of each family, in the tables' order."""
+    found = {}
+    for card in map(kapps.card, kapps.list_models()):
+        least = found.setdefault(card.family, card)
+        if card.params < least.params:
+            found[card.family] = card
+    return [card.name for card in found.values()]
+
+
+def resolve() -> list[str]:
+    """Returns the networks that are asked for, and settles the budget."""
+    names = smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
+    for name in names:
+        kapps.card(name)
+    given = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]}: give one budget")
+    if FLAGS.minutes is not None:
+        FLAGS.seconds = 60 * FLAGS.minutes
+    if not given:
+        FLAGS.seconds = SECONDS
+    return names
+
+
+def sources() -> list[data.Source]:
+    """Opens the pictures to train and to test on: what is asked for, what TFDS has prepared, or the digits."""
+    if FLAGS.data:
+        FLAGS.dataset = ""
+    elif not FLAGS["dataset"].present and not data.prepared.is_prepared(FLAGS.dataset):
+        print(
+            f"There is no {FLAGS.dataset} on this machine, so this runs on the digits that ship with kapps;"
+            f" --dataset={FLAGS.dataset} fetches it by TensorFlow Datasets, --data=FILE takes your own."
+        )
+        FLAGS.dataset = "digits"
+    if FLAGS.dataset == "digits" and not FLAGS["augmentation"].present:
+        FLAGS.augmentation = "shift"  # a digit has a left and a right
+    return [data.open_source(FLAGS.dataset, FLAGS.data, split) for split in ("train", "validation")]
+
+
+class Results:
+    """The lines of the table that are finished, in a file that every line is written to at once.
+
+    Args:
+        directory: of the run.
+        identity: what all lines have in common; a file with another is refused.
+    """
+
+    def __init__(self, directory, identity):
+        self.directory, self.identity = pathlib.Path(directory), identity
+        self.path = self.directory / "results.json"
+        self.rows = {}
+        if self.path.exists():
+            try:
+                content = json.loads(self.path.read_text())
+                then, self.rows = content["identity"], content["networks"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{self.path} is damaged ({error}): delete it") from None
+            for key, asked in identity.items():
+                if then.get(key) != asked:
+                    raise ValueError(
+                        f"{self.path} is of a run with {key}={then.get(key)}, not {asked}: ask for the same again, "
+                        "or give another --model_dir"
+                    )
+
+    def add(self, name, row):
+        self.rows[name] = row
+        content = {"identity": self.identity, "networks": self.rows}
+        with aside(self.path) as path:
+            path.write_text(json.dumps(content, indent=1) + "\n")
+
+    def write(self, train_source, test_source):
+        """Writes table.txt, table.csv, table.md and curves.png, and prints the first."""
+        budget = f"{FLAGS.epochs} epochs" if FLAGS.epochs else f"{FLAGS.seconds:g} seconds"
+        name = train_source.name.rpartition("/")[2]
+        title = f"What {budget} of training come to, on {name}"
+        note = (
+            f"{train_source.examples:,} pictures to train on, in batches of {FLAGS.batch_size}, augmentation "
+            f"{FLAGS.augmentation}; top 1 on {test_source.examples:,} others. Parameters and multiply-accumulates are "
+            f"those with {len(train_source.class_names)} classes and that input; the rate is for 256 pictures a step."
+        )
+        rows = [{c.key: row[c.key] for c in COLUMNS} for row in self.rows.values()]
+        sheet = sheets.Sheet(title, COLUMNS, tuple(rows), (note,))
+        forms = {"txt": sheet.text, "csv": sheet.csv, "md": sheet.markdown}
+        for suffix, form in forms.items():
+            with aside(self.directory / f"table.{suffix}") as path:
+                path.write_text(form() + "\n")
+        lines = {name: row["curve"] for name, row in self.rows.items()}
+        across = "epochs" if FLAGS.epochs else "seconds of training"
+        plotting.curves(lines, self.directory / "curves.png", across, "top 1 (%) on test pictures")
+        print(f"\n{sheet.text()}\n")
+        written = [f"table.{suffix}" for suffix in forms] + ["curves.png", "results.json"]
+        print(f"written: {', '.join(str(self.directory / name) for name in written)}")
+
+
+def train(name, train_source, test_source):
+    """Trains one network and keeps it; returns its line of the table, and the `Run` where it was one."""
+    keras.utils.set_random_seed(FLAGS.seed)
+    card, classes = kapps.card(name), len(train_source.class_names)
+    side = max(FLAGS.image_size, card.minimum)
+    preprocessing = dataclasses.replace(card.preprocessing.at((side, side)), crop=1.0)
+    model = getattr(kapps, name)(input_shape=(side, side, FLAGS.channels), classes=classes)
+    norms = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+    rate = FLAGS.learning_rate or (RATE if norms else RATE / 10)
+    schedule = dataclasses.replace(training.schedule("cosine"), learning_rate=rate)
+    faults = data.Faults()
+    common = {"classes": classes, "channels": FLAGS.channels, "faults": faults}
+    pictures = functools.partial(
+        data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
+        **data.AUGMENTATIONS[FLAGS.augmentation], **common,
+    )  # fmt: skip
+    test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
+    run = None
+    if FLAGS.epochs:
+        run, took = by_epochs(model, schedule, pictures, test, train_source, faults)
+    else:
+        mixed = data.evaluation(
+            test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **common
+        )
+        seen = mixed.take(-(-SEEN // FLAGS.batch_size)).cache()
+        took = by_the_clock(model, schedule, pictures, test, seen)
+    profile = kapps.profile(model)
+    return run, {
+        "network": name,
+        "family": card.family,
+        "input": "x".join(map(str, model.input_shape[1:])),
+        "parameters": profile.trainable,
+        "macs": profile.macs,
+        "rate": rate,
+        "epochs": took["steps"] * FLAGS.batch_size / train_source.examples,
+        **took,
+    }
+
+
+def by_the_clock(model, schedule, pictures, test, seen):
+    """Trains for --seconds, and keeps the model."""
+    clock, rows = training.Clock(FLAGS.seconds), []
+    trained = training.on_logits(model, clock.optimizer(schedule, FLAGS.batch_size))
+    directory = pathlib.Path(FLAGS.model_dir, model.name)
+    # Keras says so of every evaluation whose length it cannot know, and pictures may be skipped.
+    warnings.filterwarnings("ignore", "Your input ran out of data")
+    trained.fit(
+        pictures(), epochs=clock.parts, steps_per_epoch=training.ENDLESS, shuffle=False,
+        validation_data=seen, verbose=0,
+        callbacks=[
+            training.Throughput(FLAGS.batch_size), clock, training.Curves(directory, rows, writes=False),
+        ],
+    )  # fmt: skip
+    after = trained.evaluate(test, verbose=0, return_dict=True)
+    with aside(directory / "model.keras") as path:
+        model.save(path)
+    top1 = 100 * after["accuracy"]
+    points = [(row["seconds"], 100 * row["val_accuracy"]) for row in rows[:-1]]
+    return {
+        "steps": clock.steps,
+        "seconds": clock.spent,
+        "top1": top1,
+        "curve": [*points, (clock.spent, top1)],
+    }
+
+
+def by_epochs(model, schedule, pictures, test, source, faults):
+    """Trains for --epochs, from where an earlier process was stopped, and keeps the model."""
+    steps = data.steps(source, FLAGS.batch_size)
+    optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
+    trained = training.on_logits(model, optimizer)
+    run = training.Run(
+        pathlib.Path(FLAGS.model_dir, model.name), tf.distribute.get_strategy(), epochs=FLAGS.epochs,
+        steps=steps, batch_size=FLAGS.batch_size, identity=identity(), every=FLAGS.checkpoint_every,
+    )  # fmt: skip
+    run.describe(model, source, f"augmentation {FLAGS.augmentation}")
+    before, after = run.fit(trained, pictures, test, faults=faults)
+    run.keep(model)
+    results = {"before": before, "after": after, "skipped_pictures": faults.names}
+    training.record(run.directory / "run.json", training.asked(), results)
+    rows = run.checkpoints.notes["history"]
+    points = [(row["epoch"], 100 * row["val_accuracy"]) for row in rows]
+    rates = [row["examples_per_second"] for row in rows]
+    return run, {
+        "steps": steps * FLAGS.epochs,
+        "seconds": sum(steps * FLAGS.batch_size / rate for rate in rates if rate),
+        "top1": 100 * after["accuracy"],
+        "curve": [(0, 100 * before["accuracy"]), *points],
+    }
+
+
+def identity():
+    return {name: FLAGS[name].value for name in SETTLING}
+
+
+def main(_):
+    names = resolve()
+    train_source, test_source = sources()
+    data.steps(train_source, FLAGS.batch_size)  # refuses a batch that is too large
+    results, failed = Results(FLAGS.model_dir, identity()), []
+    for name in names:
+        if name in results.rows:
+            print(f"{name}: finished before")
+            continue
+        began = time.monotonic()
+        try:
+            with data.explained(train_source, test_source):
+                run, row = train(name, train_source, test_source)
+        except (ValueError, MemoryError, tf.errors.OpError, training.Stopped) as error:
+            if len(names) == 1 or getattr(error, "code", 1) == 128 + signal.SIGTERM:
+                raise
+            reason = str(error) or type(error).__name__
+            failed.append(f"{name}: {reason.splitlines()[0]}")
+            print(failed[-1], file=sys.stderr, flush=True)
+            continue
+        finally:
+            keras.backend.clear_session()
+            gc.collect()
+        results.add(name, row)
+        if run:
+            run.checkpoints.complete()
+        print(
+            f"{name}: top 1 {row['top1']:.2f} % after {row['steps']:,} steps in {row['seconds']:.0f} seconds;"
+            f" {time.monotonic() - began:.0f} seconds in all",
+            flush=True,
+        )
+    if results.rows:
+        results.write(train_source, test_source)
+    if failed:
+        raise ValueError("; ".join(failed))

@@ -1,0 +1,158 @@
+"""cifar10.py and fashion_mnist.py as their user runs them, on data that the test makes."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
+# One process for all mistakes: the recipe's main, again and again.
+MISTAKES = """
+import json, sys
+sys.path.insert(0, sys.argv[2])
+import cifar10
+for flags in json.loads(sys.argv[1]):
+    for name in ("model", "seconds", "minutes", "epochs", "dataset", "data", "batch_size", "channels"):
+        cifar10.small.FLAGS[name].unparse()
+    try:
+        cifar10.small.FLAGS(["cifar10.py", *flags])
+        cifar10.small.main(None)
+    except ValueError as error:
+        print("REFUSED", json.dumps(str(error)))
+"""
+
+
+def command(recipe, *flags):
+    return [sys.executable, str(RECIPES / recipe), "--model_dir=run", *flags]
+
+
+def environment(folder):
+    path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "TFDS_DATA_DIR": str(folder / "nothing")}
+
+
+def run(folder, recipe, *flags):
+    return subprocess.run(
+        command(recipe, *flags), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory):
+    """`bars.npz`: a bright row, column, or nothing, on noise; three classes that are soon told apart."""
+    folder = tmp_path_factory.mktemp("small")
+    draw, arrays = np.random.default_rng(0), {}
+    for split, count in (("train", 240), ("test", 60)):
+        pictures = draw.integers(0, 80, (count, 12, 12))
+        labels = np.arange(count) % 3
+        for picture, label in zip(pictures, labels, strict=True):
+            place = draw.integers(3, 9)
+            if label:
+                (picture if label == 1 else picture.T)[place] += 160
+        arrays |= {f"x_{split}": pictures.astype("uint8"), f"y_{split}": labels}
+    np.savez(folder / "bars.npz", **arrays)
+    return folder
+
+
+def test_a_table_is_made_and_taken_up_again(bars):
+    flags = (
+        "--data=bars.npz",
+        "--image_size=12",
+        "--seconds=2",
+        "--batch_size=16",
+        "--model_dir=timed",
+    )
+    done = run(bars, "fashion_mnist.py", *flags, "--learning_rate=0.2")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((bars / "timed" / "results.json").read_text())["networks"]
+    row = content["lenet5"]
+    assert (row["input"], row["family"]) == ("12x12x1", "lenet")
+    # Sides of 12 (padded), 6, 2 (not padded), 1.
+    assert row["parameters"] == (25 + 1) * 6 + (150 + 1) * 16 + 17 * 120 + 121 * 84 + 85 * 3
+    assert row["macs"] == 144 * 6 * 25 + 4 * 16 * 150 + 16 * 120 + 120 * 84 + 84 * 3
+    assert row["top1"] > 60 and 2 <= row["seconds"] < 20
+    assert row["epochs"] == row["steps"] * 16 / 240
+    times = [seconds for seconds, _ in row["curve"]]
+    assert times == sorted(times) and row["curve"][-1] == [row["seconds"], row["top1"]]
+    kept = keras.saving.load_model(bars / "timed" / "lenet5" / "model.keras")
+    assert kept.output_shape == (None, 3)
+
+    # A second network joins the table; the first is not trained anew.
+    done = run(bars, "fashion_mnist.py", *flags, "--learning_rate=0.2", "--model=lenet5,nin_cifar")
+    assert done.returncode == 0, done.stderr
+    assert "lenet5: finished before" in done.stdout and "lenet5: top 1" not in done.stdout
+    after = json.loads((bars / "timed" / "results.json").read_text())["networks"]
+    assert list(after) == ["lenet5", "nin_cifar"] and after["lenet5"] == row
+    with (bars / "timed" / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["network"] for line in lines] == list(after)
+    assert [float(line["top1"]) for line in lines] == [each["top1"] for each in after.values()]
+    table = (bars / "timed" / "table.txt").read_text()
+    assert table.strip() in done.stdout and "bars.npz" in table and "60 others" in table
+    assert "| lenet5 | lenet | 12x12x1 |" in (bars / "timed" / "table.md").read_text()
+    with Image.open(bars / "timed" / "curves.png") as picture:
+        assert picture.format == "PNG" and picture.width > picture.height
+
+
+def test_a_training_by_epochs_goes_on_where_it_was_killed(bars):
+    flags = (
+        "--data=bars.npz",
+        "--image_size=12",
+        "--learning_rate=0.2",
+        "--epochs=3",
+        "--checkpoint_every=5",
+        "--batch_size=16",
+    )
+    checkpoints = bars / "run" / "lenet5" / "checkpoints"
+    with subprocess.Popen(
+        command("fashion_mnist.py", *flags), cwd=bars, env=environment(bars),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while process.poll() is None and len(list(checkpoints.glob("step-*.npz"))) < 2:
+            time.sleep(0.05)
+        assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGKILL)
+    assert not (bars / "run" / "results.json").exists()
+    done = run(bars, "fashion_mnist.py", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "goes on from step" in done.stdout
+    row = json.loads((bars / "run" / "results.json").read_text())["networks"]["lenet5"]
+    assert row["steps"] == 3 * 15 and len(row["curve"]) == 4
+    assert row["curve"][-1] == [3, row["top1"]] and not checkpoints.exists()
+
+
+def test_mistakes_get_one_line_each(bars):
+    cases = {
+        "Did you mean resnet50": ["--model=resnet5"],
+        "--minutes and --epochs: give one budget": ["--minutes=1", "--epochs=2"],
+        "does not exist": ["--data=nowhere"],
+        "batch_size=5000 is more than the 240": ["--data=bars.npz", "--batch_size=5000"],
+        "lenet5: channels=2: choose 1 or 3; nin_cifar: channels=2": [
+            "--data=bars.npz",
+            "--model=lenet5,nin_cifar",
+            "--channels=2",
+            "--batch_size=16",
+        ],
+        "of a run with data=bars.npz, not None": ["--dataset=digits", "--model_dir=other"],
+    }
+    (bars / "other").mkdir()
+    (bars / "other" / "results.json").write_text(
+        json.dumps({"identity": {"data": "bars.npz", "dataset": "digits"}, "networks": {}})
+    )
+    code = [sys.executable, "-c", MISTAKES, json.dumps(list(cases.values())), str(RECIPES)]
+    done = subprocess.run(
+        code, cwd=bars, env=environment(bars), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("REFUSED")]
+    for line, says in zip(lines, cases, strict=True):
+        assert says in line and "\\n" not in line

@@ -1,0 +1,66 @@
+"""A training by the clock, the clock being the test's own."""
+
+import keras
+import numpy as np
+import pytest
+
+from kapps import training
+from kapps.training import clock as clocks
+
+
+class Hands:
+    """Stands in for the module `time`: every look is a second later."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 1
+        return self.now
+
+
+def fit(monkeypatch, clock, schedule, loss="mse"):
+    monkeypatch.setattr(clocks, "time", Hands())
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(clock.optimizer(schedule, 256), loss)
+    rates = []
+
+    def note(batch, logs):
+        rates.append(float(model.optimizer.learning_rate))
+
+    x = np.ones((4, 2), "float32")
+
+    def endless():
+        while True:
+            yield x, np.ones((4, 1), "float32")
+
+    history = model.fit(
+        endless(), epochs=clock.parts, steps_per_epoch=clocks.ENDLESS, verbose=0,
+        callbacks=[clock, keras.callbacks.LambdaCallback(on_train_batch_end=note)],
+    ).history  # fmt: skip
+    return rates, history
+
+
+def test_the_time_ends_epochs_and_training_and_moves_the_learning_rate(monkeypatch):
+    schedule = training.Schedule(epochs=1, learning_rate=0.5, weight_decay=0.0)
+    rates, history = fit(monkeypatch, training.Clock(20, parts=5), schedule)
+    # A step is a second, but for the first of all, which is not counted.
+    assert history["seconds"] == [4, 8, 12, 16, 20] and history["steps"] == [5, 9, 13, 17, 21]
+    cosine = [0.5 * (1 + np.cos(np.pi * share)) / 2 for share in np.arange(21) / 20]
+    np.testing.assert_allclose(rates, cosine, atol=1e-4)
+
+
+def test_a_step_longer_than_a_part_ends_it(monkeypatch):
+    schedule = training.Schedule(epochs=1, learning_rate=0.5, weight_decay=0.0)
+    _, history = fit(monkeypatch, training.Clock(2, parts=8), schedule)
+    assert history["seconds"] == [1, 2]
+
+
+def test_what_a_clock_cannot_do_is_one_line(monkeypatch):
+    with pytest.raises(ValueError, match="0 seconds in 10 parts"):
+        training.Clock(0)
+    with pytest.raises(ValueError, match="give epochs"):
+        training.Clock(1).optimizer(training.schedule("modern"), 256)
+    wild = training.Schedule(epochs=1, learning_rate=1e30, weight_decay=0.0)
+    with pytest.raises(training.Stopped, match=r"step \d+: the loss is (inf|nan)"):
+        fit(monkeypatch, training.Clock(100), wild)
