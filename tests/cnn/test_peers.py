@@ -28,21 +28,6 @@ PLAIN = {
 """Arguments of torchvision's networks with auxiliary classifiers, which run in training alone."""
 
 
-@pytest.fixture(scope="module")
-def operations():
-    """Declares the two compiled operations that torchvision's import asks for and no classifier uses."""
-    import torch
-
-    try:
-        torch.ops.torchvision.nms  # noqa: B018
-        yield
-    except (AttributeError, RuntimeError):
-        library = torch.library.Library("torchvision", "DEF")
-        for operation in ("nms", "qnms"):
-            library.define(f"{operation}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        yield library  # which declares them as long as it lives
-
-
 def peer(source, name, size):
     """Returns the other library's model, its weights random, `used` to `size` pixels."""
     import torch
