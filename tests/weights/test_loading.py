@@ -6,6 +6,7 @@ import re
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -276,6 +277,72 @@ class Evil:
 
     def __reduce__(self):
         return (exec, ("raise SystemExit('it ran')",))
+
+
+@pytest.mark.peers
+def test_a_state_dict_of_pytorch_with_another_number_of_classes(model10, tmp_path):
+    import torch
+
+    path = tmp_path / "model.pth"
+    torch.save(
+        {key: torch.from_numpy(x).bfloat16() for key, x in state_dict(model10).items()}, path
+    )
+    loaded = kapps.resnet20_cifar(weights=path, **SMALL)
+    for layer in loaded.layers[:-3]:
+        expected = model10.get_layer(layer.name).get_weights()
+        for ours, theirs in zip(layer.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2**-8)
+    damaged(path, 0.5)
+    assert "is wrong" in refused(path)
+
+
+@pytest.fixture(scope="module")
+def xception(tmp_path_factory):
+    """Keras Applications' Xception, its file with a classifier of 1000 and one without."""
+    folder = tmp_path_factory.mktemp("xception")
+    network = keras.applications.Xception(weights=None)
+    network.save(folder / "top.h5")
+    keras.Model(network.input, network.get_layer("block14_sepconv2_act").output).save(
+        folder / "no_top.h5"
+    )
+    return network, folder
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_keras_applications(xception):
+    network, folder = xception
+    shape = (71, 71, 3)
+    whole = kapps.xception(weights=folder / "top.h5", input_shape=shape)
+    kernel = network.get_layer("block4_sepconv1").get_weights()[1]
+    np.testing.assert_array_equal(whole.get_layer("level4_block1_conv1").get_weights()[0], kernel)
+    head = network.get_layer("predictions").get_weights()[0]
+    np.testing.assert_array_equal(whole.get_layer("head_logits").get_weights()[0], head)
+    for file, options in (("top.h5", {"classes": 5}), ("no_top.h5", {"include_top": False})):
+        other = kapps.xception(weights=folder / file, input_shape=shape, **options)
+        np.testing.assert_array_equal(
+            other.get_layer("level4_block1_conv1").get_weights()[0], kernel
+        )
+    grey = kapps.xception(weights=folder / "top.h5", include_top=False, input_shape=(71, 71, 1))
+    first = network.get_layer("block1_conv1").get_weights()[0].sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(grey.get_layer("tail_conv1").get_weights()[0], first, atol=1e-6)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_other_files_that_end_as_those_of_keras_applications(xception, model, tmp_path):
+    _, folder = xception
+    with pytest.raises(ValueError, match=r"does not hold .*the weights lack predictions"):
+        kapps.xception(weights=folder / "no_top.h5", input_shape=(71, 71, 3))
+    with pytest.raises(ValueError, match="is refused: it declares"):
+        kapps.resnet20_cifar(weights=folder / "top.h5", **SMALL)
+    path = tmp_path / "model.h5"
+    path.write_bytes(b"no HDF5")
+    assert "does not hold this model's weights" in refused(path)
+    model.save_weights(tmp_path / "model.weights.h5")
+    (tmp_path / "model.weights.h5").rename(path)
+    with pytest.raises(ValueError, match="does not hold this model's weights"):
+        kapps.xception(weights=path, input_shape=(71, 71, 3))
 
 
 @pytest.mark.peers
