@@ -161,7 +161,13 @@ def _torch(model, path, family, classes):
     libraries = {each: vars(module)[each] for each in LIBRARIES if hasattr(module, each)}
     expected = {}
     for library, function in libraries.items():
-        expected[library] = keys(model, function)
+        try:
+            expected[library] = keys(model, function)
+        except (
+            KeyError,
+            AttributeError,
+        ):  # a member of the family that the library has no names for
+            continue
         if expected[library] <= set(state):
             try:
                 from_torch(model, state, function, classes)
@@ -173,9 +179,9 @@ def _torch(model, path, family, classes):
     raise ValueError(
         f"{model.name}: {path} does not hold this model's weights "
         + (
-            f"(it lacks {missing[0]}.{cards.nearest(missing[0], state)} Known are the names of {', '.join(libraries)})"
+            f"(it lacks {missing[0]}.{cards.nearest(missing[0], state)} Known are the names of {', '.join(expected)})"
             if missing
-            else f"(no other library's names are known for {family})"
+            else "(no other library's names are known for it)"
         )
     )
 

@@ -218,6 +218,12 @@ def test_the_older_names_in_torchvisions_densenets(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_member_that_no_library_has(model, tmp_path):
+    path = written(model, tmp_path, ".safetensors")
+    with pytest.raises(ValueError, match="no other library's names are known for it"):
+        kapps.densenet(depths=(2, 1), input_shape=(32, 32, 3), weights=path)
+
+
 @pytest.mark.parametrize("link", ["external", "soft"])
 def test_hdf5_that_points_elsewhere_is_refused(model, tmp_path, link):
     path, secret = tmp_path / "model.weights.h5", tmp_path / "secret.h5"

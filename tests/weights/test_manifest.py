@@ -30,6 +30,7 @@ def test_the_manifest_is_what_the_installed_libraries_state(tool):
     found = [{key: str(value) for key, value in row.items()} for row in tool["rows"]()]
     with open(ROOT / "kapps/weights/manifest.csv", newline="") as file:
         assert list(csv.DictReader(file)) == found
+    assert (ROOT / "docs/weights.md").read_text() == tool["document"](found)
 
 
 @pytest.mark.peers
