@@ -1,7 +1,7 @@
 """What files of weights hold, as arrays: numbers alone, nothing in a file is run.
 
-A `.keras` file's configuration is never read, HDF5 that points outside itself is refused, and a `.pth` file's pickle
-goes through PyTorch's own restricted reader. What a file declares is compared with the model before it is read.
+A `.keras` file's configuration is never read, HDF5 that points outside itself is refused, and of a `.pth` file's
+pickle nothing but tensors (`kapps.weights.pickled`). What a file declares is compared with the model before it is read.
 """
 
 import math
@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 
+from kapps.weights import pickled
 from kapps.weights.applications import arrays
 from kapps.weights.fitting import room
 
@@ -161,7 +162,9 @@ def state_dict(model, path):
         raise ValueError(
             f"{model.name}: {path} is refused: it has {path.stat().st_size:,} bytes, and {most:,} is much for the model"
         )
-    return _safetensors(model, path) if path.suffix == ".safetensors" else _pickled(model, path)
+    return (
+        _safetensors(model, path) if path.suffix == ".safetensors" else _pickled(model, path, most)
+    )
 
 
 def _safetensors(model, path):
@@ -174,28 +177,17 @@ def _safetensors(model, path):
         raise ValueError(f"{model.name}: {path} {DAMAGED} ({first_line(error)})") from error
 
 
-def _pickled(model, path):
+def _pickled(model, path, most):
     try:
-        import torch
-    except ImportError as error:
+        state = pickled.load(path, most)
+    except pickled.MoreThanTensors as error:
         raise ValueError(
-            f"{model.name}: {path} takes PyTorch to read: pip install torch, or give a .safetensors file"
+            f"{model.name}: {path} is refused: it holds more than tensors ({error}), which could run anything"
         ) from error
-    import pickle
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{model.name}: {path} is refused: it holds more than tensors, which could run anything"
-        ) from error
+    except ValueError as error:
+        raise ValueError(f"{model.name}: {path} {DAMAGED} ({error})") from error
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(x, torch.Tensor) for x in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(x, np.ndarray) for x in state.values()):
         raise ValueError(f"{model.name}: {path} holds no state dict")
-    return {
-        key.removeprefix("module."): (
-            tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-        ).numpy()
-        for key, tensor in state.items()
-    }
+    return {key.removeprefix("module."): array for key, array in state.items()}

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kapps
-from kapps.weights import to_torch
+from kapps.weights import pickled, to_torch
 from kapps.weights.names import densenet, inception_v1_bn, resnet_cifar
 
 SMALL = {"input_shape": (8, 8, 3), "classes": 5}
@@ -286,6 +286,36 @@ class Evil:
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize("archive", [True, False])
+def test_every_kind_of_tensor_is_read_as_pytorch_reads_it(tmp_path, archive):
+    import torch
+
+    path = tmp_path / "model.pth"
+    base = torch.arange(24).reshape(2, 3, 4)
+    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16)
+    state = {
+        f"{kind}": base.to(kind) / 7 if kind.is_floating_point else base.to(kind) for kind in kinds
+    }
+    state |= {"byte": base.byte(), "char": base.char(), "bool": base % 2 == 0, "scalar": base.sum()}
+    state |= {"turned": base.float().permute(2, 0, 1), "part": base.float()[1:, :, ::2]}
+    state |= {"parameter": torch.nn.Parameter(base.float()), "empty": torch.zeros(0, 3)}
+    torch.save(state, path, _use_new_zipfile_serialization=archive)
+    found = pickled.load(path, 2**20)
+    assert set(found) == set(state)
+    for key, tensor in torch.load(path, weights_only=True).items():
+        expected = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+        np.testing.assert_array_equal(found[key], expected.numpy())
+        assert found[key].dtype == expected.numpy().dtype
+    module = torch.nn.BatchNorm2d(3).state_dict()  # an OrderedDict with attributes
+    torch.save(module, path, _use_new_zipfile_serialization=archive)
+    assert list(pickled.load(path, 2**20)) == list(module)
+    if not archive:
+        path.write_bytes(path.read_bytes()[:-2])
+        with pytest.raises(ValueError, match="cut short"):
+            pickled.load(path, 2**20)
+
+
+@pytest.mark.peers
 def test_a_state_dict_of_pytorch_with_another_number_of_classes(model10, tmp_path):
     import torch
 
@@ -361,5 +391,7 @@ def test_a_state_dict_of_pytorch_and_a_pickle_that_runs(model, tmp_path):
     same(model, path)
     torch.save({"state_dict": {"conv1.weight": Evil()}}, path)
     assert "it holds more than tensors" in refused(path)
+    torch.save(Evil(), path, _use_new_zipfile_serialization=False)
+    assert "it holds more than tensors (__builtin__.exec)" in refused(path)
     torch.save([1, 2], path)
     assert "holds no state dict" in refused(path)
