@@ -26,6 +26,7 @@ setup(
         "kapps.analysis": ["published/*", "web/*"],
         "kapps.data": ["digits/*"],
         "kapps.export.web": ["*.html"],
+        "kapps.weights": ["manifest.csv"],
     },
     install_requires=[
         "absl-py",

@@ -4,11 +4,14 @@ A card is plain data read from `index.json`, which `python -m kapps.index` write
 nothing here imports Keras, so listing and showing models is immediate.
 """
 
+import csv
 import dataclasses
 import difflib
 import fnmatch
+import fractions
 import functools
 import json
+import pathlib
 import re
 from importlib import resources
 
@@ -100,6 +103,45 @@ class Card:
         return int(years[-1]) if years else None
 
 
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Published weights of a builder: a row of `weights/manifest.csv`, which `tools/weights.py` writes.
+
+    Args:
+        name: the builder's.
+        source: the library that publishes them, "torchvision", "timm" or "keras".
+        checkpoint: what they are called there.
+        url: of the file.
+        digest: the publisher's: "sha256:" and its first digits, or "md5:" and all of it.
+        megabytes: of the file, 2**20 bytes each, to three decimals; None where the publisher does not say.
+        top1: published accuracy on ImageNet's validation pictures, in percent; None where the publisher does not say.
+        licence: as SPDX abbreviates it.
+        stated: what the publisher says the licence of: "weights", or the "package" and nothing of its weights.
+        preprocessing: what pictures go through for these weights.
+    """
+
+    name: str
+    source: str
+    checkpoint: str
+    url: str
+    digest: str
+    megabytes: float | None
+    top1: float | None
+    licence: str
+    stated: str
+    preprocessing: Preprocessing
+
+    @property
+    def file(self) -> str:
+        """The file's name, the last part of its address."""
+        return self.url.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        size = f", {self.megabytes:.1f} MB" if self.megabytes else ""
+        top1 = f", top-1 {self.top1:.2f} %" if self.top1 else ""
+        return f"{self.source}'s {self.file}{size}{top1}, {self.licence}"
+
+
 def nearest(word: str, words) -> str:
     """Returns " Did you mean a or b?" for the nearest of `words`, or "" where none is near."""
     close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
@@ -121,23 +163,78 @@ def _card(row: dict) -> Card:
     return Card(**tuples)
 
 
+@functools.cache
+def checkpoints() -> dict[str, Checkpoint]:
+    """Returns the published weights that `weights="imagenet"` fetches, by the builder's name."""
+    text = resources.files("kapps").joinpath("weights/manifest.csv").read_text()
+    return {row["name"]: _checkpoint(row) for row in csv.DictReader(text.splitlines())}
+
+
+def _checkpoint(row: dict[str, str]) -> Checkpoint:
+    taken = {key: row[key] for key in ("name", "source", "checkpoint", "url", "digest")}
+    figures = {key: float(row[key]) if row[key] else None for key in ("megabytes", "top1")}
+    preprocessing = Preprocessing(
+        size=(int(row["size"]),) * 2,
+        crop=float(fractions.Fraction(row["crop"])),
+        interpolation=row["interpolation"],
+        scale=float(fractions.Fraction(row["scale"])),
+        mean=tuple(map(float, row["mean"].split())),
+        std=tuple(map(float, row["std"].split())),
+    )
+    licence = {key: row[key] for key in ("licence", "stated")}
+    return Checkpoint(**taken, **figures, **licence, preprocessing=preprocessing)
+
+
+def described(name: str) -> str:
+    """Returns one line on the published weights of a builder, for example for `python -m kapps show`."""
+    return str(checkpoints().get(name) or "none are published with a hash; weights= takes a file")
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Returns the names of the builders that match a shell pattern such as "resn*", in the tables' order."""
     return fnmatch.filter(_index(), pattern)
 
 
-def card(model) -> Card:
+def card(model, weights: str | None = None) -> Card:
     """Returns the card of a builder, of a model that one built, or of a name.
 
     Args:
         model: a name such as "resnext50", a builder, or a `keras.Model` whose `name` is a builder's.
+        weights: as the builder's: with "imagenet", or the path of a file of that name, the card has the preprocessing
+            of the published weights; with None or another file that of the family.
 
     Raises:
-        ValueError: for a name that no builder has; the message gives the nearest ones.
+        ValueError: for a name that no builder has, with the nearest ones, and for "imagenet" where there is nothing
+            published.
     """
     name = model if isinstance(model, str) else getattr(model, "__name__", None) or model.name
     if name not in _index():
         raise ValueError(
             f"no model is named {name!r}.{nearest(name, _index())} `kapps.list_models()` names all of them"
         )
-    return _index()[name]
+    known = _index()[name]
+    if weights == "imagenet":
+        return dataclasses.replace(known, preprocessing=published(name).preprocessing)
+    row = checkpoints().get(name)
+    if weights is None or row is None or pathlib.PurePath(weights).name != row.file:
+        return known
+    return dataclasses.replace(known, preprocessing=row.preprocessing)
+
+
+def published(name: str) -> Checkpoint:
+    """Returns the published weights of a builder.
+
+    Raises:
+        ValueError: where there are none, with those of the family that have some.
+    """
+    if name in checkpoints():
+        return checkpoints()[name]
+    family = _index()[name].family if name in _index() else name
+    others = [
+        each for each in checkpoints() if each in _index() and _index()[each].family == family
+    ]
+    raise ValueError(
+        f"{name}: no weights are published with a hash to check them by"
+        + (f"; of its family, {', '.join(others)} have some" if others else ", nor for its family")
+        + "; weights= takes a file too"
+    )

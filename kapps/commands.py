@@ -33,7 +33,7 @@ def card(options):
         "input": "x".join(map(str, known.input_shape)) + f", at least {known.minimum} pixels",
         "preprocessing": f"{steps.interpolation} to {'x'.join(map(str, steps.size))}, crop {steps.crop}, "
         f"scale {steps.scale:.6g}, mean {_numbers(steps.mean)}, std {_numbers(steps.std)}",
-        "weights": "weights= takes a file: .keras .weights.h5 .safetensors .pth",
+        "weights": cards.described(known.name),
     }
     return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value)
 

@@ -26,8 +26,11 @@ from kapps.weights import loading
 ARGUMENTS = """
     Args:
         include_top: whether to end in the classifier; without it the model ends in the features.
-        weights: None for random ones, or the path of a file: `.weights.h5` or `.keras` of this model, of which the
-            numbers alone are read, or `.safetensors` or `.pth` of the same network in another library.
+        weights: None for random ones; "imagenet" for published ones, fetched once and checked; or the path of a file,
+            of which the numbers alone are read: `.weights.h5` or `.keras` of this model, `.safetensors`, `.pth` or
+            Keras Applications' `.h5` of the same network in another library. With other `classes` than the published
+            weights' {classes} the prediction layer stays as drawn; one channel takes the sum of the first kernel's
+            three, four take 3/4 of them and of their mean; without the classifier a file may have one.
         input_tensor: a Keras tensor (batch, height, width, channels) to build upon instead of a new input; it has
             the shape, so input_shape is left out.
         input_shape: (height, width, channels), by default {input_shape}; height and width at least {minimum},
@@ -191,11 +194,13 @@ class Builder:
                 f"{name}: auxiliary=True adds classifiers, so it goes with include_top=True alone"
             )
         image = self.image(name, input_tensor, input_shape)
+        published = self.card.name if self.card else self.body.__name__
         if include_top and not self.defaults["any_size"] and None in image.shape[1:3]:
             raise ValueError(
                 f"{name}: its classifier reads a map of one size, so height and width are numbers, "
                 f"not {tuple(image.shape[1:])}; include_top=False takes any"
             )
+        path = None if weights is None else loading.located(weights, published, name)
         x = self.body(image, **options)
         x, inside = x if isinstance(x, tuple) else (x, [])
         if include_top:
@@ -212,8 +217,8 @@ class Builder:
         model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
         if stock:
             model = to_stock(model)
-        if weights is not None:
-            loading.load(model, weights, self.body.__name__)
+        if path is not None:
+            loading.load(model, path, published, self.body.__name__, self.defaults["classes"])
         return model
 
     def top(self, name, x, pooling, classes, activation):

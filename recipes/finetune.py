@@ -1,5 +1,6 @@
-"""Fine-tunes a saved classifier on pictures of other classes, and writes what a server and a phone need to run it.
+"""Fine-tunes a classifier on pictures of other classes, and writes what a server and a phone need to run it.
 
+    python recipes/finetune.py --model=resnet50 --data_dir=flowers
     python recipes/finetune.py --model_file=runs/imagenet/model.keras --data_dir=flowers
     python recipes/finetune.py --model_file=resnet50.keras --data_dir=flowers --image_size=160 --unfreeze=level4
     python recipes/finetune.py --model_file=resnet50.keras --data_dir=flowers --unfreeze=head --learning_rate=0.5
@@ -29,6 +30,10 @@ from kapps import cards, data, export, training
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_file", None, "a classifier's .keras file, such as a run's model.keras")
 flags.DEFINE_string(
+    "model", None, "instead of a file: a builder, as `kapps.list_models()` names it"
+)
+flags.DEFINE_string("weights", "imagenet", "of that builder: published ones, or a file of weights")
+flags.DEFINE_string(
     "dataset", "", "a TFDS name, or digits, which ships with kapps; empty: --data_dir alone"
 )
 flags.DEFINE_string("data_dir", None, "class folders, TFRecord shards, or TFDS's directory")
@@ -50,29 +55,43 @@ flags.DEFINE_enum(
 training.define_flags(model_dir="runs/finetune")
 
 SETTLING = (
-    "model_file", "dataset", "data_dir", "batch_size", "epochs", "image_size", "unfreeze", "batch_norm",
-    "learning_rate", "augmentation", "precision", "seed", "deterministic",
+    "model_file", "model", "weights", "dataset", "data_dir", "batch_size", "epochs", "image_size", "unfreeze",
+    "batch_norm", "learning_rate", "augmentation", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
 VERIFIED, CALIBRATED = 256, 256
 """Pictures that exported files are compared with the model on, and that settle the ranges of int8 and int16."""
 
 
-def load():
-    """Returns the model to begin with, its own preprocessing, and the (height, width, channels) to go on at."""
-    if not FLAGS.model_file:
-        raise ValueError("no model: give --model_file, such as runs/imagenet/model.keras")
+def saved():
+    """Returns the model of --model_file, which this run does not write over."""
     written = pathlib.Path(FLAGS.model_dir, "model.keras")
     if written.resolve() == pathlib.Path(FLAGS.model_file).resolve():
         raise ValueError(f"this run would write over {written}: give another --model_dir")
-    model = training.load_model(FLAGS.model_file)
+    return training.load_model(FLAGS.model_file)
+
+
+def load():
+    """Returns the model to begin with, its own preprocessing, and the (height, width, channels) to go on at."""
+    if FLAGS.model_file and FLAGS.model:
+        raise ValueError("two models: give --model_file or --model, not both")
+    if not (FLAGS.model_file or FLAGS.model):
+        raise ValueError(
+            "no model: give --model_file, such as runs/imagenet/model.keras, or --model, such as resnet50"
+        )
+    if FLAGS.model:
+        preprocessing = kapps.card(FLAGS.model, weights=FLAGS.weights).preprocessing
+        model = getattr(kapps, FLAGS.model)(weights=FLAGS.weights)
+    else:
+        model = saved()
+        ours = model.name in kapps.list_models()
+        preprocessing = kapps.card(model).preprocessing if ours else cards.IMAGENET
     shapes = [tuple(x.shape) for x in getattr(model, "inputs", None) or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(
-            f"{FLAGS.model_file} takes {shapes or 'no known shape'}, not pictures (batch, height, width, channels)"
+            f"{FLAGS.model_file or FLAGS.model} takes {shapes or 'no known shape'}, not pictures "
+            "(batch, height, width, channels)"
         )
-    ours = model.name in kapps.list_models()
-    preprocessing = kapps.card(model).preprocessing if ours else cards.IMAGENET
     _, *size, channels = shapes[0]
     if FLAGS.image_size:
         size = (FLAGS.image_size, FLAGS.image_size)

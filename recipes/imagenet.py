@@ -28,6 +28,9 @@ from kapps import data, export, training
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "resnext50", "a builder, as `kapps.list_models()` names it")
 flags.DEFINE_string(
+    "weights", None, 'what to begin with: "imagenet", or a file of weights [random ones]'
+)
+flags.DEFINE_string(
     "dataset",
     "imagenet2012",
     "a TFDS name, or digits, which ships with kapps; empty: --data_dir alone",
@@ -62,8 +65,8 @@ DIGITS = {
     "augmentation": "shift",
 }
 SETTLING = (
-    "model", "dataset", "data_dir", "batch_size", "epochs", "image_size", "augmentation", "schedule", "precision",
-    "accumulation", "seed", "deterministic",
+    "model", "weights", "dataset", "data_dir", "batch_size", "epochs", "image_size", "augmentation", "schedule",
+    "precision", "accumulation", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
 VERIFIED, CALIBRATED = 256, 256
@@ -109,7 +112,7 @@ def main(_):
     training.seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data, and what it settles
-    card = kapps.card(FLAGS.model)
+    card = kapps.card(FLAGS.model, weights=FLAGS.weights)
     train_source, test_source = sources()
     schedule = resolve_defaults(card)
     classes = len(train_source.class_names)
@@ -128,7 +131,9 @@ def main(_):
     # Precision, model, optimizer
     FLAGS.precision = training.precision(FLAGS.precision)
     with strategy.scope():
-        model = getattr(kapps, FLAGS.model)(input_shape=(*size, 3), classes=classes)
+        model = getattr(kapps, FLAGS.model)(
+            weights=FLAGS.weights, input_shape=(*size, 3), classes=classes
+        )
         optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs, FLAGS.accumulation)
         training.check(optimizer, model=model, strategy=strategy)
         trained = training.on_logits(model, optimizer)

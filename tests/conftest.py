@@ -100,6 +100,21 @@ def figures():
 
 
 @pytest.fixture(scope="session")
+def operations():
+    """Declares the two compiled operations that torchvision's import asks for and no classifier uses."""
+    import torch
+
+    try:
+        torch.ops.torchvision.nms  # noqa: B018
+        yield
+    except (AttributeError, RuntimeError):
+        library = torch.library.Library("torchvision", "DEF")
+        for operation in ("nms", "qnms"):
+            library.define(f"{operation}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+        yield library  # which declares them as long as it lives
+
+
+@pytest.fixture(scope="session")
 def digits():
     """Real pictures: `digits(size, channels)` gives 64 in [-1, 1], float32, and their int labels."""
 

@@ -113,8 +113,8 @@ def test_weights_files_interchange_with_stock(stock, tmp_path, randomise):
 
 def test_weights_that_do_not_fit_are_refused(tmp_path, recwarn):
     path = tmp_path / "small.weights.h5"
-    kapps.resnet20_cifar(**SMALL).save_weights(path)
-    for options in ({"classes": 7}, {"input_shape": (8, 8, 1)}):
+    kapps.resnet20_cifar(**{**SMALL, "classes": 6}).save_weights(path)
+    for options in ({}, {"classes": 7}, {"classes": 6, "input_shape": (8, 8, 2)}):
         text = message(ValueError, kapps.resnet20_cifar, weights=path, **{**SMALL, **options})
         assert str(path) in text and "does not hold this model's weights" in text
     assert "does not hold" in message(ValueError, kapps.resnet32_cifar, weights=path, **SMALL)

@@ -1,9 +1,9 @@
 """Between a PyTorch state dict, as NumPy arrays, and a model of ours that is the same network."""
 
-import inspect
-
 import keras
 import numpy as np
+
+from kapps.weights.fitting import assign, beyond, called
 
 KINDS = {
     "kernel": "weight",
@@ -18,14 +18,15 @@ UNUSED = "num_batches_tracked"
 """A batch norm's count of steps, which Keras does not keep."""
 
 
-def from_torch(model, state, name):
-    """Copies every tensor of a state dict into the model.
+def from_torch(model, state, name, classes=1000):
+    """Copies every tensor of a state dict into the model, but for what `kapps.weights.fitting` says.
 
     Args:
         model: a `keras.Model` that a kapps builder made.
         state: {name: array}.
         name: `name(our layer's name) -> the other library's`, such as `kapps.weights.names.resnet.torchvision`;
             where theirs is a number that depends on the layers before it, `name(name, names of all our layers)`.
+        classes: of the published weights; a model with others keeps its classifier.
 
     Raises:
         ValueError: where a tensor is missing, left over or of another shape, with its name. The model is left
@@ -38,18 +39,14 @@ def from_torch(model, state, name):
             raise ValueError(f"{model.name}: the weights lack {key}, for {variable.path}")
         left.remove(key)
         array = _to_keras(layer, variable.name, np.asarray(state[key]))
-        if array.shape != tuple(variable.shape):
-            raise ValueError(
-                f"{model.name}: {key} is {np.shape(state[key])}, which does not fit {variable.path} "
-                f"{tuple(variable.shape)}"
-            )
-        values.append((variable, array))
+        values.append((layer, variable, array, f"{key} is {np.shape(state[key])}"))
+    spare = beyond(model, name)
+    left = [key for key in left if not key.startswith(spare)]
     if left:
         raise ValueError(
             f"{model.name}: the weights hold {len(left)} tensors more, such as {min(left)}"
         )
-    for variable, array in values:
-        variable.assign(array)
+    assign(model, values, classes)
 
 
 def to_torch(model, name):
@@ -60,13 +57,17 @@ def to_torch(model, name):
     }
 
 
+def keys(model, name):
+    """Returns the names that a state dict for the model has, without the steps that batch norms count."""
+    return {key for *_, key in _pairs(model, name)}
+
+
 def _pairs(model, name):
     """Yields (layer, variable, the other library's name of it)."""
-    numbered = len(inspect.signature(name).parameters) == 2
-    all_names = [[layer.name for layer in model.layers]] if numbered else []
+    layers = [layer.name for layer in model.layers]
     for layer in model.layers:
         for variable in layer.weights:
-            yield layer, variable, f"{name(layer.name, *all_names)}.{KINDS[variable.name]}"
+            yield layer, variable, f"{called(name, layer.name, layers)}.{KINDS[variable.name]}"
 
 
 def _to_keras(layer, kind, array):

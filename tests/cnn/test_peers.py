@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.weights import from_torch, to_torch
+from kapps.weights import applications, from_keras, from_torch, to_keras, to_torch
 
 DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 pictures and published weights
 
 # A line each: where the other model comes from, its name there, the builder, the sizes; one for each kind of block.
 with open(pathlib.Path(__file__).parents[1] / "reference" / "peers.csv", newline="") as file:
-    PEERS = [tuple(row.values()) for row in csv.DictReader(file)]
+    ROWS = [tuple(row.values()) for row in csv.DictReader(file)]
+APPLICATIONS = [row[1:] for row in ROWS if row[0] == "keras"]
+PEERS = [row for row in ROWS if row[0] != "keras"]
 
 TORCHVISION = {"inception_v1_bn": "googlenet_bn_3x3", "factorised_inception": "inception_v3"}
 """The families that torchvision has with auxiliary classifiers, and the member that is its."""
@@ -24,21 +26,6 @@ PLAIN = {
     name: {"aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")
 }
 """Arguments of torchvision's networks with auxiliary classifiers, which run in training alone."""
-
-
-@pytest.fixture(scope="module")
-def operations():
-    """Declares the two compiled operations that torchvision's import asks for and no classifier uses."""
-    import torch
-
-    try:
-        torch.ops.torchvision.nms  # noqa: B018
-        yield
-    except (AttributeError, RuntimeError):
-        library = torch.library.Library("torchvision", "DEF")
-        for operation in ("nms", "qnms"):
-            library.define(f"{operation}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        yield library  # which declares them as long as it lives
 
 
 def peer(source, name, size):
@@ -94,12 +81,22 @@ def arrays(state):
 
 
 def compare(ours, other, pictures):
-    """Asserts that both give the same logits, or features, and that these depend on the picture."""
+    """Asserts that a model and one of PyTorch's give the same logits, or features."""
     import torch
 
     with torch.no_grad():
         expected = other(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-    expected = expected.reshape(len(pictures), -1)
+    near(ours, expected.reshape(len(pictures), -1), pictures)
+
+
+def same_logits(ours, other, pictures, other_pictures):
+    """Asserts that two models of Keras give the same logits."""
+    expected = other(np.ascontiguousarray(other_pictures), training=False)
+    near(ours, keras.ops.convert_to_numpy(expected), pictures)
+
+
+def near(ours, expected, pictures):
+    """Asserts that a model gives what is expected, and that it depends on the picture."""
     given = keras.ops.convert_to_numpy(ours(pictures, training=False))
     largest = np.abs(expected).max()
     assert given.shape == expected.shape
@@ -126,6 +123,31 @@ def test_logits_are_the_peers(source, other, name, sizes, operations):
     for key, array in to_torch(ours, names(name, source)).items():
         tensor = model.state_dict()[key].numpy()
         np.testing.assert_array_equal(array.reshape(tensor.shape), tensor)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("other, name, sizes", APPLICATIONS)
+def test_logits_are_those_of_keras_applications(other, name, sizes, randomise):
+    """Its weights here, and ours there, where a batch norm may have no scale and a convolution before it a bias."""
+    how = {"classifier_activation": None}
+    module = importlib.import_module(f"kapps.weights.names.{kapps.card(name).family}")
+    assert module.KERAS[name] == other
+    state = None
+    for size in map(int, sizes.split()):
+        shape = (size, size, 3)
+        theirs = getattr(keras.applications, other)(weights=None, input_shape=shape, **how)
+        ours = getattr(kapps, name)(input_shape=shape, **how)
+        state = state or applications.arrays(randomise(theirs))
+        for layer, values in state.items():
+            applications.layers(theirs)[layer].set_weights(values)
+        pictures = noise(shape, times=100 if module.BLUE_FIRST else 1)  # those are not scaled
+        other_way = pictures[..., ::-1] if module.BLUE_FIRST else pictures
+        from_keras(ours, state, module.keras, blue_first=module.BLUE_FIRST)
+        same_logits(ours, theirs, pictures, other_way)
+        back = to_keras(randomise(ours), module.keras, state, blue_first=module.BLUE_FIRST)
+        for layer, values in back.items():
+            applications.layers(theirs)[layer].set_weights(values)
+        same_logits(ours, theirs, pictures, other_way)
 
 
 @pytest.mark.peers

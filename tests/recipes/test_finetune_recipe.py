@@ -47,6 +47,7 @@ def folder(tmp_path_factory, randomise):
     (folder / "one_class" / "four").symlink_to(folder / "flowers" / "four")
     model = kapps.resnet(depths=(1,), groups=8, group_width=4, input_shape=(32, 32, 3), classes=7)
     randomise(model).save(folder / "small.keras")
+    kapps.resnet20_cifar().save_weights(folder / "twenty.weights.h5")
     (folder / "small.h5").write_bytes((folder / "small.keras").read_bytes())
     return folder
 
@@ -103,6 +104,10 @@ def test_head_alone_at_the_models_own_resolution(folder):
     ("flags", "says"),
     [
         (["--data_dir=flowers"], "no model: give --model_file"),
+        (["--model=dpn68"], "dpn68: no weights are published"),
+        (["--model=resnet20_cifar", "--weights=twenty.weights.h5"], "no data: give the name"),
+        (["--model=resnet20_cifar", "--weights=no.keras"], "there is no weights file no.keras"),
+        (["--model=resnet18", "--model_file=small.keras"], "two models"),
         (["--model_file=nowhere.keras"], "there is no 'nowhere.keras'"),
         (["--model_file=small.h5", "--data_dir=flowers"], "small.h5 is no whole .keras file"),
         (["--model_file=small.keras"], "no data: give the name"),

@@ -44,6 +44,7 @@ def test_from_digits_to_two_exported_files(tmp_path):
     ("flags", "says"),
     [
         (["--model=resnext5"], "Did you mean resnext50"),
+        (["--model=dpn68", "--weights=imagenet"], "dpn68: no weights are published"),
         (["--data_dir=nowhere"], "nowhere"),
         (["--dataset=digits", "--schedule=fast"], "Allowed: paper, modern, cosine"),
         (["--dataset=digits", "--batch_size=5000"], "1437 training pictures"),

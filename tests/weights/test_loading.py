@@ -2,16 +2,18 @@
 
 import json
 import pickle
+import re
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 import kapps
-from kapps.weights import to_torch
-from kapps.weights.names import resnet_cifar
+from kapps.weights import pickled, to_torch
+from kapps.weights.names import densenet, inception_v1_bn, resnet_cifar
 
 SMALL = {"input_shape": (8, 8, 3), "classes": 5}
 
@@ -22,10 +24,10 @@ def model(randomise):
     return randomise(kapps.resnet20_cifar(**SMALL))
 
 
-def refused(path):
+def refused(path, **changes):
     """Returns the one line that a file is refused with."""
     with pytest.raises(ValueError) as caught:
-        kapps.resnet20_cifar(weights=path, **SMALL)
+        kapps.resnet20_cifar(weights=path, **{**SMALL, **changes})
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     return str(caught.value)
 
@@ -34,6 +36,27 @@ def same(model, path):
     loaded = kapps.resnet20_cifar(weights=path, **SMALL)
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def model10(randomise):
+    """A small network of as many classes as its family's published weights have."""
+    return randomise(kapps.resnet20_cifar(input_shape=(8, 8, 3)))
+
+
+SUFFIXES = [".weights.h5", ".keras", ".safetensors"]
+
+
+def written(model, folder, suffix):
+    """Returns the path of a new file with the model's weights."""
+    path = folder / f"{model.count_params()}{suffix}"
+    if suffix == ".weights.h5":
+        model.save_weights(path)
+    elif suffix == ".keras":
+        model.save(path)
+    else:
+        save_file(state_dict(model), path)
+    return path
 
 
 def state_dict(model):
@@ -74,6 +97,131 @@ def test_a_state_dict_with_one_tensor_more_or_of_another_shape(model, tmp_path):
     state["conv1.weight"] = state["conv1.weight"][:, :2].copy()
     save_file(state, path)
     assert "conv1.weight is (16, 2, 3, 3)" in refused(path)
+
+
+def damaged(path, place):
+    """Flips a bit of a file, `place` of its length from its beginning."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def nothing_built(monkeypatch):
+    """Fails where the network's body is built."""
+
+    def body(*arguments, **options):
+        pytest.fail("a network was built")
+
+    monkeypatch.setattr(kapps.resnet20_cifar.builder, "body", body)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".safetensors"])
+def test_what_is_cut_short_is_refused_before_anything_is_built(
+    model, tmp_path, suffix, nothing_built
+):
+    path = written(model, tmp_path, suffix)
+    path.write_bytes(path.read_bytes()[:-5000])
+    assert "does not hold this model's weights" in refused(path)
+
+
+def test_a_flipped_bit_in_an_archive_is_refused_before_anything_is_built(
+    model, tmp_path, nothing_built
+):
+    path = written(model, tmp_path, ".keras")
+    damaged(path, 0.5)
+    assert "the checksum of model.weights.h5 is wrong" in refused(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_another_number_of_classes_keeps_the_body(model10, tmp_path, suffix):
+    path = written(model10, tmp_path, suffix)
+    fresh, loaded = (kapps.resnet20_cifar(weights=each, **SMALL) for each in (None, path))
+    for ours, drawn, theirs in zip(loaded.layers, fresh.layers, model10.layers, strict=True):
+        expected = (drawn if ours.name == "head_logits" else theirs).get_weights()
+        for one, other in zip(ours.get_weights(), expected, strict=True):
+            assert one.shape == other.shape
+            if ours.name != "head_logits":
+                np.testing.assert_array_equal(one, other)
+    kernel = loaded.get_layer("head_logits").get_weights()[0]
+    assert (
+        0 < np.abs(kernel).max() < np.sqrt(6 / (64 + 5))
+        and not np.isin(kernel, model10.get_layer("head_logits").get_weights()[0]).any()
+    )
+    assert "does not" in refused(written(loaded, tmp_path, suffix), classes=7)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_with_a_top_loads_without(model10, tmp_path, suffix):
+    path = written(model10, tmp_path, suffix)
+    loaded = kapps.resnet20_cifar(weights=path, include_top=False, input_shape=(8, 8, 3))
+    body = [layer for layer in model10.layers if not layer.name.startswith("head_")]
+    expected = [value for layer in body for value in layer.get_weights()]
+    for ours, theirs in zip(loaded.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    headless = written(loaded, tmp_path, suffix)
+    assert "does not hold this model's weights" in refused(headless)  # the other way round
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_grey_picture_gives_the_same_in_one_three_and_four_channels(
+    model, tmp_path, suffix, channels
+):
+    path = written(model, tmp_path, suffix)
+    other = kapps.resnet20_cifar(weights=path, classes=5, input_shape=(8, 8, channels))
+    grey = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    expected, given = (
+        each.predict(np.repeat(grey, each.input_shape[-1], axis=-1), verbose=0)
+        for each in (model, other)
+    )
+    assert np.ptp(expected, axis=0).max() > 0.01
+    np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-6)
+    kernel, adapted = (each.get_layer("tail_conv").get_weights()[0] for each in (model, other))
+    if channels == 4:
+        np.testing.assert_allclose(adapted[:, :, :3], 0.75 * kernel, rtol=1e-6)
+        np.testing.assert_allclose(adapted[:, :, 3], kernel.sum(axis=2) / 4, atol=1e-6)
+    else:
+        np.testing.assert_allclose(adapted[:, :, 0], kernel.sum(axis=2), atol=1e-6)
+    assert "does not" in refused(path, input_shape=(8, 8, 2))
+
+
+def test_auxiliary_classifiers_in_a_file_are_left_out(tmp_path):
+    options = {"input_shape": (96, 96, 3), "classes": 2}
+    with_them = kapps.googlenet_bn_3x3(auxiliary=True, **options)
+    state = to_torch(with_them, inception_v1_bn.torchvision)
+    assert {"aux1.conv.conv.weight", "aux2.fc2.bias"} < set(state)
+    path = tmp_path / "model.safetensors"
+    save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, path)
+    with_them.save_weights(path.with_suffix(".weights.h5"))
+    for file in tmp_path.iterdir():
+        plain = kapps.googlenet_bn_3x3(weights=file, **options)
+        for layer in plain.layers:
+            expected = with_them.get_layer(layer.name).get_weights()
+            for ours, theirs in zip(layer.get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_older_names_in_torchvisions_densenets(tmp_path):
+    options = {"depths": (2, 1, 1, 1), "input_shape": (32, 32, 3), "classes": 3}
+    model = kapps.densenet(**options)
+    state = to_torch(model, densenet.torchvision)
+    older = {
+        re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key): np.ascontiguousarray(value)
+        for key, value in state.items()
+    }
+    assert "features.denseblock1.denselayer2.norm.2.weight" in older
+    path = tmp_path / "model.safetensors"
+    save_file(older, path)
+    loaded = kapps.densenet(weights=path, **options)
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_member_that_no_library_has(model, tmp_path):
+    path = written(model, tmp_path, ".safetensors")
+    with pytest.raises(ValueError, match="no other library's names are known for it"):
+        kapps.densenet(depths=(2, 1), input_shape=(32, 32, 3), weights=path)
 
 
 @pytest.mark.parametrize("link", ["external", "soft"])
@@ -123,7 +271,7 @@ def test_a_file_that_does_not_fit_leaves_nothing_behind(model, tmp_path):
     assert "does not hold this model's weights" in refused(path.with_suffix(".keras"))
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.h5", "model", "model.onnx"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.hdf5", "model", "model.onnx"])
 def test_other_files_are_refused_unread(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(pickle.dumps("anything"))
@@ -138,6 +286,102 @@ class Evil:
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize("archive", [True, False])
+def test_every_kind_of_tensor_is_read_as_pytorch_reads_it(tmp_path, archive):
+    import torch
+
+    path = tmp_path / "model.pth"
+    base = torch.arange(24).reshape(2, 3, 4)
+    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16)
+    state = {
+        f"{kind}": base.to(kind) / 7 if kind.is_floating_point else base.to(kind) for kind in kinds
+    }
+    state |= {"byte": base.byte(), "char": base.char(), "bool": base % 2 == 0, "scalar": base.sum()}
+    state |= {"turned": base.float().permute(2, 0, 1), "part": base.float()[1:, :, ::2]}
+    state |= {"parameter": torch.nn.Parameter(base.float()), "empty": torch.zeros(0, 3)}
+    torch.save(state, path, _use_new_zipfile_serialization=archive)
+    found = pickled.load(path, 2**20)
+    assert set(found) == set(state)
+    for key, tensor in torch.load(path, weights_only=True).items():
+        expected = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+        np.testing.assert_array_equal(found[key], expected.numpy())
+        assert found[key].dtype == expected.numpy().dtype
+    module = torch.nn.BatchNorm2d(3).state_dict()  # an OrderedDict with attributes
+    torch.save(module, path, _use_new_zipfile_serialization=archive)
+    assert list(pickled.load(path, 2**20)) == list(module)
+    if not archive:
+        path.write_bytes(path.read_bytes()[:-2])
+        with pytest.raises(ValueError, match="cut short"):
+            pickled.load(path, 2**20)
+
+
+@pytest.mark.peers
+def test_a_state_dict_of_pytorch_with_another_number_of_classes(model10, tmp_path):
+    import torch
+
+    path = tmp_path / "model.pth"
+    torch.save(
+        {key: torch.from_numpy(x).bfloat16() for key, x in state_dict(model10).items()}, path
+    )
+    loaded = kapps.resnet20_cifar(weights=path, **SMALL)
+    for layer in loaded.layers[:-3]:
+        expected = model10.get_layer(layer.name).get_weights()
+        for ours, theirs in zip(layer.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2**-8)
+    damaged(path, 0.5)
+    assert "is wrong" in refused(path)
+
+
+@pytest.fixture(scope="module")
+def xception(tmp_path_factory):
+    """Keras Applications' Xception, its file with a classifier of 1000 and one without."""
+    folder = tmp_path_factory.mktemp("xception")
+    network = keras.applications.Xception(weights=None)
+    network.save(folder / "top.h5")
+    keras.Model(network.input, network.get_layer("block14_sepconv2_act").output).save(
+        folder / "no_top.h5"
+    )
+    return network, folder
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_keras_applications(xception):
+    network, folder = xception
+    shape = (71, 71, 3)
+    whole = kapps.xception(weights=folder / "top.h5", input_shape=shape)
+    kernel = network.get_layer("block4_sepconv1").get_weights()[1]
+    np.testing.assert_array_equal(whole.get_layer("level4_block1_conv1").get_weights()[0], kernel)
+    head = network.get_layer("predictions").get_weights()[0]
+    np.testing.assert_array_equal(whole.get_layer("head_logits").get_weights()[0], head)
+    for file, options in (("top.h5", {"classes": 5}), ("no_top.h5", {"include_top": False})):
+        other = kapps.xception(weights=folder / file, input_shape=shape, **options)
+        np.testing.assert_array_equal(
+            other.get_layer("level4_block1_conv1").get_weights()[0], kernel
+        )
+    grey = kapps.xception(weights=folder / "top.h5", include_top=False, input_shape=(71, 71, 1))
+    first = network.get_layer("block1_conv1").get_weights()[0].sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(grey.get_layer("tail_conv1").get_weights()[0], first, atol=1e-6)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_other_files_that_end_as_those_of_keras_applications(xception, model, tmp_path):
+    _, folder = xception
+    with pytest.raises(ValueError, match=r"does not hold .*the weights lack predictions"):
+        kapps.xception(weights=folder / "no_top.h5", input_shape=(71, 71, 3))
+    with pytest.raises(ValueError, match="is refused: it declares"):
+        kapps.resnet20_cifar(weights=folder / "top.h5", **SMALL)
+    path = tmp_path / "model.h5"
+    path.write_bytes(b"no HDF5")
+    assert "does not hold this model's weights" in refused(path)
+    model.save_weights(tmp_path / "model.weights.h5")
+    (tmp_path / "model.weights.h5").rename(path)
+    with pytest.raises(ValueError, match="does not hold this model's weights"):
+        kapps.xception(weights=path, input_shape=(71, 71, 3))
+
+
+@pytest.mark.peers
 def test_a_state_dict_of_pytorch_and_a_pickle_that_runs(model, tmp_path):
     import torch
 
@@ -147,5 +391,7 @@ def test_a_state_dict_of_pytorch_and_a_pickle_that_runs(model, tmp_path):
     same(model, path)
     torch.save({"state_dict": {"conv1.weight": Evil()}}, path)
     assert "it holds more than tensors" in refused(path)
+    torch.save(Evil(), path, _use_new_zipfile_serialization=False)
+    assert "it holds more than tensors (__builtin__.exec)" in refused(path)
     torch.save([1, 2], path)
     assert "holds no state dict" in refused(path)

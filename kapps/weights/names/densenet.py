@@ -8,6 +8,16 @@ ENDS = {
     "level5_norm": "features.norm5",
     "head_logits": "classifier",
 }
+APPLICATIONS = {
+    "tail_conv": "conv1_conv",
+    "tail_conv_bn": "conv1_bn",
+    "level5_norm": "bn",
+    "head_logits": "predictions",
+}
+KERAS = {"densenet121": "DenseNet121", "densenet169": "DenseNet169", "densenet201": "DenseNet201"}
+BLUE_FIRST = False
+OLD = {r"(denselayer\d+\.(?:norm|conv))\.([12])\.": r"\1\2."}
+"""What the names in torchvision's published files became since."""
 
 
 def torchvision(layer):
@@ -22,3 +32,18 @@ def torchvision(layer):
 
 
 timm = torchvision
+
+
+def keras(layer):
+    """Names as in `keras.applications.densenet`."""
+    if layer in APPLICATIONS:
+        return APPLICATIONS[layer]
+    level, block, part = re.fullmatch(r"level(\d)_(block\d+|transition)_?(\w*)", layer).groups()
+    if block == "transition":
+        return f"pool{level}_{'bn' if part else 'conv'}"
+    number, norm = re.fullmatch(r"conv(\d)(_norm)?", part).groups()
+    return (
+        f"conv{level}_{block}_{int(number) - 1}_bn"
+        if norm
+        else f"conv{level}_{block}_{number}_conv"
+    )

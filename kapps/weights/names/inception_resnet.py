@@ -16,6 +16,14 @@ MODULES = {
     "level5_block0": "mixed_7a",
     "level5_block10": "block8",
 }
+KERAS = {"inception_resnet_v2": "InceptionResNetV2"}
+BLUE_FIRST = False
+BLOCKS = {"3": "block35", "4": "block17", "5": "block8"}
+"""Their repeated modules at Keras Applications."""
+COUNTS = {"3": (5, 7, 6), "4": (72, 4, 4), "5": (156, 7, 4)}
+"""By level, the convolutions with a batch norm before it, in its first module and in each other."""
+STARTS = {"30": (0, 1, 3), "3": (0, 1, 3), "40": (0, 1), "4": (0, 1), "50": (0, 2, 4), "5": (0, 1)}
+"""By level, and 0 for its first module, those before each branch."""
 REPEATS = {"3": "repeat", "4": "repeat_1", "5": "repeat_2"}
 
 
@@ -62,3 +70,21 @@ def pytorchcv(layer):
     alone = branch == 1 and block != 0
     place = "conv" if alone else f"conv_list.conv{convolution}"
     return f"{unit}.branches.branch{branch}.{place}.{kind}"
+
+
+def keras(layer):
+    """Version 2's names as in `keras.applications.inception_resnet_v2`, automatic ones counted from 1."""
+    if layer == "head_logits":
+        return "predictions"
+    if layer.startswith("level5_conv"):
+        return layer.replace("level5_conv", "conv_7b")
+    kind = "batch_normalization" if layer.endswith("_bn") else "conv2d"
+    if layer.startswith("tail_conv"):
+        return f"{kind}:{layer.removesuffix('_bn')[-1]}"
+    level, block, branch, convolution, _ = parts(layer)
+    if layer.endswith("_linear"):
+        return f"{BLOCKS[level]}_{block}_conv"
+    before, first, each = COUNTS[level]
+    number = before + (first + (block - 1) * each if block else 0)
+    starts = STARTS[level if block else f"{level}0"]
+    return f"{kind}:{number + (starts[branch - 1] + convolution if branch else first)}"

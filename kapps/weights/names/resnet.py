@@ -9,6 +9,15 @@ PARTS = {
     "se_reduce": "se.fc1",
     "se_expand": "se.fc2",
 }
+APPLICATIONS = {
+    "tail_conv": "conv1_conv",
+    "tail_conv_bn": "conv1_bn",
+    "head_logits": "predictions",
+}
+KERAS = {"resnet50_v1": "ResNet50", "resnet101_v1": "ResNet101", "resnet152_v1": "ResNet152"}
+"""Our builders that are networks of Keras Applications, and their names there."""
+BLUE_FIRST = True
+"""Whether these take pictures with blue first."""
 
 PYTORCHCV = {
     "tail_conv": "features.init_block.conv.conv",
@@ -40,3 +49,14 @@ def pytorchcv(layer):
     level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
     part = PYTORCHCV.get(part) or f"body.{part[:5]}.{'bn' if part.endswith('_bn') else 'conv'}"
     return f"features.stage{int(level) - 1}.unit{block}.{part}"
+
+
+def keras(layer):
+    """Names as in `keras.applications.resnet`, which strides in a block's first convolution."""
+    if layer in APPLICATIONS:
+        return APPLICATIONS[layer]
+    level, block, part, norm = re.fullmatch(
+        r"level(\d)_block(\d+)_([a-z]+\d?)(_bn)?", layer
+    ).groups()
+    number = "0" if part == "shortcut" else part[-1]
+    return f"conv{level}_block{block}_{number}_{'bn' if norm else 'conv'}"

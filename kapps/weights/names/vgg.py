@@ -8,6 +8,9 @@ TORCHVISION = {
     "head_logits": "classifier.6",
 }
 TIMM = {"head_dense1": "pre_logits.fc1", "head_dense2": "pre_logits.fc2", "head_logits": "head.fc"}
+APPLICATIONS = {"head_dense1": "fc1", "head_dense2": "fc2", "head_logits": "predictions"}
+KERAS = {"vgg16": "VGG16", "vgg19": "VGG19"}
+BLUE_FIRST = True
 
 
 def torchvision(layer, layers):
@@ -24,3 +27,11 @@ def torchvision(layer, layers):
 def timm(layer, layers):
     """Names as in `timm.models.vgg`."""
     return TIMM.get(layer) or torchvision(layer, layers)
+
+
+def keras(layer):
+    """Names as in `keras.applications.vgg16`."""
+    if layer in APPLICATIONS:
+        return APPLICATIONS[layer]
+    level, number = re.fullmatch(r"level(\d)_conv(\d)", layer).groups()
+    return f"block{int(level) + 1}_conv{number}"

@@ -1,0 +1,25 @@
+"""Xception."""
+
+import re
+
+BLOCKS = {"2": 1, "3": 2, "4": 3, "5": 12}
+"""What is added to a block's number there, by level."""
+SHORTCUTS = {"2": 1, "3": 2, "4": 3, "5": 4}
+KERAS = {"xception": "Xception"}
+BLUE_FIRST = False
+
+
+def keras(layer):
+    """Names as in `keras.applications.xception`, where a separable convolution is one layer; automatic ones counted."""
+    if layer == "head_logits":
+        return "predictions"
+    layer = layer.removesuffix("_depthwise")
+    norm = "_bn" if layer.endswith("_bn") else ""
+    layer = layer.removesuffix("_bn")
+    if layer.startswith("tail_"):
+        return f"block1_{layer[5:]}{norm}"
+    level, block, part = re.fullmatch(r"level(\d)_(?:block(\d+)_)?(\w+)", layer).groups()
+    if part == "shortcut":
+        return f"{'batch_normalization' if norm else 'conv2d'}:{SHORTCUTS[level]}"
+    number = 14 if block is None else BLOCKS[level] + int(block)
+    return f"block{number}_sep{part}{norm}"

@@ -1,0 +1,122 @@
+"""The manifest against the installed libraries, whose figures it has, and its names against their networks."""
+
+import csv
+import importlib
+import pathlib
+import runpy
+
+import numpy as np
+import pytest
+
+import kapps
+from kapps import cards
+from kapps.weights import fitting, interchange
+
+ROOT = pathlib.Path(__file__).parents[2]
+PLAIN = {
+    "GoogLeNet_Weights": {"init_weights": False},
+    "Inception_V3_Weights": {"init_weights": False},
+}
+
+
+@pytest.fixture(scope="module")
+def tool(operations):
+    """What `tools/weights.py` defines."""
+    return runpy.run_path(str(ROOT / "tools" / "weights.py"))
+
+
+@pytest.mark.peers
+def test_the_manifest_is_what_the_installed_libraries_state(tool):
+    found = [{key: str(value) for key, value in row.items()} for row in tool["rows"]()]
+    with open(ROOT / "kapps/weights/manifest.csv", newline="") as file:
+        assert list(csv.DictReader(file)) == found
+    assert (ROOT / "docs/weights.md").read_text() == tool["document"](found)
+
+
+@pytest.mark.peers
+def test_the_licences_are_those_that_the_packages_state(tool):
+    def first(package, name):
+        files = importlib.metadata.files(package)
+        return next(each for each in files if each.name == name).read_text()
+
+    assert first("torchvision", "LICENSE").startswith("BSD 3-Clause License")
+    assert "Apache License" in first("keras", "LICENSE")[:300]
+
+
+def state(row):
+    """Returns the shapes in a publisher's state dict: {name: shape}, without any values."""
+    import torch
+
+    with torch.device("meta"):
+        if row.source == "timm":
+            import timm
+
+            model = timm.create_model(row.checkpoint.partition(".")[0])
+        else:
+            import torchvision.models
+
+            enum, _, weights = row.checkpoint.partition(".")
+            best = getattr(getattr(torchvision.models, enum), weights)
+            names = [
+                name
+                for name in torchvision.models.list_models(module=torchvision.models)
+                if best in torchvision.models.get_model_weights(name)
+            ]
+            model = torchvision.models.get_model(names[0], **PLAIN.get(enum, {}))
+    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "name", [name for name, row in cards.checkpoints().items() if row.source != "keras"]
+)
+def test_a_published_network_has_our_names_and_as_many_values(name, operations):
+    row = cards.checkpoints()[name]
+    module = importlib.import_module(f"kapps.weights.names.{cards.card(name).family}")
+    size = 64 if cards.card(name).minimum <= 64 else 96
+    model = getattr(kapps, name)(input_shape=(size, size, 3))
+    function = getattr(module, row.source)
+    theirs = {
+        key: shape for key, shape in state(row).items() if not key.endswith(interchange.UNUSED)
+    }
+    keys = interchange.keys(model, function)
+    assert keys <= set(theirs)
+    assert all(key.startswith(fitting.beyond(model, function)) for key in set(theirs) - keys)
+    for layer, variable, key in interchange._pairs(model, function):
+        assert np.prod(theirs[key]) == np.prod(variable.shape), (key, layer.name)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["googlenet_bn_3x3", "inception_v3"])
+def test_torchvisions_inceptions_take_pictures_from_minus_one_to_one(name, tool, monkeypatch):
+    """With weights, its network turns what its own preprocessing gives into that."""
+    import torch
+    import torchvision.models
+
+    enum, _, weights = cards.checkpoints()[name].checkpoint.partition(".")
+    weights = getattr(getattr(torchvision.models, enum), weights)
+    other = tool["TORCHVISION"][name]
+    file = importlib.import_module(f"torchvision.models.{other.replace('_v3', '')}")
+    network, asked = (
+        getattr(file, {"googlenet": "GoogLeNet", "inception_v3": "Inception3"}[other]),
+        {},
+    )
+
+    def seen(**options):
+        asked.update(options)
+        raise InterruptedError
+
+    monkeypatch.setattr(file, network.__name__, seen)
+    with pytest.raises(InterruptedError):
+        torchvision.models.get_model(other, weights=weights)
+    assert asked["transform_input"] is True
+
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 5, 5, 3)).astype("float32")
+    steps = weights.transforms()
+    given = torch.from_numpy((pixels / 255 - steps.mean) / steps.std).permute(0, 3, 1, 2)
+    model = network(transform_input=True, init_weights=False, aux_logits=False)
+    expected = model._transform_input(given).permute(0, 2, 3, 1).numpy()
+    ours = cards.card(name, weights="imagenet").preprocessing
+    np.testing.assert_allclose(
+        (pixels * ours.scale - ours.mean) / ours.std, expected, rtol=1e-5, atol=1e-6
+    )
