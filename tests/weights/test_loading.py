@@ -18,22 +18,27 @@ from kapps.weights.names import densenet, inception_v1_bn, resnet_cifar
 SMALL = {"input_shape": (8, 8, 3), "classes": 5}
 
 
+def network(**options):
+    """The shallowest CIFAR ResNet: one block a level."""
+    return kapps.resnet_cifar(n=1, **options)
+
+
 @pytest.fixture
 def model(randomise):
     """A small network, each of its values its own."""
-    return randomise(kapps.resnet20_cifar(**SMALL))
+    return randomise(network(**SMALL))
 
 
 def refused(path, **changes):
     """Returns the one line that a file is refused with."""
     with pytest.raises(ValueError) as caught:
-        kapps.resnet20_cifar(weights=path, **{**SMALL, **changes})
+        network(weights=path, **{**SMALL, **changes})
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     return str(caught.value)
 
 
 def same(model, path):
-    loaded = kapps.resnet20_cifar(weights=path, **SMALL)
+    loaded = network(weights=path, **SMALL)
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -41,7 +46,7 @@ def same(model, path):
 @pytest.fixture
 def model10(randomise):
     """A small network of as many classes as its family's published weights have."""
-    return randomise(kapps.resnet20_cifar(input_shape=(8, 8, 3)))
+    return randomise(network(input_shape=(8, 8, 3)))
 
 
 SUFFIXES = [".weights.h5", ".keras", ".safetensors"]
@@ -113,7 +118,7 @@ def nothing_built(monkeypatch):
     def body(*arguments, **options):
         pytest.fail("a network was built")
 
-    monkeypatch.setattr(kapps.resnet20_cifar.builder, "body", body)
+    monkeypatch.setattr(kapps.resnet_cifar.builder, "body", body)
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".safetensors"])
@@ -136,7 +141,7 @@ def test_a_flipped_bit_in_an_archive_is_refused_before_anything_is_built(
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_another_number_of_classes_keeps_the_body(model10, tmp_path, suffix):
     path = written(model10, tmp_path, suffix)
-    fresh, loaded = (kapps.resnet20_cifar(weights=each, **SMALL) for each in (None, path))
+    fresh, loaded = (network(weights=each, **SMALL) for each in (None, path))
     for ours, drawn, theirs in zip(loaded.layers, fresh.layers, model10.layers, strict=True):
         expected = (drawn if ours.name == "head_logits" else theirs).get_weights()
         for one, other in zip(ours.get_weights(), expected, strict=True):
@@ -154,7 +159,7 @@ def test_another_number_of_classes_keeps_the_body(model10, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_with_a_top_loads_without(model10, tmp_path, suffix):
     path = written(model10, tmp_path, suffix)
-    loaded = kapps.resnet20_cifar(weights=path, include_top=False, input_shape=(8, 8, 3))
+    loaded = network(weights=path, include_top=False, input_shape=(8, 8, 3))
     body = [layer for layer in model10.layers if not layer.name.startswith("head_")]
     expected = [value for layer in body for value in layer.get_weights()]
     for ours, theirs in zip(loaded.get_weights(), expected, strict=True):
@@ -169,7 +174,7 @@ def test_a_grey_picture_gives_the_same_in_one_three_and_four_channels(
     model, tmp_path, suffix, channels
 ):
     path = written(model, tmp_path, suffix)
-    other = kapps.resnet20_cifar(weights=path, classes=5, input_shape=(8, 8, channels))
+    other = network(weights=path, classes=5, input_shape=(8, 8, channels))
     grey = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
     expected, given = (
         each.predict(np.repeat(grey, each.input_shape[-1], axis=-1), verbose=0)
@@ -323,7 +328,7 @@ def test_a_state_dict_of_pytorch_with_another_number_of_classes(model10, tmp_pat
     torch.save(
         {key: torch.from_numpy(x).bfloat16() for key, x in state_dict(model10).items()}, path
     )
-    loaded = kapps.resnet20_cifar(weights=path, **SMALL)
+    loaded = network(weights=path, **SMALL)
     for layer in loaded.layers[:-3]:
         expected = model10.get_layer(layer.name).get_weights()
         for ours, theirs in zip(layer.get_weights(), expected, strict=True):
@@ -371,7 +376,7 @@ def test_other_files_that_end_as_those_of_keras_applications(xception, model, tm
     with pytest.raises(ValueError, match=r"does not hold .*the weights lack predictions"):
         kapps.xception(weights=folder / "no_top.h5", input_shape=(71, 71, 3))
     with pytest.raises(ValueError, match="is refused: it declares"):
-        kapps.resnet20_cifar(weights=folder / "top.h5", **SMALL)
+        network(weights=folder / "top.h5", **SMALL)
     path = tmp_path / "model.h5"
     path.write_bytes(b"no HDF5")
     assert "does not hold this model's weights" in refused(path)
