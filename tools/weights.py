@@ -67,22 +67,23 @@ TORCHVISION = {
     "wide_resnet101": "wide_resnet101_2",
 }
 TIMM = {
-    "efficientnet_b0": "tf_efficientnet_b0.aa_in1k",
-    "efficientnet_b1": "tf_efficientnet_b1.aa_in1k",
-    "efficientnet_b2": "tf_efficientnet_b2.aa_in1k",
-    "efficientnet_b3": "tf_efficientnet_b3.aa_in1k",
-    "efficientnet_b4": "tf_efficientnet_b4.aa_in1k",
-    "efficientnet_b5": "tf_efficientnet_b5.aa_in1k",
-    "efficientnet_b6": "tf_efficientnet_b6.aa_in1k",
-    "efficientnet_b7": "tf_efficientnet_b7.aa_in1k",
-    "mobilenet_v2_050": "mobilenetv2_050.lamb_in1k",
-    "mobilenet_v2_140": "mobilenetv2_140.ra_in1k",
-    "resnext101": "resnext101_32x4d.gluon_in1k",
-    "se_resnet50": "seresnet50.ra2_in1k",
-    "se_resnext50": "seresnext50_32x4d.racm_in1k",
-    "se_resnext101": "seresnext101_32x4d.gluon_in1k",
-    "senet154": "senet154.gluon_in1k",
+    "efficientnet_b0": ("tf_efficientnet_b0.aa_in1k", "76.882"),
+    "efficientnet_b1": ("tf_efficientnet_b1.aa_in1k", "78.840"),
+    "efficientnet_b2": ("tf_efficientnet_b2.aa_in1k", "80.074"),
+    "efficientnet_b3": ("tf_efficientnet_b3.aa_in1k", "81.648"),
+    "efficientnet_b4": ("tf_efficientnet_b4.aa_in1k", "83.040"),
+    "efficientnet_b5": ("tf_efficientnet_b5.aa_in1k", "83.696"),
+    "efficientnet_b6": ("tf_efficientnet_b6.aa_in1k", "84.124"),
+    "efficientnet_b7": ("tf_efficientnet_b7.aa_in1k", "84.424"),
+    "mobilenet_v2_050": ("mobilenetv2_050.lamb_in1k", "65.928"),
+    "mobilenet_v2_140": ("mobilenetv2_140.ra_in1k", "76.528"),
+    "resnext101": ("resnext101_32x4d.gluon_in1k", "80.336"),
+    "se_resnet50": ("seresnet50.ra2_in1k", "80.260"),
+    "se_resnext50": ("seresnext50_32x4d.racm_in1k", "81.268"),
+    "se_resnext101": ("seresnext101_32x4d.gluon_in1k", "80.886"),
+    "senet154": ("senet154.gluon_in1k", "81.258"),
 }
+"""The builder, timm's checkpoint, and its top-1 in timm's results/results-imagenet.csv, which no package holds."""
 KERAS = {
     "inception_resnet_v2": ("inception_resnet_v2", "InceptionResNetV2"),
     "resnet50_v1": ("resnet", "ResNet50"),
@@ -135,7 +136,7 @@ def torchvision(name, other):
     }
 
 
-def timm(name, other):
+def timm(name, other, top1):
     """Returns the row of weights of timm."""
     import timm
 
@@ -147,7 +148,7 @@ def timm(name, other):
         "url": config.url,
         "digest": "sha256:" + re.search(r"-([0-9a-f]{8,})\.pth$", config.url)[1],
         "megabytes": "",
-        "top1": "",
+        "top1": top1,
         "licence": {"apache-2.0": "Apache-2.0"}[config.license],
         "stated": "weights",
         "size": config.input_size[1],
@@ -230,7 +231,7 @@ def numbers(values):
 def rows():
     """Returns the manifest's rows, in the order of the tables."""
     found = [torchvision(*each) for each in TORCHVISION.items()]
-    found += [timm(*each) for each in TIMM.items()]
+    found += [timm(name, *other) for name, other in TIMM.items()]
     found += [keras(name, *where) for name, where in KERAS.items()]
     order = cards.list_models()
     return sorted(found, key=lambda row: order.index(row["name"]))
