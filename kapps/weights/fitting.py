@@ -80,7 +80,8 @@ def beyond(model, name):
     heads = () if "head_logits" in ours else HEADS
     found = []
     for layer in (*heads, *(each for each in AUXILIARY if each not in ours)):
-        with contextlib.suppress(KeyError, AttributeError):  # a library or network without it
+        # A library or network without it.
+        with contextlib.suppress(KeyError, AttributeError, ValueError):
             theirs = called(name, layer, ours)
             found.append(theirs if layer in heads else theirs.split(".")[0])
     return tuple(f"{each}." for each in found)

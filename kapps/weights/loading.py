@@ -163,11 +163,8 @@ def _torch(model, path, family, classes):
     for library, function in libraries.items():
         try:
             expected[library] = keys(model, function)
-        except (
-            KeyError,
-            AttributeError,
-        ):  # a member of the family that the library has no names for
-            continue
+        except (KeyError, AttributeError, ValueError):
+            continue  # a member of the family that the library has no names for
         if expected[library] <= set(state):
             try:
                 from_torch(model, state, function, classes)

@@ -3,14 +3,16 @@
 import csv
 import importlib
 import pathlib
+import pkgutil
 import runpy
+import types
 
 import numpy as np
 import pytest
 
 import kapps
 from kapps import cards
-from kapps.weights import fitting, interchange
+from kapps.weights import fitting, interchange, loading, names
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLAIN = {
@@ -23,6 +25,29 @@ PLAIN = {
 def tool(operations):
     """What `tools/weights.py` defines."""
     return runpy.run_path(str(ROOT / "tools" / "weights.py"))
+
+
+NAMES = [
+    (each.name, library)
+    for each in pkgutil.iter_modules(names.__path__)
+    for library in (*loading.LIBRARIES, "keras")
+    if hasattr(importlib.import_module(f"kapps.weights.names.{each.name}"), library)
+]
+
+
+@pytest.mark.parametrize("headless", [False, True])
+@pytest.mark.parametrize("family, library", NAMES)
+def test_every_library_says_what_a_model_may_lack(family, library, headless):
+    function = getattr(importlib.import_module(f"kapps.weights.names.{family}"), library)
+    layers = ["level0_conv1"] if headless else ["level0_conv1", "head_logits"]
+    model = types.SimpleNamespace(layers=[types.SimpleNamespace(name=name) for name in layers])
+    spare = fitting.beyond(model, function)
+    head = f"{fitting.called(function, 'head_logits', layers)}."
+    assert (head in spare) == headless
+    if library == "torchvision":
+        auxiliary = {"inception_v1_bn": ("aux1.", "aux2."), "factorised_inception": ("AuxLogits.",)}
+        assert set(auxiliary.get(family, ())) <= set(spare)
+    assert not "features.0.weight".startswith(spare)
 
 
 @pytest.mark.peers
@@ -57,12 +82,12 @@ def state(row):
 
             enum, _, weights = row.checkpoint.partition(".")
             best = getattr(getattr(torchvision.models, enum), weights)
-            names = [
+            found = [
                 name
                 for name in torchvision.models.list_models(module=torchvision.models)
                 if best in torchvision.models.get_model_weights(name)
             ]
-            model = torchvision.models.get_model(names[0], **PLAIN.get(enum, {}))
+            model = torchvision.models.get_model(found[0], **PLAIN.get(enum, {}))
     return {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 
@@ -81,7 +106,8 @@ def test_a_published_network_has_our_names_and_as_many_values(name, operations):
     }
     keys = interchange.keys(model, function)
     assert keys <= set(theirs)
-    assert all(key.startswith(fitting.beyond(model, function)) for key in set(theirs) - keys)
+    spare = fitting.beyond(model, function)
+    assert all(key.startswith(spare) for key in set(theirs) - keys)
     for layer, variable, key in interchange._pairs(model, function):
         assert np.prod(theirs[key]) == np.prod(variable.shape), (key, layer.name)
 

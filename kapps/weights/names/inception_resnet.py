@@ -61,6 +61,8 @@ def pytorchcv(layer):
         return "output"
     kind = "bn" if layer.endswith("_bn") else "conv"
     plain = layer.removesuffix("_bn")
+    if not plain.startswith(("tail", "level")):
+        raise KeyError(layer)
     if plain.startswith("tail") or not re.match(r"level\d_block", plain):
         return f"features.init_block.{'conv6' if plain == 'level3_conv' else plain[5:]}.{kind}"
     level, block, branch, convolution, kind = parts(layer)
