@@ -271,7 +271,7 @@ def test_unknown_option_is_refused(builder, card, option, near):
     [
         ({"pooling": "mean"}, '"avg" or "max"'),
         ({"classes": 0}, "positive whole number"),
-        ({"weights": "imagenet"}, ".weights.h5"),
+        ({"weights": "imagnet"}, ".weights.h5"),
         ({"input_shape": (64, 64)}, "(height, width, channels)"),
         ({"input_shape": (64, 64, None)}, "(height, width, channels)"),
         ({"input_tensor": np.zeros((1, 64, 64, 3))[0, 0, 0]}, "keras.Input"),

@@ -5,7 +5,6 @@ By default the smallest network of all; `--all` trains and quantises one of each
 
 import importlib.util
 import pathlib
-import sys
 
 import keras
 import pytest
@@ -20,12 +19,14 @@ BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(scope="module")
 def delegate():
     """The benchmark, as a module."""
-    sys.path.append(str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("delegate", BENCHMARKS / "delegate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(BENCHMARKS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        # Benchmarks switch oneDNN on, and other tests' processes would have what this one does not.
+        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        spec = importlib.util.spec_from_file_location("delegate", BENCHMARKS / "delegate.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
 
 
 @pytest.mark.tensorflow
