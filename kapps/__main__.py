@@ -7,6 +7,7 @@
     python -m kapps profile resnext50 --html resnext50.html --plot resnext50.png
     python -m kapps table --plot zoo.png
     python -m kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
+    python -m kapps verify saved_models/poem/1 --model=poem.keras --inputs=tokens.npy
     python -m kapps demo saved_models/resnext50/1.tflite
 
 `list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing; `table` does so
@@ -90,6 +91,9 @@ def parser():
     each.add_argument("--model", required=True, help="the .keras file it came from")
     each.add_argument("--dataset", help="a TFDS name, or digits")
     each.add_argument("--data_dir", help="class folders, TFRecord shards, or TFDS's directory")
+    each.add_argument(
+        "--inputs", metavar="FILE.npy", help="sequences or tokens, as the file takes them"
+    )
     each.add_argument("--pictures", type=int, default=256, help="how many are compared")
     each.add_argument("--difference", type=float, help="most that float32 may differ by [1e-4]")
     each.add_argument("--agreement", type=float, help="least top-1 agreement otherwise [0.98]")

@@ -111,8 +111,10 @@ def picture(draw, path):
 def verify(options):
     """Returns what an exported file gives beside its model; a file that falls short is a fault."""
     options.input = None
-    if not (options.dataset or options.data_dir):
-        raise Fault("no pictures: give --data_dir, or --dataset=digits")
+    if not (options.dataset or options.data_dir or options.inputs):
+        raise Fault(
+            "no pictures: give --data_dir, or --dataset=digits; of sequences or tokens --inputs"
+        )
     if options.pictures < 1:
         raise Fault(f"--pictures={options.pictures}: at least 1")
     if not os.path.exists(options.file):
@@ -120,9 +122,12 @@ def verify(options):
     if not options.model.endswith(".keras"):
         raise Fault(f"{options.model} is no .keras file")
     model = build(options)
-    from kapps.export.checking import check
+    from kapps.export.checking import check, check_arrays
 
-    report = check(options.file, model, options.dataset, options.data_dir, options.pictures)
+    if options.inputs:
+        report = check_arrays(options.file, model, options.inputs, options.pictures)
+    else:
+        report = check(options.file, model, options.dataset, options.data_dir, options.pictures)
     given = {"difference": options.difference, "agreement": options.agreement}
     fault = report.fault(**{key: value for key, value in given.items() if value is not None})
     if fault:

@@ -13,6 +13,7 @@ import sys
 import urllib.request
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -188,6 +189,24 @@ def test_verify(run, exported, tmp_path):
     assert code == 1 and "differs by" in error and len(error.splitlines()) == 1
     code, _, _ = run("verify", exported / "net.tflite", *given, "--json", tmp_path / "report.json")
     assert code == 0 and json.loads((tmp_path / "report.json").read_text())["top1_agreement"] == 1
+
+
+@pytest.mark.tensorflow
+def test_verify_of_tokens(run, tmp_path):
+    tokens = keras.Input((5,), dtype="int32")
+    x = keras.layers.LSTM(4)(keras.layers.Embedding(9, 4)(tokens))
+    model = keras.Model(tokens, keras.layers.Dense(3)(x), name="words")
+    model.save(tmp_path / "words.keras")
+    file = kapps.export.litert(model, tmp_path / "words.tflite")
+    np.save(tmp_path / "tokens.npy", np.arange(40).reshape(8, 5) % 9)
+    given = ["verify", file, "--model", tmp_path / "words.keras", "--inputs"]
+    code, out, _ = run(*given, tmp_path / "tokens.npy", "--pictures", "6")
+    assert code == 0 and "6 pictures" in out and "top-1 agreement 100.0%" in out
+    np.save(tmp_path / "halves.npy", np.zeros((8, 5)))
+    (tmp_path / "text.npy").write_text("the time traveller")
+    for name, words in [("halves.npy", "takes numbers"), ("text.npy", "is no .npy file")]:
+        code, _, error = run(*given, tmp_path / name)
+        assert code == 1 and words in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.tensorflow

@@ -1,6 +1,7 @@
 """An exported file beside the model it came from, on pictures of a data set: what `python -m kapps verify` does."""
 
 import keras
+import numpy as np
 
 from kapps import cards
 from kapps.data import images, sources
@@ -33,3 +34,25 @@ def check(
     )
     pictures = pixels(images.first(batches, count), preprocessing)
     return verify(path, model, pictures, preprocessing=preprocessing, timed=True)
+
+
+def check_arrays(path: str, model: keras.Model, file: str, count: int) -> Report:
+    """Compares an exported file with its model on arrays, and times it; for what takes sequences or tokens.
+
+    Args:
+        path: as for `check`.
+        model: what it was exported from.
+        file: a .npy file of inputs [n, ...] as the exported file takes them.
+        count: of them, the first ones.
+
+    Raises:
+        ValueError: for a file or model that does not fit, and for what is no .npy file.
+    """
+    try:
+        arrays = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{file} is no .npy file of numbers: {reason}") from error
+    if not isinstance(arrays, np.ndarray):
+        raise ValueError(f"{file} holds several arrays; give a .npy file of one")
+    return verify(path, model, arrays[:count], timed=True)
