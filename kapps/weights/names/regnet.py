@@ -32,7 +32,7 @@ def timm(layer):
 
 
 def torchvision(layer):
-    """Names as in `torchvision.models.regnet`."""
+    """Names as in `torchvision.models.regnet`, whose x_400mf, y_800mf and y_8gf are wider than the paper's."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]
     level, block, part = _place(layer)
