@@ -21,17 +21,6 @@ DIGITS = pathlib.Path(__file__).parents[1] / "tests" / "reference" / "digits64.n
 COLUMNS = ("network", "knows", "float32", "int8", "left out, float32", "left out, int8")
 
 
-def smallest():
-    """Returns the name of each family's member, of each file of builders, with the fewest parameters."""
-    import kapps
-
-    found = {}
-    for name in kapps.list_models():
-        card = kapps.card(name)
-        found[card.module] = min(found.get(card.module, card), card, key=lambda card: card.params)
-    return [card.name for card in found.values()]
-
-
 def digits(size):
     """Returns 64 real pictures [64, size, size, 3] in [-1, 1] and their labels."""
     with np.load(DIGITS) as file:
@@ -98,7 +87,7 @@ def main():
 
     faults = []
     print("| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS), sep="\n", flush=True)
-    for name in options.networks or smallest():
+    for name in options.networks or kapps.cards.smallest("module"):
         keras.utils.set_random_seed(0)
         side = max(32, kapps.card(name).minimum)
         model = getattr(kapps, name)(input_shape=(side, side, 3), classes=10)

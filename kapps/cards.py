@@ -195,6 +195,23 @@ def list_models(pattern: str = "*") -> list[str]:
     return fnmatch.filter(_index(), pattern)
 
 
+def smallest(by: str = "family") -> list[str]:
+    """Returns the builder with the fewest parameters of each family, in the tables' order.
+
+    Args:
+        by: "family", or "module" for one of each file of builders.
+    """
+    found = {}
+    for name in list_models():
+        each = card(name)
+        found[getattr(each, by)] = min(found.get(getattr(each, by), each), each, key=_parameters)
+    return [each.name for each in found.values()]
+
+
+def _parameters(known):
+    return known.params
+
+
 def card(model, weights: str | None = None) -> Card:
     """Returns the card of a builder, of a model that one built, or of a name.
 

@@ -9,18 +9,13 @@ import dataclasses
 import functools
 import gc
 import json
-import os
 import pathlib
 import signal
 import sys
 import time
 import warnings
 
-# TensorFlow logs hundreds of harmless lines as errors; a real one is an exception as well.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# oneDNN is the faster path on every CPU; TensorFlow switches it on by itself on some only.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
+import _environment  # noqa: F401  # before TensorFlow
 import keras
 import tensorflow as tf
 from absl import flags
@@ -82,19 +77,9 @@ def define_flags(dataset: str, model: str, channels: int, side: int, augmentatio
     flags.DEFINE_string("model_dir", f"runs/{dataset}", "where models, table and curves go")
 
 
-def smallest() -> list[str]:
-    """Returns the builder with the fewest parameters of each family, in the tables' order."""
-    found = {}
-    for card in map(kapps.card, kapps.list_models()):
-        least = found.setdefault(card.family, card)
-        if card.params < least.params:
-            found[card.family] = card
-    return [card.name for card in found.values()]
-
-
 def resolve() -> list[str]:
     """Returns the networks that are asked for, and settles the budget."""
-    names = smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
+    names = kapps.cards.smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
     for name in names:
         kapps.card(name)
     given = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]

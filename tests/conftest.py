@@ -40,10 +40,10 @@ def pytest_generate_tests(metafunc):
     if "policy_name" in metafunc.fixturenames:
         metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
-        metafunc.parametrize("family_name", smallest() if every else ["lenet5"])
+        metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
     if "builder_name" in metafunc.fixturenames:
         shared = metafunc.definition.get_closest_marker("shared")
-        found = cards.list_models() if every else EACH_HEAD if shared else smallest()
+        found = cards.list_models() if every else EACH_HEAD if shared else cards.smallest("module")
         metafunc.parametrize("builder_name", found, scope="module")
 
 
@@ -52,15 +52,6 @@ def pytest_collection_modifyitems(config, items):
     for item in items if config.pluginmanager.hasplugin("xdist") else ():
         of = getattr(item, "callspec", None) and item.callspec.params.get("builder_name")
         item.add_marker(pytest.mark.xdist_group(of or item.path.stem))
-
-
-def smallest():
-    """Returns the name of each family's member, of each file of builders, with the fewest parameters."""
-    found = {}
-    for name in cards.list_models():
-        card = cards.card(name)
-        found[card.module] = min(found.get(card.module, card), card, key=lambda card: card.params)
-    return [card.name for card in found.values()]
 
 
 @pytest.fixture(autouse=True)

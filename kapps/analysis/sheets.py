@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import html
+import io
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -129,19 +130,12 @@ def page(sheets) -> str:
 
 def comma_separated(records):
     """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
-    lines = []
-    writer = csv.DictWriter(_Lines(lines), records[0], lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()
     for record in records:
         writer.writerow({key: _flat(value) for key, value in record.items()})
-    return "".join(lines).rstrip("\n")
-
-
-class _Lines:
-    """A file that is a list of lines."""
-
-    def __init__(self, lines):
-        self.write = lines.append
+    return text.getvalue().rstrip("\n")
 
 
 def _flat(value):

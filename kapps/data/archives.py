@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from kapps.data import records
 from kapps.data.faults import DataError
-from kapps.data.sources import EVALUATION, SUFFIXES, Source, for_evaluation, pick
+from kapps.data.folders import for_evaluation
+from kapps.data.sources import EVALUATION, SUFFIXES, Source, pick
 
 _HALVES = ("train", "validation")
 _MOST = 2**31

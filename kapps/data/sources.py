@@ -5,7 +5,6 @@ number).
 """
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterable
 from importlib import resources
@@ -19,9 +18,8 @@ from kapps.data.faults import DataError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EVALUATION = ("validation", "val", "test")
 """Splits that serve for evaluation, in the order in which they are looked for."""
-Encoded = tuple[bytes, ...]
+Encoded = tuple[bytes, ...]  # said here, for in `Source` the name `bytes` is a field
 _SHARDS_AT_ONCE = 16
-_HELD_OUT = 5  # one picture in so many is for evaluation, where a folder has no splits of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +144,7 @@ def open_source(
     Raises:
         DataError: for anything that cannot be read, in one line.
     """
-    from kapps.data import archives, prepared  # which need this module
+    from kapps.data import archives, folders, prepared  # which need this module
 
     if dataset == "digits":
         return _records(os.fspath(resources.files("kapps.data") / "digits"), split, name="digits")
@@ -163,7 +161,7 @@ def open_source(
         return prepared.open_prepared(None, directory, split)
     if records.find(directory):
         return _records(directory, split)
-    return _folder(directory, split)
+    return folders.open_folder(directory, split)
 
 
 def pick(split: str, splits: Iterable[str], where: str) -> str:
@@ -207,111 +205,3 @@ def _records(directory: str, split: str, name: str = "") -> Source:
         ranges=tuple((0, n) for n in counts),
         root=directory,
     )
-
-
-def _folder(directory: str, split: str) -> Source:
-    splits = _subfolders(directory)
-    if not splits:
-        raise DataError(
-            f"data directory {directory} holds no pictures:"
-            " kapps reads class folders (train/daisy/1.jpg), TFRecord shards with labels.txt,"
-            " or what TFDS prepared"
-        )
-    if any(_subfolders(os.path.join(directory, folder)) for folder in splits):
-        split = pick(split, splits, directory)
-        here, class_names = os.path.join(directory, split), _split_classes(directory, split, splits)
-        found = [_pictures(os.path.join(here, name)) for name in class_names]
-        if split == "train":
-            _refuse_empty(here, class_names, found)
-    else:
-        split = "validation" if split in EVALUATION else split
-        pick(split, ("train", "validation"), directory)
-        here, class_names = directory, splits
-        found = _held_out(directory, class_names, split == "validation")
-    files = [file for pictures in found for file in pictures]
-    labels = [label for label, pictures in enumerate(found) for _ in pictures]
-    if not files:
-        raise DataError(
-            f"{here} holds no pictures for {split}:"
-            f" it needs class folders with pictures ({' '.join(SUFFIXES)})"
-        )
-    return Source(
-        name=directory,
-        split=split,
-        kind="folder",
-        class_names=tuple(class_names),
-        examples=len(files),
-        bytes=sum(map(os.path.getsize, files)),
-        files=tuple(files),
-        labels=tuple(labels),
-        root=here,
-    )
-
-
-def _split_classes(directory: str, split: str, splits: list[str]) -> list[str]:
-    """Returns the classes of a split's folder, those of the train split where there is one."""
-    class_names = _subfolders(os.path.join(directory, split))
-    if split == "train" or "train" not in splits:
-        return class_names
-    # A class's number is its place among the training classes, also where the evaluation split
-    # lacks one.
-    train = _subfolders(os.path.join(directory, "train"))
-    strange = [name for name in class_names if name not in train]
-    if strange:
-        raise DataError(
-            f"{os.path.join(directory, split)} has a class folder {strange[0]!r} that the train"
-            f" split lacks: delete it, or give {os.path.join(directory, 'train')} one too"
-        )
-    return train
-
-
-def _held_out(directory: str, class_names: list[str], evaluation: bool) -> list[list[str]]:
-    """Returns each class's pictures for evaluation, or for training, of folders without splits."""
-    flat = [name for name in class_names if name in ("train", *EVALUATION)]
-    if flat:
-        raise DataError(
-            f"{os.path.join(directory, flat[0])} has no class folders:"
-            f" kapps reads class folders, so that a picture is {flat[0]}/daisy/name.jpg"
-        )
-    every = [_pictures(os.path.join(directory, name)) for name in class_names]
-    _refuse_empty(directory, class_names, every)
-    found = []
-    for name, pictures in zip(class_names, every, strict=True):
-        here = {file: os.path.relpath(file, directory).replace(os.sep, "/") for file in pictures}
-        found.append([file for file in pictures if for_evaluation(here[file]) == evaluation])
-        if not found[-1] and not evaluation:
-            raise DataError(
-                f"class folder {os.path.join(directory, name)} has {len(pictures)} pictures, and"
-                " all are held out for validation: add some, or make train and validation folders"
-            )
-    return found
-
-
-def for_evaluation(name: str) -> bool:
-    """Whether a picture is held out, where its data set has no splits, by its name, "daisy/1.jpg"."""
-    return int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % _HELD_OUT == 0
-
-
-def _refuse_empty(directory: str, class_names: list[str], found: list[list[str]]) -> None:
-    for name, pictures in zip(class_names, found, strict=True):
-        if not pictures:
-            raise DataError(
-                f"class folder {os.path.join(directory, name)} holds no pictures"
-                f" ({' '.join(SUFFIXES)})"
-            )
-
-
-def _subfolders(directory: str) -> list[str]:
-    with os.scandir(directory) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-
-
-def _pictures(directory: str) -> list[str]:
-    if not os.path.isdir(directory):
-        return []
-    with os.scandir(directory) as entries:
-        return sorted(
-            e.path
-            for e in entries
-            if e.is_file() and e.name.lower().endswith(SUFFIXES) and not e.name.startswith(".")
-        )

@@ -17,7 +17,11 @@ from keras import layers, ops
 
 
 class Gated:
-    """What the cells share: masks, and names for Keras's arguments."""
+    """What the cells share. Keras has a mask for each gate where it drops states; here all gates have one."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.implementation, self.dropout_mask_count = 2, None
 
     def masked(self, x, h, training):
         """Returns x_t and h_{t-1} after dropout."""
@@ -27,9 +31,10 @@ class Gated:
             h = h * self.get_recurrent_dropout_mask(h)
         return x, h
 
-    def one_mask(self):
-        """Keras has a mask for each gate where it drops states; here they share one."""
-        self.implementation, self.dropout_mask_count = 2, None
+    def sums(self, x, h):
+        """Returns W x_t + U h_{t-1} + b of all gates beside each other."""
+        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)
+        return z + self.bias if self.use_bias else z
 
     def matrix(self, name, rows, columns):
         """Adds a trainable matrix: from x_t `kernel`s, from states `recurrent` ones."""
@@ -50,10 +55,6 @@ class PeepholeLSTMCell(Gated, layers.LSTMCell):
     V are diagonal: `peephole`, (3, units), in the order i, f, o. Arguments are those of `keras.layers.LSTMCell`.
     """
 
-    def __init__(self, units, **kwargs):
-        super().__init__(units, **kwargs)
-        self.one_mask()
-
     def build(self, input_shape):
         super().build(input_shape)
         self.peephole = self.add_weight(shape=(3, self.units), initializer="zeros", name="peephole")
@@ -61,10 +62,7 @@ class PeepholeLSTMCell(Gated, layers.LSTMCell):
     def call(self, inputs, states, training=False):
         h, c = states
         x, h = self.masked(inputs, h, training)
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)
-        if self.use_bias:
-            z = z + self.bias
-        z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
+        z_i, z_f, z_c, z_o = ops.split(self.sums(x, h), 4, axis=-1)
         v_i, v_f, v_o = self.peephole[0], self.peephole[1], self.peephole[2]
         i = self.recurrent_activation(z_i + v_i * c)
         f = self.recurrent_activation(z_f + v_f * c)
@@ -86,10 +84,6 @@ class CoupledLSTMCell(Gated, layers.LSTMCell):
     Three quarters of LSTM's parameters. Arguments are those of `keras.layers.LSTMCell`.
     """
 
-    def __init__(self, units, **kwargs):
-        super().__init__(units, **kwargs)
-        self.one_mask()
-
     def build(self, input_shape):
         self.kernel = self.matrix("kernel", input_shape[-1], 3 * self.units)
         self.recurrent_kernel = self.matrix("recurrent_kernel", self.units, 3 * self.units)
@@ -106,10 +100,7 @@ class CoupledLSTMCell(Gated, layers.LSTMCell):
     def call(self, inputs, states, training=False):
         h, c = states
         x, h = self.masked(inputs, h, training)
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)
-        if self.use_bias:
-            z = z + self.bias
-        z_f, z_c, z_o = ops.split(z, 3, axis=-1)
+        z_f, z_c, z_o = ops.split(self.sums(x, h), 3, axis=-1)
         f = self.recurrent_activation(z_f)
         c = f * c + (1 - f) * self.activation(z_c)
         h = self.recurrent_activation(z_o) * self.activation(c)
@@ -127,10 +118,6 @@ class MultiplicativeLSTMCell(Gated, layers.LSTMCell):
 
     Arguments are those of `keras.layers.LSTMCell`; W_m is `kernel_m`, U_m `recurrent_kernel_m`.
     """
-
-    def __init__(self, units, **kwargs):
-        super().__init__(units, **kwargs)
-        self.one_mask()
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -167,7 +154,6 @@ class GRUCell(Gated, layers.GRUCell):
         kwargs.pop("reset_after", None)
         super().__init__(units, reset_after=False, **kwargs)
         self.update = update
-        self.one_mask()
 
     def call(self, inputs, states, training=False):
         (before,) = states

@@ -2,6 +2,8 @@
 
 import re
 
+from kapps.weights.names import efficientnet
+
 ENDS = {
     "tail_conv": "features.0.0",
     "tail_conv_bn": "features.0.1",
@@ -20,29 +22,8 @@ PARTS = {
     "project_bn": "3",
 }
 UNEXPANDED = {"depthwise": "0.0", "depthwise_bn": "0.1", "project": "1", "project_bn": "2"}
-TIMM = {
-    "tail_conv": "conv_stem",
-    "tail_conv_bn": "bn1",
-    "level5_conv": "conv_head",
-    "level5_conv_bn": "bn2",
-    "head_logits": "classifier",
-}
 STAGES = {"1": (0, 1), "2": (1, 2), "3": (2, 3), "4": (3, 4), "5": (5, 3)}
 """By level, timm's first stage, and how many blocks it has; what is left is the next stage's."""
-PARTS_TIMM = {
-    "expand": "conv_pw",
-    "expand_bn": "bn1",
-    "depthwise": "conv_dw",
-    "depthwise_bn": "bn2",
-    "project": "conv_pwl",
-    "project_bn": "bn3",
-}
-UNEXPANDED_TIMM = {
-    "depthwise": "conv_dw",
-    "depthwise_bn": "bn1",
-    "project": "conv_pw",
-    "project_bn": "bn2",
-}
 
 
 def torchvision(layer):
@@ -55,11 +36,11 @@ def torchvision(layer):
 
 
 def timm(layer):
-    """Names as of `mobilenetv2_100` in `timm.models.efficientnet`."""
-    if layer in TIMM:
-        return TIMM[layer]
+    """Names as of `mobilenetv2_100` in `timm.models.efficientnet`, which has EfficientNet's."""
+    if layer in efficientnet.ENDS:
+        return efficientnet.ENDS[layer]
     level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
     stage, blocks = STAGES[level]
     later, number = divmod(int(block) - 1, blocks)
-    parts = UNEXPANDED_TIMM if level == "1" else PARTS_TIMM
+    parts = efficientnet.UNEXPANDED if level == "1" else efficientnet.PARTS
     return f"blocks.{stage + later}.{number}.{parts[part]}"
