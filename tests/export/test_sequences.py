@@ -236,7 +236,7 @@ def test_inputs_in_a_list_go_by_their_own_names(tmp_path):
 def test_frames(tmp_path):
     frames = keras.Input((3, 8, 8, 1))
     model = keras.Model(
-        frames, keras.layers.ConvLSTM2D(2, 3, padding="same")(frames), name="frames"
+        frames, keras.layers.ConvLSTM2D(2, 3, padding="same")(frames), name="weather"
     )
     given = np.random.default_rng(0).uniform(0, 1, (2, 3, 8, 8, 1))
     for path in (
