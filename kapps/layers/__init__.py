@@ -15,11 +15,13 @@ from kapps.layers.copying import copy_values, stock
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.tower import tower
+from kapps.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",
+    "WeightNormConv1D",
     "batch_norm",
     "channel_shuffle",
     "conv",
