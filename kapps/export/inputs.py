@@ -1,4 +1,4 @@
-"""What an exported model takes, by the shape and type of its input: a picture, a sequence of vectors, or tokens."""
+"""What an exported model takes, by the shape and type of its input: a picture, frames, a sequence, tokens."""
 
 import dataclasses
 
@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-IMAGE, SEQUENCE, TOKENS = "image", "sequence", "tokens"
+IMAGE, FRAMES, SEQUENCE, TOKENS = "image", "frames", "sequence", "tokens"
 ALLOWED = (
-    "pictures [batch, height, width, channels], sequences [batch, time, features] or whole-numbered tokens "
-    "[batch, time]"
+    "pictures [batch, height, width, channels], frames [batch, time, height, width, channels], sequences "
+    "[batch, time, features] or whole-numbered tokens [batch, time]"
 )
 
 
@@ -18,7 +18,7 @@ class Taken:
     """One input.
 
     Args:
-        name: "image", "sequence" or "tokens"; what the exported signatures call it.
+        name: "image", "frames", "sequence" or "tokens"; what the exported signatures call it.
         shape: without the batch; None where a size is open.
         dtype: "float32", or "int32" for tokens.
     """
@@ -76,8 +76,8 @@ def taken(model: keras.Model) -> Taken:
         rest = shapes[0][1:]
         if len(rest) == 1:
             return Taken(TOKENS, rest, "int32")
-        if len(rest) in (2, 3) and rest[-1] is not None:
-            return Taken(IMAGE if len(rest) == 3 else SEQUENCE, rest, "float32")
+        if len(rest) in (2, 3, 4) and rest[-1] is not None:
+            return Taken({2: SEQUENCE, 3: IMAGE, 4: FRAMES}[len(rest)], rest, "float32")
     raise ValueError(
         f"{model.name} takes {dtype} {', '.join(map(str, shapes))}; what can be exported takes one input: {ALLOWED}"
     )

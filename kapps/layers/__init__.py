@@ -1,6 +1,7 @@
 """Keras layers and functions of layers that two families or more use."""
 
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
+from kapps.layers.conv_lstm import PeepholeConvLSTM2D, PeepholeConvLSTMCell
 from kapps.layers.convolution import (
     GroupedConv2D,
     batch_norm,
@@ -21,6 +22,8 @@ __all__ = [
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",
+    "PeepholeConvLSTM2D",
+    "PeepholeConvLSTMCell",
     "WeightNormConv1D",
     "batch_norm",
     "channel_shuffle",

@@ -1,7 +1,7 @@
 """Convolutional LSTM with peepholes, which `keras.layers.ConvLSTM2D` lacks."""
 
 import keras
-from keras import initializers, layers, ops
+from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -18,7 +18,8 @@ class PeepholeConvLSTMCell(layers.Layer):
     i, f, o. Gates stand beside each other as in Keras: `kernel` (height, width, channels, 4 filters),
     `recurrent_kernel` and `bias` in the order i, f, c, o; the bias of f begins at one.
 
-    Input: (batch, height, width, channels), of known height and width. States: H and C, (batch, height, width, filters).
+    Input: (batch, height, width, channels), of known height and width. States: H and C, (batch, height, width,
+    filters).
 
     Args:
         filters: channels of the states.
@@ -129,6 +130,21 @@ class PeepholeConvLSTM2D(layers.RNN):
         state = (batch, *size[:2], self.cell.filters)
         output = (batch, time, *state[1:]) if self.return_sequences else state
         return (output, state, state) if self.return_state else output
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """As `keras.layers.ConvLSTM2D`, and three products and sums of peepholes (see `kapps.analysis.register`)."""
+        del output_shapes
+        cell, (batch, *rest) = self.cell, input_shapes[0]
+        time = self.steps or rest[0]
+        height, width, channels = rest if self.steps else rest[1:]
+        inner = cell.filters + (channels if cell.reads else 0)
+        units = batch * time * height * width * cell.filters
+        return {
+            "macs": 4 * units * cell.kernel_size**2 * inner,
+            "additions": units * (4 * cell.reads + 4 + 1 + 3),
+            "elementwise": units * (8 + 3),
+            "reach": "mix",
+        }
 
     def get_config(self):
         own = {"filters": self.cell.filters, "kernel_size": self.cell.kernel_size}

@@ -12,7 +12,8 @@ binary cross-entropy; the paper's number is its sum over a frame's pixels, `fram
 import keras
 from keras import layers, ops
 
-from kapps.layers.conv_lstm import PeepholeConvLSTM2D
+from kapps.layers import PeepholeConvLSTM2D
+from kapps.variants import sequences, variant
 
 
 def to_patches(x, patch, name):
@@ -38,6 +39,7 @@ def from_patches(x, patch, name):
     return layers.Reshape((time, rows * patch, columns * patch, channels), name=name)(x)
 
 
+@sequences(shape=(10, 64, 64, 1), head=None)
 def convlstm_nowcaster(x, *, filters=(128, 64, 64), kernel_size=5, patch=4, horizon=10):
     """Frames in [0, 1] to the `horizon` frames after them, as chances: float32 (batch, horizon, height, width, channels).
 
@@ -71,3 +73,11 @@ def frame_cross_entropy(true, chances):
     chances = ops.clip(ops.cast(chances, "float32"), 1e-7, 1 - 1e-7)
     loss = -true * ops.log(chances) - (1 - true) * ops.log(1 - chances)
     return ops.sum(loss, axis=(-3, -2, -1))
+
+
+# fmt: off
+#                                                                                                                                trainable parameters
+convlstm_nowcaster1 = variant(convlstm_nowcaster, "convlstm_nowcaster1", filters=(256,), paper="arXiv:1506.04214", params=13_524_496)
+convlstm_nowcaster2 = variant(convlstm_nowcaster, "convlstm_nowcaster2", filters=(128, 128), paper="arXiv:1506.04214", params=10_042_896)
+convlstm_nowcaster3 = variant(convlstm_nowcaster, "convlstm_nowcaster3", filters=(128, 64, 64), paper="arXiv:1506.04214", params=7_585_296)
+# fmt: on

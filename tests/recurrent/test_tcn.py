@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.recurrent import tcn as tcn_rows
 from kapps.recurrent.tcn import tcn
 
 SMALL = dict(hidden=5, levels=3, kernel_size=3)
@@ -17,7 +18,7 @@ def array(x):
 def network(features=2, outputs=None, **options):
     """A small one, its weights all drawn so that each ReLU has both signs before it."""
     x = keras.Input((None, features))
-    y = tcn(x, **{**SMALL, **options})
+    y = tcn(include_top=False, input_tensor=x, **{**SMALL, **options}).output
     model = keras.Model(x, y if outputs is None else keras.layers.Dense(outputs)(y), name="tcn")
     draw = np.random.default_rng(0)
     model.set_weights([draw.normal(0, 0.5, w.shape) for w in model.get_weights()])
@@ -70,14 +71,12 @@ def test_only_the_receptive_field_counts():
     model = network(every_step=True)
     for weight in model.weights:
         weight.assign(keras.ops.abs(weight))  # so that no ReLU hides what arrives
-    x = np.abs(sequences(40, batch=1))
-    before, t = array(model(x)), 33
+    x, t = np.abs(sequences(40, batch=1)), 33
+    changed = x + 100 * np.eye(40)[..., None]  # each step by itself
+    difference = array(model(changed.astype("float32"))) - array(model(x))
     for step in range(40):
-        changed = x.copy()
-        changed[:, step] += 1
-        difference = array(model(changed)) - before
-        assert np.abs(difference[:, :step]).max(initial=0) == 0
-        assert (np.abs(difference[:, t]).max() > 0) == (t - 29 < step <= t)
+        assert np.abs(difference[step, :step]).max(initial=0) < 0.02  # rounding
+        assert (np.abs(difference[step, t]).max() > 0.02) == (t - 29 < step <= t)
 
 
 def test_a_channel_is_dropped_at_every_step():
@@ -94,8 +93,8 @@ def test_a_train_step_lowers_the_loss():
     model = network(outputs=1, levels=2)
     model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
     x = sequences(8, batch=32)
-    losses = [model.train_on_batch(x, x[:, -3:].sum(axis=(1, 2))[:, None]) for _ in range(20)]
-    assert losses[-1] < 0.5 * losses[0]
+    losses = [model.train_on_batch(x, x[:, -3:].sum(axis=(1, 2))[:, None]) for _ in range(15)]
+    assert losses[-1] < 0.6 * losses[0]
 
 
 def test_files_and_stock(tmp_path):
@@ -144,3 +143,14 @@ def test_is_pytorchs():
     np.testing.assert_allclose(
         array(model(sequences())), x.detach().permute(0, 2, 1), rtol=1e-4, atol=1e-4
     )
+
+
+def test_parameters_are_tables_1_and_2():
+    """Table 1 in thousands; a convolution of k steps has v, a length and a bias for each filter."""
+    two = 15 * (7 * 25 * 25 + 2 * 25) + (7 * 25 + 2 * 25) + 2 * 25 + (25 * 10 + 10)
+    assert tcn_rows.tcn_mnist.card.params == two
+    published = {"tcn_mnist": 70_000, "tcn_adding600": 70_000, "tcn_jsb": 300_000, "tcn_nottingham": 1e6}  # fmt: skip
+    for name, about in published.items():
+        builder = getattr(tcn_rows, name)
+        assert builder().count_params() == builder.card.params
+        assert abs(builder.card.params / about - 1) < 0.11
