@@ -17,6 +17,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "prepared",
         "records",
         "sources",
+        "subsequences",
+        "subwords",
+        "text",
     ],
     submod_attrs={
         "faults": ["DataError", "Faults", "explain", "explained"],
