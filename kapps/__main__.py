@@ -19,7 +19,7 @@ import argparse
 import os
 import sys
 
-from kapps import commands
+from kapps import cards, commands
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,6 +48,7 @@ def parser():
     )
     each = kinds.add_parser("list", help="the models' names")
     each.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'resn*'")
+    each.add_argument("--kind", choices=cards.KINDS, help="what goes in")
     each = kinds.add_parser("show", help="what is known of a model")
     each.add_argument("name")
     each = kinds.add_parser("profile", help="multiply-accumulates, parameters, memory, fields")

@@ -62,6 +62,10 @@ CIFAR10 = Preprocessing(
 """CIFAR-10's pictures as they are, with its channel mean and std."""
 
 
+KINDS = ("image", "sequence", "tokens", "frames")
+"""What goes into a network."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Card:
     """One row of a family's table.
@@ -72,13 +76,16 @@ class Card:
         module: where the builder lives.
         paper: the paper's arXiv number or citation.
         params: trainable parameters with `classes` classes, from the paper or from a second implementation.
-        input_shape: (height, width, channels) that the figures speak of.
-        classes: width of the prediction layer by default.
+        input_shape: (height, width, channels) that the figures speak of; of sequences (steps, features), of tokens
+            (steps,), of frames (steps, height, width, channels).
+        classes: width of the prediction layer by default; None where there is none.
         minimum: smallest height and width that builds, in pixels.
-        preprocessing: what its pictures go through.
-        any_size: whether height and width may be None with the classifier too.
+        preprocessing: what its pictures go through; None of sequences.
+        any_size: whether height and width, or the number of steps, may be None with the classifier too.
         macs: multiply-accumulates of convolutions and dense layers on one picture of `input_shape`, from the paper or
             from a second implementation; None where nobody gives them.
+        kind: what goes in, of `KINDS`.
+        vocabulary: how many tokens there are.
     """
 
     name: str
@@ -86,12 +93,14 @@ class Card:
     module: str
     paper: str
     params: int
-    input_shape: tuple[int, int, int] = (224, 224, 3)
-    classes: int = 1000
+    input_shape: tuple[int | None, ...] = (224, 224, 3)
+    classes: int | None = 1000
     minimum: int = 32
-    preprocessing: Preprocessing = IMAGENET
+    preprocessing: Preprocessing | None = IMAGENET
     any_size: bool = True
     macs: int | None = None
+    kind: str = "image"
+    vocabulary: int | None = None
 
     @property
     def year(self) -> int | None:
@@ -156,10 +165,11 @@ def _index() -> dict[str, Card]:
 
 def _card(row: dict) -> Card:
     tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    steps = row["preprocessing"]
-    tuples["preprocessing"] = Preprocessing(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in steps.items()}
-    )
+    if row["preprocessing"] is not None:
+        steps = row["preprocessing"].items()
+        tuples["preprocessing"] = Preprocessing(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in steps}
+        )
     return Card(**tuples)
 
 
@@ -190,19 +200,26 @@ def described(name: str) -> str:
     return str(checkpoints().get(name) or "none are published with a hash; weights= takes a file")
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Returns the names of the builders that match a shell pattern such as "resn*", in the tables' order."""
-    return fnmatch.filter(_index(), pattern)
+def list_models(pattern: str = "*", kind: str | None = None) -> list[str]:
+    """Returns the names of the builders that match a shell pattern such as "resn*", in the tables' order.
+
+    Args:
+        pattern: as a shell has it.
+        kind: of what goes in, of `KINDS`; None for all.
+    """
+    found = fnmatch.filter(_index(), pattern)
+    return [name for name in found if kind in (None, _index()[name].kind)]
 
 
-def smallest(by: str = "family") -> list[str]:
+def smallest(by: str = "family", kind: str = "image") -> list[str]:
     """Returns the builder with the fewest parameters of each family, in the tables' order.
 
     Args:
         by: "family", or "module" for one of each file of builders.
+        kind: as for `list_models`.
     """
     found = {}
-    for name in list_models():
+    for name in list_models(kind=kind):
         each = card(name)
         found[getattr(each, by)] = min(found.get(getattr(each, by), each), each, key=_parameters)
     return [each.name for each in found.values()]
@@ -236,6 +253,21 @@ def card(model, weights: str | None = None) -> Card:
     if weights is None or row is None or pathlib.PurePath(weights).name != row.file:
         return known
     return dataclasses.replace(known, preprocessing=row.preprocessing)
+
+
+def of_pictures(model, weights: str | None = None) -> Card:
+    """Returns a card as `card` does, for what trains or checks networks on pictures.
+
+    Raises:
+        ValueError: for a network on anything else too.
+    """
+    known = card(model, weights)
+    if known.kind != "image":
+        raise ValueError(
+            f"{known.name} reads {known.kind}, and this is for networks on pictures: `python -m kapps list "
+            "--kind=image` names them"
+        )
+    return known
 
 
 def published(name: str) -> Checkpoint:

@@ -12,26 +12,35 @@ class Fault(Exception):  # noqa: N818  # it is the user's, and one line says wha
 
 def names(options):
     """Returns the names that match, a line each."""
-    found = cards.list_models(options.pattern)
+    found = cards.list_models(options.pattern, options.kind)
     if not found:
-        near = cards.nearest(options.pattern, cards.list_models())
-        raise Fault(f"no model's name matches {options.pattern!r}.{near}")
+        every = cards.list_models(kind=options.kind)
+        near = cards.nearest(options.pattern, every)
+        of = f" of kind {options.kind}" if options.kind else ""
+        raise Fault(f"no model{of} has a name that matches {options.pattern!r}.{near}")
     return "\n".join(found)
 
 
 def card(options):
     """Returns a model's card as text, and the sources of its figures."""
     known = cards.card(options.name)
+    pictures = known.kind == "image"
     steps = known.preprocessing
+    sizes = {"tokens": known.vocabulary, "classes": known.classes}
+    sizes = "".join(f", {size:,} {what}" for what, size in sizes.items() if size)
+    shape = "x".join("any" if size is None else str(size) for size in known.input_shape)
     lines = {
         "name": known.name,
         "family": f"{known.family} ({known.module})",
         "paper": known.paper,
         "year": known.year or "",
-        "parameters": f"{known.params:,} trainable, {known.classes:,} classes",
+        "parameters": f"{known.params:,} trainable{sizes}",
         "MACs": f"{known.macs:,}" if known.macs else "",
-        "input": "x".join(map(str, known.input_shape)) + f", at least {known.minimum} pixels",
-        "preprocessing": f"{steps.interpolation} to {'x'.join(map(str, steps.size))}, crop {steps.crop}, "
+        "input": f"{shape}, at least {known.minimum} pixels"
+        if pictures
+        else f"{known.kind} {shape}",
+        "preprocessing": steps
+        and f"{steps.interpolation} to {'x'.join(map(str, steps.size))}, crop {steps.crop}, "
         f"scale {steps.scale:.6g}, mean {_numbers(steps.mean)}, std {_numbers(steps.std)}",
         "weights": cards.described(known.name),
     }

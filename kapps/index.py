@@ -14,7 +14,7 @@ import pkgutil
 import kapps
 from kapps.files import aside
 
-FOLDERS = ("cnn",)
+FOLDERS = ("cnn", "recurrent")
 PUBLIC = {
     "analysis": ("profile",),
     "cards": ("Card", "Preprocessing", "card", "list_models"),

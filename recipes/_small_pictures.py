@@ -81,7 +81,7 @@ def resolve() -> list[str]:
     """Returns the networks that are asked for, and settles the budget."""
     names = kapps.cards.smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
     for name in names:
-        kapps.card(name)
+        kapps.cards.of_pictures(name)
     given = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
     if len(given) > 1:
         raise ValueError(f"--{given[0]} and --{given[1]}: give one budget")

@@ -75,12 +75,12 @@ def load():
             "no model: give --model_file, such as runs/imagenet/model.keras, or --model, such as resnet50"
         )
     if FLAGS.model:
-        preprocessing = kapps.card(FLAGS.model, weights=FLAGS.weights).preprocessing
+        preprocessing = cards.of_pictures(FLAGS.model, FLAGS.weights).preprocessing
         model = getattr(kapps, FLAGS.model)(weights=FLAGS.weights)
     else:
         model = saved()
         ours = model.name in kapps.list_models()
-        preprocessing = kapps.card(model).preprocessing if ours else cards.IMAGENET
+        preprocessing = cards.of_pictures(model).preprocessing if ours else cards.IMAGENET
     shapes = [tuple(x.shape) for x in getattr(model, "inputs", None) or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(

@@ -107,7 +107,7 @@ def main(_):
     training.seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data, and what it settles
-    card = kapps.card(FLAGS.model, weights=FLAGS.weights)
+    card = kapps.cards.of_pictures(FLAGS.model, FLAGS.weights)
     train_source, test_source = sources()
     schedule = resolve_defaults(card)
     classes = len(train_source.class_names)

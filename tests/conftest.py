@@ -43,7 +43,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
     if "builder_name" in metafunc.fixturenames:
         shared = metafunc.definition.get_closest_marker("shared")
-        found = cards.list_models() if every else EACH_HEAD if shared else cards.smallest("module")
+        every = cards.list_models(kind="image") if every else cards.smallest("module")
+        found = EACH_HEAD if shared and not metafunc.config.getoption("--all") else every
         metafunc.parametrize("builder_name", found, scope="module")
 
 
@@ -67,9 +68,8 @@ def reference():
     """What papers and second implementations have: {name: {trainable, total, macs}}."""
     with open(REFERENCE / "parameters.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {
-        row["name"]: {key: int(row[key]) for key in ("trainable", "total", "macs")} for row in rows
-    }
+    figures = ("trainable", "total", "macs")
+    return {row["name"]: {k: int(row[k]) if row[k] else None for k in figures} for row in rows}
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from functools import partial
 
 from kapps import heads
-from kapps.variants import Builder
 
 FEWER = {
     "depths": lambda depths: (min(2, depths[0]), *(1 for _ in depths[1:])),
@@ -25,4 +24,4 @@ def shortened(builder):
     ends, head = dict(of.ends), of.ends["head"]
     if getattr(head, "func", head) is heads.dense:
         ends["head"] = partial(head, units=(64, 64))
-    return Builder(of.body, of.name, row, of.card, of.defaults, ends).function()
+    return type(of)(of.body, of.name, row, of.card, of.defaults, ends).function()

@@ -15,6 +15,13 @@ def test_every_model_has_a_reference_and_the_same_parameters(reference):
         assert expected["total"] >= expected["trainable"], name  # batch norm's averages
 
 
+def test_kinds_part_the_list():
+    every = [name for kind in cards.KINDS for name in cards.list_models(kind=kind)]
+    assert sorted(every) == sorted(cards.list_models())
+    assert "resnet50" in cards.list_models(kind="image")
+    assert {cards.card(name).kind for name in every} <= set(cards.KINDS)
+
+
 def test_every_card_is_its_builders():
     for name in cards.list_models():
         card = cards.card(name)

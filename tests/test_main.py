@@ -69,6 +69,7 @@ def test_a_misspelt_name_is_refused_before_keras_is_loaded(fresh):
 def test_list(run):
     assert run("list") == (0, "\n".join(kapps.list_models()) + "\n", "")
     assert run("list", "resnet*_v1")[1].split() == kapps.list_models("resnet*_v1")
+    assert run("list", "--kind=image")[1].split() == kapps.list_models(kind="image")
 
 
 def test_show_has_what_the_card_has(run):

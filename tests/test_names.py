@@ -52,7 +52,17 @@ def test_a_builder_loads_its_family_and_no_more(loaded):
     assert heads(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
     ours = {name.split(".")[1] for name in modules if name.startswith("kapps.")}
     # The cells, as the layers, are known by name to whoever loads a model.
-    known = {"cards", "cnn", "files", "heads", "layers", "recurrent", "variants", "weights"}
+    known = {
+        "builders",
+        "cards",
+        "cnn",
+        "files",
+        "heads",
+        "layers",
+        "recurrent",
+        "variants",
+        "weights",
+    }
     assert ours <= known
     families = {name for name in modules if name.startswith("kapps.cnn.")}
     assert families == {"kapps.cnn.resnet"}

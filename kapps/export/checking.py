@@ -26,7 +26,8 @@ def check(
         DataError: for pictures that cannot be read.
     """
     _, height, width, channels = model.input_shape
-    own = cards.card(model).preprocessing if model.name in cards.list_models() else cards.IMAGENET
+    known = model.name in cards.list_models(kind="image")
+    own = cards.card(model).preprocessing if known else cards.IMAGENET
     preprocessing = own.at((height or own.size[0], width or own.size[1]))
     source = sources.open_source(dataset, data_dir, "validation")
     batches = images.evaluation(

@@ -97,11 +97,19 @@ def refuse(model, path):
 
 
 def layers(path):
-    """Returns {layer's name: its arrays} of a `.weights.h5` file, or None where an older Keras wrote no names."""
+    """Returns {layer's name: its arrays} of a `.weights.h5` file, or None where only Keras knows whose they are.
+
+    That is where an older Keras wrote no names, and where layers have cells or layers inside them.
+    """
     found = {}
     with h5py.File(path, "r") as file:
         for group in file.get("layers", {}).values():
-            values = group.get("vars", {}) if isinstance(group, h5py.Group) else {}
+            if not isinstance(group, h5py.Group):
+                continue
+            inside = [name for name in group if name not in ("vars", "seed_generator")]
+            if any(len(group[name]) for name in inside):
+                return None
+            values = group.get("vars", {})
             if len(values) == 0:
                 continue
             if "name" not in values.attrs:
