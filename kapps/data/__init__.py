@@ -14,9 +14,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "decoding",
         "faults",
         "images",
+        "ngrams",
         "prepared",
         "records",
         "sources",
+        "subsequences",
+        "subwords",
+        "text",
         "timeseries",
     ],
     submod_attrs={
