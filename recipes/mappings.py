@@ -12,6 +12,16 @@ unaligned:   numbers in figures to numbers in words (encoder-decoder)
 embeddings:  texts to an opinion, from lines of a label 0 or 1 and a text; no recurrence
 
 The digits ship with kapps. It leaves `model.keras` and `result.json` in --model_dir.
+
+Reached on two busy cores, seed 0, with defaults but for what is said, on examples that were not trained on; DTW is the
+nearest series by dynamic time warping as the archives publish it:
+    many_to_one   JapaneseVowels, --epochs=30             accuracy 0.976  (commonest class 0.238, DTW 0.949)
+    many_to_one   ItalyPowerDemand, --epochs=60 --batch_size=16    0.962  (commonest class 0.501, DTW 0.950)
+    one_to_many   --epochs=30                          whole names 0.861  (commonest name 0.103)
+    segments      --epochs=5                              accuracy 0.888  (commonest label 0.112)
+    temporal      --epochs=12 --batch_size=16 --learning_rate=0.005   label error rate 0.049  (of saying nothing 1)
+    unaligned     --epochs=10 --units=128            whole numbers 1.000  (of 500; by chance 0.0001)
+    embeddings    rt-polarity, --epochs=5 --learning_rate=0.001    0.733  (commoner label 0.509, Kim 2014's random CNN 0.761)
 """
 
 import json
@@ -41,7 +51,7 @@ flags.DEFINE_string("model_dir", "runs/mappings", "where model and result go")
 
 
 def said(figures):
-    return ", ".join(f"{what} {value:.3f}" for what, value in figures.items())
+    return ", ".join(f"{what} {value:.3g}" for what, value in figures.items())
 
 
 def main(_):

@@ -52,14 +52,9 @@ def test_many_to_one_learns_and_leaves_what_it_says(tmp_path):
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["accuracy"] > 0.9 and result["loss"] < result["loss before"]
     assert result["beside"] == {"accuracy of the commonest class": 0.5}
-    assert f"many_to_one: accuracy {result['accuracy']:.3f}; loss" in done.stdout
+    assert f"many_to_one: accuracy {result['accuracy']:.3g}; loss" in done.stdout
     loaded = keras.saving.load_model(tmp_path / "run/model.keras", safe_mode=True)
     assert loaded.output_shape == (None, 2)
-    refused = run(tmp_path, "--data=Slopes_TEST.ts")
-    assert refused.returncode == 1
-    assert refused.stderr.endswith(
-        "mappings.py: --data is the file to train on, such as GunPoint_TRAIN.ts, not Slopes_TEST.ts\n"
-    )
 
 
 def test_numbers_are_spelled(tasks):
@@ -92,6 +87,12 @@ def test_refusals(tasks, tmp_path):
     text.write_text("good film\n")
     for task, path, said in [
         ("many_to_one", None, "many_to_one reads series: give --data"),
+        (
+            "many_to_one",
+            "Slopes_TEST.ts",
+            "is the file to train on, such as GunPoint_TRAIN.ts, not Sl",
+        ),
+        ("many_to_one", "Slopes_TRAIN.ts", "Slopes_TRAIN.ts cannot be read: No such file"),
         ("embeddings", None, "embeddings reads labelled lines"),
         ("embeddings", text, "each line is a label 0 or 1, a space and a text"),
         ("temporal", "x", "makes its data from what ships with kapps: leave out --data=x"),
