@@ -25,8 +25,8 @@ PUBLIC = {
         "LearnedState",
         "MultiplicativeLSTMCell",
         "PeepholeLSTMCell",
-        "why_not_cudnn",
     ),
+    "recurrent.cudnn": ("why_not_cudnn",),
     "variants": ("endpoints",),
 }
 SUBMODULES = ("analysis", "data", "export", "layers", "training", "weights")
