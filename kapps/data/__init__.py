@@ -21,11 +21,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "subsequences",
         "subwords",
         "text",
+        "timeseries",
     ],
     submod_attrs={
         "faults": ["DataError", "Faults", "explain", "explained"],
         "images": ["AUGMENTATIONS", "evaluation", "first", "steps", "training"],
         "records": ["write_records"],
         "sources": ["Source", "open_source"],
+        "timeseries": ["Series", "read_series"],
     },
 )

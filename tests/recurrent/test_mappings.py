@@ -201,7 +201,7 @@ def test_beams_find_the_likeliest_labelling():
     for row, its in zip(found, chances, strict=True):
         every = paths(its)
         assert tuple(label for label in row.tolist() if label) == max(every, key=every.get)
-    # Graves 2012, figure 7.6: "a" has three paths of 0.16 + 0.24 + 0.24, the best path's labelling 0.36.
+    # Graves 2012, chapter 7, draws such a case: "a" has paths of 0.16, 0.24 and 0.24, the best path's labelling 0.36.
     two = np.log(np.array([[[0.6, 0.4], [0.6, 0.4]]]))
     assert ctc.ctc_labels(two).tolist() == [[0]] and ctc.ctc_labels(two, beams=5).tolist() == [[1]]
     best = np.log(np.eye(3)[[[1, 1, 0, 1, 2, 2, 0]]] + 1e-3)

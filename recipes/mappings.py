@@ -1,0 +1,87 @@
+"""Trains a small recurrent network of each kind of mapping, and says how right it is beside chance and publications.
+
+    python recipes/mappings.py --mapping=many_to_one --data=JapaneseVowels_TRAIN.ts
+    python recipes/mappings.py --mapping=temporal --cell=peephole --epochs=30
+
+many_to_one: series of vectors to their class, from a .ts file, its _TEST.ts beside it
+one_to_many: the picture of a digit to its name, letter by letter
+aligned:     rows of digits to the digit of each column
+segments:    rows of digits to a label for every eight columns
+temporal:    rows of digits with gaps to the digits, of which nobody says where they are (CTC)
+unaligned:   numbers in figures to numbers in words (encoder-decoder)
+embeddings:  texts to an opinion, from lines of a label 0 or 1 and a text; no recurrence
+
+The digits ship with kapps. It leaves `model.keras` and `result.json` in --model_dir.
+"""
+
+import json
+import pathlib
+import time
+
+import _environment  # noqa: F401  # before TensorFlow
+import _mappings
+import keras
+import numpy as np
+from absl import flags
+
+from kapps import training
+from kapps.files import aside
+from kapps.recurrent import stacks
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("mapping", "many_to_one", list(_mappings.TASKS), "what is mapped to what")
+flags.DEFINE_string("data", None, "the file to read, of many_to_one and embeddings")
+flags.DEFINE_enum("cell", "lstm", stacks.CELLS, "of the recurrent layers")
+flags.DEFINE_integer("units", 64, "width of each recurrent layer", lower_bound=1)
+flags.DEFINE_integer("epochs", 20, "passes over the training sequences", lower_bound=1)
+flags.DEFINE_integer("batch_size", 32, "sequences a step", lower_bound=1)
+flags.DEFINE_float("learning_rate", 0.003, "of Adam, falling to 0 as a cosine", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "of the weights, the order of the sequences and what is drawn")
+flags.DEFINE_string("model_dir", "runs/mappings", "where model and result go")
+
+
+def said(figures):
+    return ", ".join(f"{what} {value:.3f}" for what, value in figures.items())
+
+
+def main(_):
+    training.seed(FLAGS.seed)
+    task = _mappings.TASKS[FLAGS.mapping](
+        FLAGS.data, FLAGS.units, FLAGS.cell, np.random.default_rng(FLAGS.seed)
+    )
+    x, y = task.train
+    steps = FLAGS.epochs * -(-len(y) // FLAGS.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
+    task.model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), task.loss, jit_compile=False)
+    weights = sum(int(np.prod(weight.shape)) for weight in task.model.trainable_weights)
+    print(f"{task.model.name}: {weights:,} parameters. {task.about}.")
+
+    began = time.monotonic()
+    before = task.model.evaluate(*task.test, batch_size=256, verbose=0)
+    task.model.fit(
+        x, y, batch_size=FLAGS.batch_size, epochs=FLAGS.epochs, validation_data=task.test, validation_batch_size=256,
+        verbose=2,
+    )  # fmt: skip
+    seconds = time.monotonic() - began
+    after = task.model.evaluate(*task.test, batch_size=256, verbose=0)
+    reached = {key: float(value) for key, value in task.score(task.model).items()}
+
+    folder = pathlib.Path(FLAGS.model_dir)
+    result = {
+        "mapping": FLAGS.mapping, "about": task.about, "loss before": before, "loss": after, **reached,
+        "beside": {key: float(value) for key, value in task.beside.items()}, "seconds": round(seconds, 1),
+        "flags": training.asked(),
+    }  # fmt: skip
+    with aside(folder / "model.keras") as path:
+        task.model.save(path)
+    with aside(folder / "result.json") as path:
+        path.write_text(json.dumps(result, indent=1) + "\n")
+    print(
+        f"{FLAGS.mapping}: {said(reached)}; loss {before:.3f}, then {after:.3f}, in {seconds:.0f} s"
+    )
+    print(f"beside it: {said(task.beside)}")
+    print(f"written: {folder / 'model.keras'}, {folder / 'result.json'}")
+
+
+if __name__ == "__main__":
+    training.program(main)
