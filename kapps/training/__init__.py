@@ -11,7 +11,7 @@ from kapps.training.optimizers import Lamb, check
 from kapps.training.program import asked, define_flags, program, seed
 from kapps.training.progress import Progress, Throughput
 from kapps.training.replicas import replicated
-from kapps.training.runs import Curves, Run, plot, record
+from kapps.training.runs import Curves, Run, plot, record, table
 from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 
 __all__ = [
@@ -52,5 +52,6 @@ __all__ = [
     "seed",
     "set_trainable",
     "strategy",
+    "table",
     "vanishing_gradient",
 ]
