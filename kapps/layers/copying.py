@@ -11,7 +11,14 @@ def stock(model):
     if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
         raise ValueError(f"{model.name} is not built yet; call it on a picture first")
     twin = keras.models.clone_model(model, clone_function=_stock_layer)
-    copy_values(model, twin)
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        target = twin.get_layer(layer.name)
+        if hasattr(layer, "stock_weights"):  # Keras's own layer computes with other ones
+            target.set_weights(layer.stock_weights())
+        else:
+            copy_values(layer, target)
     return twin
 
 

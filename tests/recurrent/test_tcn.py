@@ -1,0 +1,156 @@
+"""Temporal convolutional networks: step by step in NumPy, beside PyTorch, and what no later step may change."""
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps.recurrent import tcn as tcn_rows
+from kapps.recurrent.tcn import tcn
+
+SMALL = dict(hidden=5, levels=3, kernel_size=3)
+
+
+def array(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def network(features=2, outputs=None, **options):
+    """A small one, its weights all drawn so that each ReLU has both signs before it."""
+    x = keras.Input((None, features))
+    y = tcn(include_top=False, input_tensor=x, **{**SMALL, **options}).output
+    model = keras.Model(x, y if outputs is None else keras.layers.Dense(outputs)(y), name="tcn")
+    draw = np.random.default_rng(0)
+    model.set_weights([draw.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    return model
+
+
+def sequences(steps=20, features=2, batch=2):
+    return np.random.default_rng(1).normal(size=(batch, steps, features)).astype("float32")
+
+
+def causal(x, w, b, dilation):
+    """A filter's sum at t over x_t, x_{t-d}, ..., the kernel's last step on x_t."""
+    y = np.zeros((len(x), w.shape[-1])) + b
+    for t in range(len(x)):
+        for k in range(len(w)):
+            before = t - dilation * (len(w) - 1 - k)
+            if before >= 0:
+                y[t] += x[before] @ w[k]
+    return y
+
+
+def expected(x, model):
+    """The blocks of section 3 for one sequence (steps, features)."""
+    x = x.astype("float64")
+    for level in range(SMALL["levels"]):
+        y = x
+        for i in (1, 2):
+            v, b, g = model.get_layer(f"layer{level + 1}_conv{i}").get_weights()
+            w = v * g / np.sqrt((v**2).sum(axis=(0, 1)))
+            y = np.maximum(causal(y, w, b, 2**level), 0)
+        if level == 0:
+            w, b = model.get_layer("layer1_shortcut").get_weights()
+            x = causal(x, w, b, 1)
+        x = np.maximum(x + y, 0)
+    return x
+
+
+def test_equations_step_by_step():
+    model = network(every_step=True)
+    found = array(model(sequences()))
+    for x, y in zip(sequences(), found, strict=True):
+        np.testing.assert_allclose(y, expected(x, model), rtol=1e-4, atol=1e-4)
+    last = network()
+    last.set_weights(model.get_weights())
+    np.testing.assert_array_equal(array(last(sequences())), found[:, -1])
+
+
+def test_only_the_receptive_field_counts():
+    """R = 1 + 2 (k - 1) (2^n - 1) = 29 steps up to t, all of them, and none after t."""
+    model = network(every_step=True)
+    for weight in model.weights:
+        weight.assign(keras.ops.abs(weight))  # so that no ReLU hides what arrives
+    x, t = np.abs(sequences(40, batch=1)), 33
+    changed = x + 100 * np.eye(40)[..., None]  # each step by itself
+    difference = array(model(changed.astype("float32"))) - array(model(x))
+    for step in range(40):
+        assert np.abs(difference[step, :step]).max(initial=0) < 0.02  # rounding
+        assert (np.abs(difference[step, t]).max() > 0.02) == (t - 29 < step <= t)
+
+
+def test_a_channel_is_dropped_at_every_step():
+    block = network(dropout=0.5)
+    x = keras.ops.ones((1, 9, 5))
+    dropped = array(block.get_layer("layer2_dropout1")(x, training=True))
+    assert set(np.unique(dropped)) == {0, 2} and (dropped == dropped[:, :1]).all()
+    np.testing.assert_array_equal(
+        array(block(sequences(), training=False)), array(network()(sequences()))
+    )
+
+
+def test_a_train_step_lowers_the_loss():
+    model = network(outputs=1, levels=2)
+    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
+    x = sequences(8, batch=32)
+    losses = [model.train_on_batch(x, x[:, -3:].sum(axis=(1, 2))[:, None]) for _ in range(15)]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_files_and_stock(tmp_path):
+    model = network(outputs=3)
+    expected = array(model(sequences()))
+    for name, each in ("own", model), ("stock", kapps.stock(model)):
+        each.save(tmp_path / f"{name}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{name}.keras", safe_mode=True)
+        np.testing.assert_allclose(array(loaded(sequences())), expected, rtol=1e-5, atol=1e-5)
+    assert not any(type(layer).__module__.startswith("kapps") for layer in loaded.layers)
+
+
+@pytest.mark.tensorflow
+def test_litert_agrees(tmp_path):
+    model = network(outputs=3)
+    path = kapps.export.litert(model, tmp_path / "net.tflite", length=20)
+    report = kapps.export.verify(path, model, sequences(20, batch=5))
+    assert report.largest_difference < 1e-4 and report.largest_value > 0.1
+
+
+@pytest.mark.peers
+def test_is_pytorchs():
+    import torch
+    from torch.nn.functional import pad, relu
+    from torch.nn.utils.parametrizations import weight_norm
+
+    def conv(name, inputs, dilation=1, steps=1):
+        made = torch.nn.Conv1d(inputs, 5, steps, dilation=dilation)
+        values = [torch.tensor(w) for w in model.get_layer(name).get_weights()]
+        made.bias.data = values[1]
+        if len(values) == 2:
+            made.weight.data = values[0].permute(2, 1, 0)
+            return made
+        made = weight_norm(made)
+        made.parametrizations.weight.original0.data = values[2][:, None, None]
+        made.parametrizations.weight.original1.data = values[0].permute(2, 1, 0)
+        return made
+
+    model = network(every_step=True)
+    x = torch.tensor(sequences()).permute(0, 2, 1)
+    for level in range(3):
+        y, d, name = x, 2**level, f"layer{level + 1}"
+        for i in (1, 2):
+            y = relu(conv(f"{name}_conv{i}", y.shape[1], d, 3)(pad(y, (2 * d, 0))))
+        x = relu(y + (conv(f"{name}_shortcut", 2)(x) if level == 0 else x))
+    np.testing.assert_allclose(
+        array(model(sequences())), x.detach().permute(0, 2, 1), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_parameters_are_tables_1_and_2():
+    """Table 1 in thousands; a convolution of k steps has v, a length and a bias for each filter."""
+    two = 15 * (7 * 25 * 25 + 2 * 25) + (7 * 25 + 2 * 25) + 2 * 25 + (25 * 10 + 10)
+    assert tcn_rows.tcn_mnist.card.params == two
+    published = {"tcn_mnist": 70_000, "tcn_adding600": 70_000, "tcn_jsb": 300_000, "tcn_nottingham": 1e6}  # fmt: skip
+    for name, about in published.items():
+        builder = getattr(tcn_rows, name)
+        assert builder().count_params() == builder.card.params
+        assert abs(builder.card.params / about - 1) < 0.11
