@@ -5,8 +5,8 @@
 
 The loss is printed beside two forecasts that learn nothing: the last frame again, its pixels held between e and 1 - e
 by the e that suits it best, and how bright a pixel is on average. All are cross-entropies of a frame; the paper's
-Table 1 has those of ten frames, 3670.85 nats for layers of 128-64-64 channels and windows of 5x5. In --model_dir: model.keras,
-run.json, and forecast.png: of each of a few sequences the frames given, those that came, and the forecast, in rows.
+Table 1 has those of ten frames, 3670.85 nats for layers of 128-64-64 channels and windows of 5x5. In --model_dir:
+model.keras, run.json, and forecast.png: of a few sequences the frames given, those that came, and the forecast.
 """
 
 import pathlib

@@ -1,8 +1,9 @@
 """Runs SavedModels as a stranger would: with TensorFlow and NumPy, and no Keras to be had.
 
-A job (see `worker.py`) is {"path", "pictures", "outputs", "threads", "rounds"}, all but the numbers paths. With
-threads above 0 it takes the first picture so many rounds and writes the median of the `milliseconds`; TensorFlow sets
-its threads once in a process, so that such a job is the only one.
+A job (see `worker.py`) is {"path", "pictures", "outputs", "threads", "rounds"}, all but the numbers paths; `pictures`
+is an .npz file of the inputs by name, or of one called "only". With threads above 0 it takes the first picture so many
+rounds and writes the median of the `milliseconds`; TensorFlow sets its threads once in a process, so that such a job
+is the only one.
 """
 
 import statistics
@@ -26,23 +27,31 @@ def answer(job):
         raise ValueError(f"there is no signature serving_default, only {sorted(signatures)}")
     serve = signatures["serving_default"]
     takes = serve.structured_input_signature[1]
-    pictures = np.load(job["pictures"], mmap_mode="r")
-    name = next(iter(takes), None)
-    if len(takes) != 1 or not takes[name].shape.is_compatible_with(pictures.shape):
+    with np.load(job["pictures"]) as file:
+        given = {name: file[name] for name in file.files}
+    if list(given) == ["only"] and len(takes) == 1:
+        given = dict(zip(takes, given.values(), strict=True))
+    if set(given) != set(takes) or not all(
+        takes[name].shape.is_compatible_with(given[name].shape) for name in takes
+    ):
         takes = {name: spec.shape.as_list() for name, spec in takes.items()}
-        raise ValueError(f"it takes {takes}, and is given {list(pictures.shape)}")
+        raise ValueError(
+            f"it takes {takes}, and is given {[list(x.shape) for x in given.values()]}"
+        )
+    rows = len(next(iter(given.values())))
+
+    def batch(start, stop):
+        return {name: tf.constant(array[start:stop]) for name, array in given.items()}
+
     if job["threads"]:
-        taken, picture = [], tf.constant(pictures[:1])
+        taken, picture = [], batch(0, 1)
         for _ in range(job["rounds"] + 3):
             start = time.perf_counter()
-            next(iter(serve(**{name: picture}).values())).numpy()
+            next(iter(serve(**picture).values())).numpy()
             taken.append(1000 * (time.perf_counter() - start))
         np.savez(job["outputs"], milliseconds=statistics.median(taken[3:]))
         return
-    chunks = [
-        serve(**{name: tf.constant(pictures[at : at + BATCH])})
-        for at in range(0, len(pictures), BATCH)
-    ]
+    chunks = [serve(**batch(at, at + BATCH)) for at in range(0, rows, BATCH)]
 
     def array(values):
         values = values.numpy()

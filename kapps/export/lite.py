@@ -45,7 +45,7 @@ def litert(
     as in `saved_model`. Input and output are float32 in every precision, but for tokens, which are int32.
 
     Args:
-        model: a functional or sequential model of one such input as `saved_model` takes, under any precision
+        model: a functional or sequential model of such inputs as `saved_model` takes, under any precision
             policy; pictures of known size.
         path: a local path ending in ".tflite"; a file there is replaced once the new one is whole.
         preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
@@ -92,7 +92,7 @@ def litert(
     return path
 
 
-def _closed(exported, length, vocabulary) -> inputs.Taken:
+def _closed(exported, length, vocabulary) -> inputs.Taken | inputs.Several:
     """Returns what the file takes, every size a number."""
     what = inputs.taken(exported)
     if vocabulary is not None and what.name != inputs.TOKENS:
@@ -108,7 +108,7 @@ def _closed(exported, length, vocabulary) -> inputs.Taken:
         return what
     if length is not None and (not isinstance(length, int) or length < 1):
         raise ValueError(f"length is a whole number from 1, not {length!r}")
-    if (what.shape[0] is None) == (length is None):
+    if (None in what.shape) == (length is None):
         raise ValueError(
             f"{exported.name} takes {what.shape}; a LiteRT file needs a fixed length, "
             + ("so give length=" if length is None else f"and that is no length={length}")
@@ -164,13 +164,14 @@ def _calibration(exported, what, precision, pictures, batch_size) -> np.ndarray 
             f"precision={precision!r}: the converter measures no ranges inside a recurrent layer's loop "
             f"({looped[0]}); float32, float16 and dynamic do, and so does unroll=True"
         )
+    if isinstance(what, inputs.Several):
+        raise ValueError(
+            f"precision={precision!r} is for one input, and {exported.name} takes {what.name}"
+        )
     pictures = np.asarray(pictures)
     if not what.fits(pictures):
-        raise ValueError(
-            f"calibration is {list(pictures.shape)}, and {exported.name} takes [n, "
-            f"{', '.join(map(str, what.shape))}]"
-        )
-    return pictures.astype(what.dtype)
+        raise ValueError(f"calibration is {list(pictures.shape)}, and {exported.name} takes {what}")
+    return what.typed(pictures)
 
 
 def _loops(layer) -> bool:

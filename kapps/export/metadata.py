@@ -29,26 +29,25 @@ def add(
     """Returns a .tflite file's bytes with metadata.
 
     Args:
-        content: of the file, which takes one tensor.
+        content: of the file.
         name: of the model.
         preprocessing: what the file does itself to pixels in [0, 255]; None where it takes what the
             model takes, of which the metadata then gives the shape alone.
         class_names: of the first output's scores.
-        vocabulary: the token of each number that the file takes.
+        vocabulary: the token of each number in the input "tokens".
     """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     signature = model.signatureDefs[0]
-    takes = signature.inputs[0].name.decode()
-    channels = int(graph.tensors[graph.inputs[0]].shape[-1])
+    names = {each.tensorIndex: each.name.decode() for each in signature.inputs}
+    takes = [(names[index], int(graph.tensors[index].shape[-1])) for index in graph.inputs]
     said = {each.tensorIndex: each.name.decode() for each in signature.outputs}
     outputs = [said[index] for index in graph.outputs]
     labelled = outputs[0] if class_names else None
     buffer = schema.BufferT()
-    taken = takes, channels, preprocessing, vocabulary is not None
-    buffer.data = _packed(name, taken, outputs, labelled)
+    buffer.data = _packed(name, takes, preprocessing, vocabulary is not None, outputs, labelled)
     model.buffers.append(buffer)
     entry = schema.MetadataT()
     entry.name, entry.buffer = _KEY, len(model.buffers) - 1
@@ -66,10 +65,25 @@ def add(
     return written.getvalue()
 
 
-def _packed(name, taken, outputs, labelled) -> bytes:
-    """Returns a ModelMetadata of one subgraph, one input and some outputs."""
+def _packed(name, takes, preprocessing, has_words, outputs, labelled) -> bytes:
+    """Returns a ModelMetadata of one subgraph."""
     b = flatbuffers.Builder(1024)
-    takes, channels, preprocessing, has_words = taken
+    taken = [_taken(b, *each, preprocessing, has_words) for each in takes]
+    given = []
+    for output in outputs:
+        fields = {0: _text(b, output)}
+        if output == labelled:
+            file = {0: _text(b, LABELS), 2: ("Int8", _AXIS_LABELS)}
+            fields[6] = _tables(b, [_table(b, file, 5)])
+        given.append(_table(b, fields, 7))
+    subgraph = _table(b, {2: _tables(b, taken), 3: _tables(b, given)}, 10)
+    fields = {0: _text(b, name), 3: _tables(b, [subgraph]), 7: _text(b, _PARSER)}
+    b.Finish(_table(b, fields, 8), _IDENTIFIER)
+    return bytes(b.Output())
+
+
+def _taken(b, takes, channels, preprocessing, has_words) -> int:
+    """Writes what is known of an input."""
     kind, properties = _FEATURE_PROPERTIES, {}
     if takes == "image":
         kind = _IMAGE_PROPERTIES
@@ -81,7 +95,7 @@ def _packed(name, taken, outputs, labelled) -> bytes:
         1: _text(b, "float32 pixels in [0, 255]" if preprocessing else "what the model takes"),
         3: ("UOffsetTRelative", content),
     }
-    if has_words:
+    if has_words and takes == "tokens":
         fields[6] = _tables(b, [_table(b, {0: _text(b, VOCABULARY), 2: ("Int8", _WORDS)}, 5)])
     if preprocessing:  # the rest of it is in the graph
         units = {0: _floats(b, [0.0]), 1: _floats(b, [1.0])}
@@ -90,18 +104,7 @@ def _packed(name, taken, outputs, labelled) -> bytes:
         fields[4] = _tables(b, [unit])
         stats = {0: _floats(b, [255.0] * channels), 1: _floats(b, [0.0] * channels)}
         fields[5] = "UOffsetTRelative", _table(b, stats, 2)
-    taken = _table(b, fields, 7)
-    given = []
-    for output in outputs:
-        fields = {0: _text(b, output)}
-        if output == labelled:
-            file = {0: _text(b, LABELS), 2: ("Int8", _AXIS_LABELS)}
-            fields[6] = _tables(b, [_table(b, file, 5)])
-        given.append(_table(b, fields, 7))
-    subgraph = _table(b, {2: _tables(b, [taken]), 3: _tables(b, given)}, 10)
-    fields = {0: _text(b, name), 3: _tables(b, [subgraph]), 7: _text(b, _PARSER)}
-    b.Finish(_table(b, fields, 8), _IDENTIFIER)
-    return bytes(b.Output())
+    return _table(b, fields, 7)
 
 
 def _table(b, fields, slots) -> int:

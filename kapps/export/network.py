@@ -40,7 +40,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     layer remembers the policy it was made under, and setting another one later changes none.
 
     Args:
-        model: a functional or sequential model of one input that `inputs.taken` knows.
+        model: a functional or sequential model of such inputs as `inputs.taken` knows.
 
     Raises:
         ValueError: for anything else, and for a model that its own configuration does not describe.
@@ -67,7 +67,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 def serving(
     model: keras.Model, preprocessing: Preprocessing | None, *, folded: bool = True
 ) -> keras.Model:
-    """Returns the float32 copy as it is exported: one named input (`inputs.taken`), a dictionary of named outputs.
+    """Returns the float32 copy as it is exported: named inputs (`inputs.taken`), a dictionary of named outputs.
 
     Args:
         model: as for `in_float32`.
@@ -83,8 +83,7 @@ def serving(
         copy, _ = fold(copy)
     with keras.device("cpu:0"):
         what = inputs.taken(model)
-        given = keras.Input(what.shape, dtype=what.dtype, name=what.name)
-        x = given
+        x = given = what.input()
         if preprocessing is not None:
             if what.name != inputs.IMAGE:
                 raise ValueError(
@@ -95,8 +94,16 @@ def serving(
             offset = [-m / s for m, s in zip(mean, std, strict=True)]
             x = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(x)
         # Said here: `model.export` calls with the default, and that leaves augmentation layers on.
-        outputs = copy(keras.tree.pack_sequence_as(copy.input, [x]), training=False)
+        # Flat dictionaries are sorted; a model's own structure need not be a dictionary.
+        flat = [x[name] for name in _names(copy)] if isinstance(x, dict) else [x]
+        outputs = copy(keras.tree.pack_sequence_as(copy.input, flat), training=False)
         return keras.Model(given, _named(copy, outputs), name=model.name)
+
+
+def _names(model) -> list[str]:
+    """Returns the names of a model's inputs, in the order in which Keras flattens them."""
+    given = model.input
+    return sorted(given) if isinstance(given, dict) else [x.name for x in keras.tree.flatten(given)]
 
 
 def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] | None:
@@ -137,7 +144,7 @@ def frozen(network: keras.Model):
     names = sorted(network.output)  # the order in which TensorFlow flattens a dictionary
 
     def call(x):
-        return dict(zip(names, tf.nest.flatten(constant(x)), strict=True))
+        return dict(zip(names, tf.nest.flatten(constant(*tf.nest.flatten(x))), strict=True))
 
     return call
 
@@ -188,7 +195,9 @@ def refuse_random(network: keras.Model, batch: int | None = None) -> None:
                     f"{network.name} is random outside training too: {_kind(node.name, kinds)} "
                     f"holds {node.op}; a file gives one answer, so let the data pipeline do this"
                 )
-        noise = tf.constant(what.example().repeat(batch or 1, axis=0))
+        noise = keras.tree.map_structure(
+            lambda array: tf.constant(array.repeat(batch or 1, axis=0)), what.example()
+        )
         try:
             first, second = (keras.tree.flatten(function(noise)) for _ in range(2))
         except tf.errors.OpError as error:

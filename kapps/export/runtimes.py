@@ -14,6 +14,8 @@ from kapps.export.worker import CrashError, Worker
 
 ROUNDS = 30
 PROGRAM = "_run_saved_model.py"
+ONLY = "only"
+"""What that program calls an input that has no name."""
 WORKER = Worker(PROGRAM)
 
 
@@ -27,14 +29,21 @@ def kind(path: pathlib.Path) -> str:
     raise ValueError(f"{path} {what}")
 
 
-def run(path: pathlib.Path, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the outputs by name for n pictures or sequences [n, ...], of the type that the file takes, on the CPU."""
+def run(path: pathlib.Path, pictures: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the outputs by name for n pictures or sequences [n, ...], of the type that the file takes, on the CPU.
+
+    Args:
+        path: of the exported file.
+        pictures: an array, or of several inputs one by each name.
+    """
     if kind(path) == "saved_model":
         return _run_saved_model(path, pictures)
     return _run_litert(path, pictures)
 
 
-def milliseconds(path: pathlib.Path, picture: np.ndarray, threads: int) -> float:
+def milliseconds(
+    path: pathlib.Path, picture: np.ndarray | dict[str, np.ndarray], threads: int
+) -> float:
     """Returns how long one picture takes, the median of some rounds after a warm-up.
 
     Args:
@@ -46,20 +55,21 @@ def milliseconds(path: pathlib.Path, picture: np.ndarray, threads: int) -> float
         return float(_run_saved_model(path, picture, threads)["milliseconds"])
     with quiet():
         runner = _runner(path, threads)
-        ((name, details),) = runner.get_input_details().items()
-        batch = details["shape"][0]
-        picture, taken = picture.repeat(batch, axis=0), []
+        details = runner.get_input_details()
+        given = _by_name(path, picture, {k: x["shape"].tolist() for k, x in details.items()})
+        batch = next(iter(details.values()))["shape"][0]
+        given, taken = {name: array.repeat(batch, axis=0) for name, array in given.items()}, []
         for _ in range(ROUNDS + 3):
             start = time.perf_counter()
-            runner(**{name: picture})
+            runner(**given)
             taken.append(time.perf_counter() - start)
     return 1000 * statistics.median(taken[3:]) / int(batch)
 
 
 def _run_saved_model(path, pictures, threads=0) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
-        given, outputs = os.path.join(folder, "pictures.npy"), os.path.join(folder, "outputs.npz")
-        np.save(given, pictures)
+        given, outputs = (os.path.join(folder, f"{name}.npz") for name in ("pictures", "outputs"))
+        np.savez(given, **(pictures if isinstance(pictures, dict) else {ONLY: pictures}))
         job = {"path": str(path.absolute()), "pictures": given, "outputs": outputs}
         job |= {"threads": threads, "rounds": ROUNDS}
         worker = Worker(PROGRAM) if threads else WORKER  # a process has one number of threads
@@ -81,17 +91,29 @@ def _run_litert(path, pictures) -> dict[str, np.ndarray]:
         runner = _runner(path, os.cpu_count())
         details = runner.get_input_details()
         takes = {name: [int(size) for size in x["shape"]] for name, x in details.items()}
-        name = next(iter(takes), None)
-        if len(takes) != 1 or takes[name][1:] != list(pictures.shape[1:]):
-            raise ValueError(f"{path}: it takes {takes}, and is given {list(pictures.shape)}")
-        batch = takes[name][0]
+        given = _by_name(path, pictures, takes)
+        batch, rows = next(iter(takes.values()))[0], len(next(iter(given.values())))
         chunks = []
-        for at in range(0, len(pictures), batch):
-            chunk = pictures[at : at + batch]
-            # A static batch is filled up with the last picture; the surplus answers are cut off.
-            padding = [(0, batch - len(chunk))] + [(0, 0)] * (chunk.ndim - 1)
-            chunks.append(runner(**{name: np.pad(chunk, padding, mode="edge")}))
-    return {k: np.concatenate([c[k] for c in chunks])[: len(pictures)] for k in chunks[0]}
+        for at in range(0, rows, batch):
+            chunk = {name: _filled(array[at : at + batch], batch) for name, array in given.items()}
+            chunks.append(runner(**chunk))
+    return {k: np.concatenate([c[k] for c in chunks])[:rows] for k in chunks[0]}
+
+
+def _by_name(path, pictures, takes) -> dict[str, np.ndarray]:
+    """Returns the arrays by the file's names; ValueError where they are not what it takes."""
+    given = pictures if isinstance(pictures, dict) else dict.fromkeys(takes, pictures)
+    shapes = {name: list(array.shape) for name, array in given.items()}
+    fitting = set(given) == set(takes) and all(takes[k][1:] == shapes[k][1:] for k in takes)
+    if not fitting or (len(takes) > 1 and not isinstance(pictures, dict)):
+        raise ValueError(f"{path}: it takes {takes}, and is given {shapes}")
+    return given
+
+
+def _filled(chunk, batch):
+    """Returns a static batch, filled up with the last row; the surplus answers are cut off."""
+    padding = [(0, batch - len(chunk))] + [(0, 0)] * (chunk.ndim - 1)
+    return np.pad(chunk, padding, mode="edge")
 
 
 def undelegated(path: pathlib.Path) -> dict[str, int]:

@@ -39,8 +39,9 @@ def saved_model(
     - `serve_bytes`, with `preprocessing`, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or
       WebP files, which it decodes, resizes and crops as `kapps.data.evaluation` does.
 
-    A model of sequences takes `sequence`, float32 [batch, time, features], in place of `image`; one of whole-numbered
-    tokens `tokens`, int32 [batch, time], and with a `tokenizer`
+    A model of sequences takes `sequence`, float32 [batch, time, features], in place of `image`, one of frames `frames`,
+    float32 [batch, time, height, width, channels], one of several inputs each by its own name; one of whole-numbered
+    tokens takes `tokens`, int32 [batch, time], and with a `tokenizer`
 
     - `serve_text` takes `text`, string [batch], which the graph splits into tokens and pads on the right;
     - `continue_text`, of a language model (scores of each token of the vocabulary at every step, any length), takes
@@ -52,7 +53,7 @@ def saved_model(
     dictionary keep its names, other several outputs have those of their layers; scores of every step are alone.
 
     Args:
-        model: a functional or sequential model of one such input, under any precision policy.
+        model: a functional or sequential model of such inputs, under any precision policy.
         directory: holds `<model.name>/<n>/`, n one above the highest there; made where missing.
         preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
         class_names: a name for each class, without line ends; they lie in `assets/labels.txt`, and the
@@ -107,6 +108,9 @@ def _requests(endpoints) -> dict:
     """Returns a request for each signature: a grey picture, 224 pixels high and wide where any size goes, or a word."""
     found = {}
     for name, (_, spec) in endpoints.items():
+        if isinstance(spec, dict):
+            found[name] = {key: _grey(each) for key, each in spec.items()}
+            continue
         if spec.name == TEXT:
             value = ["the"]
         elif spec.name == BYTES:
@@ -115,12 +119,16 @@ def _requests(endpoints) -> dict:
                 tf.io.encode_jpeg(tf.fill([224, 224, channels], tf.constant(128, tf.uint8))).numpy()
             ]
         else:
-            shape = [size or (224 if spec.name == inputs.IMAGE else 16) for size in spec.shape[1:]]
-            value = tf.fill(
-                [1, *shape], tf.cast(128 if spec.name == inputs.IMAGE else 1, spec.dtype)
-            )
+            value = _grey(spec)
         found[name] = {spec.name: value}
     return found
+
+
+def _grey(spec):
+    """Returns a grey picture, or ones."""
+    of_image = spec.name == inputs.IMAGE
+    shape = [size or (224 if of_image else 16) for size in spec.shape[1:]]
+    return tf.fill([1, *shape], tf.cast(128 if of_image else 1, spec.dtype))
 
 
 class _Labels:

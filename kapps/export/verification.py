@@ -82,7 +82,7 @@ class Report:
 def verify(
     path: str | os.PathLike,
     model: keras.Model,
-    pictures: np.ndarray,
+    pictures: np.ndarray | dict[str, np.ndarray],
     *,
     preprocessing: Preprocessing | None = None,
     timed: bool = False,
@@ -97,8 +97,8 @@ def verify(
         path: what `saved_model` or `litert` returned.
         model: the model that was exported.
         pictures: numbers [n, height, width, channels], n from 1, as the file takes them: raw pixels
-            in [0, 255] where it was exported with `preprocessing`; or sequences [n, time, features], or tokens
-            [n, time].
+            in [0, 255] where it was exported with `preprocessing`; or sequences [n, time, features], frames
+            [n, time, height, width, channels], or tokens [n, time]; of several inputs a dictionary of arrays.
         preprocessing: what it was exported with.
         timed: whether to measure what a picture takes with 1 and with 2 threads.
 
@@ -120,12 +120,13 @@ def verify(
     if shapes[0] != shapes[1]:
         raise ValueError(f"{path} gives {shapes[0]} a picture, {model.name} {shapes[1]}")
     first = next(iter(expected))
-    times = {n: runtimes.milliseconds(path, pictures[:1], n) for n in THREADS} if timed else {}
+    one = inputs.sliced(pictures, 0, 1)
+    times = {n: runtimes.milliseconds(path, one, n) for n in THREADS} if timed else {}
     return Report(
         path,
         kind,
         "float32" if kind == "saved_model" else precision_of(path),
-        len(pictures),
+        inputs.rows(pictures),
         max(_largest(found[name], expected[name]) for name in expected),
         max(float(np.abs(values).max(initial=0.0)) for values in expected.values()),
         _agreement(found[first], expected[first], 0.5 if first == "probabilities" else 0.0),
@@ -135,13 +136,12 @@ def verify(
 
 
 def _pictures(pictures, reference) -> np.ndarray:
-    what, pictures = inputs.taken(reference), np.asarray(pictures)
+    what = inputs.taken(reference)
+    pictures = keras.tree.map_structure(np.asarray, pictures)
     if not what.fits(pictures):
-        raise ValueError(
-            f"{reference.name} takes numbers [n, {', '.join(str(size) for size in what.shape)}], "
-            f"and is given {pictures.dtype} {list(pictures.shape)}"
-        )
-    return pictures.astype(what.dtype, copy=False)
+        given = keras.tree.map_structure(lambda x: f"{x.dtype} {list(x.shape)}", pictures)
+        raise ValueError(f"{reference.name} takes {what}, and is given {given}")
+    return what.typed(pictures)
 
 
 def _expected(reference, pictures, preprocessing) -> dict[str, np.ndarray]:
@@ -151,8 +151,8 @@ def _expected(reference, pictures, preprocessing) -> dict[str, np.ndarray]:
         pictures = (pictures * scale - np.float32(mean)) / np.float32(std)
     with keras.device("cpu:0"), quiet():
         chunks = [
-            reference(pictures[at : at + BATCH], training=False)
-            for at in range(0, len(pictures), BATCH)
+            reference(inputs.sliced(pictures, at, at + BATCH), training=False)
+            for at in range(0, inputs.rows(pictures), BATCH)
         ]
     return {k: np.concatenate([np.asarray(c[k]) for c in chunks]) for k in reference.output}
 

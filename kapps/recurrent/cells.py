@@ -4,6 +4,7 @@
 [2] Greff 2015, arXiv:1503.04069, and Olah 2015, whose coupled gates the lectures draw
 [3] Cho 2014, arXiv:1406.1078
 [4] Krause 2016, arXiv:1609.07959
+[5] Salimans 2016, arXiv:1602.07868
 
 The plain ones are Keras's own, for which it has cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose
 default is cuDNN's form (reset_after=True). `why_not_cudnn` says what keeps a model from them.
@@ -116,19 +117,64 @@ class MultiplicativeLSTMCell(Gated, layers.LSTMCell):
     c_t = f_t c_{t-1} + i_t tanh(W_c x_t + U_c m_t + b_c)
     h_t = o_t tanh(c_t)
 
-    Arguments are those of `keras.layers.LSTMCell`; W_m is `kernel_m`, U_m `recurrent_kernel_m`.
+    Arguments are those of `keras.layers.LSTMCell`; W_m is `kernel_m`, U_m `recurrent_kernel_m`; and:
+
+    Args:
+        weight_norm: whether each column of the four matrices is g w / ||w|| [5], with gains g `gain`,
+            `recurrent_gain`, `gain_m`, `recurrent_gain_m`.
     """
+
+    def __init__(self, units, weight_norm=False, **kwargs):
+        super().__init__(units, **kwargs)
+        self.weight_norm, self.used = weight_norm, None
 
     def build(self, input_shape):
         super().build(input_shape)
         self.kernel_m = self.matrix("kernel_m", input_shape[-1], self.units)
         self.recurrent_kernel_m = self.matrix("recurrent_kernel_m", self.units, self.units)
+        if self.weight_norm:
+            wide, narrow = dict(shape=(4 * self.units,)), dict(shape=(self.units,))
+            self.gain = self.add_weight(**wide, initializer="ones", name="gain")
+            self.recurrent_gain = self.add_weight(**wide, initializer="ones", name="recurrent_gain")
+            self.gain_m = self.add_weight(**narrow, initializer="ones", name="gain_m")
+            self.recurrent_gain_m = self.add_weight(
+                **narrow, initializer="ones", name="recurrent_gain_m"
+            )
+
+    def matrices(self):
+        """Returns W, U, W_m, U_m as they multiply."""
+        found = (self.kernel, self.recurrent_kernel, self.kernel_m, self.recurrent_kernel_m)
+        if not self.weight_norm:
+            return found
+        gains = (self.gain, self.recurrent_gain, self.gain_m, self.recurrent_gain_m)
+        return tuple(ops.normalize(w, axis=0) * g for w, g in zip(found, gains, strict=True))
+
+    # `keras.layers.RNN` asks for a cell's masks once, before its loop, and lets go of them after it: there the
+    # weights are normalised once for all steps, and a gradient keeps no copy of them for each step.
+    def get_dropout_mask(self, step_input):
+        if self.weight_norm and self.used is None:
+            self.used = self.matrices()
+        return super().get_dropout_mask(step_input)
+
+    def reset_dropout_mask(self):
+        self.used = None
+        super().reset_dropout_mask()
 
     def call(self, inputs, states, training=False):
         h, c = states
         x, h = self.masked(inputs, h, training)
-        m = ops.matmul(x, self.kernel_m) * ops.matmul(h, self.recurrent_kernel_m)
-        return super().call(x, [m, c], training=False)
+        w, u, w_m, u_m = self.used or self.matrices()
+        m = ops.matmul(x, w_m) * ops.matmul(h, u_m)
+        z = ops.matmul(x, w) + ops.matmul(m, u)
+        z = z + self.bias if self.use_bias else z
+        z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
+        i, f, o = (self.recurrent_activation(gate) for gate in (z_i, z_f, z_o))
+        c = f * c + i * self.activation(z_c)
+        h = o * self.activation(c)
+        return h, [h, c]
+
+    def get_config(self):
+        return {**super().get_config(), "weight_norm": self.weight_norm}
 
 
 @keras.saving.register_keras_serializable("kapps")

@@ -18,9 +18,10 @@ class Subclass(keras.Model):
         return x
 
 
-def two_inputs():
-    a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
-    return keras.Model([a, b], a + b, name="two")
+def two_of_one_name():
+    image = {"left": {"image": keras.Input((8, 8, 3))}, "right": {"image": keras.Input((8, 8, 3))}}
+    both = keras.layers.Add()([image["left"]["image"], image["right"]["image"]])
+    return keras.Model(image, both, name="two")
 
 
 def vectors():
@@ -49,7 +50,7 @@ def unnamed_function():
         (lambda: "resnet50", "a keras.Model is exported, not str"),
         (Subclass, "no input of known shape"),
         (lambda: keras.Sequential([keras.layers.Conv2D(2, 3)]), "no input of known shape"),
-        (two_inputs, "one input"),
+        (two_of_one_name, "2 inputs that have no names of their own"),
         (vectors, r"takes float32 \(None, 3\)"),
         (unnamed_function, "cannot be rebuilt in float32"),
     ],

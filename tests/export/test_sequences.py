@@ -181,3 +181,66 @@ def test_a_tokenizer_that_does_not_fit_is_refused(classifier, language_model, to
             kapps.export.saved_model(given, tmp_path / "served", tokenizer=layer)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "served").exists()
+
+
+def one_step():
+    """A language model's next step: a token and the states, to logits and the states after it."""
+    given = {
+        "tokens": keras.Input((1,), dtype="int32", name="tokens"),
+        "state_h": keras.Input((4,), name="h"),
+        "state_c": keras.Input((4,), name="c"),
+    }
+    x = keras.layers.Embedding(9, 3)(given["tokens"])
+    states = [given["state_h"], given["state_c"]]
+    x, h, c = keras.layers.LSTM(4, return_state=True, unroll=True)(x, initial_state=states)
+    taken = {"logits": keras.layers.Dense(9)(x), "state_h": h, "state_c": c}
+    return keras.Model(given, taken, name="one_step")
+
+
+@pytest.mark.parametrize("form", ["served", "net.tflite"])
+def test_several_inputs_and_outputs_keep_their_names(form, signatures, tmp_path):
+    model = one_step()
+    write = kapps.export.litert if form.endswith("tflite") else kapps.export.saved_model
+    path = write(model, tmp_path / form)
+    draw = np.random.default_rng(0)
+    given = {
+        "tokens": draw.integers(1, 9, (5, 1)),
+        "state_h": draw.uniform(-1, 1, (5, 4)),
+        "state_c": draw.uniform(-1, 1, (5, 4)),
+    }
+    report = kapps.export.verify(path, model, given, timed=True)
+    assert report.fault() is None and report.pictures == 5 and report.largest_value > 0.1
+    if write is kapps.export.litert:
+        assert not [name for name in lite.operations(path) if name.startswith(("WHILE", "CUSTOM"))]
+    else:
+        taken = signatures(path)["serving_default"]
+        assert set(taken["takes"]) == set(given) and set(taken["gives"]) > {"state_c", "state_h"}
+    with pytest.raises(ValueError, match="and is given"):
+        kapps.export.verify(path, model, given["tokens"])
+    with pytest.raises(ValueError, match="and is given"):
+        kapps.export.verify(path, model, {**given, "state_c": given["state_c"][:2]})
+
+
+def test_inputs_in_a_list_go_by_their_own_names(tmp_path):
+    late, early = keras.Input((3,), name="zeta"), keras.Input((2,), dtype="int32", name="alpha")
+    x = keras.layers.Dense(2)(late) + keras.ops.cast(early, "float32")
+    model = keras.Model([late, early], x, name="listed")
+    given = {"zeta": np.eye(3)[:2], "alpha": np.array([[1, 2], [3, 4]])}
+    for path in (
+        kapps.export.saved_model(model, tmp_path / "served"),
+        kapps.export.litert(model, tmp_path / "net.tflite"),
+    ):
+        assert kapps.export.verify(path, model, given).fault() is None
+
+
+def test_frames(tmp_path):
+    frames = keras.Input((3, 8, 8, 1))
+    model = keras.Model(
+        frames, keras.layers.ConvLSTM2D(2, 3, padding="same")(frames), name="weather"
+    )
+    given = np.random.default_rng(0).uniform(0, 1, (2, 3, 8, 8, 1))
+    for path in (
+        kapps.export.saved_model(model, tmp_path / "served"),
+        kapps.export.litert(model, tmp_path / "net.tflite"),
+    ):
+        assert kapps.export.verify(path, model, given).fault() is None

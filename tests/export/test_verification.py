@@ -103,8 +103,8 @@ def test_an_output_one_wide_is_compared_by_its_side():
 
 
 def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
-    np.save(tmp_path / "pictures.npy", PICTURES.astype("float32"))
-    job = {"path": str(files["saved_model"]), "pictures": str(tmp_path / "pictures.npy")}
+    np.savez(tmp_path / "pictures.npz", only=PICTURES.astype("float32"))
+    job = {"path": str(files["saved_model"]), "pictures": str(tmp_path / "pictures.npz")}
     job |= {"outputs": str(tmp_path / "outputs.npz"), "threads": 0, "rounds": 0}
     command = [sys.executable, "-X", "importtime", worker.__file__, _run_saved_model.__file__]
     env = os.environ | {"PYTHONSAFEPATH": "1"}
@@ -138,10 +138,10 @@ def test_one_clear_line(files, model, tmp_path):
         ("is neither", pathlib.Path(__file__), model, small),
         ("does not run", broken, model, small),
         ("does not run", empty, model, small),
-        ("net takes numbers", lite, model, small[0]),
-        ("net takes numbers", lite, model, small[:0]),
-        ("net takes numbers", lite, model, small[:, :8]),
-        ("net takes numbers", lite, model, small.astype(str)),
+        (r"net takes image \[n, 12, 12, 3\]", lite, model, small[0]),
+        (r"net takes image \[n, 12, 12, 3\]", lite, model, small[:0]),
+        (r"net takes image \[n, 12, 12, 3\]", lite, model, small[:, :8]),
+        (r"net takes image \[n, 12, 12, 3\]", lite, model, small.astype(str)),
         ("a keras.Model", lite, "resnet50", small),
         ("it takes .*12, 12, 3.*and is given", saved, other, small[:, :8, :8]),
         ("it takes .*12, 12, 3.*and is given", lite, other, small[:, :8, :8]),

@@ -1,0 +1,82 @@
+"""Pictures of text and of time series: Zipf's law, predictions beside what came, errors and losses over steps."""
+
+import math
+import os
+from collections.abc import Sequence
+
+from kapps.analysis.plotting import COLOURS, HEAD, _figure, _save
+
+
+def zipf(lines: dict[str, tuple], path: str | os.PathLike) -> None:
+    """Draws how often n-grams are there by their rank, both axes logarithmic, with the lines that were fitted.
+
+    Args:
+        lines: by name (counts from the most frequent on, alpha, c), with log n_i = -alpha log i + c.
+        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+
+    Raises:
+        ValueError: where there is no line, or for a suffix that matplotlib does not write.
+        OSError: where the file cannot be written.
+    """
+    axis, figure = _axis(lines)
+    for (name, (counts, alpha, constant)), colour in zip(lines.items(), COLOURS, strict=False):
+        ranks = sorted({int(len(counts) ** (i / 300)) for i in range(301)})
+        axis.plot(ranks, [counts[i - 1] for i in ranks], color=colour, label=f"{name}, {alpha:.2f}")
+        fitted = [math.exp(constant) * i**-alpha for i in ranks]
+        axis.plot(ranks, fitted, color=colour, linestyle=":", linewidth=1)
+    axis.set(
+        xscale="log", yscale="log", xlabel="rank", ylabel="how often it is there", ylim=(0.7, None)
+    )
+    axis.legend(title="exponent of the dotted line", fontsize=8, title_fontsize=8)
+    _save(figure, path)
+
+
+def lines(
+    drawn: dict[str, tuple[Sequence, Sequence]],
+    path: str | os.PathLike,
+    across: str,
+    up: str,
+    *,
+    logarithmic: bool = False,
+    levels: dict[str, float] | None = None,
+) -> None:
+    """Draws lines over one axis; the first is black, being what the others are compared with.
+
+    Args:
+        drawn: (across, up) by name.
+        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        across: what the axis to the right is.
+        up: what the axis upwards is.
+        logarithmic: whether the axis upwards is.
+        levels: by name, where a dashed line lies across all, such as what another model reaches.
+
+    Raises:
+        ValueError: where there is no line, or for a suffix that matplotlib does not write.
+        OSError: where the file cannot be written.
+    """
+    axis, figure = _axis(drawn)
+    for (name, points), colour in zip(drawn.items(), ("#1c2733", *COLOURS), strict=False):
+        axis.plot(*points, color=colour, linewidth=1.2, label=name)
+    for name, level in (levels or {}).items():
+        axis.axhline(level, color=HEAD, linestyle="--", linewidth=1)
+        axis.annotate(
+            f"{name} {level:.3g}", (1, level), xytext=(-4, 3), textcoords="offset points",
+            xycoords=("axes fraction", "data"), fontsize=8, color=HEAD, ha="right",
+        )  # fmt: skip
+    axis.set(xlabel=across, ylabel=up, yscale="log" if logarithmic else "linear")
+    if logarithmic:
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.tick_params(axis="y", which="both", labelsize=8)
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _axis(drawn):
+    if not drawn:
+        raise ValueError("there is no line to draw")
+    figure = _figure(figsize=(8, 4.5))
+    axis = figure.subplots()
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    return axis, figure

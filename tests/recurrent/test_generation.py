@@ -1,0 +1,110 @@
+"""Tokens one after the other: by the whole model run anew, by hand-made chains, by all continuations there are."""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from kapps.recurrent import generation, language_model, stepping
+
+SIZE = 9
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Weights large enough for decided answers."""
+    keras.utils.set_random_seed(3)
+    model = language_model.rnn_lm(units=(7, 6), embedding=5, vocabulary=SIZE)
+    for variable in model.trainable_variables:
+        variable.assign(variable * 4)
+    return model
+
+
+def chances(model, tokens):
+    """log P of what comes next, by the whole model, without padding and the unknown."""
+    found = np.asarray(model(np.array([tokens])), "float64")[0, -1, 2:]
+    return np.log(found / found.sum())
+
+
+def test_greedy_is_the_whole_models_run(model):
+    prompts = np.array([[3, 4, 2], [5, 0, 0], [6, 7, 0]])
+    found = generation.generate(model, prompts, 12, temperature=0)
+    for prompt, row in zip(prompts, found, strict=True):
+        tokens = prompt[prompt > 0].tolist()
+        for token in row:
+            assert token == np.argmax(chances(model, tokens)) + 2
+            tokens.append(token)
+    alone = generation.generate(stepping.step(model), [3, 4, 2], 12, temperature=0)
+    np.testing.assert_array_equal(alone, found[:1])
+
+
+def test_draws_follow_the_probabilities(model):
+    prompt = np.tile([3, 4], (4000, 1))
+    for temperature, top_k in ((1.0, None), (0.5, None), (2.0, 3)):
+        drawn = generation.generate(model, prompt, 1, temperature=temperature, top_k=top_k, seed=0)
+        share = np.bincount(drawn[:, 0], minlength=SIZE)[2:] / 4000
+        expected = np.exp(chances(model, [3, 4]) / temperature)
+        if top_k:
+            expected[np.argsort(expected)[:-top_k]] = 0
+            assert (share > 0).sum() <= top_k
+        np.testing.assert_allclose(share, expected / expected.sum(), atol=0.03)
+
+
+def test_a_seed_repeats(model):
+    given = dict(prompt=[3], length=20, temperature=3.0)
+    one, same, other = (generation.generate(model, **given, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert one.min() > 1, "neither padding nor the unknown"
+
+
+def test_a_beam_as_wide_as_all_finds_the_best(model):
+    def score(tokens):
+        whole, total = [3, 4], 0.0
+        for token in tokens:
+            total += chances(model, whole)[token - 2]
+            whole.append(token)
+        return total
+
+    best = max(itertools.product(range(2, SIZE), repeat=2), key=score)
+    found = generation.generate(model, [3, 4], 2, beam=SIZE**2)
+    assert tuple(found[0]) == best
+    greedy = generation.generate(model, [3, 4], 8, temperature=0)
+    np.testing.assert_array_equal(generation.generate(model, [3, 4], 8, beam=1), greedy)
+    wide = generation.generate(model, [3, 4], 8, beam=4)
+    assert score(wide[0]) >= score(greedy[0]) - 1e-9
+
+
+def test_texts_end(model):
+    free = generation.generate(model, [3, 4], 8, temperature=0)[0]
+    end = int(free[2])
+    first = free.tolist().index(end)
+    found = generation.generate(model, [3, 4], 8, temperature=0, end=end)[0]
+    np.testing.assert_array_equal(found[: first + 1], free[: first + 1])
+    assert not found[first + 1 :].any()
+    # With alpha = 0 the sum of logarithms counts, which only falls: a text that ends early is never worse.
+    early = generation.generate(model, [3, 4], 8, beam=4, end=end, length_penalty=0)[0]
+    late = generation.generate(model, [3, 4], 8, beam=4, end=end, length_penalty=3)[0]
+    assert (early > 0).sum() <= (late > 0).sum()
+
+
+def test_length_penalty_by_hand():
+    """Of the lectures' 1 / L**alpha log P: two tokens of log P -1.0 beside four of -1.5."""
+    short, long = generation.Text([2, 3], -1.0), generation.Text([2, 3, 4, 5], -1.5)
+    assert short.ranked(0) > long.ranked(0)
+    assert short.ranked(0.75) == pytest.approx(-1 / 2**0.75)
+    assert long.ranked(0.75) > short.ranked(0.75) and math.isclose(long.ranked(1), -0.375)
+
+
+def test_refusals(model):
+    for given in (
+        dict(prompt=[], length=3),
+        dict(prompt=[0, 3], length=3),
+        dict(prompt=[3], length=0),
+        dict(prompt=[3], length=3, temperature=-1),
+        dict(prompt=[3], length=3, beam=0),
+    ):
+        with pytest.raises(ValueError):
+            generation.generate(model, **given)

@@ -1,0 +1,223 @@
+"""Stacks against NumPy's steps, PyTorch's layers and shorter sequences: directions, residuals, pyramids, states."""
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps.recurrent import stacks
+
+UNITS, FEATURES, STEPS = 4, 3, 7
+LENGTHS = np.array([4, 7])
+
+
+def array(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def sequences(batch=2, steps=STEPS, features=FEATURES):
+    return np.random.default_rng(1).normal(size=(batch, steps, features)).astype("float32")
+
+
+def network(*, features=FEATURES, units=UNITS, **options):
+    """A stack of weights all drawn, learned states and biases among them; steps of nines alone are padding."""
+    x = keras.Input((None, features))
+    y = stacks.stack(keras.layers.Masking(9.0)(x), units, **options)
+    model = keras.Model(x, y)
+    draw = np.random.default_rng(0)
+    for variable in model.weights:
+        if "seed" not in variable.path:
+            variable.assign(draw.normal(0, 0.5, variable.shape))
+    return model
+
+
+def padded(x, steps=STEPS):
+    longer = np.full((len(x), steps, x.shape[-1]), 9, "float32")
+    longer[:, : x.shape[1]] = x
+    return longer
+
+
+def rnn(x, weights, *, backwards=False, state=None):
+    """h_t = tanh(W x_t + U h_{t-1} + b) at each step."""
+    kernel, recurrent, bias = weights
+    h = np.zeros((len(x), kernel.shape[1])) if state is None else np.tile(state, (len(x), 1))
+    found = [None] * x.shape[1]
+    for t in reversed(range(x.shape[1])) if backwards else range(x.shape[1]):
+        h = found[t] = np.tanh(x[:, t] @ kernel + h @ recurrent + bias)
+    return np.stack(found, axis=1)
+
+
+def test_residuals_and_directions_step_by_step():
+    model = network(units=(2, 4, 4), cell="rnn", residual=3, merge="sum", learned_state=True)
+    found = array(model(sequences()))
+    x = sequences().astype("float64")
+    for i in (1, 2, 3):
+        weights = model.get_layer(f"layer{i}").get_weights()
+        first = [
+            state.astype("float64") for state in model.get_layer(f"layer{i}_state").get_weights()
+        ]
+        y = rnn(x, weights[:3], state=first[0])
+        y = y + rnn(x, weights[3:], backwards=True, state=first[1])
+        x = y + x if i == 3 else y
+    np.testing.assert_allclose(found, x, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [7, 8])
+def test_a_pyramid_reads_pairs(steps):
+    """Each layer from the second reads [h_2i, h_2i+1] of the layer below, the last one zeros beside an odd one."""
+    model = network(units=(2, 4, 4), cell="rnn", pyramid=2)
+    x = sequences(steps=steps).astype("float64")
+    found = array(model(sequences(steps=steps)))
+    for i in (1, 2, 3):
+        if i > 1:
+            if x.shape[1] % 2:
+                x = np.concatenate([x, np.zeros_like(x[:, :1])], axis=1)
+            x = np.concatenate([x[:, ::2], x[:, 1::2]], axis=-1)
+        x = rnn(x, model.get_layer(f"layer{i}").get_weights())
+    assert found.shape == (2, 2, 4) == x.shape
+    np.testing.assert_allclose(found, x, atol=1e-5)
+
+
+FORMS = {
+    "plain": dict(layers=2, cell="gru"),
+    "residual": dict(layers=3, residual=2, cell="coupled", dropout=0.5),
+    "pyramid": dict(layers=3, pyramid=2),
+    "both directions": dict(layers=2, merge="concat", cell="peephole"),
+    "learned states": dict(units=(3, 4), merge="sum", learned_state=True, cell="gru"),
+    "everything": dict(layers=4, merge="concat", learned_state=True, residual=2, dropout=0.1),
+    "pyramid of both": dict(
+        layers=3, pyramid=1, merge="concat", learned_state=True, cell="gru_new"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_padding_changes_no_output_and_files_keep_it(form, tmp_path):
+    model = network(**FORMS[form])
+    for steps in (4, 5):  # half is even, and odd
+        x = sequences(1, steps)
+        short, long = array(model(x)), array(model(padded(x)))
+        np.testing.assert_allclose(long[:, : short.shape[1]], short, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(array(loaded(padded(x))), long)
+
+
+@pytest.mark.parametrize("merge", [None, "concat"])
+def test_last_outputs_and_states_are_those_of_the_last_real_step(merge):
+    options = dict(layers=2, merge=merge, learned_state=True, return_sequences=False)
+    model = network(**options, return_state=True)
+    x = sequences(1, 4)
+    for short, long in zip(*(keras.tree.flatten(model(y)) for y in (x, padded(x))), strict=True):
+        np.testing.assert_allclose(array(short), array(long), atol=1e-6)
+    last, states = model(x)
+    assert [len(each) for each in states] == [2 if merge is None else 4] * 2
+    np.testing.assert_array_equal(array(last)[:, :UNITS], array(states[-1][0]))
+
+
+def test_states_given_equal_one_long_run():
+    x = keras.Input((None, FEATURES))
+    _, states = stacks.stack(x, (2, UNITS), return_state=True, name="shared")
+    first = keras.Model(x, states)
+    inputs = [[keras.Input((size,)) for _ in "hc"] for size in (2, UNITS)]
+    second = keras.Model([x, inputs], stacks.stack(x, (2, UNITS), initial_state=inputs))
+    second.set_weights(first.get_weights())
+    whole = network(units=(2, UNITS))
+    whole.set_weights(first.get_weights())
+    parts = sequences()[:, :3], sequences()[:, 3:]
+    np.testing.assert_allclose(
+        array(second([keras.ops.array(parts[1]), first(parts[0])])),
+        array(whole(sequences()))[:, 3:],
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("cell", stacks.CELLS)
+def test_each_name_is_its_cell(cell):
+    """What the names mean, by the parameters of 4 units that read 3 values; the cells have tests of their own."""
+    kernels, more = {
+        "rnn": (1, 0), "lstm": (4, 0), "gru": (3, 3 * UNITS), "peephole": (4, 3 * UNITS), "coupled": (3, 0),
+        "multiplicative": (4, UNITS * (UNITS + FEATURES)), "gru_new": (3, 0), "gru_old": (3, 0),
+    }[cell]  # fmt: skip
+    layer = stacks.layer(UNITS, cell=cell)
+    assert layer(sequences()).shape == (2, STEPS, UNITS)
+    assert layer.count_params() == kernels * (FEATURES + UNITS + 1) * UNITS + more
+    update = getattr(getattr(layer, "cell", None), "update", "none")
+    assert cell == f"gru_{update}" or update == "none"
+
+
+def test_a_stack_learns():
+    """The sign of the first value, told from the last output."""
+    x = keras.Input((None, FEATURES))
+    y = stacks.stack(x, 6, layers=3, residual=2, merge="sum", return_sequences=True)
+    y = stacks.recurrent(y, 6, return_sequences=False, name="last")
+    model = keras.Model(x, keras.layers.Dense(1)(y))
+    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
+    x = sequences(32, 4)
+    losses = [model.train_on_batch(x, np.sign(x[:, 0, :1])) for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_refusals_are_one_line():
+    x = keras.Input((None, FEATURES))
+    for given, said in [
+        (dict(units=4, cell="ltsm"), "there is no cell 'ltsm'. Did you mean lstm? Allowed: rnn, lstm"),
+        (dict(units=4, residual=1), "layer1 reads 3 values a step and returns 4, so residual cannot"),
+        (dict(units=3, residual=1, return_sequences=False), "layer1 answers once, so its input"),
+        (dict(units=4, layers=2, residual=True), "residual is the number of the first layer"),
+        (dict(units=4, pyramid=2), "pyramid is the number of the first layer that has it, 1 to 1"),
+        (dict(units=(4, 4), layers=3), "units has 2 widths, one a layer, but layers is 3"),
+        (dict(units=(4, 0)), "units are whole numbers from 1, one a layer, not (4, 0)"),
+        (dict(units=4, merge="mean"), 'directions are merged by "concat" or "sum", not \'mean\''),
+        (dict(units=4, layers=2, initial_state=[[]]), "1 layers' first states are given, but there"),
+        (dict(units=4, learned_state=True, initial_state=[[x, x]]), "state is learned or given"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError) as refusal:
+            stacks.stack(x, **given)
+        assert said in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.tensorflow
+def test_litert_has_pairs_and_both_directions(tmp_path):
+    model = network(layers=2, pyramid=2, merge="concat", learned_state=True, cell="gru")
+    path = kapps.export.litert(model, tmp_path / "net.tflite", length=STEPS)
+    report = kapps.export.verify(path, model, sequences(3))
+    assert report.largest_difference < 1e-5 and report.largest_value > 0.1
+
+
+def torch_order(weights, cell):
+    """Keras's kernels, gates in PyTorch's order: LSTM i, f, g, o in both; GRU z, r, n becomes r, z, n."""
+    kernel, recurrent, bias = weights
+    parts = [np.split(w, 3 if cell == "gru" else 4, axis=-1) for w in (kernel, recurrent, bias)]
+    if cell == "gru":
+        parts = [[r, z, n] for z, r, n in parts]
+    kernel, recurrent, bias = (np.concatenate(part, axis=-1) for part in parts)
+    inputs, states = (bias[0], bias[1]) if cell == "gru" else (bias, np.zeros_like(bias))
+    return [kernel.T, recurrent.T, inputs, states]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_torch_of_two_layers_and_both_directions(cell):
+    import torch
+
+    model = network(layers=2, merge="concat", cell=cell)
+    peer = getattr(torch.nn, cell.upper())(
+        FEATURES, UNITS, num_layers=2, bidirectional=True, batch_first=True
+    )
+    flat = []
+    for i in (1, 2):
+        weights = model.get_layer(f"layer{i}").get_weights()
+        flat += torch_order(weights[:3], cell) + torch_order(weights[3:], cell)
+    with torch.no_grad():
+        for its, ours in zip(peer.parameters(), flat, strict=True):
+            its.copy_(torch.from_numpy(np.ascontiguousarray(ours)))
+        x = sequences()
+        x[0, LENGTHS[0] :] = 9
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            torch.from_numpy(x), LENGTHS, batch_first=True, enforce_sorted=False
+        )
+        expected, _ = torch.nn.utils.rnn.pad_packed_sequence(peer(packed)[0], batch_first=True)
+    found = array(model(x))
+    for i, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(found[i, :length], expected[i, :length].numpy(), atol=1e-5)
