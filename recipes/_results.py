@@ -38,9 +38,13 @@ class Results:
         with aside(self.path) as path:
             path.write_text(json.dumps(content, indent=1) + "\n")
 
-    def curves(self, key, name, across, up):
-        """Draws each line's points, `row[key]`; returns the picture's name."""
-        lines = {line: row[key] for line, row in self.rows.items()}
+    def curves(self, key, name, across, up, start=""):
+        """Draws the points, `row[key]`, of the lines whose names start so; returns the picture's name."""
+        lines = {
+            line.removeprefix(start): row[key]
+            for line, row in self.rows.items()
+            if line.startswith(start)
+        }
         plotting.curves(lines, self.directory / name, across, up)
         return name
 

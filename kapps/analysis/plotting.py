@@ -164,7 +164,7 @@ def curves(lines: dict[str, list], path: str | os.PathLike, across: str, up: str
         for other in lines.values():
             panel.plot(*zip(*other, strict=True), color=HEAD, alpha=0.25, linewidth=0.7)
         panel.plot(*zip(*points, strict=True), color=COLOURS[0], marker=".", markersize=4)
-        panel.set_title(f"{name}  {points[-1][1]:.1f}", fontsize=SIZE)
+        panel.set_title(f"{name}  {points[-1][1]:.3g}", fontsize=SIZE)
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=SIZE)
