@@ -92,7 +92,10 @@ def build(name):
     kind = name.partition("_")[0]
     x = keras.Input((FLAGS.length, 2), name="sequence")
     initializer = keras.initializers.Orthogonal(FLAGS.gain)
-    h = LAYERS[kind](FLAGS.units, recurrent_initializer=initializer, return_sequences=True, name="layer1")(x)  # fmt: skip
+    layer = LAYERS[kind](
+        FLAGS.units, recurrent_initializer=initializer, return_sequences=True, name="layer1"
+    )
+    h = layer(x)
     model = keras.Model(x, keras.layers.Dense(1, name="predictions")(h[:, -1]), name=name)
     trained = model
     if name.endswith("omega"):
