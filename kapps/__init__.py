@@ -30,8 +30,13 @@ def __getattr__(name):
         raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
 
 
+_WITH_LAYERS = (
+    "layers", "recurrent.cells", "recurrent.convlstm", "recurrent.experts", "recurrent.stacks", "recurrent.stepping",
+)  # fmt: skip
+
+
 @wrapt.when_imported("keras")
 def _register(_):
     """Registers our layers as soon as Keras is there, so that a saved model finds them by `import kapps` alone."""
-    importlib.import_module("kapps.layers")
-    importlib.import_module("kapps.recurrent.cells")
+    for name in _WITH_LAYERS:
+        importlib.import_module(f"kapps.{name}")

@@ -53,6 +53,11 @@ def classifier(x, classes, activation, *, logits="head_logits", predictions="pre
     return layers.Activation(activation or "linear", dtype="float32", name=predictions)(x)
 
 
+def logistic(x, classes, activation):
+    """As `classifier`, but one class has a sigmoid where a softmax is asked for, which would always say 1."""
+    return classifier(x, classes, "sigmoid" if (classes, activation) == (1, "softmax") else activation)
+
+
 def vectorised(x, classes, activation):
     """The oldest head: every feature of every pixel into one dense layer; the map's size is known."""
     return classifier(flatten(x), classes, activation)

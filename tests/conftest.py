@@ -41,6 +41,11 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
+    if "sequence_name" in metafunc.fixturenames:
+        kinds = [kind for kind in cards.KINDS if kind != "image"]
+        named = cards.list_models if every else cards.smallest
+        found = [name for kind in kinds for name in named(kind=kind)]
+        metafunc.parametrize("sequence_name", found, scope="module")
     if "builder_name" in metafunc.fixturenames:
         shared = metafunc.definition.get_closest_marker("shared")
         every = cards.list_models(kind="image") if every else cards.smallest("module")
@@ -51,7 +56,8 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     """With `--dist loadgroup`, what shares a model or a module's fixtures runs in one process."""
     for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        of = getattr(item, "callspec", None) and item.callspec.params.get("builder_name")
+        params = (getattr(item, "callspec", None) and item.callspec.params) or {}
+        of = params.get("builder_name") or params.get("sequence_name")
         item.add_marker(pytest.mark.xdist_group(of or item.path.stem))
 
 

@@ -25,3 +25,31 @@ def shortened(builder):
     if getattr(head, "func", head) is heads.dense:
         ends["head"] = partial(head, units=(64, 64))
     return type(of)(of.body, of.name, row, of.card, of.defaults, ends).function()
+
+
+NARROW = {
+    "units": lambda units: 6 if isinstance(units, int) else (6,) * min(2, len(units)),
+    "hidden": lambda hidden: 8,
+    "levels": lambda levels: 2,
+    "filters": lambda filters: (4,) * min(2, len(filters)),
+    "embedding": lambda width: width and 6,
+    "experts": lambda experts: 4,
+    "k": lambda k: 2,
+    "dropout": lambda share: 0.0,  # so that few steps lower the loss
+}
+"""What becomes of an option that says how wide a network on sequences is."""
+
+
+def narrowed(builder):
+    """Returns the builder of a network on sequences, narrow; frames are of 16x16."""
+    of = builder.builder
+    free = {key: option.default for key, option in of.options().items()}
+    row = {
+        key: NARROW[key](value) if key in NARROW else value
+        for key, value in {**free, **of.row}.items()
+    }
+    shape = of.defaults["input_shape"]
+    shape = (4, 16, 16, 1) if len(shape) == 4 else shape
+    return type(of)(
+        of.body, of.name, row, of.card, {**of.defaults, "input_shape": shape}, of.ends
+    ).function()

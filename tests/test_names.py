@@ -97,3 +97,19 @@ def test_a_misspelt_attribute_says_the_nearest():
 def test_a_misspelt_import_says_the_nearest(fresh):
     *_, last = fresh("from kapps import resnxt50", check=False).splitlines()
     assert last.startswith("ImportError") and "resnxt50" in last and "resnext50" in last
+
+
+REGISTERED = """
+import importlib, pkgutil, sys
+import keras, kapps
+known = set(keras.saving.get_custom_objects())
+for folder in ("layers", "recurrent"):
+    package = importlib.import_module(f"kapps.{folder}")
+    for info in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"kapps.{folder}.{info.name}")
+print(sorted(name for name in keras.saving.get_custom_objects() if name not in known))
+"""
+
+
+def test_layers_are_registered_by_importing_kapps_alone(fresh):
+    assert fresh(REGISTERED).splitlines()[-1] == "[]"

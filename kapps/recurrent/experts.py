@@ -49,6 +49,8 @@ class SparseExperts(layers.Layer):
         ValueError: for a k that is no number from 1 to `experts`.
     """
 
+    pointwise = True  # for `kapps.recurrent.stepping`
+
     def __init__(
         self,
         experts,

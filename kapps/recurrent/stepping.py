@@ -8,7 +8,7 @@ POINTWISE = (
     layers.Embedding, layers.Dense, layers.Activation, layers.Dropout, layers.LayerNormalization, layers.Add,
     layers.Multiply, layers.Concatenate, layers.ReLU,
 )  # fmt: skip
-"""Layers to which a step is as good as all of them."""
+"""Keras's layers to which a step is as good as all of them; ours of the kind have `pointwise = True`."""
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -114,7 +114,7 @@ def names(layer):
 
 def refuse(model, layer):
     """Raises ValueError where a layer has no step of its own."""
-    if isinstance(layer, (layers.InputLayer, *POINTWISE)):
+    if isinstance(layer, (layers.InputLayer, *POINTWISE)) or getattr(layer, "pointwise", False):
         return
     if isinstance(layer, layers.RNN) and layer.return_sequences and not layer.go_backwards:
         sources = [node for node in layer._inbound_nodes if len(node.input_tensors) > 1]

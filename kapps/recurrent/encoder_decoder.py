@@ -1,0 +1,147 @@
+"""Many to many that are not aligned: one network reads a sequence, another writes one from what the first knows last.
+
+[1] Sutskever 2014, arXiv:1409.3215: LSTM, four layers, the source reversed; 384M parameters, of which 64M recurrent
+[2] Cho 2014, arXiv:1406.1078: GRU, and what the encoder knows beside each word that the decoder reads
+
+    target = [[start, *words] ...]; labels = [[*words, end] ...]        # teacher forcing: it reads what was right
+    model.fit([source, target], labels)
+    written = kapps.written(model, source, start=1, end=2)              # it reads what it wrote
+
+Departures: [1] says nothing of biases, of which there are 32,000 in its layers and 80,000 in its logits; of [2] the
+layers of two values' maximum before the words, and V, which its c goes through, are left out; neither has dropout.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kapps.recurrent import stacks
+from kapps.variants import sequences, variant
+
+
+@sequences(inputs=("source", "target"), shape=(None,), vocabulary=80_000)
+def encoder_decoder(
+    x, *, vocabulary, source_vocabulary=None, embedding=1000, units=1000, layers=None, cell="lstm", reverse=False,
+    context=False, dropout=0.0,
+):  # fmt: skip
+    """Logits of the next word of a target, at each word of it, given a source.
+
+    Args:
+        x: tokens of the source, and of the target before each word that is to be found.
+        vocabulary: how many tokens the target has, padding (0) among them.
+        source_vocabulary: how many the source has; None for as many.
+        embedding: width of both embeddings.
+        units, layers, cell, dropout: of the encoder and of the decoder, as for `kapps.recurrent.stacks.stack`.
+        reverse: whether the source is read from its last word to its first [1].
+        context: whether the decoder reads the encoder's last output beside each word, and starts from dense layers of
+            it [2]; otherwise each of its layers starts from the last states of the encoder's layer [1].
+    """
+    source, target = x
+    both = dict(layers=layers, cell=cell, dropout=dropout)
+    if reverse:
+        source = Reversed(name="source_reversed")(source)
+    tokens = vocabulary if source_vocabulary is None else source_vocabulary
+    y = keras.layers.Embedding(tokens, embedding, mask_zero=True, name="encoder_embedding")(source)
+    c, states = stacks.stack(
+        y, units, **both, return_sequences=False, return_state=True, name="encoder"
+    )
+    y = keras.layers.Embedding(vocabulary, embedding, mask_zero=True, name="decoder_embedding")(
+        target
+    )
+    if context:
+        states = [
+            [
+                keras.layers.Dense(state.shape[-1], "tanh", name=f"decoder{i}_state{j}")(c)
+                for j, state in enumerate(each)
+            ]
+            for i, each in enumerate(states, start=1)
+        ]
+        y = AtEachStep(name="decoder_context")([y, c])
+    return stacks.stack(y, units, **both, initial_state=states, name="decoder")
+
+
+@keras.saving.register_keras_serializable("kapps")
+class Reversed(keras.layers.Layer):
+    """Tokens from the last to the first; padding, 0, stays on the right.
+
+    Input and output: (batch, time) of whole numbers.
+    """
+
+    def call(self, inputs):
+        steps = ops.expand_dims(ops.arange(ops.shape(inputs)[1], dtype="int32"), 0)
+        length = ops.sum(ops.cast(inputs != 0, "int32"), axis=1, keepdims=True)
+        return ops.take_along_axis(
+            inputs, ops.where(steps < length, length - 1 - steps, steps), axis=1
+        )
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Nothing is computed (see `kapps.analysis.register`)."""
+        del input_shapes, output_shapes
+        return {"reach": "unknown"}
+
+
+@keras.saving.register_keras_serializable("kapps")
+class AtEachStep(keras.layers.Layer):
+    """A vector beside each step of a sequence.
+
+    Input: [(batch, time, features), (batch, units)]. Output: (batch, time, features + units).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs):
+        x, vector = inputs
+        vector = ops.expand_dims(vector, 1) + ops.zeros_like(x[..., :1])
+        return ops.concatenate([x, vector], axis=-1)
+
+    def compute_mask(self, inputs, mask=None):
+        del inputs
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
+
+    def compute_output_shape(self, input_shape):
+        (batch, time, features), (_, units) = input_shape
+        return batch, time, features + units
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Nothing is computed (see `kapps.analysis.register`)."""
+        del input_shapes, output_shapes
+        return {}
+
+
+def written(model, source, *, start, end, steps=50):
+    """Returns what an encoder-decoder writes, the likeliest word at each step: int32 (batch, steps), padded by 0.
+
+    Each step runs the whole network again over what is written so far, so `steps` steps cost as its square.
+
+    Args:
+        model: reads [source, target], gives a score of each word at each step of the target.
+        source: tokens (batch, time), padded by 0.
+        start: the word that the target begins with.
+        end: the word after the last one, which is left out.
+        steps: most words.
+    """
+    source = np.asarray(source, "int32")
+    target = np.zeros((len(source), steps + 1), "int32")  # one shape for all steps
+    target[:, 0] = start
+    ended = np.zeros(len(source), bool)
+    for step in range(steps):
+        scores = ops.convert_to_numpy(model.predict_on_batch([source, target[:, :-1]]))
+        word = 1 + scores[:, step, 1:].argmax(axis=-1)  # padding is no word
+        ended |= word == end
+        if ended.all():
+            break
+        target[:, step + 1] = np.where(ended, 0, word)
+    return target[:, 1:]
+
+
+SUTSKEVER, CHO = "arXiv:1409.3215", "arXiv:1406.1078"
+# fmt: off
+#                                                                                                                             by their sizes; [1] says 384M
+sutskever2014 = variant(encoder_decoder, "sutskever2014", units=(1000,) * 4, source_vocabulary=160_000, reverse=True, paper=SUTSKEVER, params=384_112_000)
+cho2014 = variant(encoder_decoder, "cho2014", embedding=100, cell="gru_old", context=True, vocabulary=15_000, paper=CHO, params=28_622_000)
+# fmt: on

@@ -1,0 +1,268 @@
+"""What every builder of a network on sequences keeps to; tests/test_conformance.py has those of pictures.
+
+By default the smallest member of each family, narrow beyond its parameters; with `--all` every builder, whole.
+"""
+
+import gc
+import importlib
+import math
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from members import narrowed
+
+from kapps import cards
+from kapps.data import text
+from kapps.recurrent import stepping
+
+LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
+CAUSAL = {"rnn_lm", "mixture_of_experts", "tcn"}
+"""Families whose answer at a step depends on no later step."""
+STEPPED = {"rnn_lm", "mixture_of_experts"}
+"""Families that run a step at a time, their states carried."""
+RATE = {"convlstm_nowcaster": 3e-3}
+"""Of Adam, where it is not 0.01."""
+LENGTH = 12
+
+LOAD = """
+import sys
+import numpy as np, keras
+name, folder, tests = sys.argv[1:]
+import kapps
+with np.load(f"{folder}/given.npz") as file:
+    given = [file[key] for key in sorted(file.files)]
+given = given[0] if len(given) == 1 else given
+model = keras.saving.load_model(f"{folder}/model.keras", safe_mode=True)
+np.save(f"{folder}/model.npy", keras.ops.convert_to_numpy(model(given, training=False)))
+"""
+
+
+@pytest.fixture(scope="module")
+def card(sequence_name):
+    """The builder's card."""
+    yield cards.card(sequence_name)
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def listed(card):
+    """The builder itself."""
+    return getattr(importlib.import_module(card.module), card.name)
+
+
+@pytest.fixture(scope="module")
+def builder(listed, request):
+    """The builder, narrow, or with `--all` itself."""
+    return listed if request.config.getoption("--all") else narrowed(listed)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    """Real text, int32 [time], and how many tokens there are."""
+    written = text.read(LICENCE)
+    vocabulary = text.characters(written)
+    return vocabulary.encode(written)[500:], vocabulary.size
+
+
+@pytest.fixture(scope="module")
+def options(card, numbers):
+    """The sizes that the tests build with."""
+    found = {} if card.kind == "frames" else {"classifier_activation": None}
+    return {**found, "vocabulary": numbers[1]} if card.vocabulary else found
+
+
+@pytest.fixture(scope="module")
+def model(builder, options):
+    """A small model that tests read and leave as it is, ending in logits."""
+    keras.utils.set_random_seed(3)
+    return builder(**options)
+
+
+@pytest.fixture(scope="module")
+def given(card, model, numbers, frames):
+    """What goes in, a batch of 4; of several inputs a list."""
+    return example(card, model, numbers, frames)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Digits that move to the right, float32 [4, 20, 16, 16, 1]."""
+    with np.load(pathlib.Path(__file__).parent / "reference" / "digits64.npz") as file:
+        pictures = next(file[key] for key in file.files if file[key].ndim > 2)[:4]
+    pictures = pictures.reshape(4, *pictures.shape[1:3], -1)[..., 0].astype("float32")
+    pictures = np.pad(pictures / pictures.max(), ((0, 0), (0, 8), (0, 8)))[:, :16, :16]
+    return np.stack([np.roll(pictures, t, axis=2) for t in range(20)], axis=1)[..., None]
+
+
+def example(card, model, numbers, frames):
+    """Returns real text, pixels in order or frames, as a network takes them."""
+    tokens = numbers[0]
+    found = []
+    for i, each in enumerate(model.inputs):
+        steps = each.shape[1] or LENGTH
+        if card.kind == "tokens":
+            found.append(np.stack([tokens[i + LENGTH * j :][:steps] for j in range(4)]))
+        elif card.kind == "frames":
+            found.append(resized(frames[:, :steps], each.shape[2:]))
+        else:
+            pixels = frames[:, 3, :, :, 0].reshape(4, -1)[:, : steps * each.shape[-1]]
+            found.append(pixels.reshape(4, steps, each.shape[-1]))
+    return found[0] if len(found) == 1 else found
+
+
+def resized(frames, shape):
+    """Returns frames of a height and width, each pixel as often as it goes."""
+    height, width, channels = shape
+    rows, columns = (size // 16 + (size % 16 > 0) for size in (height, width))
+    larger = frames.repeat(rows, axis=2).repeat(columns, axis=3)[:, :, :height, :width]
+    return larger.repeat(channels, axis=-1)
+
+
+def answers(model, frames):
+    """Returns what a network is to say of those four inputs, and the loss of it."""
+    draw, shape = np.random.default_rng(0), model.output_shape
+    if len(shape) == 5:
+        return resized(frames[:, 10 : 10 + shape[1]], shape[2:]), "binary_crossentropy"
+    steps = () if len(shape) == 2 else (LENGTH,)
+    if shape[-1] == 1:
+        return draw.uniform(0, 1, (4, *steps, 1)), "mse"
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return draw.integers(1, shape[-1], (4, *steps)), loss
+
+
+def run(model, given):
+    """Returns the answers as NumPy has them."""
+    return keras.ops.convert_to_numpy(model(given, training=False))
+
+
+def equal(given, expected, within=1e-5):
+    """Asserts that arrays differ by at most `within` of the largest value, and are no zeros."""
+    largest = np.abs(expected).max()
+    assert given.shape == expected.shape and largest > 0
+    assert np.abs(given - expected).max() <= within * largest
+
+
+def test_parameters_are_the_reference(listed, card, reference):
+    expected, found = reference[card.name], listed()
+    trainable = sum(math.prod(variable.shape) for variable in found.trainable_variables)
+    assert card.params == expected["trainable"] == trainable
+    assert found.count_params() == expected["total"]
+
+
+def test_signature_begins_as_keras_applications(listed, card):
+    parameters = list(listed.__signature__.parameters)
+    theirs = ["include_top", "weights", "input_tensor", "input_shape", "pooling", "classes"]
+    theirs = [each for each in theirs if each in parameters]
+    assert parameters[: len(theirs)] == theirs and {"weights", "name"} <= set(parameters)
+    assert f"{card.params:,}" in listed.__doc__ and card.paper in listed.__doc__
+
+
+def test_unknown_options_are_refused_in_one_line(builder, card):
+    with pytest.raises(TypeError) as caught:
+        builder(input_shap=(3,))
+    assert str(caught.value).startswith(card.name) and "Did you mean input_shape" in str(
+        caught.value
+    )
+    with pytest.raises(ValueError) as caught:
+        builder(weights="imagnet")
+    assert str(caught.value).startswith(card.name) and "\n" not in str(caught.value)
+
+
+def test_predictions_are_float32_in_mixed_precision(builder, options, given):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = builder(**options)
+        found = run(model, given)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert "float32" == str(found.dtype) == keras.backend.standardize_dtype(model.output.dtype)
+    assert np.isfinite(found).all() and np.ptp(found) > 0
+
+
+def test_padding_changes_no_answer_and_masks_equal_trimming(card, model, given):
+    if card.kind != "tokens" or isinstance(given, list) or model.inputs[0].shape[1] is not None:
+        pytest.skip("takes no sequences of several lengths")
+    lengths = [LENGTH, 7, 3, 1]
+    batch = np.stack(
+        [np.where(np.arange(LENGTH) < n, row, 0) for row, n in zip(given, lengths, strict=True)]
+    )
+    together = run(model, batch)
+    longer = run(model, np.pad(batch, ((0, 0), (0, 5))))
+    for i, n in enumerate(lengths):
+        alone = run(model, batch[i : i + 1, :n])[0]
+        steps = slice(None) if alone.ndim == 1 else slice(len(alone))
+        equal(together[i][steps], alone)
+        equal(longer[i][steps], alone)
+
+
+def test_no_step_sees_a_later_one(card, model, given):
+    if card.family not in CAUSAL or len(model.output_shape) != 3:
+        pytest.skip("looks at all steps")
+    changed = given.copy()
+    changed[:, 7:] = given[:, ::-1][:, 7:]
+    assert (changed[:, 7:] != given[:, 7:]).any()
+    before, after = run(model, given), run(model, changed)
+    equal(after[:, :7], before[:, :7])
+    assert np.abs(after[:, 7:] - before[:, 7:]).max() > 1e-4
+
+
+def test_steps_with_states_passed_on_equal_one_long_run(card, model, given):
+    if card.family not in STEPPED:
+        pytest.skip("has no step")
+    one = stepping.step(model)
+    states, found = stepping.zeros(one, len(given)), []
+    (name,) = set(one.input) - set(states)
+    for column in given.T:
+        taken = {name: column[:, None], **states}
+        answer = one(keras.tree.map_structure(keras.ops.convert_to_tensor, taken))
+        found.append(keras.ops.convert_to_numpy(answer["logits"])[:, 0])
+        states = {key: answer[key] for key in states}
+    equal(np.stack(found, axis=1), run(model, given))
+
+
+def test_training_lowers_the_loss_on_real_data(builder, card, options, given, frames):
+    model = builder(**options)
+    expected, loss = answers(model, frames)
+    if card.kind == "tokens" and len(model.output_shape) == 3 and not isinstance(given, list):
+        expected = np.roll(given, -1, axis=1)  # the next character
+    model.compile(keras.optimizers.Adam(RATE.get(card.family, 0.01)), loss, jit_compile=False)
+    losses = [float(model.train_on_batch(given, expected)) for _ in range(12)]
+    assert np.isfinite(losses).all() and min(losses[-3:]) < 0.9 * losses[0]
+
+
+def test_files_load_in_a_fresh_process(builder, card, options, model, given, tmp_path, forked):
+    expected = run(model, given)
+    listed = given if isinstance(given, list) else [given]
+    np.savez(tmp_path / "given.npz", **{f"input{i}": each for i, each in enumerate(listed)})
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    forked(LOAD, card.name, tmp_path, "")
+    equal(np.load(tmp_path / "model.npy"), expected)
+    equal(run(builder(weights=tmp_path / "model.weights.h5", **options), given), expected)
+
+
+def test_layers_are_keras_own_or_registered(model):
+    assert type(model).__module__.startswith("keras.")
+    for layer in model.layers:
+        kind = type(layer)
+        registered = keras.saving.get_registered_name(kind)
+        assert kind.__module__.startswith("keras.") or registered.startswith("kapps>"), registered
+        assert not isinstance(layer, (keras.layers.Lambda, keras.Model)), layer.name
+
+
+@pytest.mark.tensorflow
+def test_exported_forms_agree(card, model, given, tmp_path):
+    from kapps import export
+
+    names = [each.name for each in model.inputs]
+    values = dict(zip(names, given, strict=True)) if isinstance(given, list) else given
+    length = LENGTH if any(None in each.shape[1:] for each in model.inputs) else None
+    for path in (
+        export.saved_model(model, tmp_path / "served"),
+        export.litert(model, tmp_path / "model.tflite", length=length),
+    ):
+        report = export.verify(path, model, values)
+        assert report.fault() is None and report.top1_agreement == 1
