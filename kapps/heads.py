@@ -55,7 +55,9 @@ def classifier(x, classes, activation, *, logits="head_logits", predictions="pre
 
 def logistic(x, classes, activation):
     """As `classifier`, but one class has a sigmoid where a softmax is asked for, which would always say 1."""
-    return classifier(x, classes, "sigmoid" if (classes, activation) == (1, "softmax") else activation)
+    return classifier(
+        x, classes, "sigmoid" if (classes, activation) == (1, "softmax") else activation
+    )
 
 
 def vectorised(x, classes, activation):

@@ -74,9 +74,8 @@ def main(_):
     with aside(directory / "model.keras") as path:
         model.save(path)
     draw(model, given[: FLAGS.rows], came[: FLAGS.rows], directory / "forecast.png")
-    training.record(
-        directory / "run.json", training.asked(), {"frame_cross_entropy": table, **history}
-    )
+    results = {"frame_cross_entropy": table, "history": history}
+    training.record(directory / "run.json", training.asked(), results)
     print(
         f"written: {', '.join(str(directory / name) for name in ('model.keras', 'forecast.png', 'run.json'))}"
     )

@@ -20,7 +20,7 @@ RUN = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
 import importlib
-from absl import flags
+import keras, numpy as np
 for name, runs in json.loads(sys.argv[1]).items():
     recipe = importlib.import_module(name)
     for given in runs:
@@ -31,6 +31,22 @@ for name, runs in json.loads(sys.argv[1]).items():
             recipe.main(None)
         except ValueError as error:
             print("REFUSED", name, error)
+    recipe.FLAGS([name])
+    if name == "counting":
+        found = [each.tolist() for each in recipe.strings([1, 2], "abc")]
+    elif name == "sequence_tasks":
+        task = recipe.TASKS["adding"](recipe.FLAGS)
+        found = [recipe.build(each, task)[0].count_params() for each in ("tcn", "lstm", "gru", "rnn")]
+    elif name == "gradients":
+        x = keras.Input((4, 2))
+        layer = keras.layers.SimpleRNN(2, "linear", return_sequences=True, name="layer1")
+        y = keras.layers.Dense(1, name="predictions")(layer(x)[:, -1])
+        model = keras.Model(x, y)
+        model.set_weights([np.eye(2), 0.5 * np.eye(2), np.zeros(2), np.ones((2, 1)), np.zeros(1)])
+        found = recipe.through_time(model, np.ones((3, 4, 2), "float32"), np.ones((3, 1), "float32"))
+    else:
+        found = None
+    print("FOUND", name, json.dumps(found))
     for flag in recipe.FLAGS.get_key_flags_for_module(recipe):
         delattr(recipe.FLAGS, flag.name)
 """
@@ -74,6 +90,11 @@ def ran(tmp_path_factory):
     return folder, done.stdout
 
 
+def computed(printed, recipe):
+    (line,) = (each for each in printed.splitlines() if each.startswith(f"FOUND {recipe} "))
+    return json.loads(line.split(" ", 2)[2])
+
+
 def table(folder, name):
     with open(folder / name / "table.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -96,6 +117,27 @@ def test_counting_tables_each_language_once(ran):
     assert printed.count("lstm_ab: step 1,") == 1  # the second run finds it finished
     assert (folder / "count" / "counters.png").exists()
     assert "REFUSED counting --languages: 'abcd' is none of ab, abc" in printed
+
+
+def test_counting_asks_for_what_may_follow(ran):
+    x, y, there = computed(ran[1], "counting")
+    a, b, c, end = np.eye(4).tolist()
+    either = [1, 1, 0, 0]  # nobody knows which a is the last
+    assert y[1] == [either, either, b, c, c, end] and there[1] == [1] * 6
+    assert y[0] == [either, c, end] + [[0] * 4] * 3 and there[0] == [1] * 3 + [0] * 3
+    assert [row.index(1) for row in x[1]] == [0, 0, 1, 1, 2, 2]
+
+
+def test_networks_of_a_task_are_about_as_large(ran):
+    tcn, *others = computed(ran[1], "sequence_tasks")
+    assert tcn == 70_369 and all(0.98 * tcn < each <= tcn for each in others)
+
+
+def test_gradients_halve_where_the_weights_are_halves(ran):
+    """dL/dh_T = 2 (sum of h_T - 1) (1, 1), h_T = 1 + 1/2 + 1/4 + 1/8, and half of it a step earlier."""
+    (norms,) = computed(ran[1], "gradients")
+    last = 2 * (2 * 1.875 - 1) * 2**0.5
+    np.testing.assert_allclose(norms, [last / 8, last / 4, last / 2, last], rtol=1e-5)
 
 
 def test_tasks_keep_lines_beside_the_papers(ran):
