@@ -243,11 +243,17 @@ from .recurrent.cells import GRUCell as GRUCell
 from .recurrent.cells import LearnedState as LearnedState
 from .recurrent.cells import MultiplicativeLSTMCell as MultiplicativeLSTMCell
 from .recurrent.cells import PeepholeLSTMCell as PeepholeLSTMCell
+from .recurrent.ctc import ctc_labels as ctc_labels
+from .recurrent.ctc import label_error_rate as label_error_rate
 from .recurrent.cudnn import why_not_cudnn as why_not_cudnn
+from .recurrent.encoder_decoder import written as written
+from .recurrent.generation import generate as generate
+from .recurrent.stepping import step as step
 from .variants import endpoints as endpoints
 from . import analysis as analysis
 from . import data as data
 from . import export as export
 from . import layers as layers
+from . import recurrent as recurrent
 from . import training as training
 from . import weights as weights
