@@ -186,7 +186,8 @@ def main(_):
     # Fit and evaluate
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs // FLAGS.every, steps=steps * FLAGS.every,
-        batch_size=FLAGS.batch_size, identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
+        batch_size=FLAGS.batch_size, identity={name: FLAGS[name].value for name in SETTLING},
+        every=FLAGS.checkpoint_every,
     )  # fmt: skip
     if run.writes:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
