@@ -44,6 +44,9 @@ flags.DEFINE_bool("carry", True, "whether batches go on from the states of those
 flags.DEFINE_integer("batch_size", 50, "streams, or subsequences a step", lower_bound=1)
 flags.DEFINE_integer("length", 50, "tokens of each", lower_bound=1)
 flags.DEFINE_integer("epochs", 50, "passes over the text", lower_bound=1)
+flags.DEFINE_integer(
+    "every", 1, "passes between two evaluations; it divides --epochs", lower_bound=1
+)
 flags.DEFINE_enum("optimizer", "rmsprop", ["sgd", "rmsprop", "adam"], "RMSprop has rho = 0.95")
 flags.DEFINE_float("learning_rate", 2e-3, "at first", lower_bound=0)
 flags.DEFINE_float("decay", 0.97, "of the learning rate, each epoch after --decay_after", 0, 1)
@@ -58,7 +61,7 @@ training.define_flags(model_dir="runs/language_model")
 
 SETTLING = (
     "text", "tokens", "only_letters", "vocabulary", "first", "validation", "cell", "units", "embedding", "dropout",
-    "carry", "batch_size", "length", "epochs", "optimizer", "learning_rate", "decay", "decay_after", "clip",
+    "carry", "batch_size", "length", "epochs", "every", "optimizer", "learning_rate", "decay", "decay_after", "clip",
     "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
@@ -152,6 +155,8 @@ def main(_):
     training.seed(FLAGS.seed, FLAGS.deterministic)
     if FLAGS.carry and strategy.num_replicas_in_sync > 1:
         raise ValueError("states are carried on one device: give --nocarry, or --strategy=default")
+    if FLAGS.epochs % FLAGS.every:
+        raise ValueError(f"--every={FLAGS.every} does not divide --epochs={FLAGS.epochs}")
 
     # Text
     vocabulary, train, held = load()
@@ -180,8 +185,9 @@ def main(_):
 
     # Fit and evaluate
     run = training.Run(
-        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=steps, batch_size=FLAGS.batch_size,
-        identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs // FLAGS.every, steps=steps * FLAGS.every,
+        batch_size=FLAGS.batch_size, identity={name: FLAGS[name].value for name in SETTLING},
+        every=FLAGS.checkpoint_every,
     )  # fmt: skip
     if run.writes:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
@@ -191,7 +197,7 @@ def main(_):
             f"{FLAGS.epochs} epochs of {steps} steps of {FLAGS.batch_size} x {FLAGS.length}"
         )
     with data.explained():
-        before, after = run.fit(trained, batches, test, callbacks=[training.ResetStates()])
+        before, after = run.fit(trained, batches, test, callbacks=[training.ResetStates(steps)])
     if not run.writes:
         return
 
@@ -199,10 +205,13 @@ def main(_):
     whole = build(vocabulary)
     whole.set_weights(trained.get_weights())
     model = run.keep(whole)
-    history = [(row["epoch"], row["val_perplexity"]) for row in run.checkpoints.notes["history"]]
+    history = [
+        (FLAGS.every * row["epoch"], row["val_perplexity"])
+        for row in run.checkpoints.notes["history"]
+    ]
     pictures.lines(
         {"network": tuple(zip(*history, strict=True))}, pathlib.Path(FLAGS.model_dir, "perplexity.png"),
-        "epoch", "perplexity", logarithmic=True, levels=baselines,
+        "passes over the text", "perplexity", logarithmic=True, levels=baselines,
     )  # fmt: skip
     prompt = FLAGS.prompt or vocabulary.decode(train[: 5 if FLAGS.tokens != "characters" else 20])
     texts = write(model, vocabulary, prompt)
