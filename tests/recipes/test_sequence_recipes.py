@@ -121,7 +121,7 @@ def test_counting_tables_each_language_once(ran):
 
 def test_counting_asks_for_what_may_follow(ran):
     x, y, there = computed(ran[1], "counting")
-    a, b, c, end = np.eye(4).tolist()
+    _, b, c, end = np.eye(4).tolist()
     either = [1, 1, 0, 0]  # nobody knows which a is the last
     assert y[1] == [either, either, b, c, c, end] and there[1] == [1] * 6
     assert y[0] == [either, c, end] + [[0] * 4] * 3 and there[0] == [1] * 3 + [0] * 3
