@@ -43,6 +43,7 @@ setup(
         "wrapt>=1.14",
     ],
     extras_require={
+        "sequences": ["scipy", "tokenizers>=0.20"],  # music in MATLAB's files, subwords
         "serving": ["tensorflow-serving-api>=2.19"],  # its messages: warm-up requests, clients
         "tests": [
             "import-linter>=2.1",
@@ -52,7 +53,9 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.13",
             "scikit-learn",
+            "scipy",
             "tensorflow-serving-api>=2.19",
+            "tokenizers>=0.20",
         ],
         "benchmarks": ["onnx", "onnxruntime", "openvino>=2025", "pillow", "tf2onnx"],
         # second implementations, to compare outputs, figures and speed with

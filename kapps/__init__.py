@@ -30,9 +30,7 @@ def __getattr__(name):
         raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
 
 
-_WITH_LAYERS = (
-    "layers", "recurrent.cells", "recurrent.convlstm", "recurrent.experts", "recurrent.stacks", "recurrent.stepping",
-)  # fmt: skip
+_WITH_LAYERS = ("layers", "recurrent.cells", "recurrent.stepping")
 
 
 @wrapt.when_imported("keras")

@@ -25,11 +25,15 @@ PUBLIC = {
         "LearnedState",
         "MultiplicativeLSTMCell",
         "PeepholeLSTMCell",
-        "why_not_cudnn",
     ),
+    "recurrent.ctc": ("ctc_labels", "label_error_rate"),
+    "recurrent.cudnn": ("why_not_cudnn",),
+    "recurrent.encoder_decoder": ("written",),
+    "recurrent.generation": ("generate",),
+    "recurrent.stepping": ("step",),
     "variants": ("endpoints",),
 }
-SUBMODULES = ("analysis", "data", "export", "layers", "training", "weights")
+SUBMODULES = ("analysis", "data", "export", "layers", "recurrent", "training", "weights")
 HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
 
 

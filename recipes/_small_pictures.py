@@ -8,7 +8,6 @@ in results.json: the same command takes up the rest.
 import dataclasses
 import functools
 import gc
-import json
 import pathlib
 import signal
 import sys
@@ -16,13 +15,14 @@ import time
 import warnings
 
 import _environment  # noqa: F401  # before TensorFlow
+import _results
 import keras
 import tensorflow as tf
 from absl import flags
 
 import kapps
 from kapps import data, training
-from kapps.analysis import plotting, sheets
+from kapps.analysis import sheets
 from kapps.files import aside
 
 FLAGS = flags.FLAGS
@@ -107,59 +107,19 @@ def sources() -> list[data.Source]:
     return [data.open_source(FLAGS.dataset, FLAGS.data, split) for split in ("train", "validation")]
 
 
-class Results:
-    """The lines of the table that are finished, in a file that every line is written to at once.
-
-    Args:
-        directory: of the run.
-        identity: what all lines have in common; a file with another is refused.
-    """
-
-    def __init__(self, directory, identity):
-        self.directory, self.identity = pathlib.Path(directory), identity
-        self.path = self.directory / "results.json"
-        self.rows = {}
-        if self.path.exists():
-            try:
-                content = json.loads(self.path.read_text())
-                then, self.rows = content["identity"], content["networks"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{self.path} is damaged ({error}): delete it") from None
-            for key, asked in identity.items():
-                if then.get(key) != asked:
-                    raise ValueError(
-                        f"{self.path} is of a run with {key}={then.get(key)}, not {asked}: ask for the same again, "
-                        "or give another --model_dir"
-                    )
-
-    def add(self, name, row):
-        self.rows[name] = row
-        content = {"identity": self.identity, "networks": self.rows}
-        with aside(self.path) as path:
-            path.write_text(json.dumps(content, indent=1) + "\n")
-
-    def write(self, train_source, test_source):
-        """Writes table.txt, table.csv, table.md and curves.png, and prints the first."""
-        budget = f"{FLAGS.epochs} epochs" if FLAGS.epochs else f"{FLAGS.seconds:g} seconds"
-        name = train_source.name.rpartition("/")[2]
-        title = f"What {budget} of training come to, on {name}"
-        note = (
-            f"{train_source.examples:,} pictures to train on, in batches of {FLAGS.batch_size}, augmentation "
-            f"{FLAGS.augmentation}; top 1 on {test_source.examples:,} others. Parameters and multiply-accumulates are "
-            f"those with {len(train_source.class_names)} classes and that input; the rate is for 256 pictures a step."
-        )
-        rows = [{c.key: row[c.key] for c in COLUMNS} for row in self.rows.values()]
-        sheet = sheets.Sheet(title, COLUMNS, tuple(rows), (note,))
-        forms = {"txt": sheet.text, "csv": sheet.csv, "md": sheet.markdown}
-        for suffix, form in forms.items():
-            with aside(self.directory / f"table.{suffix}") as path:
-                path.write_text(form() + "\n")
-        lines = {name: row["curve"] for name, row in self.rows.items()}
-        across = "epochs" if FLAGS.epochs else "seconds of training"
-        plotting.curves(lines, self.directory / "curves.png", across, "top 1 (%) on test pictures")
-        print(f"\n{sheet.text()}\n")
-        written = [f"table.{suffix}" for suffix in forms] + ["curves.png", "results.json"]
-        print(f"written: {', '.join(str(self.directory / name) for name in written)}")
+def write(results, train_source, test_source):
+    """Writes the table and the curves, and prints the first."""
+    budget = f"{FLAGS.epochs} epochs" if FLAGS.epochs else f"{FLAGS.seconds:g} seconds"
+    name = train_source.name.rpartition("/")[2]
+    title = f"What {budget} of training come to, on {name}"
+    note = (
+        f"{train_source.examples:,} pictures to train on, in batches of {FLAGS.batch_size}, augmentation "
+        f"{FLAGS.augmentation}; top 1 on {test_source.examples:,} others. Parameters and multiply-accumulates are "
+        f"those with {len(train_source.class_names)} classes and that input; the rate is for 256 pictures a step."
+    )
+    across = "epochs" if FLAGS.epochs else "seconds of training"
+    curves = results.curves("curve", "curves.png", across, "top 1 (%) on test pictures")
+    results.table(title, COLUMNS, note, [curves])
 
 
 def train(name, train_source, test_source):
@@ -261,7 +221,7 @@ def main(_):
     names = resolve()
     train_source, test_source = sources()
     data.steps(train_source, FLAGS.batch_size)  # refuses a batch that is too large
-    results, failed = Results(FLAGS.model_dir, identity()), []
+    results, failed = _results.Results(FLAGS.model_dir, identity()), []
     for name in names:
         if name in results.rows:
             print(f"{name}: finished before")
@@ -289,6 +249,6 @@ def main(_):
             flush=True,
         )
     if results.rows:
-        results.write(train_source, test_source)
+        write(results, train_source, test_source)
     if failed:
         raise ValueError("; ".join(failed))

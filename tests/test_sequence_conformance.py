@@ -24,6 +24,14 @@ STEPPED = {"rnn_lm", "mixture_of_experts"}
 """Families that run a step at a time, their states carried."""
 RATE = {"convlstm_nowcaster": 3e-3}
 """Of Adam, where it is not 0.01."""
+WHOLE = {
+    "embedding_classifier",
+    "sequence_generator",
+    "encoder_decoder",
+    "tcn",
+    "convlstm_nowcaster",
+}
+"""Families without masks of their input, or whose answer is of all of it: a known length, several inputs."""
 LENGTH = 12
 
 LOAD = """
@@ -107,8 +115,9 @@ def example(card, model, numbers, frames):
         elif card.kind == "frames":
             found.append(resized(frames[:, :steps], each.shape[2:]))
         else:
-            pixels = frames[:, 3, :, :, 0].reshape(4, -1)[:, : steps * each.shape[-1]]
-            found.append(pixels.reshape(4, steps, each.shape[-1]))
+            # Pixels from the digit's first row on; none is 0, which is padding.
+            pixels = np.resize(frames[:, 3, 1:], (4, steps * each.shape[-1])) + 0.1
+            found.append(pixels.reshape(4, steps, each.shape[-1]).astype("float32"))
     return found[0] if len(found) == 1 else found
 
 
@@ -123,9 +132,11 @@ def resized(frames, shape):
 def answers(model, frames):
     """Returns what a network is to say of those four inputs, and the loss of it."""
     draw, shape = np.random.default_rng(0), model.output_shape
+    if any(layer.name == "head_padding" for layer in model.layers):  # temporal classification
+        return draw.integers(1, shape[-1], (4, 3)), keras.losses.CTC()
     if len(shape) == 5:
         return resized(frames[:, 10 : 10 + shape[1]], shape[2:]), "binary_crossentropy"
-    steps = () if len(shape) == 2 else (LENGTH,)
+    steps = () if len(shape) == 2 else (shape[1] or LENGTH,)
     if shape[-1] == 1:
         return draw.uniform(0, 1, (4, *steps, 1)), "mse"
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -183,14 +194,13 @@ def test_predictions_are_float32_in_mixed_precision(builder, options, given):
 
 
 def test_padding_changes_no_answer_and_masks_equal_trimming(card, model, given):
-    if card.kind != "tokens" or isinstance(given, list) or model.inputs[0].shape[1] is not None:
+    if card.family in WHOLE:
         pytest.skip("takes no sequences of several lengths")
-    lengths = [LENGTH, 7, 3, 1]
-    batch = np.stack(
-        [np.where(np.arange(LENGTH) < n, row, 0) for row, n in zip(given, lengths, strict=True)]
-    )
+    lengths, batch = [LENGTH, 7, 3, 1], given.copy()
+    for row, n in zip(batch, lengths, strict=True):
+        row[n:] = 0
     together = run(model, batch)
-    longer = run(model, np.pad(batch, ((0, 0), (0, 5))))
+    longer = run(model, np.concatenate([batch, np.zeros_like(batch[:, :5])], axis=1))
     for i, n in enumerate(lengths):
         alone = run(model, batch[i : i + 1, :n])[0]
         steps = slice(None) if alone.ndim == 1 else slice(len(alone))

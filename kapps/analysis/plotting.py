@@ -20,7 +20,7 @@ def colour(level: int | None) -> str:
 def plot(profile: Profile, path: str | os.PathLike) -> None:
     """Draws what a model takes, one bar a layer from the input to the output; see `Profile.plot`."""
     rows = profile.rows
-    figure = _figure(figsize=(min(max(7, len(rows) / 16), 14), 9))
+    figure = blank(figsize=(min(max(7, len(rows) / 16), 14), 9))
     axes = figure.subplots(4, sharex=True)
     panels = (
         ("feature maps (MB)", [row.output_bytes / 1e6 for row in rows]),
@@ -46,7 +46,7 @@ def plot(profile: Profile, path: str | os.PathLike) -> None:
         f"once at inference, {profile.training_bytes / 1e6:,.1f} MB in training ({profile.dtype})",
         fontsize=10,
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def _fields(axis, profile, places):
@@ -110,7 +110,7 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
     """
     if not points:
         raise ValueError("there is no network to draw")
-    figure = _figure(figsize=(13, 7))
+    figure = blank(figsize=(13, 7))
     from matplotlib.ticker import LogLocator
 
     axes = figure.subplots(1, 2, sharey=True)
@@ -138,7 +138,7 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
     figure.draw_without_rendering()  # places everything, so that names find their room
     for axis, key, unit in zip(axes, ("macs", "parameters"), (1e9, 1e6), strict=True):
         _named(axis, [(point[key] / unit, point["top1"], point["network"]) for point in points])
-    _save(figure, path)
+    save(figure, path)
 
 
 def curves(lines: dict[str, list], path: str | os.PathLike, across: str, up: str) -> None:
@@ -158,13 +158,13 @@ def curves(lines: dict[str, list], path: str | os.PathLike, across: str, up: str
         raise ValueError("there is no curve to draw")
     wide = min(len(lines), 5)
     high = -(-len(lines) // wide)
-    figure = _figure(figsize=(2.6 * wide + 0.8, 2.1 * high + 0.6))
+    figure = blank(figsize=(2.6 * wide + 0.8, 2.1 * high + 0.6))
     panels = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, (name, points) in zip(panels, lines.items(), strict=False):
         for other in lines.values():
             panel.plot(*zip(*other, strict=True), color=HEAD, alpha=0.25, linewidth=0.7)
         panel.plot(*zip(*points, strict=True), color=COLOURS[0], marker=".", markersize=4)
-        panel.set_title(f"{name}  {points[-1][1]:.1f}", fontsize=SIZE)
+        panel.set_title(f"{name}  {points[-1][1]:.3g}", fontsize=SIZE)
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=SIZE)
@@ -172,7 +172,7 @@ def curves(lines: dict[str, list], path: str | os.PathLike, across: str, up: str
         panel.set_axis_off()
     figure.supxlabel(across, fontsize=SIZE + 1)
     figure.supylabel(up, fontsize=SIZE + 1)
-    _save(figure, path)
+    save(figure, path)
 
 
 SIZE = 8  # of names, in points
@@ -211,7 +211,8 @@ def _overlap(one, other):
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _figure(**options):
+def blank(**options):
+    """Returns an empty matplotlib figure, which no window shows."""
     try:
         from matplotlib.figure import Figure  # the figure alone: no global state, no window
     except ImportError as error:
@@ -219,7 +220,8 @@ def _figure(**options):
     return Figure(layout="constrained", **options)
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Writes a figure, by the suffix: .png, .svg or .pdf."""
     suffix = os.fspath(path).rpartition(".")[2].lower()
     kinds = figure.canvas.get_supported_filetypes()
     if suffix not in kinds:

@@ -72,6 +72,45 @@ def lines(
     _save(figure, path)
 
 
+def predictions(
+    panels: dict[str, dict],
+    path: str | os.PathLike,
+    across: str,
+    up: str,
+    *,
+    began: float | None = None,
+) -> None:
+    """Draws panels below each other: in each the series in grey, and what was predicted of it.
+
+    Args:
+        panels: by title, of each (across, up) by name, the series itself first.
+        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        across: what the axis to the right is.
+        up: what the axis upwards is.
+        began: where what a model was not trained on begins.
+
+    Raises:
+        ValueError: where there is no panel, or for a suffix that matplotlib does not write.
+        OSError: where the file cannot be written.
+    """
+    if not panels:
+        raise ValueError("there is no panel to draw")
+    figure = _figure(figsize=(9, 2.8 * len(panels) + 0.4))
+    axes = figure.subplots(len(panels), sharex=True, sharey=True, squeeze=False).ravel()
+    for axis, (title, drawn) in zip(axes, panels.items(), strict=True):
+        for (name, points), colour in zip(drawn.items(), ("#b9bec4", *COLOURS), strict=False):
+            axis.plot(*points, color=colour, linewidth=1, label=name)
+        if began is not None:
+            axis.axvline(began, color=HEAD, linestyle="--", linewidth=1)
+        axis.set_title(title, fontsize=9)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(fontsize=7, loc="upper left", ncols=len(drawn))
+    figure.supxlabel(across, fontsize=9)
+    figure.supylabel(up, fontsize=9)
+    _save(figure, path)
+
+
 def _axis(drawn):
     if not drawn:
         raise ValueError("there is no line to draw")

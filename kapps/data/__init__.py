@@ -1,4 +1,4 @@
-"""Input pipelines in tf.data: from pictures on disk to batches of numbers.
+"""Input pipelines in tf.data: from pictures on disk, and from sequences, to batches of numbers.
 
 Nothing is loaded before it is used, so that `python -m kapps.data.records` runs its module once.
 """
@@ -10,13 +10,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=[
         "archives",
         "augment",
+        "buckets",
         "chunks",
         "decoding",
         "faults",
         "images",
+        "moving_digits",
         "ngrams",
         "prepared",
         "records",
+        "sequences",
         "sources",
         "subsequences",
         "subwords",

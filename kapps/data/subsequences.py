@@ -1,12 +1,10 @@
-"""A corpus of T tokens to batches of subsequences of n: at random, or as streams whose state goes on; and buckets.
+"""A corpus of T tokens to batches of subsequences of n: at random, or as streams whose state goes on.
 
 The lectures' way (https://d2l.ai/chapter_recurrent-neural-networks/language-model.html): skip the first d tokens, d
 drawn from 0 to n - 1, and cut the rest into m = floor((T - d) / n) subsequences that do not overlap; targets are the
 same, one token later. Departure: the last target must exist, hence m = floor((T - d - 1) / n), one fewer where n
 divides T - d.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -46,7 +44,13 @@ def partition(corpus: np.ndarray, length: int, skip: int = 0) -> tuple[np.ndarra
 
 
 def shuffled(
-    corpus: np.ndarray, length: int, batch_size: int, *, seed: int = 0, first_step: int = 0
+    corpus: np.ndarray,
+    length: int,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    first_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Returns endless full batches for training, of which `steps` make an epoch.
 
@@ -56,17 +60,19 @@ def shuffled(
     Args:
         corpus: tokens, int [T].
         length: n, of a subsequence.
-        batch_size: subsequences a batch.
+        batch_size: subsequences a batch, over all shards.
         seed: settles the skips and the orders.
         first_step: the batch to begin with, as a run that was interrupted does.
+        shard: (i, k), for the i-th of k workers: each batch is the i-th part of the global one.
 
     Returns:
-        Batches of (tokens, the next tokens), both int32 [batch_size, length].
+        Batches of (tokens, the next tokens), both int32 [batch_size / k, length].
 
     Raises:
-        DataError: where the corpus fills no batch.
+        DataError: where the corpus fills no batch, or the batch does not divide among the workers.
     """
     count = steps(corpus, length, batch_size)
+    share = _share(batch_size, shard)
     whole = tf.constant(corpus, tf.int32)
     first_epoch, first_batch = divmod(first_step, count)
 
@@ -79,14 +85,69 @@ def shuffled(
         order = tf.random.experimental.stateless_shuffle(tf.range(rows), seeds)
 
         def batch(i):
-            chosen = order[i * batch_size : (i + 1) * batch_size]
-            chosen = tf.ensure_shape(chosen, [batch_size])
+            at = i * batch_size + shard[0] * share
+            chosen = tf.ensure_shape(order[at : at + share], [share])
             return tf.gather(x, chosen), tf.gather(y, chosen)
 
         return tf.data.Dataset.range(count).map(batch)
 
     epochs = tf.data.Dataset.counter(first_epoch)
     return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
+
+
+def flow_steps(corpus: np.ndarray, length: int, batch_size: int) -> int:
+    """Returns how many batches of `flowing` an epoch is, whatever d is; `DataError` where there is none."""
+    found = (len(corpus) - length) // batch_size // length
+    if found < 1:
+        raise DataError(
+            f"{len(corpus):,} tokens do not make {batch_size} streams of {length}:"
+            f" give {(batch_size + 1) * length:,} or more, or smaller batches"
+        )
+    return found
+
+
+def flowing(
+    corpus: np.ndarray,
+    length: int,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    first_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """Returns endless full batches for training with carried states, of which `flow_steps` make an epoch.
+
+    Every epoch skips d tokens, drawn anew from (seed, epoch), and cuts the rest into streams: row i of a batch goes on
+    where row i of the batch before ended. States begin anew with each epoch.
+
+    Args, returns and raises: as `shuffled`.
+    """
+    count = flow_steps(corpus, length, batch_size)
+    share = _share(batch_size, shard)
+    mine = slice(shard[0] * share, (shard[0] + 1) * share)
+    whole = tf.constant(corpus, tf.int32)
+    first_epoch, first_batch = divmod(first_step, count)
+
+    def epoch(number):
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        skip = tf.random.stateless_uniform([], seeds, 0, length, tf.int32)
+        each = (len(corpus) - skip - 1) // batch_size
+
+        def rows(first):
+            part = tf.reshape(whole[first : first + batch_size * each], [batch_size, each])
+            part = tf.reshape(part[mine, : count * length], [share, count, length])
+            return tf.transpose(part, [1, 0, 2])
+
+        return tf.data.Dataset.from_tensor_slices((rows(skip), rows(skip + 1)))
+
+    epochs = tf.data.Dataset.counter(first_epoch)
+    return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
+
+
+def _share(batch_size, shard):
+    if batch_size % shard[1]:
+        raise DataError(f"batch_size={batch_size} does not divide among {shard[1]} workers")
+    return batch_size // shard[1]
 
 
 def streams(
@@ -137,64 +198,3 @@ def _batches(values, rows, each, count, length):
     values = np.pad(values, (0, rows * each - len(values))).reshape(rows, each)[:, : count * length]
     values = np.pad(values, ((0, 0), (0, count * length - values.shape[1])))
     return np.ascontiguousarray(values.reshape(rows, count, length).transpose(1, 0, 2))
-
-
-def bucketed(
-    examples: Sequence[np.ndarray],
-    answers: Sequence,
-    tokens: int,
-    *,
-    buckets: int = 8,
-    seed: int | None = None,
-) -> tf.data.Dataset:
-    """Returns one pass in batches of like lengths, padded on the right with 0 to the longest of each.
-
-    Args:
-        examples: of each its tokens, int [its own length], from 1 up, 0 being padding.
-        answers: of each a number, or as many tokens as it has.
-        tokens: how many a batch has at most, with its padding: the longer the examples, the fewer.
-        buckets: how many ranges of length there are, about equally full.
-        seed: settles the order, another one each pass; None for the examples' own, in their buckets.
-
-    Returns:
-        Batches of (int32 [batch, time], answers, int32 [batch]; or int32 [batch, time] and their weights, float32
-        [batch, time], 0 for padding and 1 else).
-
-    Raises:
-        DataError: where there is no example, one is empty, or is alone longer than `tokens`.
-    """
-    if len(examples) != len(answers) or not len(examples):
-        raise DataError(f"{len(examples)} examples and {len(answers)} answers: as many, 1 or more")
-    lengths = np.array([len(example) for example in examples])
-    if not 1 <= lengths.min() <= lengths.max() <= tokens:
-        raise DataError(
-            f"examples have from 1 to tokens={tokens} tokens, and here from {lengths.min()} to {lengths.max()}:"
-            " leave out or cut those, or raise tokens"
-        )
-    each = np.ndim(answers[0]) == 1
-    shares = np.quantile(lengths, np.arange(1, buckets + 1) / buckets, method="higher")
-    bounds = np.unique(shares).astype(int)
-    flat = tf.constant(np.concatenate(examples), tf.int32)
-    given = tf.constant(np.concatenate(answers) if each else np.asarray(answers), tf.int32)
-    ends = np.cumsum(lengths)
-    places = tf.data.Dataset.from_tensor_slices((ends - lengths, ends))
-    places = places.enumerate()
-    if seed is not None:
-        places = places.shuffle(len(examples), seed=seed)
-
-    def example(i, place):
-        x = flat[place[0] : place[1]]
-        if not each:
-            return x, given[i]
-        return x, given[place[0] : place[1]], tf.ones_like(x, tf.float32)
-
-    return (
-        places.map(example, tf.data.AUTOTUNE, deterministic=True)
-        .bucket_by_sequence_length(
-            lambda x, *_: tf.size(x),
-            # A bucket holds what is shorter than its bound.
-            bucket_boundaries=(bounds[:-1] + 1).tolist(),
-            bucket_batch_sizes=[int(tokens // bound) for bound in bounds],
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )

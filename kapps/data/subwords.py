@@ -46,6 +46,10 @@ class Subwords:
         numbers = checked(numbers, self.size)
         return self._pairs.decode((numbers[numbers > UNKNOWN] - len(RESERVED)).tolist())
 
+    def json(self) -> str:
+        """Returns the library's own JSON; its numbers are lower by the two that are reserved."""
+        return self.merges
+
     @functools.cached_property
     def _pairs(self):
         return _library().Tokenizer.from_str(self.merges)

@@ -12,6 +12,7 @@ text and answers with text.
 import collections
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import re
@@ -120,12 +121,18 @@ class Vocabulary:
         Args:
             length: how many tokens a text has, cut or padded; the longest one's number for None.
         """
-        return keras.layers.TextVectorization(
+        layer = keras.layers.TextVectorization(
             standardize=letters_in_graph if self.only_letters else None,
             split="character" if self.kind == "characters" else "whitespace",
             output_sequence_length=length,
             vocabulary=list(self.tokens),
         )
+        layer.build((None,))  # so that it may be saved and exported before it is called
+        return layer
+
+    def json(self) -> str:
+        """Returns the tokens by number, for programs that have no kapps: a list of strings in JSON."""
+        return json.dumps([*RESERVED, *self.tokens], ensure_ascii=False)
 
     def _split(self, text):
         return (

@@ -12,6 +12,7 @@ from kapps.export.delivery import deliver
 from kapps.export.fold import fold
 from kapps.export.lite import litert
 from kapps.export.serving import saved_model
+from kapps.export.stepped import SteppedFile
 from kapps.export.verification import Report, verify
 
-__all__ = ["Report", "deliver", "fold", "litert", "saved_model", "verify"]
+__all__ = ["Report", "SteppedFile", "deliver", "fold", "litert", "saved_model", "verify"]

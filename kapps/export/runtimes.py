@@ -54,7 +54,7 @@ def milliseconds(
     if kind(path) == "saved_model":
         return float(_run_saved_model(path, picture, threads)["milliseconds"])
     with quiet():
-        runner = _runner(path, threads)
+        runner = litert_runner(path, threads)
         details = runner.get_input_details()
         given = _by_name(path, picture, {k: x["shape"].tolist() for k, x in details.items()})
         batch = next(iter(details.values()))["shape"][0]
@@ -88,7 +88,7 @@ def _run_saved_model(path, pictures, threads=0) -> dict[str, np.ndarray]:
 
 def _run_litert(path, pictures) -> dict[str, np.ndarray]:
     with quiet():
-        runner = _runner(path, os.cpu_count())
+        runner = litert_runner(path, os.cpu_count())
         details = runner.get_input_details()
         takes = {name: [int(size) for size in x["shape"]] for name, x in details.items()}
         given = _by_name(path, pictures, takes)
@@ -142,7 +142,8 @@ def undelegated(path: pathlib.Path) -> dict[str, int]:
     return dict(sorted(left.items()))
 
 
-def _runner(path, threads):
+def litert_runner(path, threads):
+    """Returns the callable of a .tflite file's signature."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:

@@ -1,7 +1,7 @@
 """Keras layers and functions of layers that two families or more use."""
 
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
-from kapps.layers.conv_lstm import PeepholeConvLSTM2D, PeepholeConvLSTMCell
+from kapps.layers.conv_lstm import PeepholeConvLSTM2D, PeepholeConvLSTMCell, frame_cross_entropy
 from kapps.layers.convolution import (
     GroupedConv2D,
     batch_norm,
@@ -13,17 +13,25 @@ from kapps.layers.convolution import (
     max_pool,
 )
 from kapps.layers.copying import copy_values, stock
+from kapps.layers.experts import SparseExperts
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.squeeze_excite import squeeze_excite
+from kapps.layers.steps import AtEachStep, BlankPadding, Pairs, Reversed, SegmentMean
 from kapps.layers.tower import tower
 from kapps.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
+    "AtEachStep",
+    "BlankPadding",
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",
+    "Pairs",
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
+    "Reversed",
+    "SegmentMean",
+    "SparseExperts",
     "WeightNormConv1D",
     "batch_norm",
     "channel_shuffle",
@@ -33,6 +41,7 @@ __all__ = [
     "copy_values",
     "depthwise",
     "depthwise_bn",
+    "frame_cross_entropy",
     "max_pool",
     "split_channels",
     "squeeze_excite",

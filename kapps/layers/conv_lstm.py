@@ -156,3 +156,12 @@ class PeepholeConvLSTM2D(layers.RNN):
     def from_config(cls, config, custom_objects=None):
         del custom_objects
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable("kapps")
+def frame_cross_entropy(true, chances):
+    """The metric of [1], Table 1: binary cross-entropy in nats, summed over a frame's pixels; (batch, time)."""
+    true = ops.cast(true, "float32")
+    chances = ops.clip(ops.cast(chances, "float32"), 1e-7, 1 - 1e-7)
+    loss = -true * ops.log(chances) - (1 - true) * ops.log(1 - chances)
+    return ops.sum(loss, axis=(-3, -2, -1))

@@ -7,7 +7,7 @@
 [5] Salimans 2016, arXiv:1602.07868
 
 The plain ones are Keras's own, for which it has cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose
-default is cuDNN's form (reset_after=True). `why_not_cudnn` says what keeps a model from them.
+default is cuDNN's form (reset_after=True). `kapps.why_not_cudnn` says what keeps a model from them.
 
 Inputs x_t (batch, features), states (batch, units), of the cell's compute dtype. Gates that share their inputs are one
 product, in Keras's order. `dropout` masks x_t and `recurrent_dropout` h_{t-1}, one mask for all gates and steps.
@@ -269,47 +269,3 @@ class LearnedState(layers.Layer):
         """Nothing is computed (see `kapps.analysis.register`)."""
         del input_shapes, output_shapes
         return {}
-
-
-def why_not_cudnn(model):
-    """Returns what keeps each recurrent layer of a model from cuDNN's kernels: {layer: [reason]}, empty where nothing does.
-
-    Args:
-        model: a built `keras.Model`; models and wrapped layers inside it are looked at too.
-    """
-    found = {}
-    for layer in _recurrent(model.layers):
-        kind = type(layer)
-        if kind not in (layers.LSTM, layers.GRU):
-            cell = type(getattr(layer, "cell", layer)).__name__
-            reasons = [f"{cell} has no kernel there; LSTM and GRU have"]
-        else:
-            gates = layer.recurrent_activation.__name__
-            reasons = [
-                reason
-                for holds, reason in [
-                    (layer.activation is keras.activations.tanh, f"activation is {layer.activation.__name__}, not tanh"),
-                    (gates == "sigmoid", f"recurrent_activation is {gates}, not sigmoid"),
-                    (not layer.recurrent_dropout, f"recurrent_dropout is {layer.recurrent_dropout}, not 0"),
-                    (not layer.unroll, "unroll is True"),
-                    (layer.use_bias, "use_bias is False"),
-                    (getattr(layer, "reset_after", True), "reset_after is False"),
-                    (layer.use_cudnn is not False, "use_cudnn is False"),
-                ]
-                if not holds
-            ]  # fmt: skip
-        if reasons:
-            found[layer.name] = reasons
-    return found
-
-
-def _recurrent(found):
-    for layer in found:
-        if isinstance(layer, layers.Bidirectional):
-            yield from (layer.forward_layer, layer.backward_layer)
-        elif isinstance(layer, keras.Model):
-            yield from _recurrent(layer.layers)
-        elif isinstance(layer, layers.Wrapper):
-            yield from _recurrent([layer.layer])
-        elif isinstance(layer, layers.RNN):
-            yield layer

@@ -6,11 +6,10 @@
 Moving digits in [1]: frames of 64x64, cut into patches of 4x4 that become 16 channels of 16x16, ten given and ten
 forecast. Layer i of the forecaster begins with the states of layer i of the encoder, and its first reads nothing; all its
 hidden states beside each other go through a 1x1 convolution. What comes out is the chance of a pixel to be lit. Train by
-binary cross-entropy; the paper's number is its sum over a frame's pixels, `frame_cross_entropy`.
+binary cross-entropy; the paper's number is its sum over a frame's pixels, `kapps.layers.frame_cross_entropy`.
 """
 
-import keras
-from keras import layers, ops
+from keras import layers
 
 from kapps.layers import PeepholeConvLSTM2D
 from kapps.variants import sequences, variant
@@ -64,15 +63,6 @@ def convlstm_nowcaster(x, *, filters=(128, 64, 64), kernel_size=5, patch=4, hori
     y = layers.Dense(patch * patch * channels, dtype="float32", name="head_logits")(y)
     y = from_patches(y, patch, "head_frames")
     return layers.Activation("sigmoid", dtype="float32", name="predictions")(y)
-
-
-@keras.saving.register_keras_serializable("kapps")
-def frame_cross_entropy(true, chances):
-    """The metric of [1], Table 1: binary cross-entropy in nats, summed over a frame's pixels; (batch, time)."""
-    true = ops.cast(true, "float32")
-    chances = ops.clip(ops.cast(chances, "float32"), 1e-7, 1 - 1e-7)
-    loss = -true * ops.log(chances) - (1 - true) * ops.log(1 - chances)
-    return ops.sum(loss, axis=(-3, -2, -1))
 
 
 # fmt: off

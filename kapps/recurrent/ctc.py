@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps.layers import BlankPadding
 from kapps.recurrent import stacks
 from kapps.recurrent.mappings import padding
 from kapps.variants import sequences, variant
@@ -44,36 +45,6 @@ def temporal_classifier(
         padding(x, masking), units, layers=layers, cell=cell, merge=merge, residual=residual, pyramid=pyramid,
         dropout=dropout,
     )  # fmt: skip
-
-
-@keras.saving.register_keras_serializable("kapps")
-class BlankPadding(keras.layers.Layer):
-    """Logits of a certain blank, label 0, at the steps that a mask hides; the output has no mask.
-
-    Input and output: (batch, time, labels).
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        if mask is None:
-            return inputs
-        # exp(-1e9) is 0, and finite, where -infinity would make gradients of 0 * infinity
-        blank = ops.array([0.0] + [-1e9] * (inputs.shape[-1] - 1), dtype=inputs.dtype)
-        return ops.where(ops.expand_dims(mask, -1), inputs, blank)
-
-    def compute_mask(self, inputs, mask=None):
-        del inputs, mask
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
-        del input_shapes, output_shapes
-        return {}
 
 
 def ctc_labels(logits, beams=None):

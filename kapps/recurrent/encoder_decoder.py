@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps.layers import AtEachStep, Reversed
 from kapps.recurrent import stacks
 from kapps.variants import sequences, variant
 
@@ -58,59 +59,6 @@ def encoder_decoder(
         ]
         y = AtEachStep(name="decoder_context")([y, c])
     return stacks.stack(y, units, **both, initial_state=states, name="decoder")
-
-
-@keras.saving.register_keras_serializable("kapps")
-class Reversed(keras.layers.Layer):
-    """Tokens from the last to the first; padding, 0, stays on the right.
-
-    Input and output: (batch, time) of whole numbers.
-    """
-
-    def call(self, inputs):
-        steps = ops.expand_dims(ops.arange(ops.shape(inputs)[1], dtype="int32"), 0)
-        length = ops.sum(ops.cast(inputs != 0, "int32"), axis=1, keepdims=True)
-        return ops.take_along_axis(
-            inputs, ops.where(steps < length, length - 1 - steps, steps), axis=1
-        )
-
-    def compute_output_spec(self, inputs):
-        return keras.KerasTensor(inputs.shape, inputs.dtype)
-
-    def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
-        del input_shapes, output_shapes
-        return {"reach": "unknown"}
-
-
-@keras.saving.register_keras_serializable("kapps")
-class AtEachStep(keras.layers.Layer):
-    """A vector beside each step of a sequence.
-
-    Input: [(batch, time, features), (batch, units)]. Output: (batch, time, features + units).
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def call(self, inputs):
-        x, vector = inputs
-        vector = ops.expand_dims(vector, 1) + ops.zeros_like(x[..., :1])
-        return ops.concatenate([x, vector], axis=-1)
-
-    def compute_mask(self, inputs, mask=None):
-        del inputs
-        return mask[0] if isinstance(mask, (list, tuple)) else mask
-
-    def compute_output_shape(self, input_shape):
-        (batch, time, features), (_, units) = input_shape
-        return batch, time, features + units
-
-    def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
-        del input_shapes, output_shapes
-        return {}
 
 
 def written(model, source, *, start, end, steps=50):

@@ -12,12 +12,10 @@ Sequences of vectors are float32; where `masking` is set, steps whose values are
 Departure from [1]: its networks are trained one sequence at a time, with random weights from -0.1 to 0.1.
 """
 
-import math
-
 import keras
-from keras import ops
 
 from kapps import heads
+from kapps.layers import SegmentMean
 from kapps.recurrent import stacks
 from kapps.variants import sequences, variant
 
@@ -102,62 +100,6 @@ def sequence_generator(
     x = keras.layers.Reshape((x.shape[-1],), name="vector")(x)
     x = keras.layers.RepeatVector(steps, name="steps")(x)
     return stacks.stack(x, units, layers=layers, cell=cell, residual=residual, dropout=dropout)
-
-
-@keras.saving.register_keras_serializable("kapps")
-class SegmentMean(keras.layers.Layer):
-    """The mean of each `size` steps, of those that are real; a last, shorter segment is one too.
-
-    Input: (batch, time, features). Output: (batch, ceil(time / size), features).
-
-    Args:
-        size: steps of a segment.
-    """
-
-    def __init__(self, size, **kwargs):
-        super().__init__(**kwargs)
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"{self.name}: a segment has a whole number of steps from 1, not {size!r}"
-            )
-        self.size = size
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        real = ops.ones_like(inputs[..., :1]) if mask is None else ops.expand_dims(mask, -1)
-        real = ops.cast(real, inputs.dtype)
-        values = ops.where(real > 0, inputs, ops.zeros_like(inputs))
-        count = ops.sum(self.cut(real), axis=2)
-        return ops.sum(self.cut(values), axis=2) / ops.maximum(count, ops.ones_like(count))
-
-    def cut(self, x):
-        """Returns (batch, segments, size, features), zeros beside the last steps."""
-        batch, features = ops.shape(x)[0], x.shape[-1]
-        if (
-            x.shape[1] is None
-        ):  # as many more as may be missing, and of what that makes whole segments
-            x = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)))
-            x = x[:, : ops.shape(x)[1] // self.size * self.size]
-        else:
-            x = ops.pad(x, ((0, 0), (0, -x.shape[1] % self.size), (0, 0)))
-        steps = -1 if x.shape[1] is None else x.shape[1] // self.size
-        return ops.reshape(x, (batch, steps, self.size, features))
-
-    def compute_mask(self, inputs, mask=None):
-        del inputs
-        return None if mask is None else mask[:, :: self.size]
-
-    def compute_output_shape(self, input_shape):
-        batch, time, features = input_shape
-        return batch, None if time is None else -(-time // self.size), features
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size}
-
-    def profile_cost(self, input_shapes, output_shapes):
-        """A sum of all values and a division of each mean (see `kapps.analysis.register`)."""
-        values, means = math.prod(input_shapes[0]), math.prod(output_shapes[0])
-        return {"additions": values - means, "elementwise": means, "reach": "unknown"}
 
 
 GRAVES, LE, IMDB, ONE_TO_MANY = "Graves 2005", "arXiv:1504.00941", "keras.io 2020", "Karpathy 2015"

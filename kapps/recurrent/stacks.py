@@ -9,9 +9,9 @@ Sequences are (batch, time, features), time may be open, and a Keras mask (batch
 """
 
 import keras
-from keras import ops
 
 from kapps.cards import nearest
+from kapps.layers import Pairs
 from kapps.recurrent import cells
 
 # cuDNN has kernels for Keras's own LSTM and GRU (see `kapps.why_not_cudnn`).
@@ -210,39 +210,3 @@ def _add(below, x, name):
             "give it equal widths or begin residual at a later layer"
         )
     return keras.layers.Add(name=f"{name}_add")([below, x])
-
-
-@keras.saving.register_keras_serializable("kapps")
-class Pairs(keras.layers.Layer):
-    """Each two steps beside each other, h_i = [h_2i, h_2i+1]: half as many of twice the width [3].
-
-    An odd length is padded by zeros, and steps that the mask hides are zeros too, so padding changes nothing. A pair
-    is real where its first step is: padding is on the right.
-
-    Input: (batch, time, features). Output: (batch, (time + 1) // 2, 2 * features).
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        x = inputs
-        if mask is not None:
-            x = ops.where(ops.expand_dims(mask, -1), x, ops.zeros_like(x))
-        # One more step always: of T + 1 steps, (T + 1) // 2 have an odd number, as many as of T an even one.
-        more = ops.pad(x, ((0, 0), (0, 1), (0, 0)))
-        return ops.concatenate([x[:, ::2], more[:, 1::2]], axis=-1)
-
-    def compute_mask(self, inputs, mask=None):
-        del inputs
-        return None if mask is None else mask[:, ::2]
-
-    def compute_output_shape(self, input_shape):
-        batch, time, features = input_shape
-        return batch, None if time is None else (time + 1) // 2, 2 * features
-
-    def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`); a pair is at another place than its steps."""
-        del input_shapes, output_shapes
-        return {"reach": "unknown"}

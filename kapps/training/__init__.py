@@ -6,12 +6,13 @@ from kapps.training.clock import ENDLESS, Clock
 from kapps.training.cluster import ClusterError, lost
 from kapps.training.devices import PRECISIONS, STRATEGIES, distribute, is_chief, precision, strategy
 from kapps.training.finetune import BATCH_NORMS, finetune, load_model, set_trainable
+from kapps.training.language import Perplexity, ResetStates
 from kapps.training.losses import VanishingGradient, auxiliary, repeat_targets, vanishing_gradient
 from kapps.training.optimizers import Lamb, check
 from kapps.training.program import asked, define_flags, program, seed
 from kapps.training.progress import Progress, Throughput
 from kapps.training.replicas import replicated
-from kapps.training.runs import Curves, Run, plot, record
+from kapps.training.runs import Curves, Run, plot, record, table
 from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "ClusterError",
     "Curves",
     "Lamb",
+    "Perplexity",
     "Progress",
+    "ResetStates",
     "Run",
     "Schedule",
     "Stopped",
@@ -52,5 +55,6 @@ __all__ = [
     "seed",
     "set_trainable",
     "strategy",
+    "table",
     "vanishing_gradient",
 ]

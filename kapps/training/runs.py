@@ -71,7 +71,9 @@ class Run:
                 f"{', '.join(about)}, {replicas} replica{'s' * (replicas > 1)}"
             )
 
-    def fit(self, model: keras.Model, pictures, test, *, faults=None) -> tuple[dict, dict]:
+    def fit(
+        self, model: keras.Model, pictures, test, *, faults=None, callbacks=()
+    ) -> tuple[dict, dict]:
         """Fits a compiled model, and returns the metrics on `test` before and after.
 
         Args:
@@ -80,6 +82,7 @@ class Run:
                 `kapps.data.training`.
             test: batches to evaluate on, after every epoch too.
             faults: the `kapps.data.Faults` of `pictures`, which a run that goes on gets back.
+            callbacks: that come before the run's own.
 
         Raises:
             Stopped: for SIGTERM, a loss that is not finite, a checkpoint that cannot be written.
@@ -89,7 +92,7 @@ class Run:
             step = self.checkpoints.restore(model)
             self._agree(step)
         notes = self.checkpoints.notes
-        accompanied = self.callbacks(model)
+        accompanied = [*callbacks, *self.callbacks(model)]
         if faults is not None:
             faults.record(notes.get("skipped", []))
             accompanied.insert(0, _Skipped(notes, faults))
@@ -230,7 +233,7 @@ class Curves(keras.callbacks.Callback):
             plot(self.rows, path)
 
 
-PANELS = ("loss", "accuracy", "learning_rate", "examples_per_second", "input_wait")
+PANELS = ("loss", "accuracy", "perplexity", "learning_rate", "examples_per_second", "input_wait")
 
 
 def plot(rows: list[dict], path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kapps.data import DataError, subsequences, subwords, text
+from kapps.data import DataError, buckets, subsequences, subwords, text
 
 WELLS = "the time machine by h g wells"
 POEM = "Zwei Äpfel,\r\n two  apples; 二つの林檎\n\n[UNK] and a tab\t."
@@ -175,7 +175,34 @@ class TestStreams:
     def test_length_is_known(self, corpus):
         assert len(subsequences.streams(corpus, 6, 3)) == 6
 
+    def test_flowing_goes_on_within_an_epoch(self, corpus):
+        count = subsequences.flow_steps(corpus, 7, 3)
+        assert count == (106 - 7) // 3 // 7 == 4
+        data = batches(subsequences.flowing(corpus, 7, 3, seed=1).take(5 * count))
+        skips = set()
+        for epoch in range(5):
+            mine = data[epoch * count : (epoch + 1) * count]
+            x, y = (np.concatenate(part, axis=1) for part in zip(*mine, strict=True))
+            np.testing.assert_array_equal(x, x[:, :1] + np.arange(7 * count))
+            np.testing.assert_array_equal(y, x + 1)
+            assert len(set(x.ravel())) == x.size, "every token once"
+            skips.add(int(x[0, 0]) - 1)
+        assert len(skips) > 1 and skips <= set(range(7))
+        later = batches(subsequences.flowing(corpus, 7, 3, seed=1, first_step=6).take(5))
+        np.testing.assert_array_equal(data[6:11], later)
+
+    def test_workers_see_together_what_one_sees(self, corpus):
+        for made in (subsequences.flowing, subsequences.shuffled):
+            whole = batches(made(corpus, 7, 4).take(6))
+            parts = [batches(made(corpus, 7, 4, shard=(i, 2)).take(6)) for i in (0, 1)]
+            for one, *shares in zip(whole, *parts, strict=True):
+                np.testing.assert_array_equal(one, np.concatenate(shares, axis=1))
+
     def test_refusal(self, corpus):
+        with pytest.raises(DataError, match="do not make 64 streams"):
+            subsequences.flowing(corpus, 6, 64)
+        with pytest.raises(DataError, match="does not divide among 3"):
+            subsequences.flowing(corpus, 6, 4, shard=(0, 3))
         with pytest.raises(DataError, match="do not make 64 streams"):
             subsequences.streams(corpus, 6, 64, remainder=False)
 
@@ -188,7 +215,7 @@ class TestBucketed:
 
     @pytest.mark.parametrize("seed", [None, 5])
     def test_all_are_there_within_the_budget(self, examples, seed):
-        data = subsequences.bucketed(examples, np.arange(200), 120, seed=seed)
+        data = buckets.bucketed(examples, np.arange(200), 120, seed=seed)
         first = batches(data)
         found = {}
         for x, y in first:
@@ -207,13 +234,13 @@ class TestBucketed:
         assert same is (seed is None)
 
     def test_targets_at_every_step(self, examples):
-        data = subsequences.bucketed(examples, [example + 1 for example in examples], 120)
+        data = buckets.bucketed(examples, [example + 1 for example in examples], 120)
         for x, y, weights in data:
             np.testing.assert_array_equal(weights, tf.cast(x > 0, tf.float32))
             np.testing.assert_array_equal(y, tf.where(x > 0, x + 1, 0))
 
     def test_refusals(self, examples):
         with pytest.raises(DataError, match="tokens=30"):
-            subsequences.bucketed(examples, np.arange(200), 30)
+            buckets.bucketed(examples, np.arange(200), 30)
         with pytest.raises(DataError, match="200 examples and 3 answers"):
-            subsequences.bucketed(examples, np.arange(3), 30)
+            buckets.bucketed(examples, np.arange(3), 30)

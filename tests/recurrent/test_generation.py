@@ -24,7 +24,7 @@ def model():
 
 def chances(model, tokens):
     """log P of what comes next, by the whole model, without padding and the unknown."""
-    found = np.asarray(model(np.array([tokens])), "float64")[0, -1, 2:]
+    found = keras.ops.convert_to_numpy(model(np.array([tokens]))).astype("float64")[0, -1, 2:]
     return np.log(found / found.sum())
 
 

@@ -116,7 +116,7 @@ def test_chos_parameters():
 
 
 def test_sources_are_reversed_before_their_padding():
-    found = encoder_decoder.Reversed()(keras.ops.array([[3, 4, 1, 0], [1, 2, 3, 4], [0, 0, 0, 0]]))
+    found = kapps.layers.Reversed()(keras.ops.array([[3, 4, 1, 0], [1, 2, 3, 4], [0, 0, 0, 0]]))
     assert array(found).tolist() == [[1, 4, 3, 0], [4, 3, 2, 1], [0, 0, 0, 0]]
 
 
@@ -150,7 +150,7 @@ def test_a_generator_reads_one_vector():
 
 
 def test_segments_are_means_of_their_real_steps():
-    layer = mappings.SegmentMean(3)
+    layer = kapps.layers.SegmentMean(3)
     x = np.random.default_rng(0).normal(size=(2, 7, 2)).astype("float32")
     mask = np.arange(7) < np.array([[7], [4]])
     found = array(layer(x, mask=keras.ops.array(mask)))
@@ -278,7 +278,7 @@ def test_refusals_are_one_line():
     for build, said in [
         (lambda: embedding_classifier.imdb_flat(input_shape=(None,)), "flattened words are of a known"),
         (lambda: embedding_classifier.embedding_classifier(words="sum"), 'words is "flatten" or "mean"'),
-        (lambda: mappings.SegmentMean(0), "a segment has a whole number of steps from 1, not 0"),
+        (lambda: kapps.layers.SegmentMean(0), "a segment has a whole number of steps from 1, not 0"),
         (lambda: ctc.ctc_labels(np.zeros((2, 3))), "logits are (batch, time, labels)"),
         (lambda: ctc.ctc_labels(np.zeros((2, 3, 4)), beams=0), "beams is a whole number from 1"),
     ]:  # fmt: skip

@@ -1,0 +1,87 @@
+"""The recipe of language models end to end on a made-up text: perplexities, texts, files that run without it."""
+
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kapps import export
+from kapps.recurrent import generation
+
+RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "language_model.py"
+WORDS = ["the", "time", "traveller", "for", "so", "it", "will", "be", "convenient", "to", "speak"]
+
+
+def run(folder, *flags):
+    command = [sys.executable, str(RECIPE), "--model_dir=run", "--export_dir=exported", *flags]
+    path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of a few steps."""
+    folder = tmp_path_factory.mktemp("language_model")
+    draw = random.Random(0)
+    (folder / "text.txt").write_text(" ".join(draw.choice(WORDS) for _ in range(400)))
+    done = run(
+        folder, "--text=text.txt", "--units=8", "--batch_size=4", "--length=10", "--epochs=2",
+        "--learning_rate=0.02", "--new=12", "--prompt=the time", "--top_k=5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "printed.txt").write_text(done.stdout)
+    return folder
+
+
+def test_learns_and_says_beside_n_grams(folder):
+    record = json.loads((folder / "run" / "run.json").read_text())["results"]
+    assert record["after"]["perplexity"] < 0.8 * record["before"]["perplexity"]
+    assert record["after"]["perplexity"] == pytest.approx(np.exp(record["after"]["loss"]), rel=0.1)
+    printed = (folder / "printed.txt").read_text()
+    for row in ("1-grams", "2-grams", "3-grams", "lstm 8"):
+        assert row in printed
+    for file in ("curves.png", "perplexity.png", "history.csv", "text.txt"):
+        assert (folder / "run" / file).stat().st_size > 100
+
+
+def test_the_step_file_writes_what_the_model_writes(folder):
+    model = keras.models.load_model(folder / "run" / "model.keras")
+    tokens = json.loads((folder / "exported" / "vocabulary.json").read_text())
+    prompt = [tokens.index(character) for character in "the time"]
+    (file,) = (folder / "exported").glob("*.tflite")
+    step = export.SteppedFile(file)
+    expected = generation.generate(model, prompt, 12, temperature=0)
+    np.testing.assert_array_equal(generation.generate(step, prompt, 12, temperature=0), expected)
+    written = "".join(tokens[number] for number in expected[0])
+    assert (
+        f"the likeliest token each time:\nthe time{written}\n"
+        in (folder / "run" / "text.txt").read_text()
+    )
+    with pytest.raises(ValueError, match="takes tokens"):
+        generation.generate(step, [prompt, prompt], 3)
+
+
+def test_the_saved_model_takes_text_and_gives_text(folder):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(folder / "exported" / "rnn_lm" / "1")
+    found = loaded.signatures["continue_text"](text=tf.constant(["the time"]))["text"]
+    whole = found.numpy()[0].decode()
+    text = (folder / "run" / "text.txt").read_text()
+    assert whole.startswith("the time") and len(whole) == len("the time") + 12
+    assert whole in text, "it is the likeliest token each time"
+
+
+def test_refuses_in_one_line(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("language_model.py: no text: give --text")
