@@ -1,4 +1,4 @@
-"""Trains a recurrent language model on a text file, has it write, and exports it: text in, text out.
+r"""Trains a recurrent language model on a text file, has it write, and exports it: text in, text out.
 
     python recipes/language_model.py --text=timemachine.txt
     python recipes/language_model.py --text=book.txt --tokens=words --vocabulary=5000 --embedding=200 --units=200
@@ -9,6 +9,17 @@ https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare. The defau
 LSTM on one-hot characters, batches of 50 x 50, RMSprop, 2e-3. The end of the text is held out; beside the network's
 perplexity on it stand those of n-grams that are smoothed as https://d2l.ai has it, their constants chosen on the
 training text. States are carried from batch to batch, or with --nocarry subsequences come in random order.
+
+Published: d2l.ai prints a training perplexity of 1.1 for one GRU of 256 units on the first 10,000 characters of The
+Time Machine after 500 passes (https://c.d2l.ai/zh-v2, recurrent-modern/gru; 1.3 for a plain RNN). Here, 2 shared CPU
+cores, 20 minutes: 1.040 in training as the book counts it, and 1.269 where every stream begins with zeros, by
+
+    python recipes/language_model.py --text=timemachine.txt --only_letters --first=10000 --validation=0 --cell=gru \
+        --units=256 --batch_size=32 --length=35 --epochs=500 --every=25 --optimizer=sgd --learning_rate=1 --decay=1 \
+        --clip=1 --prompt="time traveller" --new=50
+
+beside 17.07, 9.46 and 5.42 of 1-, 2- and 3-grams on the same text. For char-rnn at its defaults nobody gives a figure
+(https://github.com/karpathy/char-rnn/issues/167 asks for one).
 
 It leaves `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt` and `run.json` in --model_dir, and
 under --export_dir a SavedModel, which continues text, a .tflite file of one step for `kapps.export.SteppedFile`, and
