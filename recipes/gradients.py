@@ -45,7 +45,7 @@ flags.DEFINE_string("model_dir", "runs/gradients", "where everything goes")
 
 SETTLING = ("units", "length", "steps", "batch_size", "learning_rate", "clip", "omega", "gain", "seed")  # fmt: skip
 """Flags that all lines of a table have in common."""
-LOOKS = 50
+LOOKS = 30
 """Times in a training at which the whole gradient is measured."""
 COLUMNS = (
     sheets.Column("network", "network"),
@@ -79,11 +79,12 @@ def through_time(model, x, y):
     ]
 
 
+@tf.function
 def gradient_norm(model, x, y):
     """Returns the norm of the loss's gradient by all weights."""
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(model(x) - y))
-    return float(tf.linalg.global_norm(tape.gradient(loss, [w.value for w in model.trainable_weights])))  # fmt: skip
+    return tf.linalg.global_norm(tape.gradient(loss, [w.value for w in model.trainable_weights]))
 
 
 def build(name):
@@ -112,7 +113,7 @@ def train(name, test):
     before, largest, took, done = through_time(model, *test), 0.0, 0.0, 0
     sequences = iter(adding_problem(FLAGS.length, FLAGS.batch_size, seed=FLAGS.seed))
     for look in range(LOOKS):
-        largest = max(largest, gradient_norm(model, *test))
+        largest = max(largest, float(gradient_norm(model, *test)))
         began = time.monotonic()
         while done < FLAGS.steps * (look + 1) // LOOKS:
             trained.train_on_batch(*next(sequences))
