@@ -251,6 +251,7 @@ from .recurrent.generation import generate as generate
 from .recurrent.stepping import step as step
 from .variants import endpoints as endpoints
 from . import analysis as analysis
+from . import cards as cards
 from . import data as data
 from . import export as export
 from . import layers as layers

@@ -33,7 +33,7 @@ PUBLIC = {
     "recurrent.stepping": ("step",),
     "variants": ("endpoints",),
 }
-SUBMODULES = ("analysis", "data", "export", "layers", "recurrent", "training", "weights")
+SUBMODULES = ("analysis", "cards", "data", "export", "layers", "recurrent", "training", "weights")
 HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
 
 
