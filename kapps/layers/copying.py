@@ -7,10 +7,22 @@ def stock(model):
     """Returns the model rebuilt with Keras's own layers only, its weights copied.
 
     What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
+
+    Raises:
+        ValueError: for a layer or a cell that Keras has no counterpart of.
     """
     if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
         raise ValueError(f"{model.name} is not built yet; call it on a picture first")
     twin = keras.models.clone_model(model, clone_function=_stock_layer)
+    own = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in twin._flatten_layers(include_self=False)
+        if not type(layer).__module__.startswith("keras.")
+    ]
+    if own:
+        raise ValueError(
+            f"{model.name} cannot be built of Keras's own layers alone: there is none like {own[0]}"
+        )
     for layer in model.layers:
         if not layer.weights:
             continue

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import kapps
 from kapps.layers import copy_values, stock
 
 
@@ -37,3 +38,13 @@ def test_values_reach_a_normalization_inside_a_nested_model(pictures):
     given, expected = (keras.ops.convert_to_numpy(each(pictures)) for each in (target, source))
     np.testing.assert_array_equal(given, expected)
     assert abs(given.mean()) < 1e-3
+
+
+def test_what_keras_has_no_layer_for_is_refused_in_one_line():
+    with pytest.raises(ValueError) as caught:
+        kapps.framewise_lstm(stock=True)
+    assert str(caught.value) == (
+        "framewise_lstm cannot be built of Keras's own layers alone: there is none like "
+        "peephole_lstm_cell (PeepholeLSTMCell)"
+    )
+    assert kapps.d2l_lstm(stock=True).count_params() == kapps.d2l_lstm().count_params()
