@@ -19,7 +19,8 @@ cores, 20 minutes: 1.040 in training as the book counts it, and 1.269 where ever
         --clip=1 --prompt="time traveller" --new=50
 
 beside 17.07, 9.46 and 5.42 of 1-, 2- and 3-grams on the same text. For char-rnn at its defaults nobody gives a figure
-(https://github.com/karpathy/char-rnn/issues/167 asks for one).
+(https://github.com/karpathy/char-rnn/issues/167 asks for one). Three of its fifty passes over tiny Shakespeare,
+`--text=tinyshakespeare.txt --epochs=3`, come to 6.962 on the text held out, where 3-grams come to 8.030.
 
 It leaves `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt` and `run.json` in --model_dir, and
 under --export_dir a SavedModel, which continues text, a .tflite file of one step for `kapps.export.SteppedFile`, and
