@@ -8,6 +8,11 @@ LSTM recurrent networks learn simple context-free and context-sensitive language
 every answer is. Training has all n up to 100, of a^n b^n c^n up to 50, in every step. In --model_dir: the table,
 results.json, a model each, and counters.png, the paper's Figure 1: what each unit holds, c of LSTM and h of GRU, along
 one long string. The paper's LSTMs are right up to n = 256 and n = 100.
+
+Run log:
+- no flags, two cores shared with other work, 168 to 370 seconds a network: of a^n b^n LSTM has 97 of the first 100 n
+  right and all from there to 572, one unit counting; GRU has 47, and none beyond 100. Of a^n b^n c^n neither has any
+  after these 1,500 steps (loss 0.009 and 0.014); LSTM counts the a already. It wants more: --steps=4000.
 """
 
 import pathlib

@@ -8,6 +8,12 @@ paths from step t to the loss, and of LSTM's dL/dc_t: before training and after.
 norm up to --clip (Pascanu 2013, arXiv:1211.5063, section 3.2), "rnn_omega" Pascanu's regulariser besides (section 3.3,
 `kapps.training.VanishingGradient`). "fades to" is the norm at the first step as a share of that at the last. A training
 whose loss is no longer a number stops there. In --model_dir: the table, results.json, gradients.png.
+
+Run log:
+- no flags, two cores shared with other work, 40 to 90 seconds a network: the plain RNN bursts (a gradient of 340) and
+  ends saturated, its gradient gone within two steps (loss 0.552, where 0.167 knows nothing); clipped it learns a little
+  (0.165) and 34 % of the gradient reaches the first step, with Omega 1.8 % (0.176). Of LSTM's 3e-4 arrive, of GRU's
+  1e-10, before training and after: what keeps the state begins at 0.73 in the one and at 0.5 in the other.
 """
 
 import math
