@@ -7,6 +7,10 @@ The loss is printed beside two forecasts that learn nothing: the last frame agai
 by the e that suits it best, and how bright a pixel is on average. All are cross-entropies of a frame; the paper's
 Table 1 has those of ten frames, 3670.85 nats for layers of 128-64-64 channels and windows of 5x5. In --model_dir:
 model.keras, run.json, and forecast.png: of a few sequences the frames given, those that came, and the forecast.
+
+Run log:
+- --data=mnist.npz --steps=300, two cores shared with other work, 0.8 to 2 seconds a step: 669.5 nats, where the last
+  frame again has 1067.8 and the average brightness 765.9. So early the forecast is a haze around where the digits go.
 """
 
 import pathlib
