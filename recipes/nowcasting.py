@@ -25,7 +25,8 @@ from kapps.analysis import plotting
 from kapps.data.moving_digits import moving_digits
 from kapps.data.sequences import grey
 from kapps.files import aside
-from kapps.recurrent.convlstm import convlstm_nowcaster, frame_cross_entropy
+from kapps.layers import frame_cross_entropy
+from kapps.recurrent.convlstm import convlstm_nowcaster
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(

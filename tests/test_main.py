@@ -205,7 +205,7 @@ def test_verify_of_tokens(run, tmp_path):
     assert code == 0 and "6 pictures" in out and "top-1 agreement 100.0%" in out
     np.save(tmp_path / "halves.npy", np.zeros((8, 5)))
     (tmp_path / "text.npy").write_text("the time traveller")
-    for name, words in [("halves.npy", "takes numbers"), ("text.npy", "is no .npy file")]:
+    for name, words in [("halves.npy", "takes tokens [n, 5]"), ("text.npy", "is no .npy file")]:
         code, _, error = run(*given, tmp_path / name)
         assert code == 1 and words in error and len(error.splitlines()) == 1
 

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from kapps.analysis.plotting import COLOURS, HEAD, _figure, _save
+from kapps.analysis.plotting import COLOURS, HEAD, blank, save
 
 
 def zipf(lines: dict[str, tuple], path: str | os.PathLike) -> None:
@@ -28,7 +28,7 @@ def zipf(lines: dict[str, tuple], path: str | os.PathLike) -> None:
         xscale="log", yscale="log", xlabel="rank", ylabel="how often it is there", ylim=(0.7, None)
     )
     axis.legend(title="exponent of the dotted line", fontsize=8, title_fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def lines(
@@ -69,7 +69,7 @@ def lines(
         axis.yaxis.set_minor_formatter("{x:g}")
         axis.tick_params(axis="y", which="both", labelsize=8)
     axis.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def predictions(
@@ -95,7 +95,7 @@ def predictions(
     """
     if not panels:
         raise ValueError("there is no panel to draw")
-    figure = _figure(figsize=(9, 2.8 * len(panels) + 0.4))
+    figure = blank(figsize=(9, 2.8 * len(panels) + 0.4))
     axes = figure.subplots(len(panels), sharex=True, sharey=True, squeeze=False).ravel()
     for axis, (title, drawn) in zip(axes, panels.items(), strict=True):
         for (name, points), colour in zip(drawn.items(), ("#b9bec4", *COLOURS), strict=False):
@@ -108,13 +108,13 @@ def predictions(
         axis.legend(fontsize=7, loc="upper left", ncols=len(drawn))
     figure.supxlabel(across, fontsize=9)
     figure.supylabel(up, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _axis(drawn):
     if not drawn:
         raise ValueError("there is no line to draw")
-    figure = _figure(figsize=(8, 4.5))
+    figure = blank(figsize=(8, 4.5))
     axis = figure.subplots()
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

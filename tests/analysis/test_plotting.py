@@ -28,7 +28,7 @@ def test_a_picture_is_written(profile, tmp_path, suffix):
 
 def test_bars_have_the_profile_s_figures(profile, tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(plotting, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(plotting, "save", lambda figure, path: figures.append(figure))
     profile.plot(tmp_path / "net.png")
     maps, weights, macs, fields = figures[0].axes
     for axis, name, unit in (
@@ -103,12 +103,12 @@ def test_links_say_who_reads_whom(profile):
 
 def test_every_curve_has_its_panel_and_stands_behind_the_others(tmp_path, monkeypatch):
     lines = {name: [(0, 10.0), (5, 20.0 + i)] for i, name in enumerate("abcdef")}
-    figures, save = [], plotting._save
-    monkeypatch.setattr(plotting, "_save", lambda *given: figures.append(given[0]) or save(*given))
+    figures, save = [], plotting.save
+    monkeypatch.setattr(plotting, "save", lambda *given: figures.append(given[0]) or save(*given))
     plotting.curves(lines, tmp_path / "curves.png", "seconds", "top 1 (%)")
     panels = figures[0].axes
     assert [panel.get_title() for panel in panels[:6]] == [
-        f"{n}  {20 + i}.0" for i, n in enumerate(lines)
+        f"{n}  {20 + i}" for i, n in enumerate(lines)
     ]
     for panel, points in zip(panels, lines.values(), strict=False):
         assert [tuple(point) for point in panel.lines[-1].get_xydata()] == points

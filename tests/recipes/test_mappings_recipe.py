@@ -24,10 +24,12 @@ def run(folder, *flags):
 
 @pytest.fixture(scope="module")
 def tasks():
-    sys.path.insert(0, str(RECIPES))
-    import _mappings
-
-    sys.path.remove(str(RECIPES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RECIPES)
+        patch.setenv(
+            "TF_ENABLE_ONEDNN_OPTS", "0"
+        )  # recipes set it, and it is not theirs in this process
+        import _mappings
     return _mappings
 
 
