@@ -63,10 +63,11 @@ class PeepholeLSTMCell(Gated, layers.LSTMCell):
     def call(self, inputs, states, training=False):
         h, c = states
         x, h = self.masked(inputs, h, training)
-        z_i, z_f, z_c, z_o = ops.split(self.sums(x, h), 4, axis=-1)
-        v_i, v_f, v_o = self.peephole[0], self.peephole[1], self.peephole[2]
-        i = self.recurrent_activation(z_i + v_i * c)
-        f = self.recurrent_activation(z_f + v_f * c)
+        # The gates that see c_{t-1} beside each other: half as many operations at every step.
+        z_if, z_c, z_o = ops.split(self.sums(x, h), [2 * self.units, 3 * self.units], axis=-1)
+        v_if, v_o = ops.split(self.peephole, [2])
+        z_if = ops.reshape(z_if, (-1, 2, self.units)) + v_if * ops.expand_dims(c, 1)
+        i, f = ops.unstack(self.recurrent_activation(z_if), axis=1)
         c = f * c + i * self.activation(z_c)
         o = self.recurrent_activation(z_o + v_o * c)
         h = o * self.activation(c)
@@ -208,10 +209,12 @@ class GRUCell(Gated, layers.GRUCell):
         x = ops.matmul(x, self.kernel)
         if self.use_bias:
             x = x + self.bias
-        both = x[:, :gates] + ops.matmul(h, self.recurrent_kernel[:, :gates])
-        z, r = ops.split(self.recurrent_activation(both), 2, axis=-1)
-        g = x[:, gates:] + ops.matmul(r * h, self.recurrent_kernel[:, gates:])
-        g = self.activation(g)
+        # One split each, whose gradient is one concatenation at every step.
+        x_gates, x_g = ops.split(x, [gates], axis=-1)
+        u_gates, u_g = ops.split(self.recurrent_kernel, [gates], axis=-1)
+        both = self.recurrent_activation(x_gates + ops.matmul(h, u_gates))
+        z, r = ops.split(both, 2, axis=-1)
+        g = self.activation(x_g + ops.matmul(r * h, u_g))
         new = z if self.update == "new" else 1 - z
         h = before + new * (g - before)
         return h, [h]
