@@ -97,7 +97,9 @@ def test_states_passed_on_equal_one_long_run(layer):
     whole, *last = layer(sequences())
     first, *states = layer(sequences()[:, :3])
     second, *end = layer(sequences()[:, 3:], initial_state=states)
-    np.testing.assert_allclose(np.concatenate([array(first), array(second)], 1), whole, atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([array(first), array(second)], 1), array(whole), atol=1e-6
+    )
     for one, other in zip(last, end, strict=True):
         np.testing.assert_allclose(array(one), array(other), atol=1e-6)
 
@@ -106,7 +108,7 @@ def test_a_mask_equals_trimming(layer):
     mask = np.arange(7) < np.array([[4], [7]])
     found, *states = layer(sequences(), mask=mask)
     short, *ends = layer(sequences()[:1, :4])
-    np.testing.assert_allclose(array(found)[:1, :4], short, atol=1e-6)
+    np.testing.assert_allclose(array(found)[:1, :4], array(short), atol=1e-6)
     for state, end in zip(states, ends, strict=True):
         np.testing.assert_allclose(array(state)[:1], array(end), atol=1e-6)
 
