@@ -27,6 +27,7 @@ from absl import flags
 from kapps import training
 from kapps.analysis import plotting, sheets
 from kapps.files import aside
+from kapps.recurrent import stacks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("languages", ["ab", "abc"], "letters of a^n b^n and of a^n b^n c^n")
@@ -39,7 +40,6 @@ flags.DEFINE_float("learning_rate", 0.01, "of Adam, at its height", lower_bound=
 flags.DEFINE_integer("seed", 0, "of the weights")
 flags.DEFINE_string("model_dir", "runs/counting", "where everything goes")
 
-LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
 SETTLING = ("units", "longest", "limit", "steps", "learning_rate", "seed")
 """Flags that all lines of a table have in common."""
 COLUMNS = (
@@ -98,7 +98,7 @@ def train(name, letters, longest, limit):
     """Trains one network; returns it and its line of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
     given = keras.Input((None, len(letters)), name="sequence")
-    h = LAYERS[name](FLAGS.units, return_sequences=True, name="layer1")(given)
+    h = stacks.layer(FLAGS.units, cell=name, name="layer1")(given)
     may_follow = keras.layers.Dense(len(letters) + 1, activation="sigmoid", name="predictions")(h)
     model = keras.Model(given, may_follow, name=f"{name}_{letters}")
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.steps)
@@ -142,7 +142,7 @@ def draw(traces, path):
 
 
 def main(_):
-    for flag, allowed in (("networks", LAYERS), ("languages", ("ab", "abc"))):
+    for flag, allowed in (("networks", stacks.KERAS), ("languages", ("ab", "abc"))):
         for each in FLAGS[flag].value:
             if each not in allowed:
                 raise ValueError(f"--{flag}: {each!r} is none of {', '.join(allowed)}")

@@ -30,8 +30,8 @@ from absl import flags
 from kapps import training
 from kapps.analysis import plotting, sheets
 from kapps.data.sequences import adding_problem
+from kapps.recurrent import stacks
 
-LAYERS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 NETWORKS = ("rnn", "rnn_clipped", "rnn_omega", "lstm", "lstm_clipped", "gru", "gru_clipped")
 
 FLAGS = flags.FLAGS
@@ -99,9 +99,7 @@ def build(name):
     kind = name.partition("_")[0]
     x = keras.Input((FLAGS.length, 2), name="sequence")
     initializer = keras.initializers.Orthogonal(FLAGS.gain)
-    layer = LAYERS[kind](
-        FLAGS.units, recurrent_initializer=initializer, return_sequences=True, name="layer1"
-    )
+    layer = stacks.layer(FLAGS.units, cell=kind, recurrent_initializer=initializer, name="layer1")
     h = layer(x)
     model = keras.Model(x, keras.layers.Dense(1, name="predictions")(h[:, -1]), name=name)
     trained = model

@@ -24,6 +24,7 @@ from absl import flags
 
 from kapps import training
 from kapps.analysis import sheets
+from kapps.recurrent import stacks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", None, f"of {', '.join(TASKS)} [all; music where --music is given]")
@@ -56,11 +57,8 @@ PAPER = {  # Table 1
     "permuted": {"lstm": 85.7, "gru": 87.3, "rnn": 25.3, "tcn": 97.2},
     "music": {"lstm": 8.45, "gru": 8.43, "rnn": 8.91, "tcn": 8.10},
 }
-KINDS = {  # a layer, and its matrices and biases as shares of a unit
-    "lstm": (keras.layers.LSTM, 4, 1),
-    "gru": (keras.layers.GRU, 3, 2),
-    "rnn": (keras.layers.SimpleRNN, 1, 1),
-}
+SIZES = {"lstm": (4, 1), "gru": (3, 2), "rnn": (1, 1)}
+"""How many matrices a recurrent layer has, and of each how many biases."""
 POINTS = 10
 """Of a curve."""
 COLUMNS = (
@@ -83,14 +81,15 @@ def build(name, task):
     row = task.builder.builder.row
     if name == "tcn":
         return big, row["hidden"]
-    layer, gates, biases = KINDS[name]
+    gates, biases = SIZES[name]
     (_, _, features), outputs = big.input_shape, big.output_shape[-1]
     units = 1
     while gates * units * (features + units + biases) + (units + 1) * outputs <= big.count_params():
         units += 1
     units -= 1
     x = keras.Input((None, features), name="sequence")
-    h = layer(units, return_sequences=row.get("every_step", False), name="layer1")(x)
+    every_step = row.get("every_step", False)
+    h = stacks.recurrent(x, units, cell=name, return_sequences=every_step, name="layer1")
     h = keras.layers.Dropout(row.get("dropout", 0.0), name="layer1_dropout")(h)
     y = keras.layers.Dense(outputs, activation=task.activation, name="predictions")(h)
     return keras.Model(x, y, name=name), units

@@ -45,6 +45,9 @@ def pytest_generate_tests(metafunc):
         kinds = [kind for kind in cards.KINDS if kind != "image"]
         named = cards.list_models if every else cards.smallest
         found = [name for kind in kinds for name in named(kind=kind)]
+        only = metafunc.definition.get_closest_marker("families")
+        if only:
+            found = [name for name in found if {name, cards.card(name).family} & set(only.args)]
         metafunc.parametrize("sequence_name", found, scope="module")
     if "builder_name" in metafunc.fixturenames:
         shared = metafunc.definition.get_closest_marker("shared")

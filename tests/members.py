@@ -1,8 +1,18 @@
-"""Members of a family that are quicker to build and to store than those in its table."""
+"""What both conformance suites share: members of a family that are quick to build, and how answers are compared."""
 
 from functools import partial
 
+import numpy as np
+
 from kapps import heads
+
+
+def equal(given, expected, within=1e-6):
+    """Asserts that arrays differ by at most `within` of the largest value, and are no zeros."""
+    largest = np.abs(expected).max()
+    assert given.shape == expected.shape and largest > 0
+    assert np.abs(given - expected).max() <= within * largest
+
 
 FEWER = {
     "depths": lambda depths: (min(2, depths[0]), *(1 for _ in depths[1:])),

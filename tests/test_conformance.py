@@ -14,7 +14,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from members import shortened
+from members import equal, shortened
 
 import kapps
 from kapps import cards
@@ -151,13 +151,6 @@ def names(model):
     """Returns the names of the layers but for the head's."""
     layers = [layer.name for layer in model.layers]
     return [name for name in layers if not name.startswith(("head_", "predictions"))]
-
-
-def equal(given, expected, within=1e-6):
-    """Asserts that arrays differ by at most `within` of the largest value, and are no zeros."""
-    largest = np.abs(expected).max()
-    assert given.shape == expected.shape and largest > 0
-    assert np.abs(given - expected).max() <= within * largest
 
 
 def side(card, size, level):

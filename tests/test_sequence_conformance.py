@@ -11,33 +11,27 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from members import narrowed
+from members import equal, narrowed
 
 from kapps import cards
 from kapps.recurrent import stepping
 
 LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
-CAUSAL = {"rnn_lm", "mixture_of_experts", "tcn"}
-"""Families whose answer at a step depends on no later step."""
-STEPPED = {"rnn_lm", "mixture_of_experts"}
+STEPPED = ("rnn_lm", "mixture_of_experts")
 """Families that run a step at a time, their states carried."""
+CAUSAL = (*STEPPED, "tcn_copy500", "tcn_copy1000", "tcn_copy2000", "tcn_jsb", "tcn_nottingham")
+"""Families, and members, whose answer at a step depends on no later step."""
+MASKED = (*STEPPED, "text_classifier", "sequence_labeller", "temporal_classifier", "imdb_mean")
+"""Families, and members, that tell padding from what is real."""
 RATE = {"convlstm_nowcaster": 3e-3}
 """Of Adam, where it is not 0.01."""
-WHOLE = {
-    "embedding_classifier",
-    "sequence_generator",
-    "encoder_decoder",
-    "tcn",
-    "convlstm_nowcaster",
-}
-"""Families without masks of their input, or whose answer is of all of it: a known length, several inputs."""
 LENGTH = 12
 
 LOAD = """
 import sys
 import numpy as np, keras
-name, folder, tests = sys.argv[1:]
 import kapps
+(folder,) = sys.argv[1:]
 with np.load(f"{folder}/given.npz") as file:
     given = [file[key] for key in sorted(file.files)]
 given = given[0] if len(given) == 1 else given
@@ -141,24 +135,9 @@ def answers(model, frames):
     return draw.integers(1, shape[-1], (4, *steps)), loss
 
 
-def masked(model):
-    """Whether a layer tells padding from what is real."""
-    return any(
-        isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False)
-        for layer in model.layers
-    )
-
-
 def run(model, given):
     """Returns the answers as NumPy has them."""
     return keras.ops.convert_to_numpy(model(given, training=False))
-
-
-def equal(given, expected, within=1e-5):
-    """Asserts that arrays differ by at most `within` of the largest value, and are no zeros."""
-    largest = np.abs(expected).max()
-    assert given.shape == expected.shape and largest > 0
-    assert np.abs(given - expected).max() <= within * largest
 
 
 def test_parameters_are_the_reference(listed, card, reference):
@@ -199,9 +178,8 @@ def test_predictions_are_float32_in_mixed_precision(builder, options, given):
     assert np.isfinite(found).all() and np.ptp(found) > 0
 
 
-def test_padding_changes_no_answer_and_masks_equal_trimming(card, model, given):
-    if card.family in WHOLE or not masked(model):
-        pytest.skip("takes no sequences of several lengths")
+@pytest.mark.families(*MASKED)
+def test_padding_changes_no_answer_and_masks_equal_trimming(model, given):
     lengths, batch = [LENGTH, 7, 3, 1], given.copy()
     for row, n in zip(batch, lengths, strict=True):
         row[n:] = 0
@@ -210,24 +188,22 @@ def test_padding_changes_no_answer_and_masks_equal_trimming(card, model, given):
     for i, n in enumerate(lengths):
         alone = run(model, batch[i : i + 1, :n])[0]
         steps = slice(None) if alone.ndim == 1 else slice(len(alone))
-        equal(together[i][steps], alone)
-        equal(longer[i][steps], alone)
+        equal(together[i][steps], alone, within=1e-5)
+        equal(longer[i][steps], alone, within=1e-5)
 
 
-def test_no_step_sees_a_later_one(card, model, given):
-    if card.family not in CAUSAL or len(model.output_shape) != 3:
-        pytest.skip("looks at all steps")
+@pytest.mark.families(*CAUSAL)
+def test_no_step_sees_a_later_one(model, given):
     changed = given.copy()
     changed[:, 7:] = given[:, ::-1][:, 7:]
     assert (changed[:, 7:] != given[:, 7:]).any()
     before, after = run(model, given), run(model, changed)
-    equal(after[:, :7], before[:, :7])
+    equal(after[:, :7], before[:, :7], within=1e-5)
     assert np.abs(after[:, 7:] - before[:, 7:]).max() > 1e-4
 
 
-def test_steps_with_states_passed_on_equal_one_long_run(card, model, given):
-    if card.family not in STEPPED:
-        pytest.skip("has no step")
+@pytest.mark.families(*STEPPED)
+def test_steps_with_states_passed_on_equal_one_long_run(model, given):
     one = stepping.step(model)
     states, found = stepping.zeros(one, len(given)), []
     (name,) = set(one.input) - set(states)
@@ -236,7 +212,7 @@ def test_steps_with_states_passed_on_equal_one_long_run(card, model, given):
         answer = one(keras.tree.map_structure(keras.ops.convert_to_tensor, taken))
         found.append(keras.ops.convert_to_numpy(answer["logits"])[:, 0])
         states = {key: answer[key] for key in states}
-    equal(np.stack(found, axis=1), run(model, given))
+    equal(np.stack(found, axis=1), run(model, given), within=1e-5)
 
 
 def test_training_lowers_the_loss_on_real_data(builder, card, options, given, frames):
@@ -251,15 +227,17 @@ def test_training_lowers_the_loss_on_real_data(builder, card, options, given, fr
     assert np.isfinite(losses).all() and losses[-1] < 0.9 * losses[0]
 
 
-def test_files_load_in_a_fresh_process(builder, card, options, model, given, tmp_path, forked):
+def test_files_load_in_a_fresh_process(builder, options, model, given, tmp_path, forked):
     expected = run(model, given)
     listed = given if isinstance(given, list) else [given]
     np.savez(tmp_path / "given.npz", **{f"input{i}": each for i, each in enumerate(listed)})
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
-    forked(LOAD, card.name, tmp_path, "")
-    equal(np.load(tmp_path / "model.npy"), expected)
-    equal(run(builder(weights=tmp_path / "model.weights.h5", **options), given), expected)
+    forked(LOAD, tmp_path)
+    equal(np.load(tmp_path / "model.npy"), expected, within=1e-5)
+    equal(
+        run(builder(weights=tmp_path / "model.weights.h5", **options), given), expected, within=1e-5
+    )
 
 
 def test_layers_are_keras_own_or_registered(model):
