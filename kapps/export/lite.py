@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kapps.cards import Preprocessing, nearest
-from kapps.export import converter, inputs, metadata, network
+from kapps.export import converter, inputs, metadata, network, rebuilding
 from kapps.export.places import folder_for, local
 from kapps.files import flush, sync
 
@@ -158,7 +158,7 @@ def _calibration(exported, what, precision, pictures, batch_size) -> np.ndarray 
         )
     if batch_size != 1:
         raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
-    looped = [name for name, layer in network.layers(exported).items() if _loops(layer)]
+    looped = [name for name, layer in rebuilding.layers(exported).items() if _loops(layer)]
     if looped:
         raise ValueError(
             f"precision={precision!r}: the converter measures no ranges inside a recurrent layer's loop "
@@ -212,7 +212,7 @@ def losses(
                 (row["tensor_name"], float(row["mean_squared_error"]), float(row["scale"]))
                 for row in csv.DictReader(file)
             ]
-    layers = network.layers(exported)
+    layers = rebuilding.layers(exported)
     found = {}
     for name, error, scale in rows:
         parts = (re.sub(r"_\d+$", "", part) for part in reversed(name.split(";")[0].split("/")))

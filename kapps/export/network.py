@@ -1,4 +1,4 @@
-"""What is exported: the model rebuilt in float32, training off, with names that stay the same."""
+"""What is exported: the model in float32, training off, with names that stay the same; and how it is written."""
 
 import functools
 import os
@@ -14,54 +14,16 @@ from kapps.cards import Preprocessing
 from kapps.export import inputs
 from kapps.export.fold import fold
 from kapps.export.quiet import quiet
-from kapps.layers import copy_values
+from kapps.export.rebuilding import every_layer, in_float32
 
 LARGEST = 1_900_000_000
 """Bytes of weights that fit into a graph, which is one protocol buffer, beside the rest of it."""
 
-_FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
-_FLOAT32 = {
-    "module": "keras",
-    "class_name": "DTypePolicy",
-    "config": {"name": "float32"},
-    "registered_name": None,
-}
 # "Stateless..." alone would not do: StatelessIf and StatelessWhile are plain control flow.
 _RANDOM = re.compile(
     "Random|Multinomial|TruncatedNormal|StandardNormal|StatefulUniform|^Rng"
     "|StatelessShuffle|DistortedBoundingBox|CandidateSampler"
 )
-
-
-def in_float32(model: keras.Model) -> keras.Model:
-    """Returns a copy of `model` on the CPU that is float32 throughout; `model` is left as it is.
-
-    The copy is made from the configuration, with every layer's own precision policy replaced: a
-    layer remembers the policy it was made under, and setting another one later changes none.
-
-    Args:
-        model: a functional or sequential model of such inputs as `inputs.taken` knows.
-
-    Raises:
-        ValueError: for anything else, and for a model that its own configuration does not describe.
-    """
-    _refuse_other_models(model)
-    with keras.device("cpu:0"), keras.saving.custom_object_scope(_classes(model)):
-        try:
-            copy = type(model).from_config(_configuration_in_float32(model.get_config()))
-            _copy_weights(model, copy)
-        except Exception as error:
-            raise ValueError(
-                f"{model.name} cannot be rebuilt in float32 from its configuration: "
-                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
-            ) from error
-        for layer in _layers(copy):
-            if hasattr(layer, "use_cudnn"):
-                layer.use_cudnn = False  # an operation that no CPU and no other runtime has
-        if hasattr(copy, "operations"):
-            return copy
-        # A sequential model knows no operations and no output names.
-        return keras.Model(copy.inputs, copy.outputs, name=model.name)
 
 
 def serving(
@@ -188,7 +150,7 @@ def refuse_random(network: keras.Model, batch: int | None = None) -> None:
         definition = function.graph.as_graph_def()
         nodes = list(definition.node)
         nodes += [node for inner in definition.library.function for node in inner.node_def]
-        kinds = {layer.name: type(layer).__name__ for layer in _layers(network)}
+        kinds = {layer.name: type(layer).__name__ for layer in every_layer(network)}
         for node in nodes:
             if _RANDOM.search(node.op) and not node.op.startswith("__"):
                 raise ValueError(
@@ -213,67 +175,6 @@ def refuse_random(network: keras.Model, batch: int | None = None) -> None:
                 f"{network.name} answers the same input differently a second time (by up to "
                 f"{np.abs(one - other).max():.1e}); a layer keeps state, which no exported file can"
             )
-
-
-def _refuse_other_models(model) -> None:
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"a keras.Model is exported, not {type(model).__name__}")
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "export needs Keras on TensorFlow (KERAS_BACKEND=tensorflow), "
-            f"not on {keras.backend.backend()}"
-        )
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("export needs keras.config.image_data_format() to be 'channels_last'")
-    inputs.taken(model)
-
-
-def _classes(model) -> dict[str, type]:
-    """Returns the classes of the model's layers, so that one nobody registered is found again."""
-    return {type(layer).__name__: type(layer) for layer in _layers(model)}
-
-
-def layers(model: keras.Model) -> dict[str, keras.Layer]:
-    """Returns a model's layers by name, those of models in it included."""
-    return {layer.name: layer for layer in _layers(model) if isinstance(layer, keras.Layer)}
-
-
-def _layers(model):
-    for layer in getattr(model, "operations", None) or getattr(model, "layers", ()):
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-
-
-def _configuration_in_float32(config):
-    """Replaces every policy in a configuration, those of wrapped and nested layers included."""
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicyMap":
-            return _FLOAT32
-        if config.get("class_name") == "DTypePolicy" and config["config"].get("name") in _FLOATS:
-            return _FLOAT32
-        return {
-            key: "float32"
-            if key == "dtype" and isinstance(value, str) and value in _FLOATS
-            else _configuration_in_float32(value)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        return type(config)(_configuration_in_float32(value) for value in config)
-    return config
-
-
-def _copy_weights(source, target) -> None:
-    """Copies layer by layer: by name, or in order where a class does not keep its layers' names."""
-    if not (hasattr(source, "operations") or isinstance(source, keras.Sequential)):
-        copy_values(source, target)
-        return
-    named = {layer.name: layer for layer in target.layers}
-    copies = [named.get(layer.name) for layer in source.layers]
-    for layer, copy in zip(source.layers, target.layers if None in copies else copies, strict=True):
-        if type(layer) is not type(copy):
-            raise ValueError(f"its layer {layer.name!r} comes back as a {type(copy).__name__}")
-        _copy_weights(layer, copy)
 
 
 def _named(model, outputs) -> dict:
