@@ -11,8 +11,9 @@ from kapps.training.losses import VanishingGradient, auxiliary, repeat_targets, 
 from kapps.training.optimizers import Lamb, check
 from kapps.training.program import asked, define_flags, program, seed
 from kapps.training.progress import Progress, Throughput
+from kapps.training.records import Curves, plot, record
 from kapps.training.replicas import replicated
-from kapps.training.runs import Curves, Run, plot, record, table
+from kapps.training.runs import Run, table
 from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
 
 __all__ = [
