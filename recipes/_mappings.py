@@ -10,7 +10,7 @@ import _environment  # noqa: F401  # before TensorFlow
 import numpy as np
 
 from kapps import data
-from kapps.data import decoding
+from kapps.data import decoding, text
 from kapps.recurrent import ctc, embedding_classifier, encoder_decoder, mappings
 
 DTW = {  # accuracies of the nearest series by dynamic time warping, with its window open
@@ -255,25 +255,27 @@ def embeddings(path, units, cell, draw):
     del cell
     if not path:
         raise ValueError("embeddings reads labelled lines: give --data=.../rt-polarity.all")
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"there is no file {path}: give --data=.../rt-polarity.all")
     lines = pathlib.Path(path).read_text(encoding="latin-1").split("\n")
     pairs = [line.partition(" ")[::2] for line in lines if line.strip()]
     if not pairs or any(label not in ("0", "1") for label, _ in pairs):
         raise ValueError(f"{path}: each line is a label 0 or 1, a space and a text")
     labels = np.array([int(label) for label, _ in pairs], "float32")
-    texts = [text.split() for _, text in pairs]
-    held = np.zeros(len(texts), bool)
-    held[draw.permutation(len(texts))[: len(texts) // 10]] = True
-    counts = collections.Counter(
-        word for text, out in zip(texts, held, strict=True) if not out for word in text
-    )
-    known = {
-        word: i for i, (word, _) in enumerate(counts.most_common(9_998), start=2)
-    }  # 1: unknown
-    x = np.zeros((len(texts), max(map(len, texts))), "int32")
-    for row, text in zip(x, texts, strict=True):
-        row[: len(text)] = [known.get(word, 1) for word in text]
+    held = np.zeros(len(pairs), bool)
+    held[draw.permutation(len(pairs))[: len(pairs) // 10]] = True
+    trained = [line for (_, line), out in zip(pairs, held, strict=True) if not out]
+    vocabulary = text.words("\n".join(trained), size=10_000)
+    tokens = [vocabulary.encode(line) for _, line in pairs]
+    x = np.zeros((len(tokens), max(map(len, tokens))), "int32")
+    for row, each in zip(x, tokens, strict=True):
+        row[: len(each)] = each
     model = embedding_classifier.embedding_classifier(
-        vocabulary=10_000, embedding=16, units=(units,), dropout=0.5, input_shape=x.shape[1:]
+        vocabulary=vocabulary.size,
+        embedding=16,
+        units=(units,),
+        dropout=0.5,
+        input_shape=x.shape[1:],
     )
     return Task(
         f"{(~held).sum():,} texts and {held.sum():,} others, of at most {x.shape[1]} words", model,
