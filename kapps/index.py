@@ -17,6 +17,8 @@ from kapps.files import aside
 FOLDERS = ("cnn", "recurrent")
 PUBLIC = {
     "analysis": ("profile",),
+    "decoding.generation": ("generate",),
+    "decoding.stepping": ("halves", "step"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
     "recurrent.cells": (
@@ -29,8 +31,6 @@ PUBLIC = {
     "recurrent.ctc": ("ctc_labels", "label_error_rate"),
     "recurrent.cudnn": ("why_not_cudnn",),
     "recurrent.encoder_decoder": ("written",),
-    "recurrent.generation": ("generate",),
-    "recurrent.stepping": ("step",),
     "variants": ("endpoints",),
 }
 SUBMODULES = ("analysis", "cards", "data", "export", "layers", "recurrent", "training", "weights")

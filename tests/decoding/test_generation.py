@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.recurrent import generation, language_model, stepping
+from kapps.decoding import generation, stepping
+from kapps.recurrent import language_model
 
 SIZE = 9
 

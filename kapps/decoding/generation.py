@@ -3,7 +3,7 @@
 [1] https://d2l.ai/chapter_recurrent-modern/beam-search.html
 [2] Fan 2018, arXiv:1805.04833, section 5.4: top-k sampling
 
-A token is one call of the compiled step (`kapps.recurrent.stepping.step`): the ten-thousandth costs what the first did.
+A token is one call of the compiled step (`kapps.decoding.stepping.step`): the ten-thousandth costs what the first did.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from kapps.recurrent import stepping
+from kapps.decoding import stepping
 
 NEVER = (0, 1)
 """Tokens that no text has: padding and the unknown of `kapps.data.text`."""
