@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from kapps.decoding.layers import CausalQuery, Counted, Numbers, Projected, Query, Step
 
@@ -133,7 +133,7 @@ class _Walk:
         """Returns what a layer, or its one step, gives."""
         tensors = [x for x in keras.tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(x)]
         if not any(id(x) in self.follows for x in tensors):
-            return layer(*args, **kwargs)
+            return masked(layer, layer(*args, **kwargs), *args, **kwargs)
         if isinstance(layer, layers.RNN):
             found = self.recurrent(layer, *args, **kwargs)
         elif isinstance(layer, layers.MultiHeadAttention):
@@ -208,7 +208,7 @@ class _Walk:
             return self.memory(x, f"{layer.name}_memory")
 
         args, kwargs = keras.tree.map_structure(known, (args, kwargs))
-        return layer(*args, **kwargs)
+        return masked(layer, layer(*args, **kwargs), *args, **kwargs)
 
     def state(self, name, shape, dtype):
         """Returns the input of something that is remembered from step to step."""
@@ -241,6 +241,13 @@ class _Walk:
                 "step"
             )
         raise ValueError(f"{self.model.name}: {layer.name} {why}")
+
+
+def masked(layer, found, *args, **kwargs):
+    """Returns what a layer gives, with its mask: Keras's ReversibleEmbedding gives one at every call but this kind."""
+    if isinstance(layer, layers.ReversibleEmbedding) and not kwargs.get("reverse"):
+        found._keras_mask = layers.Embedding.compute_mask(layer, args[0])
+    return found
 
 
 def names(layer):
