@@ -17,7 +17,7 @@ from kapps.files import aside
 FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
     "analysis": ("profile",),
-    "decoding.generation": ("generate",),
+    "decoding.generation": ("generate", "translate", "translator"),
     "decoding.stepping": ("halves", "step"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
@@ -30,7 +30,6 @@ PUBLIC = {
     ),
     "recurrent.ctc": ("ctc_labels", "label_error_rate"),
     "recurrent.cudnn": ("why_not_cudnn",),
-    "recurrent.encoder_decoder": ("written",),
     "variants": ("endpoints",),
 }
 SUBMODULES = ("analysis", "cards", "data", "export", "layers", "recurrent", "training", "weights")

@@ -1,20 +1,106 @@
-"""Tokens after tokens by a recurrent language model: the likeliest, drawn by temperature and top k, or by beam search.
+"""Tokens after tokens by a network that writes: the likeliest, drawn by temperature and top k, or by beam search.
 
 [1] https://d2l.ai/chapter_recurrent-modern/beam-search.html
 [2] Fan 2018, arXiv:1805.04833, section 5.4: top-k sampling
+[3] Vaswani 2017, arXiv:1706.03762, section 6.1: a beam of 4, alpha 0.6 of [4], at most 50 tokens more than the source
+[4] Wu 2016, GNMT, arXiv:1609.08144, equation (14)
 
-A token is one call of the compiled step (`kapps.decoding.stepping.step`): the ten-thousandth costs what the first did.
+A token is one step (`kapps.decoding.stepping`) of a loop that is compiled as a whole: the ten-thousandth costs what the
+first did, but for the look at a cache that has room for all of them.
 """
 
-import dataclasses
-import math
-
+import keras
 import numpy as np
+from keras import ops
 
-from kapps.decoding import stepping
+from kapps.decoding import loop, stepping
 
 NEVER = (0, 1)
 """Tokens that no text has: padding and the unknown of `kapps.data.text`."""
+MORE = 50
+"""Tokens of a target beyond those of its source [3]."""
+
+
+class Writer:
+    """What a model writes; its loop is compiled once for all calls of one shape.
+
+    Args:
+        model: a language model, tokens (batch, time) to scores at each step, or of two inputs, a source and a target;
+            or what `kapps.step` or `kapps.halves` made of it, or a file of either.
+        **choice: as for `kapps.decoding.loop.Choice`.
+
+    Raises:
+        ValueError: for a network that has no step, and for values outside their ranges.
+    """
+
+    def __init__(self, model, **choice):
+        encoder = None
+        if isinstance(model, stepping.Halves):
+            encoder, one = model
+        elif stepping.stepped(model):
+            one = model
+        elif len(model.inputs) > 1:
+            encoder, one = stepping.halves(model)
+        else:
+            one = stepping.step(model)
+        self.encoder, self.one = encoder, one
+        self.loop = loop.Loop(one, encoder, loop.Choice(**choice))
+        if not isinstance(one, keras.Model):
+            self.loop.loop = loop.while_loop
+
+    def __call__(self, prompt, length, *, source=None, limit=None, seed=None):
+        """Returns `length` tokens after each prompt, int32 [batch, length], on the right 0 after the end.
+
+        Args:
+            prompt: tokens, int [batch, time] or [time], one or more each, padded on the right with 0.
+            length: how many tokens.
+            source: what the encoder reads, int [batch, time], padded on the right with 0.
+            limit: most tokens of each row, int [batch]; None for `length`.
+            seed: settles what is drawn; None for another draw each time.
+
+        Raises:
+            ValueError: for an empty prompt, and where the step has no room for as many tokens.
+        """
+        prompt = np.atleast_2d(np.asarray(prompt, "int32"))
+        if not prompt.size or (prompt[:, 0] == 0).any():
+            raise ValueError(
+                f"a prompt is one or more tokens, padded on the right with 0, not of shape {prompt.shape}"
+            )
+        if length < 1:
+            raise ValueError(f"length={length}: from 1")
+        self._refuse_beyond(prompt.shape[1] + length - 1)
+        given = {
+            "prompt": prompt,
+            "uniform": np.random.default_rng(seed).random((len(prompt), length), "float32"),
+            "limit": np.full(len(prompt), length, "int32")
+            if limit is None
+            else np.asarray(limit, "int32"),
+        }
+        if self.encoder is not None:
+            (name,) = self.encoder.input
+            given[name] = self._fitted(source, self.encoder.input[name].shape[1])
+        run = self.loop.predict_on_batch if isinstance(self.one, keras.Model) else self.loop.call
+        return ops.convert_to_numpy(run(given))
+
+    def _refuse_beyond(self, needed):
+        for name in stepping.remembered(self.one):
+            shape = self.one.input[name].shape
+            if len(shape) > 2 and shape[1] is not None and shape[1] < needed:
+                raise ValueError(
+                    f"the step has room for {shape[1]} tokens ({name}), and {needed} are asked for: make it with "
+                    f"length={needed}, or ask for fewer"
+                )
+
+    def _fitted(self, source, steps):
+        source = np.asarray(source, "int32")
+        if steps is None:
+            return source
+        if source.shape[1] > steps and source[:, steps:].any():
+            raise ValueError(
+                f"the encoder reads {steps} tokens, and a source has {source.shape[1]}: make it with a greater "
+                "source_length, or give shorter ones"
+            )
+        return np.pad(source, ((0, 0), (0, max(0, steps - source.shape[1]))))[:, :steps]
 
 
 def generate(
@@ -38,111 +124,50 @@ def generate(
     Raises:
         ValueError: for an empty prompt, or values outside their ranges.
     """
-    prompt = np.atleast_2d(np.asarray(prompt, "int32"))
-    if not prompt.size or (prompt[:, 0] == 0).any():
-        raise ValueError(
-            f"a prompt is one or more tokens, padded on the right with 0, not of shape {prompt.shape}"
-        )
-    if length < 1 or temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(
-            f"length={length}, temperature={temperature}, top_k={top_k}: from 1, from 0, from 1 or None"
-        )
-    one = model if stepping.stepped(model) else stepping.step(model)
-    if beam is not None:
-        if beam < 1:
-            raise ValueError(f"beam={beam}: from 1, or None for no beam search")
-        found = [_beam(one, row, length, beam, end, length_penalty, never) for row in prompt]
-        return np.array(found, "int32")
-    random = np.random.default_rng(seed)
-    last, states = read(one, prompt, never)
-    tokens = np.zeros((len(prompt), length), "int32")
-    running = np.ones(len(prompt), bool)
-    for i in range(length):
-        chosen = _draw(last, temperature, top_k, random)
-        tokens[:, i] = np.where(running, chosen, 0)
-        running &= chosen != end
-        if i + 1 == length or not running.any():
-            break
-        last, states = advance(one, tokens[:, i], states, never)
-    return tokens
+    writer = Writer(
+        model, temperature=temperature, top_k=top_k, beam=beam, end=end, alpha=length_penalty, never=tuple(never)
+    )  # fmt: skip
+    return writer(prompt, length, seed=seed)
 
 
-def advance(one, tokens, states, never=NEVER):
-    """Returns the logits after one more token, float64 [batch, vocabulary], and the new states.
+def translator(
+    model, *, end, beam=4, length_penalty=0.6, penalty="wu", temperature=0.0, top_k=None, never=()
+):
+    """Returns a `Writer` of targets; see `translate`, whose arguments they are."""
+    choice = dict(temperature=temperature, top_k=top_k, beam=beam, end=end, penalty=penalty)
+    return Writer(model, alpha=length_penalty, never=(0, *never), **choice)
+
+
+def translate(model, source, *, start, end, steps=None, seed=None, **options):
+    """Returns what a model writes for each source, int32 [batch, time], on the right 0, without `start` and `end`.
 
     Args:
-        one: what `step` made.
-        tokens: int [batch]; 0 leaves states as they are.
-        states: as `stepping.zeros` or this function returned them.
-        never: tokens whose logits become minus infinity.
+        model: of a source and a target, as `kapps.encoder_decoder` and `kapps.transformer` are; or what `halves` made
+            of it; or a `translator`, which is compiled once for all calls of one shape.
+        source: tokens, int [batch, time], padded on the right with 0.
+        start: the token that a target begins with.
+        end: the token after the last one.
+        steps: most tokens; None for 50 more than each source has [3].
+        seed: settles what is drawn; None for another draw each time.
+        **options: beam=4: how many texts beam search keeps, 1 or None for the likeliest token at each step;
+            length_penalty=0.6: alpha, and penalty="wu" for ((5 + L) / 6)**alpha [4], or "length" for L**alpha [1];
+            temperature=0 and top_k=None, of draws, where beam is None; never=(): tokens that are not written.
+
+    Raises:
+        ValueError: for values outside their ranges.
     """
-    (name,) = set(one.input) - set(states)
-    taken = {name: np.asarray(tokens, "int32")[:, None], **states}
-    found = {key: np.asarray(value) for key, value in one.predict_on_batch(taken).items()}
-    logits = found["logits"][:, 0].astype("float64")
-    logits[:, list(never)] = -math.inf
-    return logits, {key: found[key] for key in states}
-
-
-def read(one, prompt, never=NEVER):
-    """Returns the logits after prompts of any lengths, and the states: (float64 [batch, vocabulary], {name: ...})."""
-    states, last = stepping.zeros(one, len(prompt)), None
-    for column in prompt.T:
-        logits, states = advance(one, column, states, never)
-        last = logits if last is None else np.where(column[:, None] == 0, last, logits)
-    return last, states
-
-
-def _draw(logits, temperature, top_k, random):
-    """Returns one token a row."""
-    if temperature == 0:
-        return np.argmax(logits, axis=-1)
-    if top_k is not None and top_k < logits.shape[-1]:
-        least = np.partition(logits, -top_k, axis=-1)[:, -top_k, None]
-        logits = np.where(logits < least, -math.inf, logits)
-    # The largest of logits with Gumbel noise is a draw by their softmax.
-    return np.argmax(logits / temperature + random.gumbel(size=logits.shape), axis=-1)
-
-
-@dataclasses.dataclass
-class Text:
-    """A continuation: its tokens, and log P of them."""
-
-    tokens: list
-    score: float
-
-    def ranked(self, alpha):
-        """Returns what continuations of any length are compared by [1]."""
-        return self.score / len(self.tokens) ** alpha
-
-
-def _beam(one, prompt, length, beam, end, alpha, never):
-    """Returns the tokens of the best of the finished texts and those that reached the length, 0 after the end."""
-    logits, states = read(one, prompt[None], never)
-    running, finished = [Text([], 0.0)], []
-    for _ in range(length):
-        scores = np.array([text.score for text in running])[:, None] + _log_softmax(logits)
-        best = np.argsort(-scores, axis=None, kind="stable")[:beam]
-        rows, chosen = np.unravel_index(best, scores.shape)
-        texts = [
-            Text([*running[row].tokens, int(token)], float(scores[row, token]))
-            for row, token in zip(rows, chosen, strict=True)
-            if scores[row, token] > -math.inf
-        ]
-        kept = [i for i, text in enumerate(texts) if text.tokens[-1] != end]
-        finished += [text for text in texts if text.tokens[-1] == end]
-        running = [texts[i] for i in kept]
-        if not running or len(running[0].tokens) == length:
-            break
-        # As many rows as the beam is wide, so that one program serves all steps.
-        places = np.resize(kept, beam)
-        states = {name: state[rows[places]] for name, state in states.items()}
-        logits, states = advance(one, chosen[places], states, never)
-        logits = logits[: len(running)]
-    best = max([*finished, *running], key=lambda text: text.ranked(alpha))
-    return best.tokens + [0] * (length - len(best.tokens))
-
-
-def _log_softmax(logits):
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    writer = model if isinstance(model, Writer) else translator(model, end=end, **options)
+    source = np.asarray(source, "int32")
+    limit = (
+        np.count_nonzero(source, axis=1) + MORE if steps is None else np.full(len(source), steps)
+    )
+    prompt = np.full((len(source), 1), start, "int32")
+    # One shape for all sources of one length.
+    found = writer(
+        prompt,
+        source.shape[1] + MORE if steps is None else steps,
+        source=source,
+        limit=limit,
+        seed=seed,
+    )
+    return np.where(found == end, 0, found)

@@ -1,4 +1,4 @@
-"""What of recurrent and attention layers is left of one step: they hold the layer itself, so that weights are shared."""
+"""What of recurrent and attention layers is left of one step: they hold the layer itself, and so share its weights."""
 
 import keras
 from keras import layers, ops
@@ -60,8 +60,8 @@ class Step(Holder):
 class Counted(layers.Layer):
     """How many steps there were, one more of it.
 
-    Input: [how many, int32 (batch, 1); any x (batch, 1, features)]. Output: int32 (batch, 1); what the mask of x hides is
-    no step.
+    Input: [how many, int32 (batch, 1); any x (batch, 1, features)]. Output: int32 (batch, 1); what the mask of x hides
+    is no step.
     """
 
     def __init__(self, **kwargs):
@@ -135,15 +135,13 @@ class Projected(Attending):
 class Query(Attending):
     """One query to keys and values that are known.
 
-    Input: [x (batch, 1, features), keys and values (batch, time, heads, dim)], and int32 (batch, time), 0 where there is
-    nothing to be seen, where some of them are padding. Output: (batch, 1, width).
+    Input: [x (batch, 1, features), keys and values (batch, time, heads, dim)], and where some of these are padding
+    int32 (batch, time), 0 there. Output: (batch, 1, width).
     """
 
     def call(self, inputs):
         x, keys, values, *seen = inputs
-        return self.attended(
-            x, keys, values, ops.expand_dims(seen[0] > 0, 1) if seen else None
-        )
+        return self.attended(x, keys, values, ops.expand_dims(seen[0] > 0, 1) if seen else None)
 
     def compute_mask(self, inputs, mask=None):
         del inputs
@@ -154,9 +152,9 @@ class Query(Attending):
 class CausalQuery(Attending):
     """One step of causal attention: its key and value go where those of the step before end; it sees up to itself.
 
-    Input: [x (batch, 1, features), i int32 (batch, 1), keys and values (batch, length, heads, dim)]. Output: [(batch, 1,
-    width), keys and values with place i filled]; what the mask of x hides fills none. Of i >= length nothing is written:
-    who calls counts.
+    Input: [x (batch, 1, features), i int32 (batch, 1), keys and values (batch, length, heads, dim)]. Output: [(batch,
+    1, width), keys and values with place i filled]; what the mask of x hides fills none. From i = length on nothing is
+    written, and nothing says so: who calls counts.
     """
 
     def call(self, inputs, mask=None):
@@ -174,4 +172,5 @@ class CausalQuery(Attending):
         return [self.attended(x, keys, values, seen[:, None]), keys, values]
 
     def compute_mask(self, inputs, mask=None):
+        del inputs
         return [None if mask is None else mask[0], None, None]

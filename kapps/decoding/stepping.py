@@ -1,7 +1,7 @@
 """A network that writes as one step, what it remembers going in and coming out: a step costs the same at any time.
 
 Recurrent layers remember their states, causal attention the keys and values of the steps before (a cache, whose length
-is the most steps there can be). Of a network that reads a source too, what depends on the source alone is computed once.
+is the most steps there can be). Of a network that reads a source too, what depends on it alone is computed once.
 """
 
 import inspect
@@ -66,12 +66,12 @@ def step(model, batch=None, length=None):
 def halves(model, batch=None, length=None, source_length=None):
     """Returns the encoder and one step of the decoder of a network that reads a source and writes a target.
 
-    The encoder's input is the model's own source, (batch, time). Its outputs are what the decoder begins with: the first
-    states of recurrent layers that start from it, {"decoder1_h": [batch, units]}; and what each step reads: the keys and
-    values of each attention to the source, "decoder1_cross_keys" and "decoder1_cross_values", float [batch, time, heads,
-    dim], with "source_mask", int32 [batch, time], 1 where a step of the source is real; and whatever else layers of the
-    decoder take from the encoder, such as "decoder_context_memory". The step's inputs are the target, [batch, 1], what
-    the encoder gives, and what is remembered from step to step as `step` says; its outputs are those of `step`.
+    The encoder's input is the model's own source, (batch, time). Its outputs are what the decoder begins with, the
+    first states of recurrent layers that start from it, {"decoder1_h": [batch, units]}; and what each step reads: the
+    keys and values of each attention to the source, "decoder1_cross_keys" and "decoder1_cross_values", float [batch,
+    time, heads, dim], with "source_mask", int32 [batch, time], 1 where a step of the source is real; and whatever else
+    layers of the decoder take from the encoder, such as "decoder_context_memory". The step's inputs are the target,
+    [batch, 1], what the encoder gives, and what is remembered as `step` says; its outputs are those of `step`.
 
     Args:
         model: a functional `keras.Model` of two inputs: the source, then the target (or any input of that name), as
@@ -145,7 +145,8 @@ class _Walk:
         self.follows.update((id(x), x) for x in keras.tree.flatten(found))
         return found
 
-    def recurrent(self, layer, sequence, initial_state=None, mask=None, **kwargs):
+    def recurrent(self, layer, sequence, initial_state=None, mask=None, training=None):
+        del training
         if mask is not None and getattr(sequence, "_keras_mask", None) is None:
             self.refuse(layer, "is given a mask that is not its sequence's own")
         if not layer.return_sequences or layer.go_backwards or len(layer.state_size) > 2:
@@ -153,7 +154,8 @@ class _Walk:
         given = keras.tree.flatten(initial_state)
         if any(id(x) in self.follows for x in given if x is not None):
             self.refuse(
-                layer, "starts from states that another layer gives; a step has its states as inputs"
+                layer,
+                "starts from states that another layer gives; a step has its states as inputs",
             )
         states = []
         for i, (name, size) in enumerate(zip(names(layer), layer.state_size, strict=True)):
@@ -167,10 +169,17 @@ class _Walk:
 
     def attention(
         self, layer, query, value, key=None, attention_mask=None, use_causal_mask=False,
-        return_attention_scores=False, **kwargs,
+        return_attention_scores=False, training=None,
     ):  # fmt: skip
-        if attention_mask is not None or return_attention_scores or getattr(layer, "_gate_dense", None):
-            self.refuse(layer, "has a mask, a gate or outputs of its own, of which no step is known")
+        del training
+        if (
+            attention_mask is not None
+            or return_attention_scores
+            or getattr(layer, "_gate_dense", None)
+        ):
+            self.refuse(
+                layer, "has a mask, a gate or outputs of its own, of which no step is known"
+            )
         both = [value] if key is None or key is value else [value, key]
         follow = [id(x) in self.follows for x in both]
         its = dict(name=layer.name, dtype=layer.dtype_policy)
@@ -279,7 +288,9 @@ def zeros(one, batch, length=None):
         tensor = one.input[name]
         shape = [length if size is None else size for size in tensor.shape[1:]]
         if None in shape:
-            raise ValueError(f"{name} is a cache of any length, so length says how many steps it has room for")
+            raise ValueError(
+                f"{name} is a cache of any length, so length says how many steps it has room for"
+            )
         found[name] = np.zeros((batch, *shape), keras.backend.standardize_dtype(tensor.dtype))
     return found
 
