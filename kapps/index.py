@@ -19,6 +19,7 @@ PUBLIC = {
     "analysis": ("profile",),
     "decoding.generation": ("generate", "translate", "translator"),
     "decoding.stepping": ("halves", "step"),
+    "attention.alignment": ("alignment", "attention_weights"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
     "recurrent.cells": (
@@ -32,7 +33,17 @@ PUBLIC = {
     "recurrent.cudnn": ("why_not_cudnn",),
     "variants": ("endpoints",),
 }
-SUBMODULES = ("analysis", "cards", "data", "export", "layers", "recurrent", "training", "weights")
+SUBMODULES = (
+    "analysis",
+    "attention",
+    "cards",
+    "data",
+    "export",
+    "layers",
+    "recurrent",
+    "training",
+    "weights",
+)
 HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
 
 
