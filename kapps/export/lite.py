@@ -72,7 +72,7 @@ def litert(
         raise ValueError(f"{path} is not a path of a .tflite file")
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size is a whole number from 1, not {batch_size!r}")
-    exported = network.serving(model, preprocessing)
+    exported = network.serving(model, preprocessing, whole=precision in CALIBRATED)
     what = _closed(exported, length, vocabulary)
     class_names = network.class_names(exported, class_names)
     pictures = _calibration(exported, what, precision, calibration, batch_size)
@@ -201,7 +201,7 @@ def losses(
     """
     if precision not in CALIBRATED:
         raise ValueError(f"precision={precision!r}: only {' and '.join(CALIBRATED)} are measured")
-    exported = network.serving(model, preprocessing)
+    exported = network.serving(model, preprocessing, whole=True)
     what = _closed(exported, None, None)
     pictures = _calibration(exported, what, precision, calibration, 1)
     with tempfile.TemporaryDirectory() as folder:

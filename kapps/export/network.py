@@ -14,6 +14,7 @@ from kapps.cards import Preprocessing
 from kapps.export import inputs
 from kapps.export.fold import fold
 from kapps.export.quiet import quiet
+from kapps.export.ranges import apart
 from kapps.export.rebuilding import every_layer, in_float32
 
 LARGEST = 1_900_000_000
@@ -27,7 +28,11 @@ _RANDOM = re.compile(
 
 
 def serving(
-    model: keras.Model, preprocessing: Preprocessing | None, *, folded: bool = True
+    model: keras.Model,
+    preprocessing: Preprocessing | None,
+    *,
+    folded: bool = True,
+    whole: bool = False,
 ) -> keras.Model:
     """Returns the float32 copy as it is exported: named inputs (`inputs.taken`), a dictionary of named outputs.
 
@@ -36,6 +41,7 @@ def serving(
         preprocessing: of pictures alone; where given, `image` is raw pixels in [0, 255] and its arithmetic part is
             the first layer.
         folded: whether batch norms go into the layers before them.
+        whole: whether it is for whole numbers (`ranges.apart`).
 
     Raises:
         ValueError: as `in_float32` does.
@@ -43,6 +49,8 @@ def serving(
     copy = in_float32(model)
     if folded:
         copy, _ = fold(copy)
+    if whole:
+        copy = apart(copy)
     with keras.device("cpu:0"):
         what = inputs.taken(model)
         x = given = what.input()
