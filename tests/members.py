@@ -42,7 +42,12 @@ NARROW = {
     "hidden": lambda hidden: 8,
     "levels": lambda levels: 2,
     "filters": lambda filters: (4,) * min(2, len(filters)),
+    "layers": lambda layers: layers and min(2, layers),
     "embedding": lambda width: width and 6,
+    "readout": lambda readout: 4,
+    "d_model": lambda d_model: 8,
+    "ffn": lambda ffn: 8,
+    "heads": lambda heads: 2,
     "experts": lambda experts: 4,
     "k": lambda k: 2,
     "dropout": lambda share: 0.0,  # so that few steps lower the loss

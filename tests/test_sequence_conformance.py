@@ -17,8 +17,12 @@ from kapps import cards
 from kapps.decoding import stepping
 
 LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
-STEPPED = ("rnn_lm", "mixture_of_experts")
-"""Families that run a step at a time, their states carried."""
+SENTENCES = pathlib.Path(__file__).parent / "reference" / "pairs.tsv"
+"""Of the Universal Declaration of Human Rights, articles 1, 3, 4 and 6, in English and German."""
+PAIRS = ("encoder_decoder", "attention_seq2seq", "transformer")
+"""Families that read a source and a target, and answer at each step of the target."""
+STEPPED = ("rnn_lm", "mixture_of_experts", *PAIRS)
+"""Families that run a step at a time, what they remember carried."""
 CAUSAL = (*STEPPED, "tcn_copy500", "tcn_copy1000", "tcn_copy2000", "tcn_jsb", "tcn_nottingham")
 """Families, and members, whose answer at a step depends on no later step."""
 MASKED = (*STEPPED, "text_classifier", "sequence_labeller", "temporal_classifier", "imdb_mean")
@@ -61,9 +65,13 @@ def builder(listed, request):
 
 @pytest.fixture(scope="module")
 def numbers():
-    """Real text, int32 [time], and how many tokens there are."""
-    found, tokens = np.unique(list(LICENCE.read_text()), return_inverse=True)
-    return tokens[500:].astype("int32") + 1, len(found) + 1  # 0 is padding
+    """Real text, int32 [time], how many tokens there are, and sentences in two languages, int32 [4, LENGTH] each."""
+    text = LICENCE.read_text()
+    pairs = [line.split("\t") for line in SENTENCES.read_text(encoding="utf-8").splitlines()]
+    sentences = [line[:LENGTH] for language in zip(*pairs, strict=True) for line in language]
+    found, tokens = np.unique(list(text + "".join(sentences)), return_inverse=True)
+    tokens = tokens.astype("int32") + 1  # 0 is padding
+    return tokens[500 : len(text)], len(found) + 1, list(tokens[len(text) :].reshape(2, 4, LENGTH))
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +106,14 @@ def frames():
 
 def example(card, model, numbers, frames):
     """Returns real text, pixels in order or frames, as a network takes them."""
-    tokens = numbers[0]
+    tokens, _, sentences = numbers
+    if len(model.inputs) == 2:
+        return sentences
     found = []
-    for i, each in enumerate(model.inputs):
+    for each in model.inputs:
         steps = each.shape[1] or LENGTH
         if card.kind == "tokens":
-            found.append(np.stack([tokens[i + LENGTH * j :][:steps] for j in range(4)]))
+            found.append(np.stack([tokens[LENGTH * j :][:steps] for j in range(4)]))
         elif card.kind == "frames":
             found.append(resized(frames[:, :steps], each.shape[2:]))
         else:
@@ -133,6 +143,16 @@ def answers(model, frames):
         return draw.uniform(0, 1, (4, *steps, 1)), "mse"
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return draw.integers(1, shape[-1], (4, *steps)), loss
+
+
+def as_list(given):
+    """Returns what goes in as a list of one array or several."""
+    return given if isinstance(given, list) else [given]
+
+
+def like(given, arrays):
+    """Returns arrays as `given` has its own: alone, or in a list."""
+    return arrays if isinstance(given, list) else arrays[0]
 
 
 def run(model, given):
@@ -180,13 +200,20 @@ def test_predictions_are_float32_in_mixed_precision(builder, options, given):
 
 @pytest.mark.families(*MASKED)
 def test_padding_changes_no_answer_and_masks_equal_trimming(model, given):
-    lengths, batch = [LENGTH, 7, 3, 1], given.copy()
-    for row, n in zip(batch, lengths, strict=True):
-        row[n:] = 0
-    together = run(model, batch)
-    longer = run(model, np.concatenate([batch, np.zeros_like(batch[:, :5])], axis=1))
-    for i, n in enumerate(lengths):
-        alone = run(model, batch[i : i + 1, :n])[0]
+    lengths = [LENGTH, 7, 3, 1]
+    padded = [each.copy() for each in as_list(given)]
+    for i, each in enumerate(padded):  # sources in another order, so that each pair has two lengths
+        for row, n in zip(each, lengths[::-1] if i + 1 < len(padded) else lengths, strict=True):
+            row[n:] = 0
+    together = run(model, like(given, padded))
+    more = [np.concatenate([each, np.zeros_like(each[:, :5])], axis=1) for each in padded]
+    longer = run(model, like(given, more))
+    for i in range(len(lengths)):
+        trimmed = [
+            each[i : i + 1, : np.count_nonzero(each[i].any(-1) if each.ndim > 2 else each[i])]
+            for each in padded
+        ]
+        alone = run(model, like(given, trimmed))[0]
         steps = slice(None) if alone.ndim == 1 else slice(len(alone))
         equal(together[i][steps], alone, within=1e-5)
         equal(longer[i][steps], alone, within=1e-5)
@@ -194,32 +221,40 @@ def test_padding_changes_no_answer_and_masks_equal_trimming(model, given):
 
 @pytest.mark.families(*CAUSAL)
 def test_no_step_sees_a_later_one(model, given):
-    changed = given.copy()
-    changed[:, 7:] = given[:, ::-1][:, 7:]
-    assert (changed[:, 7:] != given[:, 7:]).any()
-    before, after = run(model, given), run(model, changed)
+    *source, last = as_list(given)
+    changed = last.copy()
+    changed[:, 7:] = last[:, ::-1][:, 7:]
+    assert (changed[:, 7:] != last[:, 7:]).any()
+    before, after = run(model, given), run(model, like(given, [*source, changed]))
     equal(after[:, :7], before[:, :7], within=1e-5)
     assert np.abs(after[:, 7:] - before[:, 7:]).max() > 1e-4
 
 
 @pytest.mark.families(*STEPPED)
-def test_steps_with_states_passed_on_equal_one_long_run(model, given):
-    one = stepping.step(model)
-    states, found = stepping.zeros(one, len(given)), []
-    (name,) = set(one.input) - set(states)
-    for column in given.T:
+def test_steps_that_pass_on_what_they_remember_equal_one_long_run(model, given):
+    *source, target = as_list(given)
+    if source:  # the first source of full length, others padded
+        source = [each.copy() for each in source]
+        source[0][1:, 5:] = 0
+        encoder, one = stepping.halves(model, length=LENGTH)
+        known = encoder({"source": keras.ops.convert_to_tensor(source[0])}, training=False)
+    else:
+        one, known = stepping.step(model, length=LENGTH), {}
+    states, found = {**stepping.zeros(one, len(target)), **known}, []
+    name, kept = stepping.written(one, known), stepping.remembered(one)
+    for column in target.T:
         taken = {name: column[:, None], **states}
-        answer = one(keras.tree.map_structure(keras.ops.convert_to_tensor, taken))
+        answer = one(keras.tree.map_structure(keras.ops.convert_to_tensor, taken), training=False)
         found.append(keras.ops.convert_to_numpy(answer["logits"])[:, 0])
-        states = {key: answer[key] for key in states}
-    equal(np.stack(found, axis=1), run(model, given), within=1e-5)
+        states.update({key: answer[key] for key in kept})
+    equal(np.stack(found, axis=1), run(model, like(given, [*source, target])), within=1e-5)
 
 
 def test_training_lowers_the_loss_on_real_data(builder, card, options, given, frames):
     model = builder(**options)
     expected, loss = answers(model, frames)
-    if card.kind == "tokens" and len(model.output_shape) == 3 and not isinstance(given, list):
-        expected = np.roll(given, -1, axis=1)  # the next character
+    if card.kind == "tokens" and len(model.output_shape) == 3:
+        expected = np.roll(as_list(given)[-1], -1, axis=1)  # the next character
     model.compile(keras.optimizers.Adam(RATE.get(card.family, 0.01)), loss, jit_compile=False)
     losses = [float(model.train_on_batch(given, expected))]
     while len(losses) < 40 and losses[-1] >= 0.9 * losses[0]:
@@ -229,8 +264,7 @@ def test_training_lowers_the_loss_on_real_data(builder, card, options, given, fr
 
 def test_files_load_in_a_fresh_process(builder, options, model, given, tmp_path, forked):
     expected = run(model, given)
-    listed = given if isinstance(given, list) else [given]
-    np.savez(tmp_path / "given.npz", **{f"input{i}": each for i, each in enumerate(listed)})
+    np.savez(tmp_path / "given.npz", **{f"input{i}": each for i, each in enumerate(as_list(given))})
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     forked(LOAD, tmp_path)
