@@ -43,7 +43,8 @@ setup(
         "wrapt>=1.14",
     ],
     extras_require={
-        "sequences": ["scipy", "tokenizers>=0.20"],  # music in MATLAB's files, subwords
+        # music in MATLAB's files, BLEU, subwords
+        "sequences": ["sacrebleu>=2.4", "scipy", "tokenizers>=0.20"],
         "serving": ["tensorflow-serving-api>=2.19"],  # its messages: warm-up requests, clients
         "tests": [
             "import-linter>=2.1",
@@ -52,6 +53,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.13",
+            "sacrebleu>=2.4",
             "scikit-learn",
             "scipy",
             "tensorflow-serving-api>=2.19",
