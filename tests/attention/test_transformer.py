@@ -13,6 +13,7 @@ from kapps.attention.transformer import (
     transformer_big,
     transformer_decoder,
     transformer_encoder,
+    transformer_iwslt,
     transformer_tiny,
 )
 
@@ -67,6 +68,8 @@ def test_parameters_are_the_papers():
     """
     assert transformer_base.card.params == 6 * pair(512, 2048) + 37_000 * 512 == 63_045_632
     assert transformer_big.card.params == 6 * pair(1024, 4096) + 37_000 * 1024 == 214_171_648
+    words = (8_848 + 6_632) * 512  # of German, and of English in the decoder and before the softmax
+    assert transformer_iwslt.card.params == 6 * pair(512, 1024, 1) + words == 39_469_056
     assert transformer_tiny.card.params == 4 * pair(128, 256, 1) + 10_000 * 128 == 2_605_056
     for n, d_model, ffn, printed in TABLE:
         assert n * pair(d_model, ffn) + 41_000 * d_model == pytest.approx(printed * 1e6, abs=0.51e6)
