@@ -49,6 +49,11 @@ NARROW = {
     "ffn": lambda ffn: 8,
     "heads": lambda heads: 2,
     "experts": lambda experts: 4,
+    "layers": lambda layers: layers and min(2, layers),
+    "d_model": lambda width: 8,
+    "ffn": lambda width: 12,
+    "heads": lambda heads: 2,
+    "readout": lambda width: 4,
     "k": lambda k: 2,
     "dropout": lambda share: 0.0,  # so that few steps lower the loss
 }
