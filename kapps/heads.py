@@ -53,6 +53,26 @@ def classifier(x, classes, activation, *, logits="head_logits", predictions="pre
     return layers.Activation(activation or "linear", dtype="float32", name=predictions)(x)
 
 
+def tied(x, classes, activation, *, embedding):
+    """Features to scores of each token by the matrix that embeds them, without a bias (Press 2016, arXiv:1608.05859).
+
+    Args:
+        x: (batch, ..., width), as wide as the embedding.
+        classes: as many as the embedding has tokens.
+        activation: what follows the logits.
+        embedding: a `keras.layers.ReversibleEmbedding` whose reverse_dtype is float32.
+    """
+    if classes != embedding.input_dim:
+        raise ValueError(
+            f"the logits share the matrix of {embedding.input_dim:,} tokens, so classes is as many, not {classes:,}; "
+            "or give tied=False"
+        )
+    x = embedding(x, reverse=True)
+    # A layer called twice has one name; what gives the logits has theirs.
+    x = layers.Activation("linear", dtype="float32", name="head_logits")(x)
+    return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
+
+
 def logistic(x, classes, activation):
     """As `classifier`, but one class has a sigmoid where a softmax is asked for, which would always say 1."""
     return classifier(

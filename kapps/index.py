@@ -14,7 +14,7 @@ import pkgutil
 import kapps
 from kapps.files import aside
 
-FOLDERS = ("cnn", "recurrent")
+FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
     "analysis": ("profile",),
     "cards": ("Card", "Preprocessing", "card", "list_models"),

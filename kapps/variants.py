@@ -60,7 +60,7 @@ def sequences(*, shape, vocabulary=None, classes=None, head=heads.classifier, in
             vectors and frames.
         classes: width of the prediction layer where a caller names none; None for as many as tokens.
         head: `head(x, classes, activation) -> predictions`, of every step where the body returns steps; None where
-            the body's output is the prediction.
+            the body's output is the prediction. A body that returns (x, embedding) ends in `kapps.heads.tied`.
         inputs: names of the inputs, where they are more than "tokens", "sequence" or "frames"; the body gets a tuple.
     """
 

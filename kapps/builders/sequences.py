@@ -1,8 +1,11 @@
 """Builders of networks on sequences: of tokens, of vectors, of frames."""
 
+from functools import partial
+
 import keras
 from keras import layers
 
+from kapps import heads
 from kapps.builders.base import COMMON, Builder, given_shape, positive
 from kapps.weights import loading
 
@@ -99,6 +102,9 @@ class Sequences(Builder):
         given = self.given(name, input_tensor, input_shape)
         path = None if weights is None else loading.located(weights, self.published(), name)
         x = self.body(given[0] if len(given) == 1 else tuple(given), **options)
+        if isinstance(x, tuple):
+            x, embedding = x
+            head = partial(heads.tied, embedding=embedding)
         if head and include_top:
             x = head(x, classes, classifier_activation)
         elif pooling:

@@ -1,5 +1,6 @@
 """Keras layers and functions of layers that two families or more use."""
 
+from kapps.layers.attention import MultiHeadAttention
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.conv_lstm import PeepholeConvLSTM2D, PeepholeConvLSTMCell, frame_cross_entropy
 from kapps.layers.convolution import (
@@ -15,6 +16,7 @@ from kapps.layers.convolution import (
 from kapps.layers.copying import copy_values, stock
 from kapps.layers.experts import SparseExperts
 from kapps.layers.lrn import LocalResponseNormalization
+from kapps.layers.positions import Positions, SinusoidalPositions
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.steps import AtEachStep, BlankPadding, Pairs, Reversed, SegmentMean
 from kapps.layers.tower import tower
@@ -26,11 +28,14 @@ __all__ = [
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",
+    "MultiHeadAttention",
     "Pairs",
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
+    "Positions",
     "Reversed",
     "SegmentMean",
+    "SinusoidalPositions",
     "SparseExperts",
     "WeightNormConv1D",
     "batch_norm",

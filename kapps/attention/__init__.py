@@ -1,0 +1,1 @@
+"""Networks of attention: sequences to sequences, with recurrent networks beside it or without."""

@@ -1,0 +1,113 @@
+"""Layers that tell where in a sequence a step stands."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def positions(x, start=0):
+    """Returns where each step of x (batch, time, ...) stands, int32 (1 or batch, time), the first one at `start`."""
+    steps = ops.arange(ops.shape(x)[1], dtype="int32")
+    return ops.reshape(ops.cast(start, "int32"), (-1, 1)) + ops.expand_dims(steps, 0)
+
+
+@keras.saving.register_keras_serializable("kapps")
+class SinusoidalPositions(keras.layers.Layer):
+    """Adds to each step of a sequence the sines and cosines of its position (Vaswani 2017, arXiv:1706.03762, 3.5).
+
+    PE(pos, 2i) = sin(pos / 10000^(2i / d_model))
+    PE(pos, 2i + 1) = cos(pos / 10000^(2i / d_model))
+    y_pos = scale x_pos + PE(pos)
+
+    Input and output: (batch, time, d_model), of any length. `call(x, start=0)`: the position of the first step, a
+    whole number, a tensor of one, or a tensor (batch,) of one for each sequence.
+
+    Args:
+        scale: of the input: sqrt(d_model) for the embeddings of section 3.4.
+    """
+
+    def __init__(self, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        i = np.arange(input_shape[-1]) // 2
+        self.rates = (10000.0 ** (-2 * i / input_shape[-1])).astype("float32")
+        self.cosines = (np.arange(input_shape[-1]) % 2).astype("bool")
+        self.built = True
+
+    def call(self, inputs, start=0):
+        # In float32 whatever the inputs are: half precision knows no position above 2,048 from the next one.
+        angles = ops.expand_dims(ops.cast(positions(inputs, start), "float32"), -1) * self.rates
+        found = ops.where(self.cosines, ops.cos(angles), ops.sin(angles))
+        return inputs * self.scale + ops.cast(found, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def compute_output_spec(self, inputs, start=0):
+        del start
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """A product, a sum and a sine of each value (see `kapps.analysis.register`)."""
+        del input_shapes
+        return {"elementwise": 3 * math.prod(output_shapes[0])}
+
+
+@keras.saving.register_keras_serializable("kapps")
+class Positions(keras.layers.Layer):
+    """Adds to each step of a sequence a trained vector of its position: y_pos = scale x_pos + w_pos.
+
+    Input and output: (batch, time, features), of at most `length` steps. `call(x, start=0)`: as `SinusoidalPositions`.
+
+    Args:
+        length: of the longest sequence.
+        scale: of the input.
+    """
+
+    def __init__(self, length, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(length, int) or length < 1:
+            raise ValueError(
+                f"{self.name}: there are a whole number of positions from 1, not {length!r}"
+            )
+        self.length, self.scale = length, scale
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if input_shape[1] is not None and input_shape[1] > self.length:
+            raise ValueError(
+                f"{self.name}: a sequence of {input_shape[1]:,} steps has more than the {self.length:,} positions; "
+                "shorten it, or build with more"
+            )
+        self.vectors = self.add_weight(
+            shape=(self.length, input_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="vectors",
+        )
+
+    def call(self, inputs, start=0):
+        found = ops.take(self.vectors, positions(inputs, start), axis=0)
+        return inputs * self.scale + ops.cast(found, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def compute_output_spec(self, inputs, start=0):
+        del start
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "length": self.length, "scale": self.scale}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """A product and a sum of each value (see `kapps.analysis.register`)."""
+        del input_shapes
+        return {"elementwise": 2 * math.prod(output_shapes[0])}
