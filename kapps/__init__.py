@@ -30,7 +30,7 @@ def __getattr__(name):
         raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
 
 
-_WITH_LAYERS = ("layers", "recurrent.cells", "recurrent.stepping")
+_WITH_LAYERS = ("layers", "recurrent.cells", "recurrent.stepping", "attention.cells")
 
 
 @wrapt.when_imported("keras")

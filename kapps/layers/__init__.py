@@ -1,5 +1,6 @@
 """Keras layers and functions of layers that two families or more use."""
 
+from kapps.layers.alignment import Alignment
 from kapps.layers.attention import MultiHeadAttention
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.conv_lstm import PeepholeConvLSTM2D, PeepholeConvLSTMCell, frame_cross_entropy
@@ -16,6 +17,7 @@ from kapps.layers.convolution import (
 from kapps.layers.copying import copy_values, stock
 from kapps.layers.experts import SparseExperts
 from kapps.layers.lrn import LocalResponseNormalization
+from kapps.layers.maxout import Maxout
 from kapps.layers.positions import Positions, SinusoidalPositions
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.steps import AtEachStep, BlankPadding, Pairs, Reversed, SegmentMean
@@ -23,11 +25,13 @@ from kapps.layers.tower import tower
 from kapps.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
+    "Alignment",
     "AtEachStep",
     "BlankPadding",
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",
+    "Maxout",
     "MultiHeadAttention",
     "Pairs",
     "PeepholeConvLSTM2D",

@@ -1,0 +1,46 @@
+"""Maxout (Goodfellow 2013, arXiv:1302.4389): the larger of each few values."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kapps")
+class Maxout(keras.layers.Layer):
+    """The largest of each `pool` neighbouring values: (batch, ..., units * pool) to (batch, ..., units).
+
+    Args:
+        pool: how many values there is one of.
+    """
+
+    pointwise = True
+
+    def __init__(self, pool=2, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(pool, int) or pool < 1:
+            raise ValueError(f"{self.name}: pool is a whole number from 1, not {pool!r}")
+        self.pool = pool
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if input_shape[-1] % self.pool:
+            raise ValueError(
+                f"{self.name}: {input_shape[-1]:,} values are no whole number of groups of {self.pool}"
+            )
+        self.built = True
+
+    def call(self, inputs):
+        groups = (*ops.shape(inputs)[:-1], inputs.shape[-1] // self.pool, self.pool)
+        return ops.max(ops.reshape(inputs, groups), axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // self.pool)
+
+    def get_config(self):
+        return {**super().get_config(), "pool": self.pool}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Comparisons (see `kapps.analysis.register`)."""
+        del output_shapes
+        return {"elementwise": math.prod(input_shapes[0])}
