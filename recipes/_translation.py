@@ -7,31 +7,44 @@ import _environment  # noqa: F401  # before TensorFlow
 import _mappings
 import numpy as np
 
-from kapps.attention import transformer
+from kapps.analysis import alignments
+from kapps.attention import seq2seq, transformer
 from kapps.data import parallel
 
 PUBLISHED = {
-    # Wu 2021, table 2, text alone: tokens and lower case of Moses, 10,000 merges of byte pairs, a GPU.
+    # github.com/LividWo/Revisit-MMT, README-baseline.md, has the first: 71.0/47.5/34.3/24.5, BP 0.999, by fairseq's
+    # generate with a beam of 5, which counts the tokens it was given, after 8,000 updates of 2 x 4,096 tokens.
     ("en", "de"): {"Transformer tiny": 41.02, "Transformer small": 39.68, "Transformer base": 38.33},
     ("en", "fr"): {"Transformer tiny": 61.80},
 }  # fmt: skip
-"""BLEU of Multi30k's test_2016_flickr, arXiv:2105.14462."""
+"""BLEU of Multi30k's test_2016_flickr by text alone: Wu 2021, arXiv:2105.14462."""
 MULTI30K = "test_2016_flickr"
 
 MODELS = {
     "transformer_small": (
         transformer.transformer, dict(layers=2, d_model=64, ffn=128, heads=4, dropout=0.1)
     ),
+    "bahdanau_small": (
+        seq2seq.attention_seq2seq, dict(embedding=128, units=128, readout=128, cell="gru", dropout=0.2)
+    ),
+    "luong_small": (
+        seq2seq.attention_seq2seq,
+        dict(embedding=128, units=256, cell="lstm", merge=None, attend="after", score="general", dropout=0.2),
+    ),
     **{
         name: (transformer.transformer, getattr(transformer, name).builder.row)
         for name in ("transformer_tiny", "transformer_iwslt", "transformer_base", "transformer_big")
+    },
+    **{
+        name: (seq2seq.attention_seq2seq, getattr(seq2seq, name).builder.row)
+        for name in ("bahdanau2015", "luong2015")
     },
 }  # fmt: skip
 """The body of each and its options."""
 
 
 def build(name, tokens, dropout=None):
-    """Returns a model for the vocabularies of `kapps.data.pairs.Tokens`; dropout where the model's own is not wanted."""
+    """Returns a model for the vocabularies of `kapps.data.pairs.Tokens`, with its own dropout or another."""
     body, options = MODELS[name]
     others = {} if dropout is None else {"dropout": dropout}
     source = None if tokens.joint else tokens.source_vocabulary
@@ -129,9 +142,73 @@ def _file(folder, part, language):
     return packed if packed.is_file() and not path.is_file() else path
 
 
+def translations(writer, tokens, sentences, longest, rows=64):
+    """Returns what a model writes for each sentence.
+
+    Args:
+        writer: of `kapps.decoding.generation.translator`.
+        tokens: the `kapps.data.pairs.Tokens`.
+        sentences: any number; of an empty one the translation is empty.
+        longest: subwords of a sentence that are read.
+        rows: sentences at once, of like lengths, in few shapes.
+    """
+    found = [""] * len(sentences)
+    lengths = [min(len(one), longest) for one in tokens.source.encode_all(sentences)]
+    order = sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__)
+    for at in range(0, len(order), rows):
+        some = order[at : at + rows]
+        x = tokens.rows([sentences[i] for i in some], longest)
+        # Full batches, 16, 32 .. tokens wide: each other shape is compiled anew.
+        full = rows if len(order) > rows else len(some)
+        x = np.pad(x, ((0, full - len(some)), (0, -x.shape[1] % 16)))
+        x[len(some) :] = x[0]
+        written = generation.translate(writer, x, start=tokens.start, end=tokens.end)
+        for i, row in zip(some, written, strict=False):
+            found[i] = tokens.sentence(row)
+    return found
+
+
+def words(pieces):
+    """Returns the places of each word's subwords: a word begins at a space and at what is no letter and no figure."""
+    found = []
+    for i, piece in enumerate(pieces):
+        if (
+            not found
+            or piece[:1] in ("", " ", "<")
+            or not (piece[0].isalnum() or piece[0] == "\ufffd")
+        ):
+            found.append([])
+        found[-1].append(i)
+    return found
+
+
+def picture(model, tokens, sentence, translation, path):
+    """Draws what a model looks at where it writes a translation: words, or subwords where a side has one word alone."""
+    source = tokens.rows([sentence])
+    labels = np.append(tokens.target.encode(translation), tokens.end)
+    weights = alignment(model, source, np.append(tokens.start, labels[:-1])[None])
+    across, down = tokens.pieces(source[0], target=False), tokens.pieces(labels, target=True)
+    columns, rows = words(across), words(down)
+    if len(columns) < 2 or len(rows) < 3:
+        columns, rows = ([[i] for i in range(len(side))] for side in (across, down))
+    drawn = {}
+    for name, each in weights.items():
+        each = each[0].reshape(-1, *each.shape[-2:]).mean(axis=0)
+        each = np.stack([each[:, some].sum(axis=1) for some in columns], axis=1)
+        drawn[name] = np.stack([each[some].mean(axis=0) for some in rows])
+    told = [
+        ["".join(side[i] for i in some).strip() for some in places]
+        for side, places in ((across, columns), (down, rows))
+    ]
+    alignments.draw(drawn, *told, path)
+
+
 def bleu(found, right):
-    """Returns [how, BLEU, signature] of sentences: as they are, and without case, as figures of Multi30k are."""
-    from sacrebleu.metrics import BLEU
+    """Returns [(how, BLEU, signature)] of sentences: as they are, and without case, as figures of Multi30k are."""
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError:
+        raise ValueError("scores need the library sacrebleu: pip install sacrebleu") from None
 
     scores = []
     for how, lowercase in (("sacreBLEU", False), ("sacreBLEU, lower case", True)):

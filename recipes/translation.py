@@ -20,12 +20,14 @@ It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `transl
 import functools
 import pathlib
 import sys
+import time
 
 import _environment  # noqa: F401  # before TensorFlow
 import _translation
 import keras
 import numpy as np
 from absl import flags
+from kapps.decoding import generation
 
 from kapps import data, files, training
 from kapps.data import paired, pairs
@@ -67,7 +69,6 @@ SETTLING = (
     "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
-LEAST_TOKENS, LOOKED_AT = 20, 0
 
 
 def vocabularies(corpus, run):
@@ -132,9 +133,10 @@ def fit(strategy):
     )  # fmt: skip
     if run.writes:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
+        long = "cut" if FLAGS.cut else "left out"
         print(
-            f"{model.name}: {count:,} trainable parameters, {tokens.vocabulary:,} tokens; {corpus.name}: {train.pairs:,} "
-            f"pairs, {train.empty:,} empty ones left out, {train.long:,} long ones {'cut' if FLAGS.cut else 'left out'}; "
+            f"{model.name}: {count:,} trainable parameters, {tokens.vocabulary:,} tokens; {corpus.name}: "
+            f"{train.pairs:,} pairs, {train.empty:,} empty ones left out, {train.long:,} long ones {long}; "
             f"{FLAGS.epochs} epochs of {plan.steps} steps of {FLAGS.tokens:,} tokens, {plan.padding:.0%} padding, in "
             f"{len(plan.shapes)} shapes"
         )
@@ -148,12 +150,82 @@ def fit(strategy):
 
 
 def main(_):
+    if FLAGS.translate or FLAGS.interactive:
+        translate()
+        return
     strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
     training.seed(FLAGS.seed, FLAGS.deterministic)
     model, tokens, corpus, run, before, after = fit(strategy)
     if not run.writes:
         return
+
+    # Save, translate, score
     model = run.keep(model)
+    folder = pathlib.Path(FLAGS.model_dir)
+    sources, right = corpus.test
+    began = time.monotonic()
+    found = _translation.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
+    seconds = time.monotonic() - began
+    with files.aside(folder / "translations.txt") as path:
+        told = ("\n".join(three) for three in zip(sources, found, right, strict=True))
+        path.write_text("\n\n".join(told) + "\n", encoding="utf-8")
+    scores = _translation.bleu(found, right)
+    looked_at = next((i for i, one in enumerate(found) if one), None)
+    if looked_at is not None:
+        _translation.picture(
+            model, tokens, sources[looked_at], found[looked_at], folder / "alignment.png"
+        )
+
+    # Export
+    run.finish(before, after, [], flags=training.asked())
+    print()
+    published = (
+        _translation.PUBLISHED.get(corpus.languages, {})
+        if FLAGS.data and FLAGS.test == _translation.MULTI30K
+        else {}
+    )
+    training.table(
+        (f"BLEU of {FLAGS.test}" if FLAGS.data else "BLEU", ""),
+        *((f"{how}, {FLAGS.model}", f"{score:.2f}") for how, score, _ in scores),
+        *(
+            (f"published, tokens in lower case, {name}, arXiv:2105.14462", f"{score:.2f}")
+            for name, score in published.items()
+        ),
+    )
+    for how, _, signature in scores:
+        print(f"{how}: {signature}")
+    same = sum(one == other for one, other in zip(found, right, strict=True))
+    print(
+        f"{same:,} of {len(right):,} are word for word the reference; translated in {seconds:.0f} seconds"
+    )
+    for source, one, other in list(zip(sources, found, right, strict=True))[:3]:
+        print(f"\n{source}\n  {one}\n  {other} (reference)")
+
+
+def writer(model, tokens):
+    """Returns what writes translations, by --beam and --alpha."""
+    return generation.translator(model, end=tokens.end, beam=FLAGS.beam, length_penalty=FLAGS.alpha)
+
+
+def translate():
+    """Prints the translations of what is typed, by the model that a run has kept."""
+    folder = pathlib.Path(FLAGS.model_dir)
+    if not (folder / "model.keras").is_file():
+        raise ValueError(
+            f"{folder} holds no trained model: leave out --translate and --interactive to train one"
+        )
+    tokens = pairs.load(folder / "vocabulary.json")
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    one = writer(model, tokens)
+    for sentence in FLAGS.translate or ():
+        print(*_translation.translations(one, tokens, [sentence.strip()], FLAGS.longest))
+    if FLAGS.interactive:
+        if sys.stdin.isatty():
+            print("a sentence a line; Ctrl-D ends")
+        for line in sys.stdin:
+            print(
+                *_translation.translations(one, tokens, [line.strip()], FLAGS.longest), flush=True
+            )
 
 
 if __name__ == "__main__":
