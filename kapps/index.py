@@ -17,6 +17,7 @@ from kapps.files import aside
 FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
     "analysis": ("profile",),
+    "attention.alignment": ("alignment", "attention_weights"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
     "recurrent.cells": (
@@ -33,7 +34,17 @@ PUBLIC = {
     "recurrent.stepping": ("step",),
     "variants": ("endpoints",),
 }
-SUBMODULES = ("analysis", "cards", "data", "export", "layers", "recurrent", "training", "weights")
+SUBMODULES = (
+    "analysis",
+    "attention",
+    "cards",
+    "data",
+    "export",
+    "layers",
+    "recurrent",
+    "training",
+    "weights",
+)
 HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
 
 

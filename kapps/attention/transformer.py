@@ -48,12 +48,12 @@ def residual(x, part, *, name, dropout=0.0, norm_first=False):
     return y if norm_first else norm(y)
 
 
-def attention(x, memory, *, heads, bias, name, causal=False):
+def attention(x, memory, *, heads, bias, chunk, name, causal=False):
     """What each step of x sees in `memory`, a sequence, or None for x itself; `causal`: of no later step."""
     d_model = x.shape[-1]
     if d_model % heads:
         raise ValueError(f"{heads} heads cannot share d_model={d_model:,} evenly; change either")
-    layer = MultiHeadAttention(heads, d_model // heads, use_bias=bias, name=name)
+    layer = MultiHeadAttention(heads, d_model // heads, use_bias=bias, chunk=chunk, name=name)
     return layer(x, x if memory is None else memory, use_causal_mask=causal)
 
 
@@ -64,9 +64,12 @@ def feed_forward(x, ffn, *, activation, name):
     return keras.layers.Dense(d_model, name=f"{name}2")(x)
 
 
-def layer(x, memory=None, *, ffn, heads, name, causal, dropout, norm_first, activation, bias):
+def layer(
+    x, memory=None, *, ffn, heads, name, causal, dropout, norm_first, activation, bias, chunk
+):
     """The parts of one layer [1, 3.1]: self-attention, in a decoder attention to `memory`, a network at each step."""
-    its, around = dict(heads=heads, bias=bias), dict(dropout=dropout, norm_first=norm_first)
+    its = dict(heads=heads, bias=bias, chunk=chunk)
+    around = dict(dropout=dropout, norm_first=norm_first)
     own, cross, dense = (f"{name}_{part}" for part in ("attention", "cross", "ffn"))
     x = residual(
         x, lambda y: attention(y, None, **its, causal=causal, name=own), name=own, **around
@@ -88,7 +91,7 @@ def stack(x, memory=None, *, layers, name, norm_first, **options):
         layers, norm_first: as for `transformer`.
         name: what the layers' names start with: `decoder1_attention`, `decoder1_cross`, `decoder1_ffn1`,
             `decoder1_ffn_add`, `decoder_norm`.
-        **options: as for `transformer`: ffn, heads, dropout, activation, bias; and causal: whether no step sees a
+        **options: as for `transformer`: ffn, heads, dropout, activation, bias, chunk; and causal: whether no step sees a
             later one.
     """
     for i in range(1, layers + 1):
@@ -101,7 +104,7 @@ def stack(x, memory=None, *, layers, name, norm_first, **options):
 @sequences(inputs=("source", "target"), shape=(None,), vocabulary=37_000)
 def transformer(
     x, *, vocabulary, source_vocabulary=None, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False,
-    activation="relu", bias=True, tied=True, positions=None,
+    activation="relu", bias=True, tied=True, positions=None, chunk=None,
 ):  # fmt: skip
     """Scores of the next token of a target, at each token of it, given a source [1].
 
@@ -121,11 +124,14 @@ def transformer(
             target's tokens.
         positions: None for sines and cosines, which know no longest sequence; the number of positions, for a trained
             vector of each [1, table 3 (E)].
+        chunk: how many queries attend at a time, as for `kapps.layers.MultiHeadAttention`: long sequences then need
+            less memory. None for all.
     """
     source, target = x
     around = dict(dropout=dropout, positions=positions)
     its = dict(
-        layers=layers, ffn=ffn, heads=heads, dropout=dropout, norm_first=norm_first, activation=activation, bias=bias
+        layers=layers, ffn=ffn, heads=heads, dropout=dropout, norm_first=norm_first, activation=activation, bias=bias,
+        chunk=chunk,
     )  # fmt: skip
     one = tied and source_vocabulary is None
     tokens = vocabulary if source_vocabulary is None else source_vocabulary
@@ -141,7 +147,7 @@ def transformer(
 @sequences(shape=(None,), vocabulary=37_000)
 def transformer_encoder(
     x, *, vocabulary, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation="relu",
-    bias=True, tied=False, positions=None,
+    bias=True, tied=False, positions=None, chunk=None,
 ):  # fmt: skip
     """Scores at each token of a text, which sees all of it: the encoder of [1] alone.
 
@@ -149,7 +155,7 @@ def transformer_encoder(
 
     Args:
         x: tokens.
-        vocabulary, layers, d_model, ffn, heads, dropout, norm_first, activation, bias, positions: as for
+        vocabulary, layers, d_model, ffn, heads, dropout, norm_first, activation, bias, positions, chunk: as for
             `transformer`.
         tied: whether the embedding and the logits share one matrix; classes are then the tokens.
     """
@@ -158,7 +164,7 @@ def transformer_encoder(
     )
     x = stack(
         x, causal=False, name="encoder", layers=layers, ffn=ffn, heads=heads, dropout=dropout, norm_first=norm_first,
-        activation=activation, bias=bias,
+        activation=activation, bias=bias, chunk=chunk,
     )  # fmt: skip
     return (x, embedding) if tied else x
 
@@ -166,13 +172,13 @@ def transformer_encoder(
 @sequences(shape=(None,), vocabulary=37_000)
 def transformer_decoder(
     x, *, vocabulary, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation="relu",
-    bias=True, tied=True, positions=None,
+    bias=True, tied=True, positions=None, chunk=None,
 ):  # fmt: skip
     """Scores of the next token of a text, at each token of it: the decoder of [1] without an encoder.
 
     Args:
         x: tokens.
-        vocabulary, layers, d_model, ffn, heads, dropout, norm_first, activation, bias, positions: as for
+        vocabulary, layers, d_model, ffn, heads, dropout, norm_first, activation, bias, positions, chunk: as for
             `transformer`.
         tied: whether the embedding and the logits share one matrix.
     """
@@ -181,7 +187,7 @@ def transformer_decoder(
     )
     x = stack(
         x, causal=True, name="decoder", layers=layers, ffn=ffn, heads=heads, dropout=dropout, norm_first=norm_first,
-        activation=activation, bias=bias,
+        activation=activation, bias=bias, chunk=chunk,
     )  # fmt: skip
     return (x, embedding) if tied else x
 

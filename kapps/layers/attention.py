@@ -36,10 +36,33 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
     Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V
     MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W^O,  head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V)
 
-    Arguments, calls, weights and files are those of `keras.layers.MultiHeadAttention`. What a mask hides has a weight
-    of 0, and a query to which it hides everything an output of the bias alone; a query's own mask stays with it.
-    Weights that `return_attention_scores=True` returns are float32, (batch, heads, queries, keys).
+    Calls, weights and files are those of `keras.layers.MultiHeadAttention`. What a mask hides has a weight of 0, and a
+    query to which it hides everything an output of the bias alone; a query's own mask stays with it. Weights that
+    `return_attention_scores=True` returns are float32, (batch, heads, queries, keys).
+
+    Where flash attention is enabled (`keras.config.enable_flash_attention`) and the backend has it, Keras's path is
+    taken.
+
+    Args:
+        num_heads: h.
+        key_dim: d_k.
+        chunk: how many queries to attend with at a time: scores of so many alone are in memory, also in the gradient,
+            which computes them again. None for all at once. It goes with masks of steps and use_causal_mask, and with
+            no attention_mask and no dropout of weights.
+        **kwargs: as for `keras.layers.MultiHeadAttention`.
     """
+
+    def __init__(self, num_heads, key_dim, chunk=None, **kwargs):
+        super().__init__(num_heads, key_dim, **kwargs)
+        if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
+            raise ValueError(
+                f"{self.name}: chunk is a whole number of queries from 1, or None, not {chunk!r}"
+            )
+        if chunk and self.dropout:
+            raise ValueError(
+                f"{self.name}: chunk goes with no dropout of weights, not {self.dropout!r}"
+            )
+        self.chunk = chunk
 
     def call(
         self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
@@ -56,19 +79,87 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
                 x._keras_mask = mask
         return found
 
+    def _compute_attention_mask(
+        self, query, value, query_mask=None, value_mask=None, key_mask=None, attention_mask=None, use_causal_mask=False
+    ):  # fmt: skip
+        if self.chunk is None or self._flash_attention:
+            return super()._compute_attention_mask(
+                query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
+            )
+        if attention_mask is not None:
+            raise ValueError(
+                f"{self.name}: chunk={self.chunk} goes with masks of steps and use_causal_mask, not attention_mask, "
+                "which is as large as the scores are"
+            )
+        masks = [mask for mask in (value_mask, key_mask) if mask is not None]
+        seen = ops.logical_and(*masks) if len(masks) == 2 else (masks or [None])[0]
+        return query_mask, seen, use_causal_mask
+
     def _compute_attention(
         self, query, key, value, attention_mask=None, training=None, return_attention_scores=False
     ):
         if self._flash_attention and not return_attention_scores:
             found, _ = super()._compute_attention(query, key, value, attention_mask, training)
             return found, None
+        mask, steps = attention_mask, query.shape[1]
+        if self.chunk and not self._flash_attention:
+            rows, seen, causal = mask
+            if not return_attention_scores and (steps is None or steps > self.chunk):
+                return self._chunks(query, key, value, rows, seen, causal), None
+            mask = super()._compute_attention_mask(query, value, rows, seen, use_causal_mask=causal)
         dtype = scores_dtype(query, key)
         query = ops.cast(query, dtype) * self._inverse_sqrt_key_dim
         scores = ops.einsum(self._dot_product_equation, ops.cast(key, dtype), query)
-        mask = attention_mask
         if mask is not None and len(mask.shape) < len(scores.shape):
             mask = ops.expand_dims(mask, 1)  # one for all heads
         found = weights(scores, mask)
         used = self._dropout_layer(found, training=training) if self._dropout else found
         used = ops.cast(used, value.dtype)
         return ops.einsum(self._combine_equation, used, value), found
+
+    def _chunks(self, query, key, value, rows, seen, causal):
+        """Returns what `_compute_attention` does, (batch, queries, heads, values), `chunk` queries after others."""
+        batch, steps, chunk = ops.shape(query)[0], ops.shape(query)[1], self.chunk
+        dtype = scores_dtype(query, key)
+        columns = ops.arange(ops.shape(key)[1], dtype="int32")
+        count = (steps + chunk - 1) // chunk
+
+        def attend(first, query, key, value):
+            mask = None if seen is None else ops.cast(seen, "bool")[:, None]
+            away = (first + ops.arange(chunk, dtype="int32"))[:, None] - columns
+            window = ops.abs(away) < self._sliding_window if self._sliding_window else None
+            for each in (away >= 0 if causal else None, window):
+                if each is not None:
+                    mask = each[None] if mask is None else ops.logical_and(mask, each)
+            query = ops.cast(query, dtype) * self._inverse_sqrt_key_dim
+            scores = ops.einsum("bqhd,bkhd->bhqk", query, ops.cast(key, dtype))
+            found = weights(scores, None if mask is None else mask[:, None])
+            return ops.einsum("bhqk,bkhd->bqhd", ops.cast(found, value.dtype), value)
+
+        def one(inputs):
+            first, part = inputs
+            # Gradients flow to the arguments of what is computed again, not to what it holds otherwise.
+            return keras.remat(lambda *tensors: attend(first, *tensors))(part, key, value)
+
+        padded = ops.pad(query, ((0, 0), (0, chunk - 1), (0, 0), (0, 0)))[:, : count * chunk]
+        parts = ops.reshape(padded, (batch, count, chunk, *query.shape[2:]))
+        firsts = ops.arange(count, dtype="int32") * chunk
+        found = ops.map(one, (firsts, ops.transpose(parts, (1, 0, 2, 3, 4))))
+        found = ops.reshape(
+            ops.transpose(found, (1, 0, 2, 3, 4)), (batch, count * chunk, *value.shape[2:])
+        )[:, :steps]
+        return found if rows is None else ops.where(rows[:, :, None, None], found, 0)
+
+    def compute_output_spec(
+        self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
+        return_attention_scores=False, training=None, use_causal_mask=False,
+    ):  # fmt: skip
+        del query_mask, value_mask, key_mask, attention_mask, training, use_causal_mask
+        found = super().compute_output_spec(query, value, key)
+        if not return_attention_scores:
+            return found
+        shape = (query.shape[0], self.num_heads, query.shape[1], value.shape[1])
+        return found, keras.KerasTensor(shape, "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "chunk": self.chunk}
