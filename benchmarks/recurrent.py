@@ -60,7 +60,7 @@ class KerasGenerate:
         import keras
         import tensorflow as tf
 
-        from kapps.recurrent import stepping
+        from kapps.decoding import stepping
 
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         x = keras.layers.Embedding(TOKENS, UNITS, name="embedding")(tokens)

@@ -17,6 +17,8 @@ from kapps.files import aside
 FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
     "analysis": ("profile",),
+    "decoding.generation": ("generate", "translate", "translator"),
+    "decoding.stepping": ("halves", "step"),
     "attention.alignment": ("alignment", "attention_weights"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("stock",),
@@ -29,9 +31,6 @@ PUBLIC = {
     ),
     "recurrent.ctc": ("ctc_labels", "label_error_rate"),
     "recurrent.cudnn": ("why_not_cudnn",),
-    "recurrent.encoder_decoder": ("written",),
-    "recurrent.generation": ("generate",),
-    "recurrent.stepping": ("step",),
     "variants": ("endpoints",),
 }
 SUBMODULES = (

@@ -11,6 +11,7 @@ import numpy as np
 
 from kapps import data
 from kapps.data import decoding, text
+from kapps.decoding import generation
 from kapps.recurrent import ctc, embedding_classifier, encoder_decoder, mappings
 
 DTW = {  # accuracies of the nearest series by dynamic time warping, with its window open
@@ -235,8 +236,8 @@ def unaligned(path, units, cell, draw):
     right = np.where(labels[:500] == WORDS.index(END), 0, labels[:500])
 
     def score(model):
-        found = encoder_decoder.written(
-            model, source[:500], start=WORDS.index(START), end=WORDS.index(END), steps=9
+        found = generation.translate(
+            model, source[:500], start=WORDS.index(START), end=WORDS.index(END), steps=9, beam=None
         )
         for row in (0, 1):
             words = " ".join(WORDS[word] for word in found[row] if word)

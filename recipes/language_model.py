@@ -40,7 +40,7 @@ from absl import flags
 from kapps import data, export, files, training
 from kapps.analysis import series as pictures
 from kapps.data import ngrams, subsequences, subwords, text
-from kapps.recurrent import generation, stepping
+from kapps.decoding import generation, stepping
 from kapps.recurrent.language_model import rnn_lm
 
 FLAGS = flags.FLAGS

@@ -56,6 +56,7 @@ def test_a_builder_loads_its_family_and_no_more(loaded):
         "builders",
         "cards",
         "cnn",
+        "decoding",
         "files",
         "heads",
         "layers",
@@ -103,7 +104,7 @@ REGISTERED = """
 import importlib, pkgutil, sys
 import keras, kapps
 known = set(keras.saving.get_custom_objects())
-for folder in ("layers", "recurrent"):
+for folder in ("layers", "recurrent", "decoding"):
     package = importlib.import_module(f"kapps.{folder}")
     for info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"kapps.{folder}.{info.name}")

@@ -14,7 +14,7 @@ import pytest
 from members import equal, narrowed
 
 from kapps import cards
-from kapps.recurrent import stepping
+from kapps.decoding import stepping
 
 LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
 STEPPED = ("rnn_lm", "mixture_of_experts")

@@ -5,7 +5,7 @@
 
     target = [[start, *words] ...]; labels = [[*words, end] ...]        # teacher forcing: it reads what was right
     model.fit([source, target], labels)
-    written = kapps.written(model, source, start=1, end=2)              # it reads what it wrote
+    found = kapps.translate(model, source, start=1, end=2)              # it reads what it wrote
 
 Departures: [1] and [2] leave biases out of their equations; here the recurrent layers, the readout, the first state and
 the logits have them. The update gate of [1] says how much is new, as `kapps.GRUCell`'s does with update="new". Between

@@ -7,7 +7,7 @@
 
     target = [[start, *words] ...]; labels = [[*words, end] ...]        # teacher forcing: it reads what was right
     model.fit([source, target], labels)
-    written = kapps.written(model, source, start=1, end=2)              # it reads what it wrote
+    found = kapps.translate(model, source, start=1, end=2)              # it reads what it wrote
 
 Departures: [1] drops values of the parts' outputs and of the embeddings, as here; its code, and [3] and [4] as they were
 trained, may drop some of the attention's weights and inner values too. Norms have the epsilon of the code of [1], 1e-6.

@@ -19,7 +19,7 @@ class Tensor:
 class SteppedFile:
     """A .tflite file that `litert` wrote of a model whose states come out under the names under which they go in.
 
-    It stands for that model where tokens are generated, as in `kapps.recurrent.generation.generate`: `input` and
+    It stands for that model where tokens are generated, as in `kapps.decoding.generation.generate`: `input` and
     `output` name its tensors, and `predict_on_batch` runs a step of the file's own batch.
 
     Args:

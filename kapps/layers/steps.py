@@ -161,6 +161,8 @@ class AtEachStep(keras.layers.Layer):
     Input: [(batch, time, features), (batch, units)]. Output: (batch, time, features + units).
     """
 
+    pointwise = True  # for `kapps.decoding.stepping`
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from kapps.recurrent import stepping
+from kapps.decoding import stepping
 from kapps.recurrent.stacks import stack
 
 

@@ -5,15 +5,13 @@
 
     target = [[start, *words] ...]; labels = [[*words, end] ...]        # teacher forcing: it reads what was right
     model.fit([source, target], labels)
-    written = kapps.written(model, source, start=1, end=2)              # it reads what it wrote
+    found = kapps.translate(model, source, start=1, end=2)              # it reads what it wrote
 
 Departures: [1] says nothing of biases, of which there are 32,000 in its layers and 80,000 in its logits; of [2] the
 layers of two values' maximum before the words, and V, which its c goes through, are left out; neither has dropout.
 """
 
 import keras
-import numpy as np
-from keras import ops
 
 from kapps.layers import AtEachStep, Reversed
 from kapps.recurrent import stacks
@@ -59,32 +57,6 @@ def encoder_decoder(
         ]
         y = AtEachStep(name="decoder_context")([y, c])
     return stacks.stack(y, units, **both, initial_state=states, name="decoder")
-
-
-def written(model, source, *, start, end, steps=50):
-    """Returns what an encoder-decoder writes, the likeliest word at each step: int32 (batch, steps), padded by 0.
-
-    Each step runs the whole network again over what is written so far, so `steps` steps cost as its square.
-
-    Args:
-        model: reads [source, target], gives a score of each word at each step of the target.
-        source: tokens (batch, time), padded by 0.
-        start: the word that the target begins with.
-        end: the word after the last one, which is left out.
-        steps: most words.
-    """
-    source = np.asarray(source, "int32")
-    target = np.zeros((len(source), steps + 1), "int32")  # one shape for all steps
-    target[:, 0] = start
-    ended = np.zeros(len(source), bool)
-    for step in range(steps):
-        scores = ops.convert_to_numpy(model.predict_on_batch([source, target[:, :-1]]))
-        word = 1 + scores[:, step, 1:].argmax(axis=-1)  # padding is no word
-        ended |= word == end
-        if ended.all():
-            break
-        target[:, step + 1] = np.where(ended, 0, word)
-    return target[:, 1:]
 
 
 SUTSKEVER, CHO = "arXiv:1409.3215", "arXiv:1406.1078"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kapps import export
-from kapps.recurrent import generation
+from kapps.decoding import generation
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "language_model.py"
 WORDS = ["the", "time", "traveller", "for", "so", "it", "will", "be", "convenient", "to", "speak"]

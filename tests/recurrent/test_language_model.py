@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.recurrent import language_model, stepping
+from kapps.decoding import stepping
+from kapps.recurrent import language_model
 
 values = keras.ops.convert_to_numpy
 

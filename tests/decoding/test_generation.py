@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.recurrent import generation, language_model, stepping
+from kapps.decoding import generation, search, stepping
+from kapps.recurrent import language_model
 
 SIZE = 9
 
@@ -61,12 +62,13 @@ def test_a_seed_repeats(model):
 
 
 def test_a_beam_as_wide_as_all_finds_the_best(model):
+    every = {token: chances(model, [3, 4, token]) for token in range(2, SIZE)}
+    begun = chances(model, [3, 4])
+
     def score(tokens):
-        whole, total = [3, 4], 0.0
-        for token in tokens:
-            total += chances(model, whole)[token - 2]
-            whole.append(token)
-        return total
+        if len(tokens) == 2:
+            return begun[tokens[0] - 2] + every[tokens[0]][tokens[1] - 2]
+        return sum(chances(model, [3, 4, *tokens[:i]])[token - 2] for i, token in enumerate(tokens))
 
     best = max(itertools.product(range(2, SIZE), repeat=2), key=score)
     found = generation.generate(model, [3, 4], 2, beam=SIZE**2)
@@ -90,12 +92,14 @@ def test_texts_end(model):
     assert (early > 0).sum() <= (late > 0).sum()
 
 
-def test_length_penalty_by_hand():
-    """Of the lectures' 1 / L**alpha log P: two tokens of log P -1.0 beside four of -1.5."""
-    short, long = generation.Text([2, 3], -1.0), generation.Text([2, 3, 4, 5], -1.5)
-    assert short.ranked(0) > long.ranked(0)
-    assert short.ranked(0.75) == pytest.approx(-1 / 2**0.75)
-    assert long.ranked(0.75) > short.ranked(0.75) and math.isclose(long.ranked(1), -0.375)
+def test_length_penalties_by_hand():
+    """Of the lectures' 1 / L**alpha log P: two tokens of log P -1.0, four of -1.5; Wu's of 7 tokens is 2**alpha."""
+    length, wu = search.by_length, search.by_wu
+    assert -1.0 / length(2.0, 0) > -1.5 / length(4.0, 0)
+    assert length(2.0, 0.75) == pytest.approx(2**0.75)
+    assert -1.5 / length(4.0, 0.75) > -1.0 / length(2.0, 0.75)
+    assert math.isclose(-1.5 / length(4.0, 1), -0.375)
+    assert wu(1.0, 0.6) == 1 and wu(7.0, 0.6) == pytest.approx(2**0.6)
 
 
 def test_refusals(model):

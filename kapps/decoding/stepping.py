@@ -1,0 +1,301 @@
+"""A network that writes as one step, what it remembers going in and coming out: a step costs the same at any time.
+
+Recurrent layers remember their states, causal attention the keys and values of the steps before (a cache, whose length
+is the most steps there can be). Of a network that reads a source too, what depends on it alone is computed once.
+"""
+
+import inspect
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from kapps.decoding.layers import CausalQuery, Counted, Numbers, Projected, Query, Step
+
+POINTWISE = (
+    layers.Embedding, layers.Dense, layers.Activation, layers.Dropout, layers.LayerNormalization, layers.Add,
+    layers.Multiply, layers.Concatenate, layers.ReLU, layers.ReversibleEmbedding, layers.RMSNormalization,
+    layers.Subtract, layers.Average, layers.Rescaling, layers.Identity,
+)  # fmt: skip
+"""Keras's layers to which a step is as good as all of them; ours of the kind have `pointwise = True`."""
+OPERATIONS = (
+    "Absolute", "Add", "Cast", "Cos", "Divide", "Exp", "Equal", "Gelu", "Greater", "Less", "Log", "LogicalAnd",
+    "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Multiply", "Negative", "NotEqual", "Power", "Relu", "Sigmoid",
+    "Silu", "Sin", "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide",
+)  # fmt: skip
+"""The operations of `keras.ops` of which the same is true."""
+POSITION = "position"
+"""How many steps there were before: int32 [batch, 1]."""
+MASK = "source_mask"
+
+
+class Halves(NamedTuple):
+    """A network of a source and a target: `encoder` runs once, `step` once a word. See `halves`."""
+
+    encoder: keras.Model
+    step: keras.Model
+
+
+def step(model, batch=None, length=None):
+    """Returns a model of one step of a network that answers at each step; the weights are the same ones.
+
+    Its inputs and outputs are dictionaries. Inputs: {the model's own input: [batch, 1, ...], and what is remembered,
+    zeros before the first step: of recurrent layers the states, "layer1_h" and with LSTM "layer1_c", float [batch,
+    units]; of causal attention "layer1_keys" and "layer1_values", float [batch, length, heads, dim], and "position",
+    int32 [batch, 1]}. Outputs: {"logits": float [batch, 1, classes], or "values" of a model without a layer
+    "head_logits", and what is remembered under its names}. Padding (token 0) leaves all that as it is.
+
+    Args:
+        model: a functional `keras.Model` of one input, tokens (batch, time) or vectors (batch, time, features), as
+            `kapps.rnn_lm` builds it, with or without its activation.
+        batch: of the step, where it is known; a LiteRT file's is 1.
+        length: most steps, where they are known, as a file's are; None for as many as there are places in the cache
+            that the first step is given.
+
+    Raises:
+        ValueError: for a layer that looks at more than the step and those before it, or at states that were given.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"{model.name}: a step is made of a model of one input and one output; kapps.halves makes one of two inputs"
+        )
+    return _Walk(model, batch, length, None).step()
+
+
+def halves(model, batch=None, length=None, source_length=None):
+    """Returns the encoder and one step of the decoder of a network that reads a source and writes a target.
+
+    The encoder's input is the model's own source, (batch, time). Its outputs are what the decoder begins with, the
+    first states of recurrent layers that start from it, {"decoder1_h": [batch, units]}; and what each step reads: the
+    keys and values of each attention to the source, "decoder1_cross_keys" and "decoder1_cross_values", float [batch,
+    time, heads, dim], with "source_mask", int32 [batch, time], 1 where a step of the source is real; and whatever else
+    layers of the decoder take from the encoder, such as "decoder_context_memory". The step's inputs are the target,
+    [batch, 1], what the encoder gives, and what is remembered as `step` says; its outputs are those of `step`.
+
+    Args:
+        model: a functional `keras.Model` of two inputs: the source, then the target (or any input of that name), as
+            `kapps.encoder_decoder` builds it.
+        batch: of both, where it is known.
+        length: most steps of the target, as for `step`.
+        source_length: steps of the source, where they are known.
+
+    Raises:
+        ValueError: for layers of the decoder as for `step`.
+    """
+    if len(model.inputs) != 2 or len(model.outputs) != 1:
+        raise ValueError(
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; halves are made of a model "
+            "of a source, a target and one output"
+        )
+    walk = _Walk(model, batch, length, source_length)
+    one = walk.step()
+    return Halves(keras.Model(walk.source, walk.given, name=f"{model.name}_encoder"), one)
+
+
+class _Walk:
+    """Goes through a model's graph with one step in place of the target, and notes what goes in and comes out."""
+
+    def __init__(self, model, batch, length, source_length):
+        self.model, self.batch, self.length = model, batch, length
+        target = next((x for x in model.inputs if x.name == "target"), model.inputs[-1])
+        self.target = self.input((1, *target.shape[2:]), target.dtype, target.name)
+        self.source, starts = {}, []
+        for x in model.inputs:
+            if x is target:
+                starts.append(self.target)
+                continue
+            shape = (source_length or x.shape[1], *x.shape[2:])
+            self.source[x.name] = self.input(shape, x.dtype, x.name)
+            starts.append(self.source[x.name])
+        self.starts = starts
+        # What goes in beside the target, what of it comes out again, and what of it the encoder gives.
+        self.taken, self.kept, self.given = {}, {}, {}
+        self.known = {}  # by id: a tensor of the encoder, and the input that stands for it
+        self.follows = {id(self.target): self.target}  # tensors that depend on the target
+
+    def input(self, shape, dtype, name):
+        return keras.Input(shape, batch_size=self.batch, dtype=dtype, name=name)
+
+    def step(self):
+        named = {layer.name: layer for layer in self.model.layers}
+        known = "head_logits" in named
+        output = named["head_logits"].output if known else self.model.output
+        whole = keras.Model(self.model.inputs, output)
+        # What `keras.models.clone_model` does, without its demand that inputs be known before it begins.
+        found = whole._run_through_graph(self.starts, call_fn=self.called)
+        found = keras.tree.flatten(found)[0]
+        inputs = {self.target.name: self.target, **self.taken}
+        kind = "logits" if known else "values"
+        return keras.Model(inputs, {kind: found, **self.kept}, name=f"{self.model.name}_step")
+
+    def called(self, layer, *args, **kwargs):
+        """Returns what a layer, or its one step, gives."""
+        tensors = [x for x in keras.tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(x)]
+        if not any(id(x) in self.follows for x in tensors):
+            return masked(layer, layer(*args, **kwargs), *args, **kwargs)
+        if isinstance(layer, layers.RNN):
+            found = self.recurrent(layer, *args, **kwargs)
+        elif isinstance(layer, layers.MultiHeadAttention):
+            found = self.attention(layer, *args, **kwargs)
+        elif "start" in inspect.signature(layer.call).parameters:
+            found = layer(args[0], start=self.position(args[0]))
+        else:
+            found = self.pointwise(layer, *args, **kwargs)
+        self.follows.update((id(x), x) for x in keras.tree.flatten(found))
+        return found
+
+    def recurrent(self, layer, sequence, initial_state=None, mask=None, training=None):
+        del training
+        if mask is not None and getattr(sequence, "_keras_mask", None) is None:
+            self.refuse(layer, "is given a mask that is not its sequence's own")
+        if not layer.return_sequences or layer.go_backwards or len(layer.state_size) > 2:
+            self.refuse(layer)
+        given = keras.tree.flatten(initial_state)
+        if any(id(x) in self.follows for x in given if x is not None):
+            self.refuse(
+                layer,
+                "starts from states that another layer gives; a step has its states as inputs",
+            )
+        states = []
+        for i, (name, size) in enumerate(zip(names(layer), layer.state_size, strict=True)):
+            states.append(self.state(name, (size,), layer.compute_dtype))
+            if initial_state is not None:
+                self.given[name] = given[i]
+        one = Step(layer.cell, name=layer.name, dtype=layer.dtype_policy)
+        found, *new = one([sequence, *states])
+        self.kept.update(zip(names(layer), new, strict=True))
+        return (found, *new) if layer.return_state else found
+
+    def attention(
+        self, layer, query, value, key=None, attention_mask=None, use_causal_mask=False,
+        return_attention_scores=False, training=None,
+    ):  # fmt: skip
+        del training
+        if (
+            attention_mask is not None
+            or return_attention_scores
+            or getattr(layer, "_gate_dense", None)
+        ):
+            self.refuse(
+                layer, "has a mask, a gate or outputs of its own, of which no step is known"
+            )
+        both = [value] if key is None or key is value else [value, key]
+        follow = [id(x) in self.follows for x in both]
+        its = dict(name=layer.name, dtype=layer.dtype_policy)
+        width = (layer.num_heads, layer.key_dim), (layer.num_heads, layer.value_dim)
+        places = [f"{layer.name}_keys", f"{layer.name}_values"]
+        if all(follow) and id(query) in self.follows and use_causal_mask:
+            held = [
+                self.state(name, (self.length, *size), layer.compute_dtype)
+                for name, size in zip(places, width, strict=True)
+            ]
+            if len(both) > 1 or both[0] is not query:
+                self.refuse(layer, "is causal, but its query, key and value are not the same")
+            found, *new = CausalQuery(layer, **its)([query, self.position(query), *held])
+            self.kept.update(zip(places, new, strict=True))
+            return found
+        if any(follow) or use_causal_mask:
+            self.refuse(layer)
+        mask = getattr(value, "_keras_mask", None)
+        projected = Projected(layer, **its)(both)
+        known = [self.memory(x, name) for x, name in zip(projected, places, strict=True)]
+        if mask is not None:
+            known.append(self.memory(mask, MASK))
+        return Query(layer, **its)([query, *known])
+
+    def pointwise(self, layer, *args, **kwargs):
+        own = isinstance(layer, POINTWISE) or getattr(layer, "pointwise", False)
+        if not own and type(layer).__name__ not in OPERATIONS:
+            self.refuse(layer)
+
+        def known(x):
+            if not keras.utils.is_keras_tensor(x) or id(x) in self.follows:
+                return x
+            if len(x.shape) > 2 and x.shape[1] != 1:
+                self.refuse(layer, "puts the steps of the source beside those of the target")
+            return self.memory(x, f"{layer.name}_memory")
+
+        args, kwargs = keras.tree.map_structure(known, (args, kwargs))
+        return masked(layer, layer(*args, **kwargs), *args, **kwargs)
+
+    def state(self, name, shape, dtype):
+        """Returns the input of something that is remembered from step to step."""
+        if name in self.taken:
+            self.refuse(self.model.get_layer(name.rsplit("_", 1)[0]), "is called twice")
+        self.taken[name] = self.input(shape, dtype, name)
+        return self.taken[name]
+
+    def position(self, x):
+        """Returns how many steps there were, which the first layer that asks for it begins to count."""
+        if POSITION not in self.taken:
+            self.taken[POSITION] = self.input((1,), "int32", POSITION)
+            self.kept[POSITION] = Counted(name=POSITION + "_next")([self.taken[POSITION], x])
+        return self.taken[POSITION]
+
+    def memory(self, x, name):
+        """Returns the input that stands for a tensor of the encoder."""
+        if id(x) not in self.known:
+            while name in self.taken:
+                name += "_more"
+            self.given[name] = Numbers(name=name)(x) if x.dtype == "bool" else x
+            self.taken[name] = self.input(x.shape[1:], self.given[name].dtype, name)
+            self.known[id(x)] = x, self.taken[name]
+        return self.known[id(x)][1]
+
+    def refuse(self, layer, why=None):
+        if why is None:
+            why = (
+                f"({type(layer).__name__}) needs more than the step and the states before it, so the network has no "
+                "step"
+            )
+        raise ValueError(f"{self.model.name}: {layer.name} {why}")
+
+
+def masked(layer, found, *args, **kwargs):
+    """Returns what a layer gives, with its mask: Keras's ReversibleEmbedding gives one at every call but this kind."""
+    if isinstance(layer, layers.ReversibleEmbedding) and not kwargs.get("reverse"):
+        found._keras_mask = layers.Embedding.compute_mask(layer, args[0])
+    return found
+
+
+def names(layer):
+    """Returns the names of a recurrent layer's states."""
+    return [f"{layer.name}_{state}" for state in "hc"[: len(layer.state_size)]]
+
+
+def remembered(one):
+    """Returns the names of what goes into a step and comes out of it."""
+    return [name for name in one.input if name in one.output]
+
+
+def written(one, known=()):
+    """Returns the name of a step's own input: neither remembered nor, with what an encoder gives as `known`, known."""
+    (name,) = [name for name in one.input if name not in one.output and name not in known]
+    return name
+
+
+def zeros(one, batch, length=None):
+    """Returns what is remembered before the first step, {name: NumPy zeros}, of a model that `step` made.
+
+    Args:
+        one: the model, or a file of it.
+        batch: how many rows.
+        length: places of the caches, where the model leaves them open.
+    """
+    found = {}
+    for name in remembered(one):
+        tensor = one.input[name]
+        shape = [length if size is None else size for size in tensor.shape[1:]]
+        if None in shape:
+            raise ValueError(
+                f"{name} is a cache of any length, so length says how many steps it has room for"
+            )
+        found[name] = np.zeros((batch, *shape), keras.backend.standardize_dtype(tensor.dtype))
+    return found
+
+
+def stepped(model):
+    """Whether a model is one that `step` made: what it remembers comes out under the names under which it goes in."""
+    both = isinstance(model.input, dict) and isinstance(model.output, dict)
+    return both and bool(set(model.input) & set(model.output))

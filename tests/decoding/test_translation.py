@@ -1,0 +1,117 @@
+"""What is written of a source: by the whole network run anew, and by all texts there are."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from kapps.attention import transformer
+from kapps.decoding import generation, search, stepping
+from kapps.recurrent import encoder_decoder
+
+START, END = 1, 2
+SOURCE = np.array([[3, 4, 5, 6], [7, 2, 3, 0], [5, 0, 0, 0]])
+
+
+def array(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+@pytest.fixture(scope="module", params=["transformer", "recurrent"])
+def model(request):
+    keras.utils.set_random_seed(5)
+    if request.param == "transformer":
+        model = transformer.transformer(
+            vocabulary=6, source_vocabulary=8, layers=1, d_model=8, ffn=16, heads=2
+        )
+    else:
+        model = encoder_decoder.encoder_decoder(
+            vocabulary=6, source_vocabulary=8, embedding=5, units=6
+        )
+    for variable in model.trainable_variables:
+        variable.assign(variable * 3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def both(model):
+    return stepping.halves(model)
+
+
+def scores(model, source, tokens):
+    """log P of each next token after [start, *tokens], by the whole model."""
+    found = array(model([source[source > 0][None], np.array([[START, *tokens]])]))[0].astype(
+        "float64"
+    )
+    return np.log(found[:, 1:] / found[:, 1:].sum(-1, keepdims=True))
+
+
+def test_greedy_is_the_whole_models_run(model, both):
+    found = generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=None)
+    np.testing.assert_array_equal(
+        found, generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=1)
+    )
+    for source, row in zip(SOURCE, found, strict=True):
+        written = []
+        while len(written) < 6:
+            written.append(1 + int(scores(model, source, written)[-1].argmax()))
+            if written[-1] == END:
+                written.pop()
+                break
+        assert row.tolist() == written + [0] * (6 - len(written))
+
+
+@pytest.mark.parametrize("penalty, alpha", [("length", 0.75), ("wu", 0.6)])
+def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
+    """Of all texts of up to three tokens, ended or as long as allowed, each source of the batch its own."""
+    writer = generation.translator(both, end=END, beam=30, length_penalty=alpha, penalty=penalty)
+    found = generation.translate(writer, SOURCE, start=START, end=END, steps=3)
+    words = [token for token in range(1, 6) if token != END]
+    texts = np.array(list(itertools.product(words, repeat=3)))
+    starts = np.pad(texts[:, :2], ((0, 0), (1, 0)), constant_values=START)
+    for source, row in zip(SOURCE, found, strict=True):
+        read = np.tile(source[source > 0], (len(texts), 1))
+        every = array(model([read, starts])).astype("float64")[..., 1:]
+        every = np.log(every / every.sum(-1, keepdims=True))
+        ranked = {}
+        for tokens, each in zip(texts.tolist(), every, strict=True):
+            for n in range(4):
+                whole = [*tokens[:n], END][:3]
+                total = sum(each[i, token - 1] for i, token in enumerate(whole))
+                ranked[tuple(tokens[:n])] = total / search.PENALTIES[penalty](len(whole), alpha)
+        best = max(ranked, key=ranked.get)
+        assert tuple(row[row > 0]) == best
+
+
+def test_the_paper_s_limit(both):
+    """50 tokens more than each source's own."""
+    writer = generation.translator(both, end=99, beam=2)
+    found = generation.translate(writer, SOURCE, start=START, end=99)
+    assert (found > 0).sum(axis=1).tolist() == [54, 53, 51]
+
+
+def test_draws(model, both):
+    source = np.tile(SOURCE[:1], (3000, 1))
+    found = generation.translate(
+        both, source, start=START, end=END, steps=1, beam=None, temperature=2.0, top_k=3, seed=0
+    )
+    share = np.bincount(np.where(found[:, 0] == 0, END, found[:, 0]), minlength=6)[1:] / len(source)
+    expected = np.exp(scores(model, SOURCE[0], [])[0] / 2)
+    expected[np.argsort(expected)[:-3]] = 0
+    np.testing.assert_allclose(share, expected / expected.sum(), atol=0.03)
+
+
+def test_refusals(model):
+    fixed = stepping.halves(model, length=4, source_length=3)
+    if "decoder1_attention_keys" in fixed.step.input:
+        with pytest.raises(
+            ValueError, match=r"room for 4 .* 5 are asked for: make it with length=5"
+        ):
+            generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=5)
+    with pytest.raises(ValueError, match="the encoder reads 3 tokens, and a source has 4"):
+        generation.translate(fixed, SOURCE, start=START, end=END, steps=4)
+    assert generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=4).shape == (2, 4)
+    for wrong in (dict(beam=0), dict(penalty="none"), dict(beam=None, top_k=0)):
+        with pytest.raises(ValueError):
+            generation.translator(model, end=END, **wrong)
