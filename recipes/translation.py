@@ -2,10 +2,10 @@ r"""Trains a translator on pairs of sentences, scores it, pictures what it looks
 
     python recipes/translation.py
     python recipes/translation.py --data=multi30k --pair=en-de --model=transformer_tiny --vocabulary=6000 --epochs=30
-    python recipes/translation.py --model_dir=runs/translation --translate="two hundred and one"
+    python recipes/translation.py --model_dir=runs/translation --translate=zweihunderteins
     python recipes/translation.py --tfds=wmt14_translate/de-en --pair=en-de --model=transformer_base
 
-Without --data it translates numbers below 10,000 from English to German words, a minute's work. Else --data is a folder
+Without --data it translates numbers below 10,000 from German to English words, a minute's work. Else --data is a folder
 of parallel texts such as Multi30k's (https://github.com/multi30k/dataset, data/task1/raw), a sentence a line:
 train.en.gz, train.de.gz, val.en.gz and so on; or --tfds names a data set of TFDS.
 
@@ -27,15 +27,15 @@ import _translation
 import keras
 import numpy as np
 from absl import flags
-from kapps.decoding import generation
 
 from kapps import data, files, training
 from kapps.data import paired, pairs
+from kapps.decoding import generation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "folder of the texts, or TFDS's [numbers in words]")
 flags.DEFINE_string("tfds", None, "name of a translation data set of TFDS")
-flags.DEFINE_string("pair", "en-de", "the source's language and the target's")
+flags.DEFINE_string("pair", "de-en", "the source's language and the target's")
 flags.DEFINE_string("train", "train", "name of the files, or the split, to train on")
 flags.DEFINE_string("validation", "val", "name of the files, or the split, to validate on")
 flags.DEFINE_string("test", _translation.MULTI30K, "name of the files, or the split, to score")
@@ -65,10 +65,10 @@ flags.DEFINE_bool(
 training.define_flags(model_dir="runs/translation")
 
 SETTLING = (
-    "data", "tfds", "pair", "train", "validation", "model", "vocabulary", "joint", "longest", "cut", "tokens", "epochs",
+    "data", "tfds", "pair", "train", "validation", "model", "vocabulary", "joint", "longest", "cut", "tokens",
     "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
 )  # fmt: skip
-"""Flags that a run which goes on must have as it began."""
+"""Flags that a run which goes on must have as it began; not its epochs, for the rate does not know the end."""
 
 
 def vocabularies(corpus, run):
