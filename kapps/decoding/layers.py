@@ -44,6 +44,10 @@ class Step(Holder):
     def call(self, inputs, mask=None):
         x, *states = inputs
         output, new = self.held(x[:, 0], states)
+        return self.kept(output, new, states, mask)
+
+    def kept(self, output, new, states, mask):
+        """Returns the layer's output: where the mask hides the step, the states are the old ones."""
         if mask is not None and mask[0] is not None:
             new = [ops.where(mask[0], one, old) for one, old in zip(new, states, strict=True)]
         return [ops.expand_dims(output, 1), *new]
@@ -54,6 +58,75 @@ class Step(Holder):
     def compute_output_shape(self, input_shape):
         x, *states = input_shape
         return [(x[0], 1, states[0][-1]), *states]
+
+
+@keras.saving.register_keras_serializable("kapps")
+class MemoryStep(Step):
+    """One step of a cell that attends to a memory, such as `kapps.attention.cells` has.
+
+    Input: a list: x (batch, 1, features), the memory (batch, M, K), its keys, where some of it is padding int32 (batch,
+    M), 0 there, and the states. Output: the same of outputs and new states.
+
+    Args:
+        held: called as `cell(x, states, memory=..., keys=..., memory_mask=...)`.
+    """
+
+    def build(self, input_shape):
+        if not self.held.built:
+            self.held.build((input_shape[0][0], input_shape[0][-1]), input_shape[1])
+        self.built = True
+
+    def call(self, inputs, mask=None):
+        x, memory, keys, *seen = inputs[: -len(self.held.state_size)]
+        states = inputs[-len(self.held.state_size) :]
+        output, new = self.held(
+            x[:, 0], states, memory=memory, keys=keys, memory_mask=seen[0] > 0 if seen else None
+        )
+        return self.kept(output, new, states, mask)
+
+    def compute_mask(self, inputs, mask=None):
+        del inputs
+        return [None if mask is None else mask[0], *[None] * len(self.held.state_size)]
+
+    def compute_output_shape(self, input_shape):
+        x = input_shape[0]
+        return [(x[0], 1, self.held.output_size), *input_shape[-len(self.held.state_size) :]]
+
+
+@keras.saving.register_keras_serializable("kapps")
+class AlignmentKeys(Holder):
+    """What an alignment's scores need of a memory, (batch, M, K) to (batch, M, any), once for all queries.
+
+    Args:
+        held: a `kapps.layers.Alignment`.
+    """
+
+    def call(self, inputs):
+        return self.held.keys(inputs)
+
+    def compute_mask(self, inputs, mask=None):
+        del inputs, mask
+
+
+@keras.saving.register_keras_serializable("kapps")
+class AlignmentQuery(Holder):
+    """One query of an alignment to a memory whose keys are known.
+
+    Input: [x (batch, 1, P), which query it is, int32 (batch, 1), the memory (batch, M, K), its keys], and int32 (batch,
+    M), 0 where the memory is padding, where some of it is. Output: (batch, 1, K).
+
+    Args:
+        held: a `kapps.layers.Alignment`.
+    """
+
+    def call(self, inputs):
+        x, i, memory, keys, *seen = inputs
+        mask = seen[0] > 0 if seen else None
+        return self.held.attend(x, keys, memory, mask, i if self.held.positioned else None)[0]
+
+    def compute_mask(self, inputs, mask=None):
+        del inputs
+        return None if mask is None else mask[0]
 
 
 @keras.saving.register_keras_serializable("kapps")

@@ -11,7 +11,18 @@ import keras
 import numpy as np
 from keras import layers
 
-from kapps.decoding.layers import CausalQuery, Counted, Numbers, Projected, Query, Step
+from kapps.decoding.layers import (
+    AlignmentKeys,
+    AlignmentQuery,
+    CausalQuery,
+    Counted,
+    MemoryStep,
+    Numbers,
+    Projected,
+    Query,
+    Step,
+)
+from kapps.layers import Alignment
 
 POINTWISE = (
     layers.Embedding, layers.Dense, layers.Activation, layers.Dropout, layers.LayerNormalization, layers.Add,
@@ -134,8 +145,12 @@ class _Walk:
         tensors = [x for x in keras.tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(x)]
         if not any(id(x) in self.follows for x in tensors):
             return masked(layer, layer(*args, **kwargs), *args, **kwargs)
-        if isinstance(layer, layers.RNN):
+        if isinstance(layer, layers.RNN) and hasattr(layer.cell, "attention"):
+            found = self.searching(layer, *args, **kwargs)
+        elif isinstance(layer, layers.RNN):
             found = self.recurrent(layer, *args, **kwargs)
+        elif isinstance(layer, Alignment):
+            found = self.aligned(layer, *args, **kwargs)
         elif isinstance(layer, layers.MultiHeadAttention):
             found = self.attention(layer, *args, **kwargs)
         elif "start" in inspect.signature(layer.call).parameters:
@@ -147,9 +162,50 @@ class _Walk:
 
     def recurrent(self, layer, sequence, initial_state=None, mask=None, training=None):
         del training
+        states = self.states(layer, sequence, initial_state, mask)
+        one = Step(layer.cell, name=layer.name, dtype=layer.dtype_policy)
+        return self.after(layer, one([sequence, *states]))
+
+    def searching(
+        self, layer, sequence, memory, initial_state=None, mask=None, sequences_mask=None, memory_mask=None,
+        return_attention_scores=False, training=None,
+    ):  # fmt: skip
+        """Recurrent layers whose cell attends to a memory at each step."""
+        del training
+        if return_attention_scores:
+            self.refuse(layer, "returns weights, of which no step is known")
+        mask = sequences_mask if mask is None else mask
+        states = self.states(layer, sequence, initial_state, mask)
+        known = self.aligned_memory(layer.name, layer.cell.attention, memory, memory_mask)
+        one = MemoryStep(layer.cell, name=layer.name, dtype=layer.dtype_policy)
+        return self.after(layer, one([sequence, *known, *states]))
+
+    def aligned(
+        self, layer, query, memory, query_mask=None, memory_mask=None, start=0, return_attention_scores=False,
+        training=None,
+    ):  # fmt: skip
+        del query_mask, start, training
+        if id(memory) in self.follows or return_attention_scores:
+            self.refuse(layer)
+        known = self.aligned_memory(layer.name, layer, memory, memory_mask)
+        # Keras takes a list of tensors alone; where no position matters, any number does.
+        one = AlignmentQuery(layer, name=layer.name, dtype=layer.dtype_policy)
+        return one([query, self.position(query), *known])
+
+    def aligned_memory(self, name, attention, memory, mask):
+        """Returns the inputs of a memory, its keys, and its mask where it has one."""
+        mask = getattr(memory, "_keras_mask", None) if mask is None else mask
+        known = [self.memory(memory, f"{name}_memory")] * 2
+        if attention.score != "dot":
+            keys = AlignmentKeys(attention, name=f"{name}_keys", dtype=attention.dtype_policy)
+            known[1] = self.memory(keys(memory), f"{name}_keys")
+        return known if mask is None else [*known, self.memory(mask, MASK)]
+
+    def states(self, layer, sequence, initial_state, mask):
+        """Returns the inputs of a recurrent layer's states; the encoder gives the first ones where it has them."""
         if mask is not None and getattr(sequence, "_keras_mask", None) is None:
             self.refuse(layer, "is given a mask that is not its sequence's own")
-        if not layer.return_sequences or layer.go_backwards or len(layer.state_size) > 2:
+        if not layer.return_sequences or layer.go_backwards or layer.return_state:
             self.refuse(layer)
         given = keras.tree.flatten(initial_state)
         if any(id(x) in self.follows for x in given if x is not None):
@@ -157,21 +213,25 @@ class _Walk:
                 layer,
                 "starts from states that another layer gives; a step has its states as inputs",
             )
-        states = []
-        for i, (name, size) in enumerate(zip(names(layer), layer.state_size, strict=True)):
-            states.append(self.state(name, (size,), layer.compute_dtype))
-            if initial_state is not None:
-                self.given[name] = given[i]
-        one = Step(layer.cell, name=layer.name, dtype=layer.dtype_policy)
-        found, *new = one([sequence, *states])
-        self.kept.update(zip(names(layer), new, strict=True))
-        return (found, *new) if layer.return_state else found
+        if initial_state is not None:
+            self.given.update(
+                zip(names(layer), given, strict=False)
+            )  # what it has beyond them starts from zeros
+        return [
+            self.state(name, (size,), layer.compute_dtype)
+            for name, size in zip(names(layer), layer.state_size, strict=True)
+        ]
+
+    def after(self, layer, found):
+        """Returns a recurrent step's output, and notes its states."""
+        self.kept.update(zip(names(layer), found[1:], strict=True))
+        return found[0]
 
     def attention(
         self, layer, query, value, key=None, attention_mask=None, use_causal_mask=False,
-        return_attention_scores=False, training=None,
+        return_attention_scores=False, query_mask=None, key_mask=None, value_mask=None, training=None,
     ):  # fmt: skip
-        del training
+        del training, query_mask, key_mask  # Keras's own masks go with the tensors
         if (
             attention_mask is not None
             or return_attention_scores
@@ -197,7 +257,7 @@ class _Walk:
             return found
         if any(follow) or use_causal_mask:
             self.refuse(layer)
-        mask = getattr(value, "_keras_mask", None)
+        mask = getattr(value, "_keras_mask", None) if value_mask is None else value_mask
         projected = Projected(layer, **its)(both)
         known = [self.memory(x, name) for x, name in zip(projected, places, strict=True)]
         if mask is not None:
@@ -260,8 +320,11 @@ def masked(layer, found, *args, **kwargs):
 
 
 def names(layer):
-    """Returns the names of a recurrent layer's states."""
-    return [f"{layer.name}_{state}" for state in "hc"[: len(layer.state_size)]]
+    """Returns the names of a recurrent layer's states: h and c of Keras's, numbers where there are more."""
+    sizes = layer.state_size
+    return [f"{layer.name}_{state}" for state in ("hc" if len(sizes) <= 2 else range(len(sizes)))][
+        : len(sizes)
+    ]
 
 
 def remembered(one):
