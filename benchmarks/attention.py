@@ -3,10 +3,10 @@
     python benchmarks/attention.py --peer_python=/path/to/python/with/torch --plot=memory.png
 
 Post-norm, float32, all cores, without XLA: a step of SGD on pairs of sentences without padding, and the likeliest word
-after word of a batch of sources. All have the same sizes, sinusoidal or trained positions, which cost nothing beside the
-rest, and no dropout. PyTorch's nn.Transformer has no cache: it decodes all that is written at every word, as its users
-do. KerasHub's layers have one, and a compiled step a word. A figure is the median of rounds in which all take turns,
-each in a process of its own.
+after word of a batch of sources. All have the same sizes, sinusoidal or trained positions, which cost nothing beside
+the rest, and no dropout. PyTorch's nn.Transformer has no cache: it decodes all that is written at every word, as its
+users do. KerasHub's layers have one, and a compiled step a word. A figure is the median of rounds in which all take
+turns, each in a process of its own.
 
 Last, the most memory that a process takes for one layer of self-attention and its gradient, with all scores at once and
 with queries in chunks, beyond what it takes for 16 steps.
@@ -298,8 +298,8 @@ def main():
         peak(options.peak, options.chunk or None)
         return
     print(
-        f"{LAYERS} + {LAYERS} layers, d_model {D_MODEL}, d_ff {FFN}, {HEADS} heads, {VOCABULARY:,} tokens; {ROWS} pairs "
-        f"of {STEPS} + {STEPS} tokens; thousands of tokens a second\n"
+        f"{LAYERS} + {LAYERS} layers, d_model {D_MODEL}, d_ff {FFN}, {HEADS} heads, {VOCABULARY:,} tokens; {ROWS} "
+        f"pairs of {STEPS} + {STEPS} tokens; thousands of tokens a second\n"
     )
     names = [name for name in (HUB, TORCH) if name != TORCH or options.peer_python]
     results = compare(options)

@@ -69,7 +69,9 @@ def test_halves_equal_the_whole(kind):
     # A source has its own answer in a batch of others, where it is padded.
     alone = encoder.predict_on_batch({"source": SOURCE[1:2, :2]})
     states = {**stepping.zeros(one, 1, length=5), **{name: array(x) for name, x in alone.items()}}
-    np.testing.assert_allclose(run(one, TARGET[1:2], states)[0, :4], found[1, :4], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        run(one, TARGET[1:2], states)[0, :4], found[1, :4], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_a_language_model_of_attention_in_steps():
