@@ -13,7 +13,7 @@ Adam and the learning rate are the Transformer paper's (arXiv:1706.03762, 5.3), 
 smoothed; the weights that are kept are the mean of the last --average epochs'. BLEU is sacreBLEU's of plain text; below
 it that without case, which stands nearer to figures of tokens in lower case, as those for Multi30k mostly are.
 
-It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.txt`, `alignment.png` and
+It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
 `run.json` in --model_dir.
 """
 
@@ -159,46 +159,37 @@ def main(_):
     if not run.writes:
         return
 
-    # Save, translate, score
+    # Save, translate, score, export
     model = run.keep(model)
     folder = pathlib.Path(FLAGS.model_dir)
     sources, right = corpus.test
     began = time.monotonic()
     found = _translation.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
     seconds = time.monotonic() - began
-    with files.aside(folder / "translations.txt") as path:
-        told = ("\n".join(three) for three in zip(sources, found, right, strict=True))
-        path.write_text("\n\n".join(told) + "\n", encoding="utf-8")
+    rows = list(zip(sources, found, right, strict=True))
+    with files.aside(folder / "translations.tsv") as path:
+        lines = ("\t".join(each.replace("\t", " ") for each in row) for row in rows)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     scores = _translation.bleu(found, right)
-    looked_at = next((i for i, one in enumerate(found) if one), None)
-    if looked_at is not None:
-        _translation.picture(
-            model, tokens, sources[looked_at], found[looked_at], folder / "alignment.png"
-        )
-
-    # Export
+    _translation.picture(model, tokens, sources[0], found[0], folder / "alignment.png")
     run.finish(before, after, [], flags=training.asked())
+
+    # What came of it
+    known = FLAGS.data and not FLAGS.tfds and FLAGS.test == _translation.MULTI30K
+    published = _translation.PUBLISHED.get(corpus.languages, {}) if known else {}
     print()
-    published = (
-        _translation.PUBLISHED.get(corpus.languages, {})
-        if FLAGS.data and FLAGS.test == _translation.MULTI30K
-        else {}
-    )
     training.table(
-        (f"BLEU of {FLAGS.test}" if FLAGS.data else "BLEU", ""),
-        *((f"{how}, {FLAGS.model}", f"{score:.2f}") for how, score, _ in scores),
-        *(
-            (f"published, tokens in lower case, {name}, arXiv:2105.14462", f"{score:.2f}")
-            for name, score in published.items()
-        ),
-    )
+        (f"BLEU of {len(right):,} sentences", ""),
+        *((f"{how}: {FLAGS.model}", f"{score:.2f}") for how, score, _ in scores),
+        *((f"published, of tokens in lower case: {name}", f"{score:.2f}") for name, score in published.items()),
+    )  # fmt: skip
     for how, _, signature in scores:
         print(f"{how}: {signature}")
-    same = sum(one == other for one, other in zip(found, right, strict=True))
+    same = sum(one == other for _, one, other in rows)
     print(
         f"{same:,} of {len(right):,} are word for word the reference; translated in {seconds:.0f} seconds"
     )
-    for source, one, other in list(zip(sources, found, right, strict=True))[:3]:
+    for source, one, other in rows[:3]:
         print(f"\n{source}\n  {one}\n  {other} (reference)")
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kapps import training
+from kapps.data import paired, pairs
 
 
 class TestSchedule:
@@ -126,3 +127,52 @@ class TestAverage:
             training.average(other, checkpoints.epochs())
         with pytest.raises(ValueError, match="no checkpoint"):
             training.average(model, [])
+
+
+class Ends(keras.callbacks.Callback):
+    """Ends a training in the middle, as a machine that fails does."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise training.Stopped("gone")
+
+
+def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(1, 9, 60)
+    flat, ends = draw.integers(2, 9, lengths.sum()).astype("int32"), np.cumsum(lengths)
+    plan = paired.Paired(pairs.Encoded(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1))
+
+    def fit(folder, *callbacks):
+        keras.utils.set_random_seed(1)
+        source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
+        read, written = (keras.layers.Embedding(11, 4)(each) for each in (source, target))
+        x = keras.layers.Add()([written, keras.layers.GlobalAveragePooling1D(keepdims=True)(read)])
+        x = keras.layers.Dense(11)(keras.layers.Dropout(0.3)(x))
+        model = keras.Model([source, target], x)
+        model.compile(
+            keras.optimizers.Adam(training.transformer_rate(4, 5), beta_2=0.98, epsilon=1e-9),
+            training.SmoothedSparseCrossentropy(), weighted_metrics=[training.Perplexity()], jit_compile=False,
+        )  # fmt: skip
+        run = training.Run(
+            folder, tf.distribute.get_strategy(), epochs=3, steps=plan.steps, batch_size=plan.tokens / plan.steps,
+            identity={}, every=2, average=2, unit="tokens",
+        )  # fmt: skip
+        _, after = run.fit(model, plan.training, plan.evaluation(), callbacks=callbacks)
+        training.average(model, run.checkpoints.epochs())
+        return model.get_weights(), after, run.checkpoints.notes["history"]
+
+    whole, after, history = fit(tmp_path / "whole")
+    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["tokens_per_second"] > 0
+    with pytest.raises(training.Stopped):
+        fit(tmp_path / "parts", Ends(plan.steps + 5))
+    again, same, _ = fit(tmp_path / "parts")
+    assert same == pytest.approx(after, rel=1e-6)
+    for one, other in zip(whole, again, strict=True):
+        # To the last bit with op determinism; another batch or dropout would make 1e-3.
+        np.testing.assert_allclose(one, other, atol=1e-6)
