@@ -131,7 +131,7 @@ class Run:
         Args:
             before: metrics, of `fit`.
             after: metrics, of `fit`.
-            reports: of the exported files, by `kapps.export.verify`.
+            reports: of the exported files, by `kapps.export.verify`; none where there are no such files.
             flags: as they were resolved.
             faults: the `kapps.data.Faults` of the pictures.
         """
@@ -149,8 +149,9 @@ class Run:
             ("in evaluation", "before", "after"),
             *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
         )
-        print()
-        table(EXPORTED, *map(_row, reports))
+        if reports:
+            print()
+            table(EXPORTED, *map(_row, reports))
         print()
         print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
         skipped = f"{faults.summary()}; " if faults else ""
