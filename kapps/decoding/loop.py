@@ -79,6 +79,8 @@ class Loop(keras.Model):
         given = {}
         if self.encoder is not None:
             given = self.encoder({name: inputs[name] for name in self.encoder.input})
+            # Without their masks, which the step has as a tensor, and of which Keras would warn.
+            given = {name: ops.copy(x) for name, x in given.items()}
         room = ops.shape(prompt)[1] + steps - 1
         states = self.states(given, ops.shape(prompt)[0], room)
         memory = {name: x for name, x in given.items() if name not in states}

@@ -1,6 +1,6 @@
 """Turns SavedModels into .tflite files, in a process of its own: the converter may crash, and takes its process along.
 
-A job (see `worker.py`) is {"saved_model", "path", "precision", "calibration", "debug", "takes"}.
+A job (see `worker.py`) is {"saved_model", "path", "precision", "calibration", "debug", "floats"}.
 """
 
 
@@ -9,8 +9,10 @@ def answer(job):
     import tensorflow as tf
 
     def pictures():
-        for picture in np.load(job["calibration"], mmap_mode="r"):
-            yield {job["takes"]: picture[None]}
+        with np.load(job["calibration"]) as file:
+            arrays = {name: file[name] for name in file.files}
+        for i in range(len(next(iter(arrays.values())))):
+            yield {name: array[i : i + 1] for name, array in arrays.items()}
 
     def converter():
         made = tf.lite.TFLiteConverter.from_saved_model(
@@ -31,14 +33,19 @@ def answer(job):
             ]
         return made
 
-    if job["debug"]:
+    if job["debug"] or job["floats"]:
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter(), debug_dataset=lambda: (list(x.values()) for x in pictures())
+            converter=converter(),
+            debug_dataset=lambda: (list(x.values()) for x in pictures()),
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                denylisted_ops=job["floats"]
+            ),
         )
+    if job["debug"]:
         debugger.run()
         with open(job["path"], "w", newline="") as file:
             debugger.layer_statistics_dump(file)
         return
-    content = converter().convert()
+    content = debugger.get_nondebug_quantized_model() if job["floats"] else converter().convert()
     with open(job["path"], "wb") as file:
         file.write(content)

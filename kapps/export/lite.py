@@ -33,11 +33,12 @@ def litert(
     *,
     preprocessing: Preprocessing | None = None,
     precision: str = "float32",
-    calibration: np.ndarray | None = None,
+    calibration: np.ndarray | dict[str, np.ndarray] | None = None,
     class_names: Sequence[str] | None = None,
     batch_size: int = 1,
     length: int | None = None,
     vocabulary: Sequence[str] | None = None,
+    float_operations: Sequence[str] = (),
 ) -> pathlib.Path:
     """Writes `model` as a LiteRT (TFLite) file: static shapes, builtin operations.
 
@@ -53,12 +54,14 @@ def litert(
             activations, a quarter; "int8", both, a quarter and the fastest; "int16", int8 weights and
             int16 activations, for what int8 costs too much accuracy, slow on most CPUs.
         calibration: for int8 and int16, pictures [n, height, width, channels] as the file takes
-            them, a hundred or more from the evaluation pipeline, of all classes.
+            them, a hundred or more from the evaluation pipeline, of all classes; of a model of several inputs, a
+            dictionary of such arrays.
         class_names: a name for each class, without line ends. They, the input's range and its
             colours are in the file's metadata, for MediaPipe and Android's tools.
         batch_size: pictures or sequences a call, at least 1; phones want 1.
         length: steps of a sequence, where the model leaves them open; shorter ones are padded on the right.
         vocabulary: of a model of tokens, the token of each number; it is in the file's metadata.
+        float_operations: for int8, the operations that stay in float32, by LiteRT's names: "BATCH_MATMUL", "SOFTMAX".
 
     Returns:
         `path`.
@@ -76,9 +79,12 @@ def litert(
     what = _closed(exported, length, vocabulary)
     class_names = network.class_names(exported, class_names)
     pictures = _calibration(exported, what, precision, calibration, batch_size)
+    if float_operations and precision != "int8":
+        raise ValueError(f"precision={precision!r} takes no float_operations; int8 does")
     with folder_for(path.parent) as aside:
         written = aside / path.name
-        _convert(exported, what, written, precision, pictures, batch_size)
+        floats = list(float_operations)
+        _convert(exported, what, written, precision, pictures, batch_size, floats=floats)
         refused = [name for name in operations(written) if name.startswith(_REFUSED)]
         if refused:
             raise ValueError(f"{model.name} converts to LiteRT only with {', '.join(refused)}")
@@ -116,7 +122,9 @@ def _closed(exported, length, vocabulary) -> inputs.Taken | inputs.Several:
     return what.closed(length)
 
 
-def _convert(exported, what, written, precision, pictures, batch_size, *, debug=False) -> None:
+def _convert(
+    exported, what, written, precision, pictures, batch_size, *, debug=False, floats=()
+) -> None:
     """Hands a network, through a SavedModel of static shapes, to the converter's process."""
     network.refuse_random(exported, batch_size)
     folder = written.parent
@@ -125,14 +133,15 @@ def _convert(exported, what, written, precision, pictures, batch_size, *, debug=
         folder / "static",
     )
     if pictures is not None:
-        np.save(folder / "calibration.npy", pictures)
+        several = pictures if isinstance(pictures, dict) else {what.name: pictures}
+        np.savez(folder / "calibration.npz", **several)
     job = {
         "saved_model": str(folder / "static"),
         "path": str(written),
         "precision": precision,
-        "calibration": str(folder / "calibration.npy"),
+        "calibration": str(folder / "calibration.npz"),
         "debug": debug,
-        "takes": what.name,
+        "floats": list(floats),
     }
     try:
         converter.run(job)
@@ -158,23 +167,21 @@ def _calibration(exported, what, precision, pictures, batch_size) -> np.ndarray 
         )
     if batch_size != 1:
         raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
-    looped = [name for name, layer in rebuilding.layers(exported).items() if _loops(layer)]
+    looped = [name for name, layer in rebuilding.layers(exported).items() if loops(layer)]
     if looped:
         raise ValueError(
             f"precision={precision!r}: the converter measures no ranges inside a recurrent layer's loop "
             f"({looped[0]}); float32, float16 and dynamic do, and so does unroll=True"
         )
-    if isinstance(what, inputs.Several):
-        raise ValueError(
-            f"precision={precision!r} is for one input, and {exported.name} takes {what.name}"
-        )
-    pictures = np.asarray(pictures)
+    pictures = keras.tree.map_structure(np.asarray, pictures)
     if not what.fits(pictures):
-        raise ValueError(f"calibration is {list(pictures.shape)}, and {exported.name} takes {what}")
+        given = keras.tree.map_structure(lambda array: list(array.shape), pictures)
+        raise ValueError(f"calibration is {given}, and {exported.name} takes {what}")
     return what.typed(pictures)
 
 
-def _loops(layer) -> bool:
+def loops(layer) -> bool:
+    """Whether a layer, or the one in it, becomes a loop of the file."""
     if isinstance(layer, keras.layers.Bidirectional):
         layer = layer.forward_layer
     return isinstance(layer, keras.layers.RNN) and not layer.unroll

@@ -1,10 +1,11 @@
-"""A .tflite file of one step, as a program calls it token after token."""
+"""A .tflite file of one step, as a program calls it token after token; and of the encoder that goes before it."""
 
 import dataclasses
 import os
 
 import numpy as np
 
+from kapps.decoding.stepping import Halves
 from kapps.export import runtimes
 from kapps.export.quiet import quiet
 
@@ -14,13 +15,11 @@ class Tensor:
     """What is known of an input or output."""
 
     shape: tuple[int, ...]
+    dtype: str = "float32"
 
 
-class SteppedFile:
-    """A .tflite file that `litert` wrote of a model whose states come out under the names under which they go in.
-
-    It stands for that model where tokens are generated, as in `kapps.decoding.generation.generate`: `input` and
-    `output` name its tensors, and `predict_on_batch` runs a step of the file's own batch.
+class File:
+    """A .tflite file that stands for the model of which `litert` wrote it: `input` and `output` name its tensors.
 
     Args:
         path: of the file.
@@ -33,23 +32,68 @@ class SteppedFile:
             self.runner = runtimes.litert_runner(path, threads)
         details = self.runner.get_input_details(), self.runner.get_output_details()
         self.input, self.output = (
-            {name: Tensor(tuple(map(int, about["shape"]))) for name, about in some.items()}
+            {
+                name: Tensor(tuple(map(int, about["shape"])), np.dtype(about["dtype"]).name)
+                for name, about in some.items()
+            }
             for some in details
         )
+        self.batch = next(iter(self.input.values())).shape[0]
+
+    def predict_on_batch(self, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns what the file gives for some rows, which it is called with as many at once as it takes.
+
+        Raises:
+            ValueError: for other shapes than the file's, and for rows that do not fill its batches.
+        """
+        for name, array in given.items():
+            rows, *shape = array.shape
+            if tuple(shape) != self.input[name].shape[1:] or rows % self.batch:
+                raise ValueError(
+                    f"{self.path} takes {name} {list(self.input[name].shape)}, not {list(array.shape)}"
+                )
+        rows = len(next(iter(given.values())))
+        found = [
+            self.runner(**{name: array[at : at + self.batch] for name, array in given.items()})
+            for at in range(0, rows, self.batch)
+        ]
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+    def __call__(self, given):
+        """Returns the same of tensors of any backend."""
+        return self.predict_on_batch(
+            {
+                name: np.asarray(x).astype(self.input[name].dtype, copy=False)
+                for name, x in given.items()
+            }
+        )
+
+
+class SteppedFile(File):
+    """A .tflite file that `litert` wrote of a model whose states come out under the names under which they go in.
+
+    It stands for that model where tokens are generated, as in `kapps.generate`.
+
+    Args:
+        path, threads: as for `File`.
+    """
+
+    def __init__(self, path: str | os.PathLike, threads: int = 1):
+        super().__init__(path, threads)
         if not set(self.input) & set(self.output):
             raise ValueError(
                 f"{path} is of no step: no state goes in and comes out under the same name"
             )
 
-    def predict_on_batch(self, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns what the file gives for one step.
 
-        Raises:
-            ValueError: for another batch than the file's.
-        """
-        for name, array in given.items():
-            if tuple(array.shape) != self.input[name].shape:
-                raise ValueError(
-                    f"{self.path} takes {name} {list(self.input[name].shape)}, not {list(array.shape)}"
-                )
-        return self.runner(**given)
+def stepped_pair(directory: str | os.PathLike, threads: int = 1) -> Halves:
+    """Returns the two files that `litert_pair` wrote, as `kapps.translate` takes them in place of a model.
+
+    Args:
+        directory: which holds `encoder.tflite` and `step.tflite`.
+        threads: that LiteRT uses.
+    """
+    return Halves(
+        File(os.path.join(directory, "encoder.tflite"), threads),
+        SteppedFile(os.path.join(directory, "step.tflite"), threads),
+    )
