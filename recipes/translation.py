@@ -14,7 +14,8 @@ smoothed; the weights that are kept are the mean of the last --average epochs'. 
 it that without case, which stands nearer to figures of tokens in lower case, as those for Multi30k mostly are.
 
 It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
-`run.json` in --model_dir.
+`run.json` in --model_dir, and in --export_dir, a folder a precision, `encoder.tflite` and `step.tflite` for
+`kapps.export.stepped_pair`, and the subwords, `vocabulary.json`.
 """
 
 import functools
@@ -31,6 +32,8 @@ from absl import flags
 from kapps import data, files, training
 from kapps.data import paired, pairs
 from kapps.decoding import generation
+from kapps.export import pairs as lite
+from kapps.export import stepped
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "folder of the texts, or TFDS's [numbers in words]")
@@ -69,6 +72,10 @@ SETTLING = (
     "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that a run which goes on must have as it began; not its epochs, for the rate does not know the end."""
+FILED = 64
+"""Tokens of a source and of a target that the exported files have room for."""
+CALIBRATED, COMPARED = 200, 20
+"""Sentences that int8 is calibrated with, and that files are compared on."""
 
 
 def vocabularies(corpus, run):
@@ -173,6 +180,9 @@ def main(_):
     scores = _translation.bleu(found, right)
     _translation.picture(model, tokens, sources[0], found[0], folder / "alignment.png")
     run.finish(before, after, [], flags=training.asked())
+    delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.litert]
+    print()
+    training.table(("exported", "precision", "size", "translations as the model's"), *delivered)
 
     # What came of it
     known = FLAGS.data and not FLAGS.tfds and FLAGS.test == _translation.MULTI30K
@@ -191,6 +201,47 @@ def main(_):
     )
     for source, one, other in rows[:3]:
         print(f"\n{source}\n  {one}\n  {other} (reference)")
+
+
+def deliver(model, tokens, known, precision):
+    """Writes `encoder.tflite` and `step.tflite`, and returns a row of how large they are, and how often they agree.
+
+    Args:
+        model: the translator.
+        tokens: its vocabularies.
+        known: sentences and their translations.
+        precision: of the files.
+    """
+    folder = pathlib.Path(FLAGS.export_dir, f"{model.name}_{precision}")
+    known = [side[:CALIBRATED] for side in known]
+    x = tokens.rows(known[0], FILED)
+    calibration = None
+    if precision == "int8":
+        rows = [np.append(tokens.start, one)[:FILED] for one in tokens.target.encode_all(known[1])]
+        target = np.zeros((len(rows), FILED), "int32")
+        for row, one in zip(target, rows, strict=True):
+            row[: len(one)] = one
+        calibration = x, target
+    lite.litert_pair(
+        model,
+        folder,
+        source_length=FILED,
+        length=FILED,
+        precision=precision,
+        calibration=calibration,
+    )
+    with files.aside(folder / "vocabulary.json") as path:
+        path.write_text(tokens.target.json(), encoding="utf-8")
+    told = [
+        generation.translate(
+            each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED
+        )
+        for each in (model, stepped.stepped_pair(folder))
+    ]
+    width = max(each.shape[1] for each in told)
+    one, other = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in told)
+    size = sum(file.stat().st_size for file in folder.glob("*.tflite")) / 1e6
+    return str(folder), precision, f"{size:.1f} MB", f"{(one == other).all(axis=1).mean():.0%}"
 
 
 def writer(model, tokens):

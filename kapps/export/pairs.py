@@ -10,7 +10,17 @@ from kapps.decoding import stepping
 from kapps.export import lite, stepped
 from kapps.export.places import local
 
-FLOATS = ("BATCH_MATMUL", "SOFTMAX", "SELECT", "SELECT_V2", "MEAN", "SQUARED_DIFFERENCE", "RSQRT", "SIN", "COS")
+FLOATS = (
+    "BATCH_MATMUL",
+    "SOFTMAX",
+    "SELECT",
+    "SELECT_V2",
+    "MEAN",
+    "SQUARED_DIFFERENCE",
+    "RSQRT",
+    "SIN",
+    "COS",
+)
 """Operations of attention, of norms and of positions that no dense layer has, by LiteRT's names."""
 LEAST = 0.98
 """The share of words that int8 must choose as float32 does; where it is less, attention stays in float32."""

@@ -59,11 +59,18 @@ def test_learns_and_says_how_well(folder):
     printed = (folder / "printed.txt").read_text()
     assert "120 pairs, 0 empty ones left out, 0 long ones left out" in printed
     assert "by the mean of the last 2 epochs' weights" in printed and "tokens/s" in printed
-    for row in ("sacreBLEU, transformer_small", "case:mixed", "case:lc", "of 6 are word for word"):
+    for row in ("sacreBLEU: transformer_small", "case:mixed", "case:lc", "of 6 are word for word"):
         assert row in printed
     assert "published" not in printed, "these are no sentences of Multi30k"
     for file in ("curves.png", "alignment.png", "history.csv", "translations.tsv"):
         assert (folder / "run" / file).stat().st_size > 100
+    assert "transformer_small_float32  float32" in printed and "100%" in printed
+    exported = folder / "exported" / "transformer_small_float32"
+    assert {file.name for file in exported.iterdir()} == {
+        "encoder.tflite",
+        "step.tflite",
+        "vocabulary.json",
+    }
 
 
 def test_translates_what_is_typed_as_it_scored(folder):
