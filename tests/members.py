@@ -44,6 +44,11 @@ NARROW = {
     "filters": lambda filters: (4,) * min(2, len(filters)),
     "embedding": lambda width: width and 6,
     "experts": lambda experts: 4,
+    "layers": lambda layers: layers and min(2, layers),
+    "d_model": lambda width: 8,
+    "ffn": lambda width: 12,
+    "heads": lambda heads: 2,
+    "readout": lambda width: 4,
     "k": lambda k: 2,
     "dropout": lambda share: 0.0,  # so that few steps lower the loss
 }

@@ -53,6 +53,7 @@ def test_a_builder_loads_its_family_and_no_more(loaded):
     ours = {name.split(".")[1] for name in modules if name.startswith("kapps.")}
     # The cells, as the layers, are known by name to whoever loads a model.
     known = {
+        "attention",
         "builders",
         "cards",
         "cnn",

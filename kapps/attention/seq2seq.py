@@ -9,8 +9,8 @@
 
 Departures: [1] and [2] leave biases out of their equations; here the recurrent layers, the readout, the first state and
 the logits have them. The update gate of [1] says how much is new, as `kapps.GRUCell`'s does with update="new". Between
-the layers of a decoder of [2] training drops one mask's values at all steps, between those of the encoder others at
-each.
+the layers of a decoder of [2] training drops the same values at all steps, between those of the encoder others at
+each. A reversed source's positions, and with them the local windows, count from its last word.
 """
 
 import keras
@@ -50,7 +50,9 @@ def attentional(y, memory, states, *, units, layers, cell, dropout, input_feedin
         )
         layer = AttentionRNN(attending, return_sequences=True, name="decoder")
         return layer(y, memory, initial_state=[state for each in states for state in each])
-    h = stacks.stack(y, units, layers=layers, cell=cell, initial_state=states, name="decoder")
+    h = stacks.stack(
+        y, units, layers=layers, cell=cell, initial_state=states, dropout=dropout, name="decoder"
+    )
     x = keras.layers.Concatenate(name="attentional_inputs")([attention(h, memory), h])
     return keras.layers.Dense(units, "tanh", use_bias=False, name="attentional")(x)
 

@@ -11,8 +11,19 @@ pixels in [0, 255].
 from kapps.export.delivery import deliver
 from kapps.export.fold import fold
 from kapps.export.lite import litert
+from kapps.export.pairs import litert_pair
 from kapps.export.serving import saved_model
-from kapps.export.stepped import SteppedFile
+from kapps.export.stepped import SteppedFile, stepped_pair
 from kapps.export.verification import Report, verify
 
-__all__ = ["Report", "SteppedFile", "deliver", "fold", "litert", "saved_model", "verify"]
+__all__ = [
+    "Report",
+    "SteppedFile",
+    "deliver",
+    "fold",
+    "litert",
+    "litert_pair",
+    "saved_model",
+    "stepped_pair",
+    "verify",
+]

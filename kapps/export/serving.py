@@ -1,5 +1,6 @@
 """SavedModels for TensorFlow Serving: whole, versioned, never overwritten; pictures and text read in the graph."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ import tensorflow as tf
 
 from kapps.cards import Preprocessing
 from kapps.data import decoding
+from kapps.data.subwords import Subwords
 from kapps.export import inputs, network, server
 from kapps.export.places import folder_for, local
 from kapps.export.quiet import quiet
 from kapps.export.text import TEXT, Text
+from kapps.export.translation import Translation
 from kapps.files import flush, sync
 
 BYTES = "image_bytes"
@@ -27,8 +30,9 @@ def saved_model(
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     warm_up: bool | None = None,
-    tokenizer: keras.layers.TextVectorization | None = None,
+    tokenizer: keras.layers.TextVectorization | Subwords | None = None,
     new_tokens: int = 64,
+    beam: int | None = 4,
 ) -> pathlib.Path:
     """Writes `model` as a TensorFlow SavedModel, laid out for TensorFlow Serving.
 
@@ -47,6 +51,10 @@ def saved_model(
     - `continue_text`, of a language model (scores of each token of the vocabulary at every step, any length), takes
       `text`, and gives `text`, string [batch], with the `new_tokens` likeliest tokens after it.
 
+    A model of a source and a target, with subwords as its tokenizer, has `translate`, which takes `text`, string
+    [batch], and gives `text`, string [batch]: the subwords, the search of `kapps.translate` and text again are in the
+    graph; the start and what stands for no text are not written.
+
     The others give `probabilities` where the last layer ends in softmax or sigmoid, else `logits`, float32
     [batch, classes]; `classes`, int64 [batch, k], the numbers of the k = min(5, classes) likeliest,
     the first one first; and with `class_names`, `labels`, string [batch, k]. Outputs that come in a
@@ -61,8 +69,11 @@ def saved_model(
         warm_up: whether the version holds requests that the server makes before it is ready, so that
             no user waits for the first; None for where tensorflow-serving-api is installed.
         tokenizer: of a model of tokens: a `keras.layers.TextVectorization` with a vocabulary, output_mode="int"
-            and the model's length as output_sequence_length; padding is 0, as its mask has it.
+            and the model's length as output_sequence_length; padding is 0, as its mask has it. Of a model of a source
+            and a target: `kapps.data.subwords.Subwords` of V tokens, after which come V, the target's start, and
+            V + 1, its end.
         new_tokens: what `continue_text` adds.
+        beam: texts that `translate` keeps, None for the likeliest token at each step.
 
     Returns:
         The new `<directory>/<model.name>/<n>`: it appears whole or not at all, in place of none.
@@ -75,7 +86,9 @@ def saved_model(
     """
     exported = network.serving(model, preprocessing)
     network.refuse_random(exported)
-    text = Text(tokenizer, exported) if tokenizer is not None else None
+    of_pairs = isinstance(tokenizer, Subwords)
+    translation = Translation(tokenizer, exported, beam) if of_pairs else None
+    text = Text(tokenizer, exported) if tokenizer is not None and not of_pairs else None
     class_names = network.class_names(exported, class_names)
     versions = local(directory) / model.name
     with folder_for(versions) as aside:
@@ -83,9 +96,10 @@ def saved_model(
             (aside / "labels.txt").write_text("\n".join(class_names) + "\n")
         labels = _Labels(str(aside / "labels.txt")) if class_names else None
         written = aside / "version"
-        signatures = _Signatures(exported, preprocessing, labels, text, new_tokens)
+        signatures = _Signatures(exported, preprocessing, labels, text, new_tokens, translation)
         endpoints = signatures.endpoints()
         tables = ([labels.table] if labels else []) + ([tokenizer] if text else [])
+        tables += [translation.pairs.ranks] if translation else []
         network.write(endpoints, written, *tables)
         if server.can_warm_up() if warm_up is None else warm_up:
             server.write_warm_up(written, model.name, _requests(endpoints))
@@ -148,9 +162,12 @@ class _Labels:
 class _Signatures:
     """What the SavedModel answers to."""
 
-    def __init__(self, exported, preprocessing, labels, text, new_tokens):
+    def __init__(self, exported, preprocessing, labels, text, new_tokens, translation):
         self.exported, self.preprocessing, self.labels = exported, preprocessing, labels
-        self.of_text, self.new_tokens = text, new_tokens
+        self.of_text, self.new_tokens, self.translation = text, new_tokens, translation
+        if translation:  # whose step has the same variables, which are then in the file once
+            self.network = functools.partial(exported, training=False)
+            return
         with keras.device("cpu:0"), quiet():
             self.network = network.frozen(exported)
 
@@ -183,12 +200,17 @@ class _Signatures:
     def continued(self, text):
         return {TEXT: self.of_text.continued(self.network, text, self.new_tokens)}
 
+    def translated(self, text):
+        return {TEXT: self.translation.translated(text)}
+
     def endpoints(self) -> dict:
         """Returns {name of a signature: (its function, what it takes)}."""
         what = inputs.taken(self.exported)
         found = {"serving_default": (self.plain, what.spec(None))}
         if self.preprocessing is not None and what.shape[-1] in (1, 3):
             found["serve_bytes"] = self.encoded, tf.TensorSpec([None], tf.string, name=BYTES)
+        if self.translation:
+            found["translate"] = self.translated, tf.TensorSpec([None], tf.string, name=TEXT)
         if self.of_text:
             text = tf.TensorSpec([None], tf.string, name=TEXT)
             found["serve_text"] = self.text, text

@@ -19,6 +19,7 @@ from kapps.layers.experts import SparseExperts
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
 from kapps.layers.positions import Positions, SinusoidalPositions
+from kapps.layers.self_attention import SelfAttention
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.steps import AtEachStep, BlankPadding, Pairs, Reversed, SegmentMean
 from kapps.layers.tower import tower
@@ -39,6 +40,7 @@ __all__ = [
     "Positions",
     "Reversed",
     "SegmentMean",
+    "SelfAttention",
     "SinusoidalPositions",
     "SparseExperts",
     "WeightNormConv1D",

@@ -37,8 +37,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
     MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W^O,  head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V)
 
     Calls, weights and files are those of `keras.layers.MultiHeadAttention`. What a mask hides has a weight of 0, and a
-    query to which it hides everything an output of the bias alone; a query's own mask stays with it. Weights that
-    `return_attention_scores=True` returns are float32, (batch, heads, queries, keys).
+    query to which it hides everything an output of the bias alone. Masks stay with the inputs, and the query's goes to
+    the output. Weights that `return_attention_scores=True` returns are float32, (batch, heads, queries, keys).
 
     Where flash attention is enabled (`keras.config.enable_flash_attention`) and the backend has it, Keras's path is
     taken.
@@ -68,16 +68,14 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
         return_attention_scores=False, training=None, use_causal_mask=False,
     ):  # fmt: skip
-        # Keras takes the masks off its inputs, and a residual connection around the layer would lose them.
-        kept = [(x, getattr(x, "_keras_mask", None)) for x in (query, value, key)]
-        found = super().call(
-            query, value, key, query_mask, value_mask, key_mask, attention_mask, return_attention_scores, training,
+        del query_mask  # Keras has a query's own mask from the query
+        # Keras takes the masks off its inputs, which residual connections and other layers then miss.
+        query, value = ops.copy(query), ops.copy(value)
+        key = None if key is None else ops.copy(key)
+        return super().call(
+            query, value, key, None, value_mask, key_mask, attention_mask, return_attention_scores, training,
             use_causal_mask,
         )  # fmt: skip
-        for x, mask in kept:
-            if mask is not None:
-                x._keras_mask = mask
-        return found
 
     def _compute_attention_mask(
         self, query, value, query_mask=None, value_mask=None, key_mask=None, attention_mask=None, use_causal_mask=False
@@ -93,7 +91,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             )
         masks = [mask for mask in (value_mask, key_mask) if mask is not None]
         seen = ops.logical_and(*masks) if len(masks) == 2 else (masks or [None])[0]
-        return query_mask, seen, use_causal_mask
+        return seen, use_causal_mask
 
     def _compute_attention(
         self, query, key, value, attention_mask=None, training=None, return_attention_scores=False
@@ -103,10 +101,12 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             return found, None
         mask, steps = attention_mask, query.shape[1]
         if self.chunk and not self._flash_attention:
-            rows, seen, causal = mask
+            seen, causal = mask
             if not return_attention_scores and (steps is None or steps > self.chunk):
-                return self._chunks(query, key, value, rows, seen, causal), None
-            mask = super()._compute_attention_mask(query, value, rows, seen, use_causal_mask=causal)
+                return self._chunks(query, key, value, seen, causal), None
+            mask = super()._compute_attention_mask(
+                query, value, value_mask=seen, use_causal_mask=causal
+            )
         dtype = scores_dtype(query, key)
         query = ops.cast(query, dtype) * self._inverse_sqrt_key_dim
         scores = ops.einsum(self._dot_product_equation, ops.cast(key, dtype), query)
@@ -117,7 +117,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         used = ops.cast(used, value.dtype)
         return ops.einsum(self._combine_equation, used, value), found
 
-    def _chunks(self, query, key, value, rows, seen, causal):
+    def _chunks(self, query, key, value, seen, causal):
         """Returns what `_compute_attention` does, (batch, queries, heads, values), `chunk` queries after others."""
         batch, steps, chunk = ops.shape(query)[0], ops.shape(query)[1], self.chunk
         dtype = scores_dtype(query, key)
@@ -145,10 +145,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         parts = ops.reshape(padded, (batch, count, chunk, *query.shape[2:]))
         firsts = ops.arange(count, dtype="int32") * chunk
         found = ops.map(one, (firsts, ops.transpose(parts, (1, 0, 2, 3, 4))))
-        found = ops.reshape(
-            ops.transpose(found, (1, 0, 2, 3, 4)), (batch, count * chunk, *value.shape[2:])
-        )[:, :steps]
-        return found if rows is None else ops.where(rows[:, :, None, None], found, 0)
+        found = ops.transpose(found, (1, 0, 2, 3, 4))
+        return ops.reshape(found, (batch, count * chunk, *value.shape[2:]))[:, :steps]
 
     def compute_output_spec(
         self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,

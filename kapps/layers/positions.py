@@ -41,8 +41,9 @@ class SinusoidalPositions(keras.layers.Layer):
 
     def call(self, inputs, start=0):
         # In float32 whatever the inputs are: half precision knows no position above 2,048 from the next one.
-        angles = ops.expand_dims(ops.cast(positions(inputs, start), "float32"), -1) * self.rates
-        found = ops.where(self.cosines, ops.cos(angles), ops.sin(angles))
+        rates = ops.convert_to_tensor(self.rates)
+        angles = ops.expand_dims(ops.cast(positions(inputs, start), "float32"), -1) * rates
+        found = ops.where(ops.convert_to_tensor(self.cosines), ops.cos(angles), ops.sin(angles))
         return inputs * self.scale + ops.cast(found, inputs.dtype)
 
     def compute_output_shape(self, input_shape):

@@ -1,0 +1,55 @@
+"""Text in, text out: a SavedModel that reads a source and writes its target, subwords and search in its graph."""
+
+import keras
+import tensorflow as tf
+
+from kapps.data.subwords import Subwords
+from kapps.decoding import generation, loop, stepping
+from kapps.export.subwords import BytePairs
+
+MOST = 256
+"""Tokens of a source that are read; what is beyond them is cut."""
+
+
+class Translation:
+    """The subwords, the loop over one step, and the subwords back to text.
+
+    Args:
+        subwords: of the source and of the target.
+        exported: from `network.serving`, of a source and a target.
+        beam: as for `kapps.translate`; alpha and the penalty are those of its defaults.
+
+    Raises:
+        ValueError: in one line, where they do not go together.
+    """
+
+    def __init__(self, subwords: Subwords, exported: keras.Model, beam: int | None):
+        (scores,) = exported.output.values()
+        self.start, self.end = subwords.size, subwords.size + 1
+        if len(exported.input) != 2 or scores.shape[-1] != subwords.size + 2:
+            raise ValueError(
+                f"{exported.name} takes {', '.join(exported.input)} and scores {scores.shape[-1]} tokens; subwords go "
+                f"with a source and a target, and {self.end + 1} tokens: these, a start and an end"
+            )
+        (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
+        encoder, one = stepping.halves(inner)
+        choice = loop.Choice(
+            beam=beam, end=self.end, alpha=0.6, penalty="wu", never=(0, 1, self.start)
+        )
+        self.loop, self.pairs = loop.Loop(one, encoder, choice), BytePairs(subwords)
+        (self.source,) = encoder.input
+
+    def translated(self, text: tf.Tensor) -> tf.Tensor:
+        """Returns the target, string [batch], of each source, string [batch]."""
+        source = self.pairs.encode(text)[:, :MOST]
+        held = tf.math.count_nonzero(source, axis=1, dtype=tf.int32)
+        batch, steps = tf.shape(source)[0], tf.shape(source)[1] + generation.MORE
+        found = self.loop.call(
+            {
+                "prompt": tf.fill([batch, 1], self.start),
+                "uniform": tf.zeros([batch, steps]),
+                "limit": held + generation.MORE,
+                self.source: source,
+            }
+        )
+        return self.pairs.decode(found)
