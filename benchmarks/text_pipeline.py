@@ -5,6 +5,8 @@
 The text is FILE's, or made up, repeated until it is that long. What is compared takes turns, round after round, and a
 row is the median, so that whatever else the machine does falls on all alike. A pipeline delivers tokens and targets,
 int32, so each of its tokens is 8 bytes written, where reading delivers the 1 byte that a character has in the file.
+Pairs are lines of the text beside themselves, subwords of both sides together, and their batches have tokens, labels
+and weights.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import statistics
 import tempfile
 import time
 
-LENGTH, BATCH = 35, 1024
+LENGTH, BATCH, PAIRED = 35, 1024, 4096
 
 
 def first_epoch(batches, count):
@@ -51,6 +53,24 @@ def numpy_streams(corpus, count):
     return time.perf_counter() - start
 
 
+def pair_rows(text):
+    """Returns {row: (function, tokens)} of lines as pairs, each of which is its own translation."""
+    from kapps.data import paired, pairs
+
+    words = text.split()
+    lines = [" ".join(words[at : at + 5 + at % 20]) for at in range(0, len(words), 15)]
+    subwords = pairs.learned(lines[:2000], lines[:2000], 1000)
+    encoded = subwords.encode(lines, lines)
+    plan = paired.Paired(encoded, PAIRED)
+    return {
+        "pairs to subwords": (lambda: timed(subwords.encode, lines, lines), plan.tokens),
+        f"pairs, {PAIRED:,} a batch": (
+            lambda: first_epoch(plan.training(), plan.steps),
+            plan.tokens,
+        ),
+    }
+
+
 def timed(function, *arguments):
     start = time.perf_counter()
     function(*arguments)
@@ -83,18 +103,20 @@ def measure(flags):
             "NumPy: streams": lambda: numpy_streams(tokens, len(streams)),
             "streams": lambda: first_epoch(streams, len(streams)),
         }
+        rows = {name: (row, len(tokens)) for name, row in rows.items()}
+        rows |= pair_rows(corpus[: len(corpus) // 20])
         seconds = {name: [] for name in rows}
         for _ in range(flags.rounds):
-            for name, row in rows.items():
+            for name, (row, _) in rows.items():
                 seconds[name].append(row())
-    limit = statistics.median(seconds["reading the file (the limit)"])
+    limit = len(tokens) / statistics.median(seconds["reading the file (the limit)"])
     print(
         f"{len(tokens):,} tokens, batches of {BATCH} x {LENGTH}, {flags.rounds} rounds, {os.cpu_count()} cores"
     )
     for name, found in seconds.items():
-        median = statistics.median(found)
+        rate = rows[name][1] / statistics.median(found)
         print(
-            f"{name:36}{len(tokens) / median / 1e6:9.1f} M tokens a second{limit / median:9.3f} of reading"
+            f"{name:36}{rate / 1e6:9.1f} M tokens a second{rate / limit:9.3f} of reading"
             f"  ({min(found):.3f} to {max(found):.3f} s)"
         )
 

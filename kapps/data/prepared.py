@@ -16,9 +16,9 @@ from kapps.data.sources import Source, pick
 
 def open_prepared(dataset: str | None, data_dir: str | os.PathLike | None, split: str) -> Source:
     """Opens a data set of TFDS: see `kapps.data.open_source`, which calls this."""
-    builder = _builder(dataset, data_dir)
+    ready = builder(dataset, data_dir)
     name = dataset or os.fspath(data_dir)
-    features = builder.info.features
+    features = ready.info.features
     try:
         image, label = features["image"], features["label"]
         class_names = tuple(label.names)
@@ -31,17 +31,17 @@ def open_prepared(dataset: str | None, data_dir: str | os.PathLike | None, split
             ' kapps needs "image" (uint8) and "label" (classes)'
         )
     part = split.partition("[")
-    split = pick(part[0], builder.info.splits, name) + part[1] + part[2]
+    split = pick(part[0], ready.info.splits, name) + part[1] + part[2]
     try:
-        info = builder.info.splits[split]
+        info = ready.info.splits[split]
         files = info.file_instructions
     except ValueError as error:
         raise DataError(f"{name} has no split {split!r}: {str(error).splitlines()[0]}") from None
     if not info.num_examples:
         raise DataError(f"the split {split!r} of {name} is empty")
-    if str(builder.info.file_format.value) != "tfrecord":
+    if str(ready.info.file_format.value) != "tfrecord":
         raise DataError(
-            f"{name} is stored as {builder.info.file_format.value}: prepare it as tfrecord"
+            f"{name} is stored as {ready.info.file_format.value}: prepare it as tfrecord"
         )
     paths = tuple(os.fspath(file.filename) for file in files)
     for path in paths:
@@ -56,7 +56,7 @@ def open_prepared(dataset: str | None, data_dir: str | os.PathLike | None, split
         bytes=sum(tf.io.gfile.stat(path).length for path in set(paths)),
         files=paths,
         ranges=tuple((file.skip, file.take) for file in files),
-        root=os.fspath(builder.data_dir),
+        root=os.fspath(ready.data_dir),
     )
 
 
@@ -66,14 +66,15 @@ def is_prepared(dataset: str) -> bool:
     return os.path.isdir(os.path.join(os.path.expanduser(root), dataset))
 
 
-def _builder(dataset: str | None, data_dir: str | os.PathLike | None):
+def builder(dataset: str | None, data_dir: str | os.PathLike | None):
+    """Returns TFDS's builder of a data set, prepared; `DataError` where it cannot be had."""
     import tensorflow_datasets as tfds  # slow to import, and not everybody needs it
 
     where = f"data directory {data_dir}" if data_dir else "TFDS's directory"
     try:
         if dataset is None:
             return tfds.builder_from_directory(os.fspath(data_dir))
-        builder = tfds.builder(dataset, data_dir=data_dir)
+        found = tfds.builder(dataset, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         close = nearest(
             dataset.partition(":")[0].partition("/")[0], [*tfds.list_builders(), "digits"]
@@ -85,12 +86,12 @@ def _builder(dataset: str | None, data_dir: str | os.PathLike | None):
     except Exception as error:
         raise DataError(f"TFDS cannot open {dataset or data_dir}: {_first(error)}") from None
     try:
-        builder.download_and_prepare()
+        found.download_and_prepare()
     except Exception as error:
         raise DataError(
             f"TFDS could not prepare {dataset!r} ({_first(error)}): put it, prepared, in {where}"
         ) from None
-    return builder
+    return found
 
 
 def _first(error: Exception) -> str:

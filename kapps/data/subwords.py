@@ -8,6 +8,7 @@ Bytes are where it begins [2], so that every text can be written and none is unk
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,6 +37,11 @@ class Subwords:
     def encode(self, text: str) -> np.ndarray:
         """Returns the tokens of text, int32 [time]."""
         return np.array(self._pairs.encode(text).ids, "int32") + len(RESERVED)
+
+    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the tokens of each of many texts, int32 [time], as `encode`, on all cores."""
+        found = self._pairs.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(one.ids, "int32") + len(RESERVED) for one in found]
 
     def decode(self, numbers: np.ndarray) -> str:
         """Returns the text of tokens, int [time]; bytes that are no UTF-8, as when a character was cut, become U+FFFD.

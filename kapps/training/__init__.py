@@ -15,6 +15,12 @@ from kapps.training.records import Curves, plot, record
 from kapps.training.replicas import replicated
 from kapps.training.runs import Run, table
 from kapps.training.schedules import ALGORITHMS, SCHEDULES, Schedule, schedule
+from kapps.training.translation import (
+    InverseSquareRoot,
+    SmoothedSparseCrossentropy,
+    average,
+    transformer_rate,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -27,17 +33,20 @@ __all__ = [
     "Clock",
     "ClusterError",
     "Curves",
+    "InverseSquareRoot",
     "Lamb",
     "Perplexity",
     "Progress",
     "ResetStates",
     "Run",
     "Schedule",
+    "SmoothedSparseCrossentropy",
     "Stopped",
     "Throughput",
     "VanishingGradient",
     "asked",
     "auxiliary",
+    "average",
     "check",
     "define_flags",
     "distribute",
@@ -57,5 +66,6 @@ __all__ = [
     "set_trainable",
     "strategy",
     "table",
+    "transformer_rate",
     "vanishing_gradient",
 ]

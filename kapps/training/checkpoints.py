@@ -47,16 +47,25 @@ class Checkpoints(keras.callbacks.Callback):
         identity: what the training was asked for, JSON's types; a checkpoint of something else is refused.
         notes: what else the run wants to find again, JSON's types; filled by `restore`, saved as it then is.
         writes: whether this process saves; of several workers only the first does, and all restore.
+        epochs: how many ends of epochs are kept besides, for `average`.
     """
 
     def __init__(
-        self, directory, *, steps_per_epoch, every=500, identity=None, notes=None, writes=True
+        self,
+        directory,
+        *,
+        steps_per_epoch,
+        every=500,
+        identity=None,
+        notes=None,
+        writes=True,
+        epochs=0,
     ):
         super().__init__()
         self.directory, self.steps, self.every = pathlib.Path(directory), steps_per_epoch, every
         self.identity = identity or {}
         self.notes = {} if notes is None else notes
-        self.writes = writes
+        self.writes, self.kept = writes, epochs
         self.step = self._saved = 0
         self.before = None  # of an epoch that was begun before: (its steps then, their mean logs)
         self._terminated = threading.Event()
@@ -137,9 +146,15 @@ class Checkpoints(keras.callbacks.Callback):
                 )
         except OSError as error:
             self._stop(f"{path} cannot be written ({error.strerror or error}); {self.last()}")
-        for old in self._paths()[:-_KEPT]:
+        spared = {*self._paths()[-_KEPT:], *self.epochs()}
+        for old in set(self._paths()) - spared:
             old.unlink()
         return path
+
+    def epochs(self) -> list[pathlib.Path]:
+        """Returns the checkpoints of the last epochs' ends that are kept, the oldest first."""
+        ends = [path for path in self._paths() if int(path.stem[5:]) % self.steps == 0]
+        return ends[-self.kept :] if self.kept else []
 
     def last(self) -> str:
         """Returns what there is to go on from, as text."""

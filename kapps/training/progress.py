@@ -17,12 +17,14 @@ class Throughput(keras.callbacks.Callback):
     It warns, once, where the pipeline is slower than the step: the device then idles.
 
     Args:
-        batch_size: examples a step, over all replicas.
+        batch_size: examples a step, over all replicas; the mean where steps differ.
+        unit: what is counted: "examples", or "tokens".
     """
 
-    def __init__(self, batch_size: int):
+    def __init__(self, batch_size: float, unit: str = "examples"):
         super().__init__()
         self.batch_size, self.warned = batch_size, False
+        self.unit, self.key = unit, f"{unit}_per_second"
         self.began = self.waited = self.counted = 0
 
     def on_train_begin(self, logs=None):
@@ -41,10 +43,10 @@ class Throughput(keras.callbacks.Callback):
             return
         self.counted += 1
         if logs is not None:
-            logs["examples_per_second"] = self.rate()
+            logs[self.key] = self.rate()
 
     def rate(self) -> float:
-        """Returns examples per second in this epoch, 0 where it has taken no two steps."""
+        """Returns examples, or tokens, per second in this epoch, 0 where it has taken no two steps."""
         seconds = time.perf_counter() - self.began
         return self.counted * self.batch_size / seconds if self.counted else 0.0
 
@@ -54,18 +56,18 @@ class Throughput(keras.callbacks.Callback):
     def _measured(self):
         seconds = time.perf_counter() - self.began
         share = self.waited / seconds if self.counted else 0.0
-        return {"examples_per_second": self.rate(), "input_wait": share}
+        return {self.key: self.rate(), "input_wait": share}
 
     def on_epoch_end(self, epoch, logs=None):
         # With an evaluation, what was measured before it.
         measured = self.__dict__.pop("_ended", None) or self._measured()
         logs.update(measured)
-        wait, rate = measured["input_wait"], measured["examples_per_second"]
+        wait, rate = measured["input_wait"], measured[self.key]
         if wait > _WARN and self.counted >= 10 and not self.warned:
             self.warned = True
             warnings.warn(
-                f"steps wait {wait:.0%} of their time for data: the pipeline gives {rate:,.0f} examples a second, and "
-                f"the step could take {rate / (1 - wait):,.0f}; more CPU cores or less augmentation would help",
+                f"steps wait {wait:.0%} of their time for data: the pipeline gives {rate:,.0f} {self.unit} a second, "
+                f"and the step could take {rate / (1 - wait):,.0f}; more CPU cores or less augmentation would help",
                 stacklevel=2,
             )
 
@@ -151,8 +153,9 @@ class Progress(keras.callbacks.Callback):
 def _metrics(logs):
     shown = []
     for key, value in (logs or {}).items():
-        if key == "examples_per_second":
-            shown.append(f"{value:,.0f}/s")
+        if key.endswith("_per_second"):
+            unit = "" if key == "examples_per_second" else f" {key.removesuffix('_per_second')}"
+            shown.append(f"{value:,.0f}{unit}/s")
         elif key == "input_wait":
             shown.append(f"{value:.0%} waiting for data")
         else:

@@ -44,7 +44,9 @@ class Curves(keras.callbacks.Callback):
             plot(self.rows, path)
 
 
-PANELS = ("loss", "accuracy", "perplexity", "learning_rate", "examples_per_second", "input_wait")
+PANELS = (
+    "loss", "accuracy", "perplexity", "learning_rate", "examples_per_second", "tokens_per_second", "input_wait",
+)  # fmt: skip
 
 
 def plot(rows: list[dict], path) -> None:

@@ -31,11 +31,25 @@ class Run:
         batch_size: examples a step, over all replicas.
         identity: what settles the training, JSON's types: a run that was begun with other values is not gone on with.
         every: steps between two checkpoints.
+        average: how many epochs' ends are kept for `kapps.training.average`.
+        unit: what `batch_size` counts, where that is no examples: "tokens".
     """
 
-    def __init__(self, directory, strategy, *, epochs, steps, batch_size, identity, every=500):
+    def __init__(
+        self,
+        directory,
+        strategy,
+        *,
+        epochs,
+        steps,
+        batch_size,
+        identity,
+        every=500,
+        average=0,
+        unit="examples",
+    ):
         self.directory, self.strategy = pathlib.Path(directory), strategy
-        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
+        self.epochs, self.steps, self.batch_size, self.unit = epochs, steps, batch_size, unit
         self.began = time.monotonic()
         self.writes = devices.is_chief(strategy)
         self.checkpoints = Checkpoints(
@@ -44,6 +58,7 @@ class Run:
             every=every,
             identity=identity,
             writes=self.writes,
+            epochs=average,
         )
 
     def describe(self, model: keras.Model, source, *about) -> None:
@@ -116,7 +131,7 @@ class Run:
         Args:
             before: metrics, of `fit`.
             after: metrics, of `fit`.
-            reports: of the exported files, by `kapps.export.verify`.
+            reports: of the exported files, by `kapps.export.verify`; none where there are no such files.
             flags: as they were resolved.
             faults: the `kapps.data.Faults` of the pictures.
         """
@@ -134,8 +149,9 @@ class Run:
             ("in evaluation", "before", "after"),
             *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
         )
-        print()
-        table(EXPORTED, *map(_row, reports))
+        if reports:
+            print()
+            table(EXPORTED, *map(_row, reports))
         print()
         print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
         skipped = f"{faults.summary()}; " if faults else ""
@@ -144,7 +160,7 @@ class Run:
     def callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
         """Returns what accompanies the training, in its order."""
         rows = self.checkpoints.notes.setdefault("history", [])
-        found = [Throughput(self.batch_size)]
+        found = [Throughput(self.batch_size, self.unit)]
         if model.optimizer.use_ema:
             found.append(keras.callbacks.SwapEMAWeights())
         found.append(Curves(self.directory, rows, writes=self.writes))

@@ -1,0 +1,274 @@
+r"""Trains a translator on pairs of sentences, scores it, pictures what it looks at, and translates what one types.
+
+    python recipes/translation.py
+    python recipes/translation.py --data=multi30k --pair=en-de --model=transformer_tiny --vocabulary=6000 --epochs=30
+    python recipes/translation.py --model_dir=runs/translation --translate=zweihunderteins
+    python recipes/translation.py --tfds=wmt14_translate/de-en --pair=en-de --model=transformer_base
+
+Without --data it translates numbers below 10,000 from German to English words, a minute's work. Else --data is a folder
+of parallel texts such as Multi30k's (https://github.com/multi30k/dataset, data/task1/raw), a sentence a line:
+train.en.gz, train.de.gz, val.en.gz and so on; or --tfds names a data set of TFDS.
+
+Adam and the learning rate are the Transformer paper's (arXiv:1706.03762, 5.3), or rise to --learning_rate; labels are
+smoothed; the weights that are kept are the mean of the last --average epochs'. BLEU is sacreBLEU's of plain text; below
+it that without case, which stands nearer to figures of tokens in lower case, as those for Multi30k mostly are.
+
+It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
+`run.json` in --model_dir, and in --export_dir, a folder a precision, `encoder.tflite` and `step.tflite` for
+`kapps.export.stepped_pair`, and the subwords, `vocabulary.json`.
+"""
+
+import functools
+import pathlib
+import sys
+import time
+
+import _environment  # noqa: F401  # before TensorFlow
+import _translation
+import keras
+import numpy as np
+from absl import flags
+
+from kapps import data, files, training
+from kapps.data import paired, pairs
+from kapps.decoding import generation
+from kapps.export import pairs as lite
+from kapps.export import stepped
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data", None, "folder of the texts, or TFDS's [numbers in words]")
+flags.DEFINE_string("tfds", None, "name of a translation data set of TFDS")
+flags.DEFINE_string("pair", "de-en", "the source's language and the target's")
+flags.DEFINE_string("train", "train", "name of the files, or the split, to train on")
+flags.DEFINE_string("validation", "val", "name of the files, or the split, to validate on")
+flags.DEFINE_string("test", _translation.MULTI30K, "name of the files, or the split, to score")
+flags.DEFINE_enum("model", "transformer_small", list(_translation.MODELS), "what is trained")
+flags.DEFINE_integer("vocabulary", 400, "subwords of both languages, or of each", lower_bound=258)
+flags.DEFINE_bool("joint", True, "whether both languages share subwords")
+flags.DEFINE_integer(
+    "longest", 100, "subwords of a sentence; longer pairs are left out", lower_bound=1
+)
+flags.DEFINE_bool("cut", False, "whether longer pairs are cut instead")
+flags.DEFINE_integer("tokens", 2048, "of a batch, both sides and padding included", lower_bound=1)
+flags.DEFINE_integer("epochs", 15, "passes over the pairs", lower_bound=1)
+flags.DEFINE_float("learning_rate", None, "the peak [the paper's, by the model's width]")
+flags.DEFINE_integer("warmup", 400, "steps that the rate rises for", lower_bound=1)
+flags.DEFINE_float("label_smoothing", 0.1, "share of the target that is spread over all", 0, 0.9)
+flags.DEFINE_float("dropout", None, "[the model's]", 0, 0.9)
+flags.DEFINE_integer("average", 3, "epochs whose weights' mean is kept", lower_bound=1)
+flags.DEFINE_bool("xla", False, "whether a step is compiled by XLA")
+flags.DEFINE_integer(
+    "beam", 4, "translations that the search keeps; 1: the likeliest word each time", lower_bound=1
+)
+flags.DEFINE_float("alpha", 0.6, "of the search's length penalty", 0)
+flags.DEFINE_multi_string("translate", None, "a sentence; the run in --model_dir translates it")
+flags.DEFINE_bool(
+    "interactive", False, "translate lines of the standard input by the run in --model_dir"
+)
+training.define_flags(model_dir="runs/translation")
+
+SETTLING = (
+    "data", "tfds", "pair", "train", "validation", "model", "vocabulary", "joint", "longest", "cut", "tokens",
+    "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
+)  # fmt: skip
+"""Flags that a run which goes on must have as it began; not its epochs, for the rate does not know the end."""
+FILED = 64
+"""Tokens of a source and of a target that the exported files have room for."""
+CALIBRATED, COMPARED = 200, 20
+"""Sentences that int8 is calibrated with, and that files are compared on."""
+
+
+def vocabularies(corpus, run):
+    """Returns the subwords that a run began with, or learns and keeps them beside it."""
+    path = pathlib.Path(FLAGS.model_dir, "vocabulary.json")
+    if run and path.is_file():
+        return pairs.load(path)
+    tokens = pairs.learned(*corpus.train, FLAGS.vocabulary, joint=FLAGS.joint)
+    tokens.save(path)
+    return tokens
+
+
+def optimizer(model):
+    """Returns Adam as the paper has it."""
+    if FLAGS.learning_rate:
+        rate = training.InverseSquareRoot(FLAGS.learning_rate, FLAGS.warmup)
+    else:
+        # Of the embeddings' width, which in a Transformer is d_model.
+        widths = [x.output_dim for x in model.layers if isinstance(x, keras.layers.Embedding)]
+        rate = training.transformer_rate(widths[-1], FLAGS.warmup)
+    return keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-9)
+
+
+def averaged(model, test, checkpoints, last):
+    """Gives a model the mean of its last epochs' weights where that is better, and returns the better one's metrics."""
+    weights = model.get_weights()
+    training.average(model, checkpoints)
+    mean = model.evaluate(test, verbose=0, return_dict=True)
+    better = mean["perplexity"] < last["perplexity"]
+    print(
+        f"perplexity of validation: {last['perplexity']:.3f}, and {mean['perplexity']:.3f} by the mean of the last "
+        f"{len(checkpoints)} epochs' weights; kept is the {'mean' if better else 'last'}"
+    )
+    if not better:
+        model.set_weights(weights)
+    return mean if better else last
+
+
+def fit(strategy):
+    """Trains, and returns the model with the mean of its last epochs' weights, its vocabularies, corpus and run."""
+    corpus = _translation.load(FLAGS)
+    began = any(pathlib.Path(FLAGS.model_dir, "checkpoints").glob("step-*.npz"))
+    tokens = vocabularies(corpus, began)
+    train = tokens.encode(*corpus.train, longest=FLAGS.longest, cut=FLAGS.cut)
+    held = tokens.encode(*corpus.validation, longest=FLAGS.longest, cut=True)
+    replicas = strategy.num_replicas_in_sync
+    plan = paired.Paired(train, FLAGS.tokens, multiple=replicas)
+    test = paired.Paired(held, FLAGS.tokens, multiple=replicas)
+
+    FLAGS.precision = training.precision(FLAGS.precision)
+    with strategy.scope():
+        model = _translation.build(FLAGS.model, tokens, FLAGS.dropout)
+        trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
+        trained.compile(
+            optimizer(model), training.SmoothedSparseCrossentropy(FLAGS.label_smoothing),
+            weighted_metrics=[training.Perplexity()], jit_compile=FLAGS.xla,
+        )  # fmt: skip
+    run = training.Run(
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=plan.steps, batch_size=plan.tokens / plan.steps,
+        identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every, average=FLAGS.average,
+        unit="tokens",
+    )  # fmt: skip
+    if run.writes:
+        count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
+        long = "cut" if FLAGS.cut else "left out"
+        print(
+            f"{model.name}: {count:,} trainable parameters, {tokens.vocabulary:,} tokens; {corpus.name}: "
+            f"{train.pairs:,} pairs, {train.empty:,} empty ones left out, {train.long:,} long ones {long}; "
+            f"{FLAGS.epochs} epochs of {plan.steps} steps of {FLAGS.tokens:,} tokens, {plan.padding:.0%} padding, in "
+            f"{len(plan.shapes)} shapes"
+        )
+    with data.explained():
+        before, after = run.fit(
+            trained, functools.partial(plan.training, seed=FLAGS.seed), test.evaluation()
+        )
+    if run.writes:
+        after = averaged(trained, test.evaluation(), run.checkpoints.epochs(), after)
+    return model, tokens, corpus, run, before, after
+
+
+def main(_):
+    if FLAGS.translate or FLAGS.interactive:
+        translate()
+        return
+    strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.seed(FLAGS.seed, FLAGS.deterministic)
+    model, tokens, corpus, run, before, after = fit(strategy)
+    if not run.writes:
+        return
+
+    # Save, translate, score, export
+    model = run.keep(model)
+    folder = pathlib.Path(FLAGS.model_dir)
+    sources, right = corpus.test
+    began = time.monotonic()
+    found = _translation.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
+    seconds = time.monotonic() - began
+    rows = list(zip(sources, found, right, strict=True))
+    with files.aside(folder / "translations.tsv") as path:
+        lines = ("\t".join(each.replace("\t", " ") for each in row) for row in rows)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    scores = _translation.bleu(found, right)
+    _translation.picture(model, tokens, sources[0], found[0], folder / "alignment.png")
+    run.finish(before, after, [], flags=training.asked())
+    delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.litert]
+    print()
+    training.table(("exported", "precision", "size", "translations as the model's"), *delivered)
+
+    # What came of it
+    known = FLAGS.data and not FLAGS.tfds and FLAGS.test == _translation.MULTI30K
+    published = _translation.PUBLISHED.get(corpus.languages, {}) if known else {}
+    print()
+    training.table(
+        (f"BLEU of {len(right):,} sentences", ""),
+        *((f"{how}: {FLAGS.model}", f"{score:.2f}") for how, score, _ in scores),
+        *((f"published, of tokens in lower case: {name}", f"{score:.2f}") for name, score in published.items()),
+    )  # fmt: skip
+    for how, _, signature in scores:
+        print(f"{how}: {signature}")
+    same = sum(one == other for _, one, other in rows)
+    print(
+        f"{same:,} of {len(right):,} are word for word the reference; translated in {seconds:.0f} seconds"
+    )
+    for source, one, other in rows[:3]:
+        print(f"\n{source}\n  {one}\n  {other} (reference)")
+
+
+def deliver(model, tokens, known, precision):
+    """Writes `encoder.tflite` and `step.tflite`, and returns a row of how large they are, and how often they agree.
+
+    Args:
+        model: the translator.
+        tokens: its vocabularies.
+        known: sentences and their translations.
+        precision: of the files.
+    """
+    folder = pathlib.Path(FLAGS.export_dir, f"{model.name}_{precision}")
+    known = [side[:CALIBRATED] for side in known]
+    x = tokens.rows(known[0], FILED)
+    calibration = None
+    if precision == "int8":
+        rows = [np.append(tokens.start, one)[:FILED] for one in tokens.target.encode_all(known[1])]
+        target = np.zeros((len(rows), FILED), "int32")
+        for row, one in zip(target, rows, strict=True):
+            row[: len(one)] = one
+        calibration = x, target
+    lite.litert_pair(
+        model,
+        folder,
+        source_length=FILED,
+        length=FILED,
+        precision=precision,
+        calibration=calibration,
+    )
+    with files.aside(folder / "vocabulary.json") as path:
+        path.write_text(tokens.target.json(), encoding="utf-8")
+    told = [
+        generation.translate(
+            each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED
+        )
+        for each in (model, stepped.stepped_pair(folder))
+    ]
+    width = max(each.shape[1] for each in told)
+    one, other = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in told)
+    size = sum(file.stat().st_size for file in folder.glob("*.tflite")) / 1e6
+    return str(folder), precision, f"{size:.1f} MB", f"{(one == other).all(axis=1).mean():.0%}"
+
+
+def writer(model, tokens):
+    """Returns what writes translations, by --beam and --alpha."""
+    return generation.translator(model, end=tokens.end, beam=FLAGS.beam, length_penalty=FLAGS.alpha)
+
+
+def translate():
+    """Prints the translations of what is typed, by the model that a run has kept."""
+    folder = pathlib.Path(FLAGS.model_dir)
+    if not (folder / "model.keras").is_file():
+        raise ValueError(
+            f"{folder} holds no trained model: leave out --translate and --interactive to train one"
+        )
+    tokens = pairs.load(folder / "vocabulary.json")
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    one = writer(model, tokens)
+    for sentence in FLAGS.translate or ():
+        print(*_translation.translations(one, tokens, [sentence.strip()], FLAGS.longest))
+    if FLAGS.interactive:
+        if sys.stdin.isatty():
+            print("a sentence a line; Ctrl-D ends")
+        for line in sys.stdin:
+            print(
+                *_translation.translations(one, tokens, [line.strip()], FLAGS.longest), flush=True
+            )
+
+
+if __name__ == "__main__":
+    training.program(main)
