@@ -44,16 +44,11 @@ NARROW = {
     "filters": lambda filters: (4,) * min(2, len(filters)),
     "layers": lambda layers: layers and min(2, layers),
     "embedding": lambda width: width and 6,
-    "readout": lambda readout: 4,
-    "d_model": lambda d_model: 8,
-    "ffn": lambda ffn: 8,
-    "heads": lambda heads: 2,
-    "experts": lambda experts: 4,
-    "layers": lambda layers: layers and min(2, layers),
+    "readout": lambda width: 4,
     "d_model": lambda width: 8,
     "ffn": lambda width: 12,
     "heads": lambda heads: 2,
-    "readout": lambda width: 4,
+    "experts": lambda experts: 4,
     "k": lambda k: 2,
     "dropout": lambda share: 0.0,  # so that few steps lower the loss
 }
