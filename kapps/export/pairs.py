@@ -11,19 +11,20 @@ from kapps.export import lite, stepped
 from kapps.export.places import local
 
 FLOATS = (
-    "BATCH_MATMUL",
-    "SOFTMAX",
-    "SELECT",
-    "SELECT_V2",
-    "MEAN",
-    "SQUARED_DIFFERENCE",
-    "RSQRT",
-    "SIN",
-    "COS",
+    "ADD", "BATCH_MATMUL", "COS", "GATHER", "MEAN", "MUL", "NEG", "RESHAPE", "RSQRT", "SELECT", "SELECT_V2", "SIN",
+    "SOFTMAX", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE",
+)  # fmt: skip
+"""What is between dense layers, attention and norms, by LiteRT's names: in int8 it loses most."""
+INT8 = (
+    {"precision": "int8"},
+    {"precision": "int8", "float_operations": FLOATS},
+    {
+        "precision": "dynamic"
+    },  # products by int8 weights, of values that are rounded one call at a time
 )
-"""Operations of attention, of norms and of positions that no dense layer has, by LiteRT's names."""
+"""What int8 may mean, the most of it first."""
 LEAST = 0.98
-"""The share of words that int8 must choose as float32 does; where it is less, attention stays in float32."""
+"""The share of words that int8 must choose as float32 does."""
 
 
 def litert_pair(
@@ -47,8 +48,8 @@ def litert_pair(
         length: most tokens of a target.
         precision: "float32", "float16", "dynamic" or "int8", as for `litert`.
         calibration: for int8, sources int [n, time] and their targets, as the model reads them, a hundred or more. They
-            also tell whether the step may attend in int8: where less than 98 % of the words are chosen as float32
-            chooses them, attention stays in float32.
+            also tell how much of it may be int8: where less than 98 % of the words are chosen as float32 chooses them,
+            attention and norms stay in float32, and where that does not do, all but the weights ("dynamic").
 
     Returns:
         `directory`.
@@ -75,14 +76,15 @@ def litert_pair(
     expected = words(stepping.halves(model), source, target)
     known = {encoder: source, one: sampled(model, source, target)}
     looped = any(lite.loops(layer) for layer in encoder.layers)
-    for floats in ((), FLOATS):
+    for how in INT8:
         for half, name in ((encoder, "encoder"), (one, "step")):
-            how = dict(precision="int8", calibration=known[half], float_operations=floats)
+            ranges = {"calibration": known[half]} if how["precision"] == "int8" else {}
             if looped and half is encoder:  # the converter measures no ranges in a loop
-                how = dict(precision="dynamic")
-            lite.litert(half, directory / f"{name}.tflite", **how)
-        agreement = np.mean(words(stepped.stepped_pair(directory), source, target) == expected)
-        if agreement >= LEAST:
+                lite.litert(half, directory / f"{name}.tflite", **INT8[-1])
+            else:
+                lite.litert(half, directory / f"{name}.tflite", **how, **ranges)
+        found = words(stepped.stepped_pair(directory), source, target)
+        if np.mean(found == expected) >= LEAST:
             break
     return directory
 

@@ -15,7 +15,7 @@ import kapps
 from kapps.attention import transformer
 from kapps.data import subwords
 from kapps.decoding import generation, stepping
-from kapps.export import lite, pairs
+from kapps.export import lite, pairs, stepped
 from kapps.export.subwords import BytePairs
 
 TEXT = (
@@ -137,6 +137,34 @@ def test_two_litert_files_write_the_same_words(model, learned, tmp_path):
         its = dict(start=learned.size, end=learned.size + 1, beam=beam, steps=10)
         found = generation.translate(files, source, **its)
         np.testing.assert_array_equal(found, generation.translate(both, source, **its))
+
+
+def test_int8_of_a_step_with_attention_in_float(model, learned, tmp_path):
+    source = numbers(learned, LINES[:2] * 8, 8)
+    target = np.random.default_rng(0).integers(2, learned.size, (16, 6), "int32")
+    known = pairs.sampled(model, source, target, 40)
+    one = stepping.halves(model, batch=1, length=6, source_length=8).step
+    how = dict(precision="int8", calibration=known, float_operations=pairs.FLOATS)
+    file = stepped.SteppedFile(kapps.export.litert(one, tmp_path / "step.tflite", **how))
+    found = file.predict_on_batch(known)["logits"]
+    expected = stepping.halves(model).step.predict_on_batch(known)["logits"]
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
+    assert lite.precision(file.path) == "int8"
+
+
+@pytest.mark.parametrize("right, tried", [(98, 1), (97, 3)])
+def test_int8_is_what_chooses_the_same_words(model, tmp_path, monkeypatch, right, tried):
+    """Of 100 words, so many as in float32: from 98 on all is int8, below attention is not, at last no value is."""
+    written, said = [], iter([np.zeros(100), *[np.arange(100) >= right] * 3])
+    monkeypatch.setattr(pairs, "words", lambda *_: next(said))
+    monkeypatch.setattr(stepped, "stepped_pair", lambda _: None)
+    monkeypatch.setattr(lite, "litert", lambda _, path, **how: written.append((path.name, how)))
+    tokens = np.ones((2, 4), "int32")
+    kapps.export.litert_pair(model, tmp_path, precision="int8", calibration=(tokens, tokens))
+    steps = [how for name, how in written if name == "step.tflite"]
+    assert len(steps) == tried == len(written) / 2
+    assert [how["precision"] for how in steps] == ["int8", "int8", "dynamic"][:tried]
+    assert [how.get("float_operations") for how in steps] == [None, pairs.FLOATS, None][:tried]
 
 
 def test_refusals(model, tmp_path):
