@@ -13,9 +13,19 @@ Adam and the learning rate are the Transformer paper's (arXiv:1706.03762, 5.3), 
 smoothed; the weights that are kept are the mean of the last --average epochs'. BLEU is sacreBLEU's of plain text; below
 it that without case, which stands nearer to figures of tokens in lower case, as those for Multi30k mostly are.
 
+Reached on two cores that a dozen other programs shared, seed 0, Multi30k from English to German, with
+
+    --model=transformer_tiny --vocabulary=3000 --tokens=2048 --learning_rate=0.003 --warmup=500 --dropout=0.1
+    --average=2 --epochs=3
+
+after 1,878 steps, 34 minutes: perplexity 25.5 of validation, BLEU 8.2 of test_2016_flickr (8.3 without case), where
+arXiv:2105.14462 has 41.02 after 8,000 steps of 8,192 tokens a side, on GPUs. It writes German of the right kind
+that says little of the source: its encoder came to give the same at every word, and attention was even.
+
 It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
-`run.json` in --model_dir, and in --export_dir, a folder a precision, `encoder.tflite` and `step.tflite` for
-`kapps.export.stepped_pair`, and the subwords, `vocabulary.json`.
+`run.json` in --model_dir; under --export_dir a SavedModel whose signature `translate` takes text and gives text, where
+both languages share subwords, and a folder a precision of `encoder.tflite` and `step.tflite`, for
+`kapps.export.stepped.stepped_pair`, with the subwords by number, `vocabulary.json`.
 """
 
 import functools
@@ -27,9 +37,10 @@ import _environment  # noqa: F401  # before TensorFlow
 import _translation
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
-from kapps import data, files, training
+from kapps import data, export, files, training
 from kapps.data import paired, pairs
 from kapps.decoding import generation
 from kapps.export import pairs as lite
@@ -181,6 +192,8 @@ def main(_):
     _translation.picture(model, tokens, sources[0], found[0], folder / "alignment.png")
     run.finish(before, after, [], flags=training.asked())
     delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.litert]
+    if tokens.joint:  # the graph has one vocabulary
+        delivered.insert(0, serve(model, tokens, corpus.validation))
     print()
     training.table(("exported", "precision", "size", "translations as the model's"), *delivered)
 
@@ -244,9 +257,23 @@ def deliver(model, tokens, known, precision):
     return str(folder), precision, f"{size:.1f} MB", f"{(one == other).all(axis=1).mean():.0%}"
 
 
+def serve(model, tokens, known):
+    """Writes the SavedModel, text in and text out, and returns a row of it as `deliver` does."""
+    path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokens.target, beam=FLAGS.beam)
+    sentences = [sentence for sentence in known[0] if sentence][:COMPARED]
+    asked = tf.saved_model.load(path).signatures["translate"](text=tf.constant(sentences))["text"]
+    answers = [answer.decode().strip() for answer in asked.numpy()]
+    expected = _translation.translations(writer(model, tokens), tokens, sentences, longest=256)
+    same = sum(one == other for one, other in zip(answers, expected, strict=True)) / len(answers)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+    return str(path), "float32", f"{size:.1f} MB", f"{same:.0%}"
+
+
 def writer(model, tokens):
     """Returns what writes translations, by --beam and --alpha."""
-    return generation.translator(model, end=tokens.end, beam=FLAGS.beam, length_penalty=FLAGS.alpha)
+    return generation.translator(
+        model, end=tokens.end, beam=FLAGS.beam, length_penalty=FLAGS.alpha, never=(1, tokens.start)
+    )
 
 
 def translate():
