@@ -4,6 +4,8 @@
 [2] Luong 2015, arXiv:1508.04025
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -236,3 +238,18 @@ class AttentionRNN(keras.layers.RNN):
     def compute_output_shape(self, sequences_shape, memory_shape=None, initial_state_shape=None):
         del memory_shape, initial_state_shape
         return super().compute_output_shape(sequences_shape)
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Of the cells a product for each number of their matrices at each step, and of the attention."""
+        (batch, steps, _), memory = input_shapes[:2]
+        cell = self.cell
+        its = [v for v in cell.weights if all(v is not each for each in cell.attention.weights)]
+        macs = sum(math.prod(v.shape) for v in its if len(v.shape) == 2)
+        looks = cell.attention.profile_cost([(batch, steps, cell.top), memory], output_shapes)
+        values = batch * steps * sum(cell.own)
+        return {
+            "macs": batch * steps * macs + looks["macs"],
+            "additions": 4 * values + looks["additions"],
+            "elementwise": 8 * values + looks["elementwise"],
+            "reach": "unknown",
+        }
