@@ -84,7 +84,9 @@ class Attending(keras.layers.Layer):
         self, inputs, states, memory=None, keys=None, memory_mask=None, return_attention_scores=False, training=False
     ):  # fmt: skip
         if memory is None:  # in the loop of `AttentionRNN`
-            output, new, a = self.step(inputs, list(states), self.bound, training)
+            real = inputs[..., -1:] > 0
+            output, new, a = self.step(inputs[..., :-1], list(states), self.bound, training)
+            new = [ops.where(real, one, old) for one, old in zip(new, states, strict=True)]
             if self.beside:
                 output = ops.concatenate([output, ops.cast(a, output.dtype)], axis=-1)
             return output, new
@@ -208,9 +210,13 @@ class AttentionRNN(keras.layers.RNN):
                 inner.get_recurrent_dropout_mask(ops.ones((batch, size), cell.compute_dtype))
         cell.bound = (memory, cell.attention.keys(memory), memory_mask, noise)
         cell.beside = return_attention_scores
+        # Keras's loop on JAX takes outputs for states where it has a mask; here the mask goes beside the inputs.
+        mask = sequences_mask if mask is None else mask
+        mask = ops.ones((batch, steps)) if mask is None else mask
+        mask = ops.expand_dims(ops.cast(mask, sequences.dtype), -1)
+        sequences = ops.concatenate([sequences, mask], axis=-1)
         try:
-            mask = sequences_mask if mask is None else mask
-            found = super().call(sequences, initial_state=states, mask=mask, training=training)
+            found = super().call(sequences, initial_state=states, training=training)
         finally:
             cell.bound = None
             for inner in cell.cells:
