@@ -4,6 +4,8 @@
 [2] Luong 2015, arXiv:1508.04025
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -82,7 +84,9 @@ class Attending(keras.layers.Layer):
         self, inputs, states, memory=None, keys=None, memory_mask=None, return_attention_scores=False, training=False
     ):  # fmt: skip
         if memory is None:  # in the loop of `AttentionRNN`
-            output, new, a = self.step(inputs, list(states), self.bound, training)
+            real = inputs[..., -1:] > 0
+            output, new, a = self.step(inputs[..., :-1], list(states), self.bound, training)
+            new = [ops.where(real, one, old) for one, old in zip(new, states, strict=True)]
             if self.beside:
                 output = ops.concatenate([output, ops.cast(a, output.dtype)], axis=-1)
             return output, new
@@ -206,9 +210,13 @@ class AttentionRNN(keras.layers.RNN):
                 inner.get_recurrent_dropout_mask(ops.ones((batch, size), cell.compute_dtype))
         cell.bound = (memory, cell.attention.keys(memory), memory_mask, noise)
         cell.beside = return_attention_scores
+        # Keras's loop on JAX takes outputs for states where it has a mask; here the mask goes beside the inputs.
+        mask = sequences_mask if mask is None else mask
+        mask = ops.ones((batch, steps)) if mask is None else mask
+        mask = ops.expand_dims(ops.cast(mask, sequences.dtype), -1)
+        sequences = ops.concatenate([sequences, mask], axis=-1)
         try:
-            mask = sequences_mask if mask is None else mask
-            found = super().call(sequences, initial_state=states, mask=mask, training=training)
+            found = super().call(sequences, initial_state=states, training=training)
         finally:
             cell.bound = None
             for inner in cell.cells:
@@ -236,3 +244,18 @@ class AttentionRNN(keras.layers.RNN):
     def compute_output_shape(self, sequences_shape, memory_shape=None, initial_state_shape=None):
         del memory_shape, initial_state_shape
         return super().compute_output_shape(sequences_shape)
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Of the cells a product for each number of their matrices at each step, and of the attention."""
+        (batch, steps, _), memory = input_shapes[:2]
+        cell = self.cell
+        its = [v for v in cell.weights if all(v is not each for each in cell.attention.weights)]
+        macs = sum(math.prod(v.shape) for v in its if len(v.shape) == 2)
+        looks = cell.attention.profile_cost([(batch, steps, cell.top), memory], output_shapes)
+        values = batch * steps * sum(cell.own)
+        return {
+            "macs": batch * steps * macs + looks["macs"],
+            "additions": 4 * values + looks["additions"],
+            "elementwise": 8 * values + looks["elementwise"],
+            "reach": "unknown",
+        }

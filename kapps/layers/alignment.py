@@ -180,6 +180,22 @@ class Alignment(keras.layers.Layer):
         )
         return {**super().get_config(), **own}
 
+    def profile_cost(self, input_shapes, output_shapes):
+        """Products of queries, of the memory and of each with each (see `kapps.analysis.register`)."""
+        del output_shapes
+        (batch, d, p), (_, m, k) = input_shapes[:2]
+        units = (self.units or p) if self.score in ("additive", "concat") else p
+        apart = 0 if self.score == "dot" else m * k * units
+        apart += d * p * units if self.score in ("additive", "concat") else 0
+        apart += d * p * (p + 1) if self.window == "local_p" else 0
+        tanh = d * m * units if self.score in ("additive", "concat") else 0
+        return {
+            "macs": batch * (apart + d * m * (units + k)),
+            "additions": batch * (tanh + d * m),
+            "elementwise": batch * (tanh + 2 * d * m),
+            "reach": "unknown",
+        }
+
 
 def both(one, other):
     """Returns where both masks are True; the first may be None."""

@@ -52,6 +52,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         **kwargs: as for `keras.layers.MultiHeadAttention`.
     """
 
+    profile_as = keras.layers.MultiHeadAttention  # see `kapps.analysis.register`
+
     def __init__(self, num_heads, key_dim, chunk=None, **kwargs):
         super().__init__(num_heads, key_dim, **kwargs)
         if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
