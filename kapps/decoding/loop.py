@@ -54,7 +54,6 @@ class Choice:
         return search.drawn(logits, uniform, self.temperature, self.top_k)
 
 
-@keras.saving.register_keras_serializable("kapps")
 class Loop(keras.Model):
     """A model that writes: tokens after a prompt, and after a source where there is an encoder.
 
