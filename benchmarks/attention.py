@@ -15,7 +15,6 @@ with queries in chunks, beyond what it takes for 16 steps.
 import argparse
 import functools
 import json
-import statistics
 import subprocess
 import sys
 
@@ -208,35 +207,16 @@ def prepare(work, contender):
     return {TRAIN: KerasTrain, WRITE: KerasWrite}[work](contender)
 
 
+def start(name, options):
+    python = options.peer_python if name == TORCH else sys.executable
+    return contest.Contender([python, __file__, f"--contender={name}"])
+
+
 def compare(options):
     """Returns the median seconds of each contender's works: {work: {contender: seconds}}."""
-    entered = {}
-    for name in (KAPPS, HUB, *[TORCH] * bool(options.peer_python)):
-        python = options.peer_python if name == TORCH else sys.executable
-        contender = contest.Contender([python, __file__, f"--contender={name}"])
-        try:
-            for work in (TRAIN, WRITE):
-                contender.ask(work)
-            entered[name] = contender
-        except contest.Left as left:
-            contender.close()
-            if name == KAPPS:
-                raise SystemExit(f"kapps: {left}") from None
-            print(f"{name} does not run here and is left out: {left}")
-    seconds = {work: {name: [] for name in entered} for work in (TRAIN, WRITE)}
-    try:
-        for number in range(options.rounds):
-            for work, found in seconds.items():
-                for name, contender in entered.items():
-                    found[name].append(contender.ask(work))
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-    finally:
-        for contender in entered.values():
-            contender.close()
-    return {
-        work: {name: statistics.median(times) for name, times in found.items()}
-        for work, found in seconds.items()
-    }
+    names = (KAPPS, HUB, *[TORCH] * bool(options.peer_python))
+    entered = {name: start(name, options) for name in names}
+    return contest.works(entered, (TRAIN, WRITE), options.rounds, "the Transformer")
 
 
 def peak(length, chunk):

@@ -11,9 +11,7 @@ before their batch norms, and its ResNet50 strides in another convolution.
 
 import argparse
 import functools
-import statistics
 import sys
-import time
 
 import contest
 
@@ -125,29 +123,7 @@ def contenders(network, options):
 def compare(network, options):
     """Returns the median seconds of each contender's works: {work: {contender: seconds}}."""
     entered = {name: start(name, network, options) for name in contenders(network, options)}
-    works = [BUILD, *map(str, options.batches)]
-    seconds = {work: {} for work in works}
-    began = time.perf_counter()
-    try:
-        for number in range(options.rounds):
-            for work in works:
-                for name in list(entered):
-                    try:
-                        seconds[work].setdefault(name, []).append(entered[name].ask(work))
-                    except contest.Left as left:
-                        print(f"{name} does not run {network} here and is left out: {left}")
-                        entered.pop(name).close()
-            spent = time.perf_counter() - began
-            print(
-                f"{network}, round {number + 1} of {options.rounds}: {spent:.0f} s", file=sys.stderr
-            )
-    finally:
-        for contender in entered.values():
-            contender.close()
-    return {
-        work: {name: statistics.median(times) for name, times in each.items() if name in entered}
-        for work, each in seconds.items()
-    }
+    return contest.works(entered, [BUILD, *map(str, options.batches)], options.rounds, network)
 
 
 def rows(network, medians):

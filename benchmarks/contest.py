@@ -113,6 +113,41 @@ def enter(contenders):
     return entered
 
 
+def works(contenders, names, count, about):
+    """Returns the median seconds of each work, {work: {contender: seconds}}, all in turn, and ends the contenders.
+
+    Args:
+        contenders: by name; who cannot do a work is left out of all, and a line says why.
+        names: of the works.
+        count: of the rounds.
+        about: what the lines of progress begin with.
+    """
+    contenders, seconds = dict(contenders), {work: {} for work in names}
+    began = time.perf_counter()
+    try:
+        for number in range(count):
+            for work, found in seconds.items():
+                for name in list(contenders):
+                    try:
+                        found.setdefault(name, []).append(contenders[name].ask(work))
+                    except Left as left:
+                        print(f"{name} does not run {about} here and is left out: {left}")
+                        contenders.pop(name).close()
+            spent = time.perf_counter() - began
+            print(
+                f"{about}, round {number + 1} of {count}: {spent:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+    finally:
+        for contender in contenders.values():
+            contender.close()
+    return {
+        work: {name: statistics.median(found[name]) for name in contenders}
+        for work, found in seconds.items()
+    }
+
+
 def rounds(contenders, count, about, slow=MappingProxyType({})):
     """Returns the median seconds of each contender, asked in turn `count` times, and ends them.
 

@@ -142,20 +142,7 @@ def compare(cell, options):
     """Returns the median seconds of each contender's works: {work: {contender: seconds}}."""
     names = [KAPPS, KERAS] + [TORCH] * bool(options.peer_python)
     entered = {name: start(name, cell, options) for name in names}
-    seconds = {work: {name: [] for name in names} for work in (TRAIN, GENERATE)}
-    try:
-        for number in range(options.rounds):
-            for work, found in seconds.items():
-                for name, contender in entered.items():
-                    found[name].append(contender.ask(work))
-            print(f"{cell}, round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-    finally:
-        for contender in entered.values():
-            contender.close()
-    return {
-        work: {name: statistics.median(times) for name, times in found.items()}
-        for work, found in seconds.items()
-    }
+    return contest.works(entered, (TRAIN, GENERATE), options.rounds, cell)
 
 
 def late():
