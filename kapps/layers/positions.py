@@ -13,8 +13,31 @@ def positions(x, start=0):
     return ops.reshape(ops.cast(start, "int32"), (-1, 1)) + ops.expand_dims(steps, 0)
 
 
+class Placed(keras.layers.Layer):
+    """What both layers share: y_pos = scale x_pos + `vectors_at`(pos)."""
+
+    def __init__(self, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+        self.supports_masking = True
+
+    def call(self, inputs, start=0):
+        found = self.vectors_at(positions(inputs, start))
+        return inputs * self.scale + ops.cast(found, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def compute_output_spec(self, inputs, start=0):
+        del start
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
 @keras.saving.register_keras_serializable("kapps")
-class SinusoidalPositions(keras.layers.Layer):
+class SinusoidalPositions(Placed):
     """Adds to each step of a sequence the sines and cosines of its position (Vaswani 2017, arXiv:1706.03762, 3.5).
 
     PE(pos, 2i) = sin(pos / 10000^(2i / d_model))
@@ -28,33 +51,18 @@ class SinusoidalPositions(keras.layers.Layer):
         scale: of the input: sqrt(d_model) for the embeddings of section 3.4.
     """
 
-    def __init__(self, scale=1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = scale
-        self.supports_masking = True
-
     def build(self, input_shape):
         i = np.arange(input_shape[-1]) // 2
         self.rates = (10000.0 ** (-2 * i / input_shape[-1])).astype("float32")
         self.cosines = (np.arange(input_shape[-1]) % 2).astype("bool")
         self.built = True
 
-    def call(self, inputs, start=0):
+    def vectors_at(self, places):
+        """Returns PE of int32 (1 or batch, time), (1 or batch, time, d_model)."""
         # In float32 whatever the inputs are: half precision knows no position above 2,048 from the next one.
         rates = ops.convert_to_tensor(self.rates)
-        angles = ops.expand_dims(ops.cast(positions(inputs, start), "float32"), -1) * rates
-        found = ops.where(ops.convert_to_tensor(self.cosines), ops.cos(angles), ops.sin(angles))
-        return inputs * self.scale + ops.cast(found, inputs.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def compute_output_spec(self, inputs, start=0):
-        del start
-        return keras.KerasTensor(inputs.shape, self.compute_dtype)
-
-    def get_config(self):
-        return {**super().get_config(), "scale": self.scale}
+        angles = ops.expand_dims(ops.cast(places, "float32"), -1) * rates
+        return ops.where(ops.convert_to_tensor(self.cosines), ops.cos(angles), ops.sin(angles))
 
     def profile_cost(self, input_shapes, output_shapes):
         """A product, a sum and a sine of each value (see `kapps.analysis.register`)."""
@@ -63,7 +71,7 @@ class SinusoidalPositions(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class Positions(keras.layers.Layer):
+class Positions(Placed):
     """Adds to each step of a sequence a trained vector of its position: y_pos = scale x_pos + w_pos.
 
     Input and output: (batch, time, features), of at most `length` steps. `call(x, start=0)`: as `SinusoidalPositions`.
@@ -74,13 +82,12 @@ class Positions(keras.layers.Layer):
     """
 
     def __init__(self, length, scale=1.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(scale, **kwargs)
         if not isinstance(length, int) or length < 1:
             raise ValueError(
                 f"{self.name}: there are a whole number of positions from 1, not {length!r}"
             )
-        self.length, self.scale = length, scale
-        self.supports_masking = True
+        self.length = length
 
     def build(self, input_shape):
         if input_shape[1] is not None and input_shape[1] > self.length:
@@ -94,19 +101,12 @@ class Positions(keras.layers.Layer):
             name="vectors",
         )
 
-    def call(self, inputs, start=0):
-        found = ops.take(self.vectors, positions(inputs, start), axis=0)
-        return inputs * self.scale + ops.cast(found, inputs.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def compute_output_spec(self, inputs, start=0):
-        del start
-        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+    def vectors_at(self, places):
+        """Returns w of int32 (1 or batch, time), (1 or batch, time, features)."""
+        return ops.take(self.vectors, places, axis=0)
 
     def get_config(self):
-        return {**super().get_config(), "length": self.length, "scale": self.scale}
+        return {**super().get_config(), "length": self.length}
 
     def profile_cost(self, input_shapes, output_shapes):
         """A product and a sum of each value (see `kapps.analysis.register`)."""
