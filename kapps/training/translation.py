@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -82,13 +81,10 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
-        classes = y_pred.shape[-1]
-        losses = _smoothed(
-            tf.reshape(y_pred, [-1, classes]),
-            tf.reshape(tf.cast(y_true, tf.int32), [-1]),
-            tf.constant(self.label_smoothing, tf.float32),
-        )
-        return tf.reshape(losses, tf.shape(y_pred)[:-1])
+        labels = keras.ops.cast(y_true, "int32")
+        losses = keras.ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+        own = keras.ops.take_along_axis(y_pred, labels[..., None], axis=-1)[..., 0]
+        return losses + self.label_smoothing * (own - keras.ops.mean(y_pred, axis=-1))
 
     def get_config(self):
         return {
@@ -96,22 +92,6 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
             "reduction": self.reduction,
             "name": self.name,
         }
-
-
-@tf.custom_gradient
-def _smoothed(logits, labels, share):
-    """Returns L of float32 [tokens, K] and int32 [tokens]; what is kept for the gradient is one array of that size."""
-    classes = tf.cast(tf.shape(logits)[-1], logits.dtype)
-    # TensorFlow's own operation gives the loss and softmax(z) - onehot(y) in one go.
-    losses, slopes = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
-    at = tf.stack([tf.range(tf.size(labels)), labels], axis=-1)
-    losses += share * (tf.gather_nd(logits, at) - tf.reduce_mean(logits, axis=-1))
-
-    def gradient(upstream):
-        found = (slopes - share / classes) * upstream[:, None]
-        return tf.tensor_scatter_nd_add(found, at, share * upstream), None, None
-
-    return losses, gradient
 
 
 def average(model: keras.Model, checkpoints: Sequence[pathlib.Path]) -> None:
