@@ -45,8 +45,6 @@ class Writer:
             one = stepping.step(model)
         self.encoder, self.one = encoder, one
         self.loop = loop.Loop(one, encoder, loop.Choice(**choice))
-        if not isinstance(one, keras.Model):
-            self.loop.loop = loop.while_loop
 
     def __call__(self, prompt, length, *, source=None, limit=None, seed=None):
         """Returns `length` tokens after each prompt, int32 [batch, length], on the right 0 after the end.

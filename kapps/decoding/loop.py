@@ -70,7 +70,7 @@ class Loop(keras.Model):
     def __init__(self, one, encoder=None, choice=None, **kwargs):
         super().__init__(**kwargs)
         self.one, self.encoder, self.choice = one, encoder, choice or Choice()
-        self.loop = ops.while_loop
+        self.loop = ops.while_loop if isinstance(one, keras.Model) else while_loop
 
     def call(self, inputs):
         prompt, limit = inputs["prompt"], inputs["limit"]

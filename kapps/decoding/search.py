@@ -49,11 +49,6 @@ def drawn(logits, uniform, temperature, top_k=None):
     return ops.sum(ops.cast(passed, "int32"), axis=-1)
 
 
-def log_softmax(logits):
-    """Returns log P of each token; minus infinity where a logit is."""
-    return ops.log_softmax(logits, axis=-1)
-
-
 def put(tokens, i, chosen):
     """Returns tokens, int32 [..., steps], with the chosen ones, int32 [...], at place i."""
     here = ops.arange(ops.shape(tokens)[-1], dtype="int32") == i
@@ -87,7 +82,9 @@ def widened(i, logits, tokens, scores, best, rank, *, end, limit, alpha, penalty
     """
     batch, beam = ops.shape(scores)[0], scores.shape[1]
     words = logits.shape[-1]
-    every = ops.expand_dims(scores, -1) + ops.reshape(log_softmax(logits), (-1, beam, words))
+    every = ops.expand_dims(scores, -1) + ops.reshape(
+        ops.log_softmax(logits, axis=-1), (-1, beam, words)
+    )
     scores, places = ops.top_k(ops.reshape(every, (-1, beam * words)), beam)
     places = ops.cast(places, "int32")
     row, word = places // words, places % words

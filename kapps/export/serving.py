@@ -33,6 +33,7 @@ def saved_model(
     tokenizer: keras.layers.TextVectorization | Subwords | None = None,
     new_tokens: int = 64,
     beam: int | None = 4,
+    length_penalty: float = 0.6,
 ) -> pathlib.Path:
     """Writes `model` as a TensorFlow SavedModel, laid out for TensorFlow Serving.
 
@@ -73,7 +74,7 @@ def saved_model(
             and a target: `kapps.data.subwords.Subwords` of V tokens, after which come V, the target's start, and
             V + 1, its end.
         new_tokens: what `continue_text` adds.
-        beam: texts that `translate` keeps, None for the likeliest token at each step.
+        beam, length_penalty: of `translate`, as for `kapps.translate`.
 
     Returns:
         The new `<directory>/<model.name>/<n>`: it appears whole or not at all, in place of none.
@@ -87,7 +88,7 @@ def saved_model(
     exported = network.serving(model, preprocessing)
     network.refuse_random(exported)
     of_pairs = isinstance(tokenizer, Subwords)
-    translation = Translation(tokenizer, exported, beam) if of_pairs else None
+    translation = Translation(tokenizer, exported, beam, length_penalty) if of_pairs else None
     text = Text(tokenizer, exported) if tokenizer is not None and not of_pairs else None
     class_names = network.class_names(exported, class_names)
     versions = local(directory) / model.name

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from kapps.data.subwords import Subwords
-from kapps.decoding import generation, loop, stepping
+from kapps.decoding import generation, stepping
 from kapps.export.subwords import BytePairs
 
 MOST = 256
@@ -17,13 +17,15 @@ class Translation:
     Args:
         subwords: of the source and of the target.
         exported: from `network.serving`, of a source and a target.
-        beam: as for `kapps.translate`; alpha and the penalty are those of its defaults.
+        beam, length_penalty: as for `kapps.translate`.
 
     Raises:
         ValueError: in one line, where they do not go together.
     """
 
-    def __init__(self, subwords: Subwords, exported: keras.Model, beam: int | None):
+    def __init__(
+        self, subwords: Subwords, exported: keras.Model, beam: int | None, length_penalty: float
+    ):
         (scores,) = exported.output.values()
         self.start, self.end = subwords.size, subwords.size + 1
         if len(exported.input) != 2 or scores.shape[-1] != subwords.size + 2:
@@ -32,12 +34,13 @@ class Translation:
                 f"with a source and a target, and {self.end + 1} tokens: these, a start and an end"
             )
         (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
-        encoder, one = stepping.halves(inner)
-        choice = loop.Choice(
-            beam=beam, end=self.end, alpha=0.6, penalty="wu", never=(0, 1, self.start)
-        )
-        self.loop, self.pairs = loop.Loop(one, encoder, choice), BytePairs(subwords)
-        (self.source,) = encoder.input
+        both = stepping.halves(inner)
+        writer = generation.translator(
+            both, end=self.end, beam=beam, length_penalty=length_penalty,
+            never=(1, self.start),
+        )  # fmt: skip
+        self.loop, self.pairs = writer.loop, BytePairs(subwords)
+        (self.source,) = both.encoder.input
 
     def translated(self, text: tf.Tensor) -> tf.Tensor:
         """Returns the target, string [batch], of each source, string [batch]."""
