@@ -148,7 +148,7 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
     flat, ends = draw.integers(2, 9, lengths.sum()).astype("int32"), np.cumsum(lengths)
     plan = paired.Paired(pairs.Encoded(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1))
 
-    def fit(folder, *callbacks):
+    def fit(folder, *callbacks, epochs=3):
         keras.utils.set_random_seed(1)
         source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
         read, written = (keras.layers.Embedding(11, 4)(each) for each in (source, target))
@@ -160,7 +160,7 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
             training.SmoothedSparseCrossentropy(), weighted_metrics=[training.Perplexity()], jit_compile=False,
         )  # fmt: skip
         run = training.Run(
-            folder, tf.distribute.get_strategy(), epochs=3, steps=plan.steps, batch_size=plan.tokens / plan.steps,
+            folder, tf.distribute.get_strategy(), epochs=epochs, steps=plan.steps, batch_size=plan.tokens / plan.steps,
             identity={}, every=2, average=2, unit="tokens",
         )  # fmt: skip
         _, after = run.fit(model, plan.training, plan.evaluation(), callbacks=callbacks)
@@ -171,6 +171,8 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
     assert history[-1]["loss"] < history[0]["loss"] and history[-1]["tokens_per_second"] > 0
     with pytest.raises(training.Stopped):
         fit(tmp_path / "parts", Ends(plan.steps + 5))
+    _, beyond, rows = fit(tmp_path / "parts", epochs=1)
+    assert beyond["loss"] < rows[-1]["val_loss"], "of the steps after the epoch too"
     again, same, _ = fit(tmp_path / "parts")
     assert same == pytest.approx(after, rel=1e-6)
     for one, other in zip(whole, again, strict=True):
