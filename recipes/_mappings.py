@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable
 
 import _environment  # noqa: F401  # before TensorFlow
+import keras
 import numpy as np
 
 from kapps import data
@@ -267,10 +268,7 @@ def embeddings(path, units, cell, draw):
     held[draw.permutation(len(pairs))[: len(pairs) // 10]] = True
     trained = [line for (_, line), out in zip(pairs, held, strict=True) if not out]
     vocabulary = text.words("\n".join(trained), size=10_000)
-    tokens = [vocabulary.encode(line) for _, line in pairs]
-    x = np.zeros((len(tokens), max(map(len, tokens))), "int32")
-    for row, each in zip(x, tokens, strict=True):
-        row[: len(each)] = each
+    x = keras.utils.pad_sequences([vocabulary.encode(line) for _, line in pairs], padding="post")
     model = embedding_classifier.embedding_classifier(
         vocabulary=vocabulary.size,
         embedding=16,

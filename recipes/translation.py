@@ -24,7 +24,7 @@ tokens a side, on GPUs. With a peak of 0.003 after 500 steps the encoder came to
 It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
 `run.json` in --model_dir; under --export_dir a SavedModel whose signature `translate` takes text and gives text, where
 both languages share subwords, and a folder a precision of `encoder.tflite` and `step.tflite`, for
-`kapps.export.stepped.stepped_pair`, with the subwords by number, `vocabulary.json`.
+`kapps.export.stepped_pair`, with the subwords by number, `vocabulary.json`.
 """
 
 import functools
@@ -42,8 +42,6 @@ from absl import flags
 from kapps import data, export, files, training
 from kapps.data import paired, pairs
 from kapps.decoding import generation
-from kapps.export import pairs as lite
-from kapps.export import stepped
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "folder of the texts, or TFDS's [numbers in words]")
@@ -230,11 +228,8 @@ def deliver(model, tokens, known, precision):
     calibration = None
     if precision == "int8":
         rows = [np.append(tokens.start, one)[:FILED] for one in tokens.target.encode_all(known[1])]
-        target = np.zeros((len(rows), FILED), "int32")
-        for row, one in zip(target, rows, strict=True):
-            row[: len(one)] = one
-        calibration = x, target
-    lite.litert_pair(
+        calibration = x, keras.utils.pad_sequences(rows, FILED, padding="post")
+    export.litert_pair(
         model,
         folder,
         source_length=FILED,
@@ -248,7 +243,7 @@ def deliver(model, tokens, known, precision):
         generation.translate(
             each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED
         )
-        for each in (model, stepped.stepped_pair(folder))
+        for each in (model, export.stepped_pair(folder))
     ]
     width = max(each.shape[1] for each in told)
     one, other = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in told)
@@ -258,7 +253,9 @@ def deliver(model, tokens, known, precision):
 
 def serve(model, tokens, known):
     """Writes the SavedModel, text in and text out, and returns a row of it as `deliver` does."""
-    path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokens.target, beam=FLAGS.beam)
+    path = export.saved_model(
+        model, FLAGS.export_dir, tokenizer=tokens.target, beam=FLAGS.beam, length_penalty=FLAGS.alpha
+    )  # fmt: skip
     sentences = [sentence for sentence in known[0] if sentence][:COMPARED]
     asked = tf.saved_model.load(path).signatures["translate"](text=tf.constant(sentences))["text"]
     answers = [answer.decode().strip() for answer in asked.numpy()]

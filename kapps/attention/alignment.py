@@ -18,8 +18,8 @@ def alignment(model, source, target):
         target: int32 (batch, target time), as the model reads it, padded by 0.
 
     Returns:
-        {name of a layer of the decoder: float32 (batch, target, source), with heads (batch, heads, target, source)}. A row is a pmf (of a local_p window, what is
-        left of one), and zeros where the target is padding.
+        {name of a layer of the decoder: float32 (batch, target, source), with heads (batch, heads, target, source)}. A
+        row is a pmf (of a local_p window, what is left of one), and zeros where the target is padding.
 
     Raises:
         ValueError: for a model that does not attend from a target to a source.
