@@ -30,7 +30,7 @@ def digits(size):
     return pictures.repeat(3, axis=-1).astype("float32"), labels
 
 
-def learn(model, pictures, labels, steps, rate=1e-3):
+def learn(model, pictures, labels, steps, rate):
     """Trains until a loss below 0.02, or for `steps`, and settles the batch norms; returns the share it then knows."""
     import keras
 
@@ -51,19 +51,20 @@ def learn(model, pictures, labels, steps, rate=1e-3):
     return float((said == labels).mean())
 
 
-def examine(model, steps, folder):
+def examine(model, steps, rate, folder):
     """Returns what a line of the table has: the share known, the two reports, and what each file leaves out.
 
     Args:
         model: with random weights, pictures of three channels to probabilities of ten classes.
         steps: of training, at most.
+        rate: Adam's.
         folder: for the files.
     """
     from kapps import export
     from kapps.export import runtimes
 
     pictures, labels = digits(model.input_shape[1])
-    known, found = learn(model, pictures, labels, steps), []
+    known, found = learn(model, pictures, labels, steps, rate), []
     for precision, options in (("float32", {}), ("int8", {"calibration": pictures})):
         file = pathlib.Path(folder, f"{precision}.tflite")
         export.litert(model, file, precision=precision, **options)
@@ -79,6 +80,7 @@ def main():
     )
     parser.add_argument("networks", nargs="*", help="builders [the smallest of each family]")
     parser.add_argument("--steps", type=int, default=200, help="of training, at most [200]")
+    parser.add_argument("--rate", type=float, default=1e-3, help="Adam's learning rate [0.001]")
     options = parser.parse_args()
 
     import keras
@@ -92,7 +94,7 @@ def main():
         side = max(32, kapps.card(name).minimum)
         model = getattr(kapps, name)(input_shape=(side, side, 3), classes=10)
         with tempfile.TemporaryDirectory() as folder:
-            known, plain, small, *left = examine(model, options.steps, folder)
+            known, plain, small, *left = examine(model, options.steps, options.rate, folder)
         left = [", ".join(f"{n} {what}" for what, n in each.items()) or "none" for each in left]
         print(
             f"| {name} | {known:.0%} | {plain.largest_difference:.0e} | {small.top1_agreement:.1%} "
