@@ -15,6 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 CORES = os.cpu_count() or 1
+PAUSE = 0.3
+"""Seconds before each turn: the threads of OpenMP, PyTorch's, spin for a fifth of one after their work is done."""
+LEAST = 0.2
+"""Seconds that a turn takes, if need be by doing the work several times: a hundredth is soon off by a tenth."""
 
 
 class Left(Exception):  # noqa: N818  # it is what happened, and no fault
@@ -47,6 +51,7 @@ class Contender:
 
     def ask(self, what="step"):
         """Returns the seconds that the slowest process took; `Left` where one gives no answer."""
+        time.sleep(PAUSE)
         for process in self.processes:
             if process.poll() is None:
                 print(what, file=process.stdin, flush=True)
@@ -81,7 +86,7 @@ def serve(prepare, *arguments, steps=1, named=False):
         prepare: function that returns the work, a function; called once a name. What is asked for the first time
             runs once untimed, which traces and compiles it.
         *arguments: of `prepare`.
-        steps: runs that the answer is the mean of.
+        steps: runs, at least, that the answer is the mean of.
         named: whether `prepare` takes the name before its arguments.
     """
     answers, ready = answering(), {}
@@ -90,10 +95,11 @@ def serve(prepare, *arguments, steps=1, named=False):
         if name not in ready:
             ready[name] = prepare(*[name] * named, *arguments)
             ready[name]()
-        start = time.perf_counter()
-        for _ in range(steps):
+        start, taken, runs = time.perf_counter(), 0.0, 0
+        while runs < steps or taken < LEAST:
             ready[name]()
-        print((time.perf_counter() - start) / steps, file=answers, flush=True)
+            taken, runs = time.perf_counter() - start, runs + 1
+        print(taken / runs, file=answers, flush=True)
 
 
 def enter(contenders):
@@ -113,6 +119,11 @@ def enter(contenders):
     return entered
 
 
+def in_turn(contenders, number):
+    """Returns the names in the order of a round: forwards and backwards by turns, so that none always follows another."""
+    return list(contenders) if number % 2 == 0 else list(contenders)[::-1]
+
+
 def works(contenders, names, count, about):
     """Returns the median seconds of each work, {work: {contender: seconds}}, all in turn, and ends the contenders.
 
@@ -127,7 +138,7 @@ def works(contenders, names, count, about):
     try:
         for number in range(count):
             for work, found in seconds.items():
-                for name in list(contenders):
+                for name in in_turn(contenders, number):
                     try:
                         found.setdefault(name, []).append(contenders[name].ask(work))
                     except Left as left:
@@ -160,9 +171,9 @@ def rounds(contenders, count, about, slow=MappingProxyType({})):
     seconds = {name: [] for name in contenders}
     try:
         for number in range(count):
-            for name, contender in contenders.items():
+            for name in in_turn(contenders, number):
                 if number < slow.get(name, count):
-                    seconds[name].append(contender.ask())
+                    seconds[name].append(contenders[name].ask())
             said = ", ".join(
                 f"{name} {times[-1]:.3f} s"
                 for name, times in seconds.items()
