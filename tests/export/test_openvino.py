@@ -10,7 +10,13 @@ from kapps.cards import Preprocessing
 PIXELS = Preprocessing(size=(40, 40))
 
 
-@pytest.mark.parametrize("name", ["resnet20_cifar", "resnext50", "resnet50_v2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet20_cifar",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("resnext50", "resnet50_v2")),
+    ],
+)
 def test_openvino_gives_the_same_answers(name, randomise, tmp_path):
     model = randomise(getattr(kapps, name)(input_shape=(40, 40, 3), classes=7))
     path = kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS)

@@ -54,6 +54,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_learns_and_says_how_well(folder):
     record = json.loads((folder / "run" / "run.json").read_text())["results"]
     assert record["after"]["perplexity"] < 0.5 * record["before"]["perplexity"]
@@ -74,6 +75,7 @@ def test_learns_and_says_how_well(folder):
     }
 
 
+@pytest.mark.long
 def test_translates_what_is_typed_as_it_scored(folder):
     lines = (folder / "run" / "translations.tsv").read_text().splitlines()
     assert len(lines) == 6
@@ -86,6 +88,7 @@ def test_translates_what_is_typed_as_it_scored(folder):
     assert done.stdout.split("\n") == [found, "", found, ""]
 
 
+@pytest.mark.long
 def test_what_is_kept_fits_together(folder):
     tokens = pairs.load(folder / "run" / "vocabulary.json")
     model = keras.saving.load_model(folder / "run" / "model.keras", safe_mode=True)

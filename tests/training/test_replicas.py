@@ -8,6 +8,10 @@ import tensorflow as tf
 from kapps import training
 
 SEVERAL = {"mirrored": 0, "two": 2, "three": 3}
+STRATEGIES = [
+    "mirrored",
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("two", "three")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def ended(trainings):
     return ended
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_several_replicas_train_as_one(ended, name):
     ((one,), _), (several, _) = ended("default"), ended(name)
     names = [key for key in one if key.startswith("weight")]
@@ -45,7 +49,7 @@ def test_several_replicas_train_as_one(ended, name):
         np.testing.assert_allclose(left["predicted"], one["predicted"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_predictions_in_scope_are_those_of_the_reloaded_model(ended, name):
     several, folder = ended(name)
     model = keras.saving.load_model(folder / name / "model.keras", safe_mode=True)
@@ -60,6 +64,7 @@ def test_predictions_in_scope_are_those_of_the_reloaded_model(ended, name):
     np.testing.assert_allclose(given, several[0]["predicted"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["two", "three"])
 def test_only_the_first_worker_writes(ended, name):
     several, folder = ended(name)
@@ -104,6 +109,7 @@ def test_one_replica_is_left_as_it_is():
     assert vars(model).keys() == before.keys()
 
 
+@pytest.mark.long
 def test_a_killed_worker_ends_the_others_in_one_line_and_all_resume_exactly(trainings, ended):
     def weights(process):
         left = np.load(process.folder / f"killed_{process.number}.npz")
