@@ -65,11 +65,20 @@ class Loop(keras.Model):
         one: what `stepping.step` made, or a file of it.
         encoder: the other half; None where there is none.
         choice: how tokens are chosen.
+
+    Raises:
+        ValueError: for draws and beams by a network without a layer "head_logits", whose scores are of no known scale.
     """
 
     def __init__(self, one, encoder=None, choice=None, **kwargs):
         super().__init__(**kwargs)
         self.one, self.encoder, self.choice = one, encoder, choice or Choice()
+        self.scores = "logits" if "logits" in one.output else "values"
+        if self.scores == "values" and (self.choice.beam is not None or self.choice.temperature):
+            raise ValueError(
+                f"{one.name} has no layer head_logits, so what it gives may be logits or probabilities: its likeliest "
+                "tokens can be written (temperature=0, beam=None); name its last dense layer head_logits for the rest"
+            )
         self.loop = ops.while_loop if isinstance(one, keras.Model) else while_loop
 
     def call(self, inputs):
@@ -102,7 +111,7 @@ class Loop(keras.Model):
         """Returns logits float32 [rows, vocabulary] after one more token, int32 [rows], and what is remembered."""
         name = stepping.written(self.one, memory)
         found = self.one({name: ops.expand_dims(token, 1), **states, **memory})
-        logits = ops.cast(found["logits"][:, 0], "float32")
+        logits = ops.cast(found[self.scores][:, 0], "float32")
         never = np.zeros(logits.shape[-1], "float32")
         never[[token for token in self.choice.never if token < len(never)]] = -math.inf
         return logits + never, {name: found[name] for name in states}
@@ -115,8 +124,16 @@ class Loop(keras.Model):
 
         def more(i, last, states):
             token = ops.take(prompt, i, axis=1)
-            logits, states = self.advance(token, states, memory)
-            return i + 1, ops.where(ops.expand_dims(token, 1) == 0, last, logits), states
+            found = self.advance(token, states, memory)
+            # Layers without masks would remember padding.
+            kept = keras.tree.map_structure(
+                lambda old, new: ops.where(
+                    ops.reshape(token == 0, (-1, *[1] * (len(new.shape) - 1))), old, new
+                ),
+                (last, states),
+                found,
+            )
+            return i + 1, *kept
 
         def left(i, *_):
             return i < ops.shape(prompt)[1]

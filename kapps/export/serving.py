@@ -49,8 +49,9 @@ def saved_model(
     tokens takes `tokens`, int32 [batch, time], and with a `tokenizer`
 
     - `serve_text` takes `text`, string [batch], which the graph splits into tokens and pads on the right;
-    - `continue_text`, of a language model (scores of each token of the vocabulary at every step, any length), takes
-      `text`, and gives `text`, string [batch], with the `new_tokens` likeliest tokens after it.
+    - `continue_text`, of a language model (scores of each token of the vocabulary at every step, any length, of which
+      `kapps.step` makes one step), takes `text`, and gives `text`, string [batch], with the `new_tokens` likeliest
+      tokens after it; what the network remembers is carried, so that each costs the same.
 
     A model of a source and a target, with subwords as its tokenizer, has `translate`, which takes `text`, string
     [batch], and gives `text`, string [batch]: the subwords, the search of `kapps.translate` and text again are in the
@@ -166,7 +167,7 @@ class _Signatures:
     def __init__(self, exported, preprocessing, labels, text, new_tokens, translation):
         self.exported, self.preprocessing, self.labels = exported, preprocessing, labels
         self.of_text, self.new_tokens, self.translation = text, new_tokens, translation
-        if translation:  # whose step has the same variables, which are then in the file once
+        if translation or (text and text.loop):  # whose step has the same variables, which are then in the file once
             self.network = functools.partial(exported, training=False)
             return
         with keras.device("cpu:0"), quiet():
@@ -199,7 +200,7 @@ class _Signatures:
         return self.plain(self.of_text.numbers(text))
 
     def continued(self, text):
-        return {TEXT: self.of_text.continued(self.network, text, self.new_tokens)}
+        return {TEXT: self.of_text.continued(text, self.new_tokens)}
 
     def translated(self, text):
         return {TEXT: self.translation.translated(text)}
@@ -215,7 +216,7 @@ class _Signatures:
         if self.of_text:
             text = tf.TensorSpec([None], tf.string, name=TEXT)
             found["serve_text"] = self.text, text
-            if self.of_text.continues:
+            if self.of_text.loop:
                 found["continue_text"] = self.continued, text
         return found
 

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from kapps.decoding import loop, stepping
 from kapps.export import inputs
 
 TEXT = "text"
@@ -43,41 +44,44 @@ class Text:
         self.separator = SEPARATORS.get(config["split"])
         scores = next(iter(exported.output.values())).shape
         # A score for each token of the vocabulary, at every step of any number.
-        self.continues = (
+        continues = (
             self.separator is not None
             and what.shape[0] is None
             and len(exported.output) == 1
             and tuple(scores)[1:] == (None, len(self.vocabulary))
         )
+        self.loop = _loop(exported) if continues else None
 
     def numbers(self, text: tf.Tensor) -> tf.Tensor:
         """Returns the tokens, int32 [batch, time], of text, string [batch], padded on the right."""
         return tf.cast(self.tokenizer(text), tf.int32)
 
-    def continued(self, network, text: tf.Tensor, new: int) -> tf.Tensor:
+    def continued(self, text: tf.Tensor, new: int) -> tf.Tensor:
         """Returns text, string [batch], with the `new` likeliest tokens after it, one after the other.
 
         Args:
-            network: from tokens [batch, time] to a dictionary of one output, scores [batch, time, vocabulary] of
-                which each step's depend on no later token.
             text: string [batch].
             new: how many tokens.
         """
         given = self.numbers(text)
-        batch = tf.shape(given)[0]
-        held = tf.math.count_nonzero(given != PADDING, axis=1, dtype=tf.int32)
-
-        def step(i, tokens):
-            (scores,) = network(tokens).values()
-            last = tf.gather(scores, tf.maximum(held + i - 1, 0), batch_dims=1)
-            words = last[:, UNKNOWN + 1 :]
-            chosen = tf.argmax(words, axis=-1, output_type=tf.int32) + UNKNOWN + 1
-            at = tf.stack([tf.range(batch), held + i], axis=1)
-            return i + 1, tf.tensor_scatter_nd_update(tokens, at, chosen)
-
-        room = tf.pad(given, [[0, 0], [0, new]])
-        _, tokens = tf.while_loop(lambda i, _: i < new, step, (0, room))
-        at = held[:, None] + tf.range(new)[None]
-        words = tf.gather(tf.constant(self.vocabulary), tf.gather(tokens, at, batch_dims=1))
+        rows = tf.shape(given)[0]
+        tokens = self.loop.call(
+            {
+                "prompt": tf.pad(given, [[0, 0], [0, 1]]),  # of no text at all one step is left
+                "uniform": tf.zeros([rows, new]),
+                "limit": tf.fill([rows], new),
+            }
+        )
+        words = tf.gather(tf.constant(self.vocabulary), tokens)
         more = tf.strings.reduce_join(words, axis=-1, separator=self.separator)
         return tf.strings.join([text, more], separator=self.separator)
+
+
+def _loop(exported):
+    """Returns what writes the likeliest tokens a step at a time; None for a network that has no step."""
+    (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
+    try:
+        one = stepping.step(inner)
+    except ValueError:  # it looks at later tokens, or at what it was given
+        return None
+    return loop.Loop(one, choice=loop.Choice(never=(PADDING, UNKNOWN)))

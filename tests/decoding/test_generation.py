@@ -79,6 +79,19 @@ def test_a_beam_as_wide_as_all_finds_the_best(model):
     assert score(wide[0]) >= score(greedy[0]) - 1e-9
 
 
+def test_scores_of_no_known_scale_give_the_likeliest_alone(model):
+    chances = keras.layers.Dense(SIZE, "softmax")(model.get_layer("head_logits").input)
+    unnamed = keras.Model(model.input, chances)
+    found = generation.generate(unnamed, [3], 4, temperature=0)
+    tokens = [3]
+    for token in found[0]:
+        assert token == np.argmax(unnamed(np.array([tokens]))[0, -1, 2:]) + 2
+        tokens.append(token)
+    for choice in (dict(temperature=0.5), dict(beam=2)):
+        with pytest.raises(ValueError, match="head_logits"):
+            generation.generate(unnamed, [3], 4, **choice)
+
+
 def test_texts_end(model):
     free = generation.generate(model, [3, 4], 8, temperature=0)[0]
     end = int(free[2])

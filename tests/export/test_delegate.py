@@ -33,7 +33,7 @@ def delegate():
 def test_files_of_a_trained_network_agree(family_name, delegate, tmp_path):
     side = max(32, kapps.card(family_name).minimum)
     model = shortened(getattr(kapps, family_name))(input_shape=(side, side, 3), classes=10)
-    known, plain, small, *_ = delegate.examine(model, 200, tmp_path)
+    known, plain, small, *_ = delegate.examine(model, 200, 1e-3, tmp_path)
     assert known > 0.5  # that files agree says little of a network that gives one answer always
     assert plain.fault() is None and small.fault() is None
     assert (plain.precision, small.precision) == ("float32", "int8")

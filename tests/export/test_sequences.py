@@ -100,6 +100,17 @@ def test_a_language_model_continues_text(language_model, tokenizer, signatures, 
         assert proceed(text=tf.constant([start]))["text"].numpy()[0] == text
 
 
+def test_a_network_that_looks_ahead_continues_nothing(tokenizer, tmp_path):
+    size = tokenizer.vocabulary_size()
+    tokens = keras.Input((None,), dtype="int32")
+    x = keras.layers.Bidirectional(keras.layers.GRU(3, return_sequences=True))(
+        keras.layers.Embedding(size, 2)(tokens)
+    )
+    model = keras.Model(tokens, keras.layers.Dense(size)(x), name="both")
+    path = kapps.export.saved_model(model, tmp_path, tokenizer=tokenizer)
+    assert set(load(path)) == {"serving_default", "serve_text"}
+
+
 def test_the_server_is_warmed_up_with_text(classifier, tmp_path):
     from tensorflow_serving.apis import prediction_log_pb2
 
