@@ -28,6 +28,11 @@ def pytest_addoption(parser):
 
 EACH_HEAD = ["resnet20_cifar", "lenet5", "squeezenet1_1", "googlenet_bn_3x3"]
 """A builder of each kind of head, one with auxiliary ones among them: what code shared by all builders is tried on."""
+DEEP = [
+    "efficientnet_b0", "googlenet_bn_3x3", "inception_bn", "inception_resnet_v1", "inception_v3", "inception_v4",
+    "mobilenet_v2_035", "senet154", "shufflenet_v2_050", "xception",
+]  # fmt: skip
+"""Families' smallest with hundreds of layers: to train, to copy and to export them takes tens of seconds."""
 POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
 
@@ -56,8 +61,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("builder_name", found, scope="module")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(config, items):
-    """With `--dist loadgroup`, what shares a model or a module's fixtures runs in one process."""
+    """Marks what takes long, and with `--dist loadgroup` has what shares a model or a module run in one process."""
+    for item in items if not config.getoption("--all") else ():
+        if item.get_closest_marker("whole") and item.callspec.params["builder_name"] in DEEP:
+            item.add_marker(pytest.mark.long)
     for item in items if config.pluginmanager.hasplugin("xdist") else ():
         params = (getattr(item, "callspec", None) and item.callspec.params) or {}
         of = params.get("builder_name") or params.get("sequence_name")

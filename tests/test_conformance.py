@@ -2,7 +2,7 @@
 
 Runs on every backend of Keras; what needs TensorFlow says so. By default the smallest member of each
 family, beyond its parameters and its signature with few repeats of its blocks; with `--all` every
-builder, whole.
+builder, whole. What takes tens of seconds of the deepest of them is marked `long`.
 """
 
 import gc
@@ -288,6 +288,7 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, polic
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.whole
 def test_training_lowers_the_loss_on_real_pictures(builder, card, digits, request):
     size = max(card.minimum, 32)
     model = builder(input_shape=(size, size, 1), classes=10)
@@ -316,6 +317,7 @@ def train(model, pictures, labels, optimizer, steps, share, eager):
     return np.array(losses)
 
 
+@pytest.mark.whole
 def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, forked, request):
     pictures = digits(size)[0][:4]
     expected = run(model, pictures)
@@ -330,6 +332,7 @@ def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, fork
     equal(np.load(tmp_path / "stock.npy"), expected, within=1e-5)
 
 
+@pytest.mark.whole
 def test_stock_is_of_keras_own_layers(builder, model, size, digits):
     shape = (size, size, 3)
     stock = builder(input_shape=shape, classes=10, classifier_activation=None, stock=True)
@@ -392,6 +395,7 @@ def kernels(model):
     return [keras.ops.convert_to_numpy(x) for x in model.trainable_variables if "kernel" in x.name]
 
 
+@pytest.mark.whole
 @pytest.mark.tensorflow
 def test_exported_forms_agree(card, model, size, digits, tmp_path):
     from kapps import export

@@ -111,6 +111,7 @@ def test_training_grouped_lowers_the_loss_on_real_pictures(digits):
     assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.long
 def test_stock_resnext50_loads_where_kapps_is_not_installed(digits, randomise, tmp_path, fresh):
     stock = randomise(kapps.resnext50(stock=True, **SMALL))
     assert not any(isinstance(layer, GroupedConv2D) for layer in stock.layers)
@@ -126,6 +127,7 @@ def test_stock_resnext50_loads_where_kapps_is_not_installed(digits, randomise, t
 
 
 @pytest.mark.parametrize("modules", ["keras, kapps", "kapps, keras"])
+@pytest.mark.long
 def test_a_grouped_model_loads_after_import_kapps_alone(modules, grouped, tmp_path, fresh):
     grouped.save(tmp_path / "grouped.keras")
     load = "keras.saving.load_model('grouped.keras').get_layer('level2_block1_conv2')"

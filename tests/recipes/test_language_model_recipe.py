@@ -42,6 +42,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_learns_and_says_beside_n_grams(folder):
     record = json.loads((folder / "run" / "run.json").read_text())["results"]
     assert record["after"]["perplexity"] < 0.8 * record["before"]["perplexity"]
@@ -53,6 +54,7 @@ def test_learns_and_says_beside_n_grams(folder):
         assert (folder / "run" / file).stat().st_size > 100
 
 
+@pytest.mark.long
 def test_the_step_file_writes_what_the_model_writes(folder):
     model = keras.models.load_model(folder / "run" / "model.keras")
     tokens = json.loads((folder / "exported" / "vocabulary.json").read_text())
@@ -70,6 +72,7 @@ def test_the_step_file_writes_what_the_model_writes(folder):
     np.testing.assert_array_equal(both, np.repeat(expected[:, :3], 2, axis=0))
 
 
+@pytest.mark.long
 def test_the_saved_model_takes_text_and_gives_text(folder):
     import tensorflow as tf
 

@@ -43,6 +43,7 @@ def write(folder, split, count, draw):
     (folder / f"Slopes_{split}.ts").write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.long
 def test_many_to_one_learns_and_leaves_what_it_says(tmp_path):
     draw = np.random.default_rng(0)
     for split, count in (("TRAIN", 40), ("TEST", 20)):

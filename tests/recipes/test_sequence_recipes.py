@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 RUN = """

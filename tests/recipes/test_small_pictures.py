@@ -63,6 +63,7 @@ def bars(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_a_table_is_made_and_taken_up_again(bars):
     flags = (
         "--data=bars.npz",
@@ -103,6 +104,7 @@ def test_a_table_is_made_and_taken_up_again(bars):
         assert picture.format == "PNG" and picture.width > picture.height
 
 
+@pytest.mark.long
 def test_a_training_by_epochs_goes_on_where_it_was_killed(bars):
     flags = (
         "--data=bars.npz",

@@ -1,0 +1,30 @@
+"""Recipes that come to nothing, fast: in copies of a process that has imported Keras already."""
+
+import pathlib
+
+import child
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+RUN = """
+import pathlib, runpy, sys
+sys.argv = sys.argv[1:]
+sys.path.insert(0, str(pathlib.Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def mistaken(forks):
+    """`mistaken(recipe, folder, *flags)` runs one that is to fail, and returns its last line; 1 is its exit code."""
+
+    def mistaken(recipe, folder, *flags, **environment):
+        given = RUN, [str(recipe), *flags], folder, {"PYTHONPATH": str(ROOT), **environment}
+        process = forks.Process(target=child.run, args=given)
+        process.start()
+        process.join()
+        printed = (folder / "printed.txt").read_text()
+        assert process.exitcode == 1 and "Traceback" not in printed, printed
+        return printed.strip().splitlines()[-1]
+
+    return mistaken
