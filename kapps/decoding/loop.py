@@ -114,7 +114,7 @@ class Loop(keras.Model):
         logits = ops.cast(found[self.scores][:, 0], "float32")
         never = np.zeros(logits.shape[-1], "float32")
         never[[token for token in self.choice.never if token < len(never)]] = -math.inf
-        return logits + never, {name: found[name] for name in states}
+        return logits + ops.convert_to_tensor(never), {name: found[name] for name in states}
 
     def read(self, prompt, states, memory):
         """Returns the logits after prompts of any lengths, and what is remembered."""
@@ -176,7 +176,7 @@ class Loop(keras.Model):
         )  # fmt: skip
         batch = ops.shape(limit)[0]
         rows = ops.reshape(
-            ops.expand_dims(ops.arange(batch, dtype="int32"), 1) + np.zeros(beam, "int32"), (-1,)
+            ops.repeat(ops.arange(batch, dtype="int32"), beam), (-1,)
         )
         logits, states, memory = keras.tree.map_structure(
             lambda x: ops.take(x, rows, axis=0), (logits, states, memory)
