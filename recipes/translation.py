@@ -20,6 +20,8 @@ Reached on two cores that did other work besides, seed 0, Multi30k from English 
 after 3,388 steps, 5.4 epochs, perhaps 25 minutes of idle cores: perplexity 9.7 of validation after 5 epochs and still
 falling, BLEU 25.1 of test_2016_flickr (25.3 without case), where arXiv:2105.14462 has 41.02 after 8,000 steps of 8,192
 tokens a side, on GPUs. With a peak of 0.003 after 500 steps the encoder came to give the same at every word: 8.2.
+From English to French, --pair=en-fr --model=bahdanau_small --warmup=200 --average=1 --epochs=6 and else the same flags,
+23 minutes of one core: perplexity 5.1, BLEU 43.4 (43.5 without case), where that paper's Transformer has 61.80.
 
 It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
 `run.json` in --model_dir; under --export_dir a SavedModel whose signature `translate` takes text and gives text, where
