@@ -7,8 +7,8 @@ Tasks: the adding problem, copy memory, pixels one by one in order and permuted,
 the paper's of the task; the others are one layer, as wide as its parameters allow. All train by Adam at one rate, for
 as many steps, with gradients clipped. What is finished is kept in results.json: the same command takes up the rest.
 
-The paper trains for longer, at lengths of 600, 1000 and 784 steps; shorter defaults make the table in less than an
-hour of two cores. Beside each result stands the paper's Table 1, of its own lengths.
+The paper trains for longer, at lengths of 600, 1000 and 784 steps; shorter defaults make the table in half an hour of
+one core: docs/sequence_tasks.md. Beside each result stands the paper's Table 1, of its own lengths.
 """
 
 import gc
