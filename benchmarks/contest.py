@@ -120,7 +120,7 @@ def enter(contenders):
 
 
 def in_turn(contenders, number):
-    """Returns the names in the order of a round: forwards and backwards by turns, so that none always follows another."""
+    """Returns the names in a round's order: forwards and backwards by turns, so that none always follows another."""
     return list(contenders) if number % 2 == 0 else list(contenders)[::-1]
 
 

@@ -150,8 +150,9 @@ def pyramid(x, classes, activation, *, grids=(1, 2, 3, 6)):
         )
     cells = []
     for n in grids:
-        if n == 1:  # of which Keras's adaptive pooling also takes windows larger than the map: TensorFlow's oneDNN
-            # ends the process on CPUs with AVX-512
+        if n == 1:
+            # Keras's adaptive pooling tries windows larger than the map too, of which TensorFlow's oneDNN ends the
+            # process on CPUs with AVX-512.
             cells.append(layers.GlobalMaxPooling2D(name="head_cells1")(x))
             continue
         pooled = layers.AdaptiveMaxPooling2D((n, n), name=f"head_grid{n}")(x)

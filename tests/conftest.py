@@ -29,10 +29,11 @@ def pytest_addoption(parser):
 EACH_HEAD = ["resnet20_cifar", "lenet5", "squeezenet1_1", "googlenet_bn_3x3"]
 """A builder of each kind of head, one with auxiliary ones among them: what code shared by all builders is tried on."""
 DEEP = [
-    "efficientnet_b0", "googlenet_bn_3x3", "inception_bn", "inception_resnet_v1", "inception_v3", "inception_v4",
-    "mobilenet_v2_035", "senet154", "shufflenet_v1_g1_025", "shufflenet_v2_050", "sknet50", "xception",
+    "densenet_bc", "dpn68", "efficientnet_b0", "googlenet_bn_3x3", "inception_bn", "inception_resnet_v1",
+    "inception_v3", "inception_v4", "mobilenet_v2_035", "resnet50_v2", "senet154", "shufflenet_v1_g1_025",
+    "shufflenet_v2_050", "sknet50", "xception",
 ]  # fmt: skip
-"""Families' smallest with hundreds of layers: to train, to copy and to export them takes tens of seconds."""
+"""Families' smallest with hundreds of layers: their conformance takes half a minute to a minute and a half each."""
 POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
 

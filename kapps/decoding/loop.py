@@ -175,9 +175,7 @@ class Loop(keras.Model):
             penalty=search.PENALTIES[self.choice.penalty],
         )  # fmt: skip
         batch = ops.shape(limit)[0]
-        rows = ops.reshape(
-            ops.repeat(ops.arange(batch, dtype="int32"), beam), (-1,)
-        )
+        rows = ops.reshape(ops.repeat(ops.arange(batch, dtype="int32"), beam), (-1,))
         logits, states, memory = keras.tree.map_structure(
             lambda x: ops.take(x, rows, axis=0), (logits, states, memory)
         )

@@ -167,7 +167,8 @@ class _Signatures:
     def __init__(self, exported, preprocessing, labels, text, new_tokens, translation):
         self.exported, self.preprocessing, self.labels = exported, preprocessing, labels
         self.of_text, self.new_tokens, self.translation = text, new_tokens, translation
-        if translation or (text and text.loop):  # whose step has the same variables, which are then in the file once
+        if translation or (text and text.loop):
+            # Their steps have the same variables, which are then in the file once.
             self.network = functools.partial(exported, training=False)
             return
         with keras.device("cpu:0"), quiet():

@@ -32,6 +32,8 @@ class Text:
             raise ValueError(
                 f"tokenizer is a keras.layers.TextVectorization, not a {type(tokenizer).__name__}"
             )
+        if not tokenizer.built:  # adapted, and never called
+            tokenizer(tf.constant([""]))
         config = tokenizer.get_config()
         if config["output_mode"] != "int" or config["ragged"] or tokenizer.vocabulary_size() <= 2:
             raise ValueError('tokenizer has output_mode="int", dense output and a vocabulary')

@@ -8,6 +8,7 @@ import json
 import pathlib
 
 import keras
+import pytest
 
 import kapps
 from kapps import cards
@@ -46,6 +47,7 @@ def test_keras_applications(row, unweighted):
     assert profile.trainable == int(row["params_trainable"])
 
 
+@pytest.mark.long
 def test_kapps_builders(builder_name, reference, unweighted):
     profile = kapps.profile(getattr(kapps, builder_name)())
     found = {"trainable": profile.trainable, "total": profile.parameters, "macs": profile.macs}

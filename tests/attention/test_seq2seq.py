@@ -262,6 +262,7 @@ def test_files_and_copies_are_the_same(kind, tmp_path):
         np.testing.assert_allclose(run(each, SOURCE, TARGET), expected, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["hard", "luong"])
 def test_training_with_dropout_lowers_the_loss(kind):
     model = attention_seq2seq(**SMALL, **KINDS[kind], dropout=0.1)

@@ -21,6 +21,7 @@ def model():
     return keras.Model(image, keras.layers.Softmax()(x), name="net")
 
 
+@pytest.mark.long
 def test_files_of_one_version(model, tmp_path):
     options = {"preprocessing": PIXELS, "class_names": "abcd", "calibration": IMAGES}
     for version in (1, 2):

@@ -123,6 +123,7 @@ def test_models_in_models_and_sequential_ones():
     agree(inner, fold(inner)[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name, stays", [("resnext50", 0), ("se_resnet50", 0), ("resnet50_v2", 16)])
 def test_networks(name, stays, randomise):
     model = randomise(getattr(kapps, name)(input_shape=(64, 64, 3), classifier_activation=None))

@@ -21,6 +21,8 @@ class Process:
         self.folder, self.name, self.number = folder, name, number
         self.log = folder / f"{name}_{number}.{time.monotonic_ns()}.log"
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # As the recipes have it of several workers: oneDNN's convolution fails on an empty batch.
+        environment["TF_ENABLE_ONEDNN_OPTS"] = "0"
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(WORKER.parents[2]), os.environ.get("PYTHONPATH", "")]
         )

@@ -233,6 +233,7 @@ def left(process):
         return {key: file[key] for key in file}
 
 
+@pytest.mark.long
 def test_killed_at_random_steps_it_ends_with_the_same_bits(trainings):
     (alone,) = trainings("alone", "default", "--rich", "--steps=30")
     alone.wait()

@@ -147,6 +147,7 @@ def test_another_resolution(pretrained, digits):
     assert large(digits(64)[0]).shape == (64, 128)
 
 
+@pytest.mark.long
 def test_two_stages_keep_the_head_that_the_first_one_trained(pretrained, digits):
     x, y = digits(32)
     model = fit(finetune(pretrained, classes=10, unfreeze="head"), x, y)

@@ -36,7 +36,8 @@ def ended(trainings):
     return ended
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.long
+@pytest.mark.parametrize("name", SEVERAL)
 def test_several_replicas_train_as_one(ended, name):
     ((one,), _), (several, _) = ended("default"), ended(name)
     names = [key for key in one if key.startswith("weight")]
@@ -49,7 +50,8 @@ def test_several_replicas_train_as_one(ended, name):
         np.testing.assert_allclose(left["predicted"], one["predicted"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.long
+@pytest.mark.parametrize("name", SEVERAL)
 def test_predictions_in_scope_are_those_of_the_reloaded_model(ended, name):
     several, folder = ended(name)
     model = keras.saving.load_model(folder / name / "model.keras", safe_mode=True)
