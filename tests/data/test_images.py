@@ -154,6 +154,7 @@ def test_training_repeats_exactly(make, options):
     np.testing.assert_allclose(np.concatenate([y for _, y in first]).sum(1), 1, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damaged", [0, 2])
 @pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
 def test_a_later_step_is_what_a_run_from_the_start_comes_to(make, options, damaged):

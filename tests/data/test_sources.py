@@ -223,6 +223,7 @@ def test_writing_refuses(tmp_path, changed, says):
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 
+@pytest.mark.long
 def test_npz_to_shards_on_the_command_line(tmp_path):
     colour = np.stack([GREY] * 3, -1)
     np.savez(

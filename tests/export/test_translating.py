@@ -98,6 +98,7 @@ assert not [name for name in sys.modules if name.startswith("kapps")]
 """
 
 
+@pytest.mark.long
 def test_a_saved_model_translates_text_without_kapps(model, learned, tmp_path):
     path = kapps.export.saved_model(model, tmp_path, tokenizer=learned, beam=2)
     ran = subprocess.run(

@@ -137,6 +137,7 @@ def test_pictures_are_named(protocol, rest, rpc, picture):
     assert lines[0].startswith(f"{picture}: green 0.9") and ", red 0.0" in lines[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_a_mistake_gets_one_line(protocol, rest, rpc, picture, tmp_path):
     server = {"rest": rest, "grpc": rpc}[protocol]

@@ -158,6 +158,7 @@ for name in ("modern", "adamw", "lamb"):
 """
 
 
+@pytest.mark.long
 def test_what_is_refused_fails_and_what_is_not_trains_as_on_one_device(forked):
     """A refusal whose reason a newer Keras has mended goes."""
     lines = forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split("\n")[-10:-1]

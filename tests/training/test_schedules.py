@@ -194,6 +194,7 @@ def trained(plan, batch_size, accumulation, x, y):
     return model.get_weights(), found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_accumulated_batches_train_as_one_large_one(name):
     """Weight decay, clipping and the rates of the updates included; the average of the weights is apart."""
