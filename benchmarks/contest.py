@@ -124,7 +124,7 @@ def in_turn(contenders, number):
     return list(contenders) if number % 2 == 0 else list(contenders)[::-1]
 
 
-def works(contenders, names, count, about):
+def works(contenders, names, count, about, slow=MappingProxyType({})):
     """Returns the median seconds of each work, {work: {contender: seconds}}, all in turn, and ends the contenders.
 
     Args:
@@ -132,6 +132,7 @@ def works(contenders, names, count, about):
         names: of the works.
         count: of the rounds.
         about: what the lines of progress begin with.
+        slow: rounds in which a contender takes part, of those that do not in all, by name.
     """
     contenders, seconds = dict(contenders), {work: {} for work in names}
     began = time.perf_counter()
@@ -139,6 +140,8 @@ def works(contenders, names, count, about):
         for number in range(count):
             for work, found in seconds.items():
                 for name in in_turn(contenders, number):
+                    if number >= slow.get(name, count):
+                        continue
                     try:
                         found.setdefault(name, []).append(contenders[name].ask(work))
                     except Left as left:
@@ -160,30 +163,8 @@ def works(contenders, names, count, about):
 
 
 def rounds(contenders, count, about, slow=MappingProxyType({})):
-    """Returns the median seconds of each contender, asked in turn `count` times, and ends them.
-
-    Args:
-        contenders: what `enter` returned.
-        count: of the rounds.
-        about: what the lines of progress begin with.
-        slow: rounds in which a contender takes part, of those that do not in all, by name.
-    """
-    seconds = {name: [] for name in contenders}
-    try:
-        for number in range(count):
-            for name in in_turn(contenders, number):
-                if number < slow.get(name, count):
-                    seconds[name].append(contenders[name].ask())
-            said = ", ".join(
-                f"{name} {times[-1]:.3f} s"
-                for name, times in seconds.items()
-                if len(times) > number
-            )
-            print(f"{about}, round {number + 1} of {count}: {said}", file=sys.stderr, flush=True)
-    finally:
-        for contender in contenders.values():
-            contender.close()
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    """Returns the median seconds of each contender that does one thing alone; see `works`."""
+    return works(contenders, ["step"], count, about, slow)["step"]
 
 
 def keras_step(model, batch_size, size, jit_compile=False):

@@ -66,7 +66,8 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     """Marks what takes long, and with `--dist loadgroup` has what shares a model or a module run in one process."""
     for item in items if not config.getoption("--all") else ():
-        if item.get_closest_marker("whole") and item.callspec.params["builder_name"] in DEEP:
+        params = (getattr(item, "callspec", None) and item.callspec.params) or {}
+        if "builder" in item.fixturenames and params.get("builder_name") in DEEP:
             item.add_marker(pytest.mark.long)
     for item in items if config.pluginmanager.hasplugin("xdist") else ():
         params = (getattr(item, "callspec", None) and item.callspec.params) or {}

@@ -193,7 +193,6 @@ def test_signature_is_keras_applications(listed, card):
     assert f"{card.params:,}" in listed.__doc__ and card.paper in listed.__doc__
 
 
-@pytest.mark.whole
 def test_shapes_with_and_without_the_top(builder, model, size):
     assert model.output_shape == (None, 10)
     shape = (size, size, 3)
@@ -205,7 +204,6 @@ def test_shapes_with_and_without_the_top(builder, model, size):
     assert names(pooled) == names(features) == names(model)
 
 
-@pytest.mark.whole
 def test_endpoints_halve_the_resolution(card, model, size):
     levels = endpoints(model)
     assert list(levels) == list(range(min(levels), max(levels) + 1)) and len(levels) > 1
@@ -217,7 +215,6 @@ def test_endpoints_halve_the_resolution(card, model, size):
     }
 
 
-@pytest.mark.whole
 def test_any_size(builder, card, model, size, digits):
     ends = {"classes": 10, "classifier_activation": None}
     if not card.any_size:
@@ -233,7 +230,6 @@ def test_any_size(builder, card, model, size, digits):
     assert run(free, digits(card.minimum)[0][:2]).shape == (2, model.output_shape[-1])
 
 
-@pytest.mark.whole
 def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     channels = 4  # training has 1, the other tests 3
     shape = (card.minimum, card.minimum, channels)
@@ -243,7 +239,6 @@ def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()  # the picture matters
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("axis", [0, 1])
 def test_one_pixel_below_the_smallest_size_is_refused(builder, card, axis):
     shape = [card.minimum, card.minimum, 3]
@@ -255,7 +250,6 @@ def test_one_pixel_below_the_smallest_size_is_refused(builder, card, axis):
     assert f"at least {card.minimum}" in message
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(
     "option, near",
     [("clases", "classes"), ("input_shap", "input_shape"), ("include_tops", "include_top")],
@@ -265,7 +259,6 @@ def test_unknown_option_is_refused(builder, card, option, near):
     assert card.name in message and option in message and f"Did you mean {near}" in message
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(
     "options, allowed",
     [
@@ -283,7 +276,6 @@ def test_bad_value_is_refused(builder, card, options, allowed):
     assert message.startswith(card.name) and allowed in message
 
 
-@pytest.mark.whole
 def test_predictions_are_float32_under_every_policy(builder, card, digits, policy, policy_name):
     policy(policy_name)
     model = builder(input_shape=(card.minimum, card.minimum, 3), classes=10)
@@ -296,7 +288,6 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, polic
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
 
 
-@pytest.mark.whole
 def test_training_lowers_the_loss_on_real_pictures(builder, card, digits, request):
     size = max(card.minimum, 32)
     model = builder(input_shape=(size, size, 1), classes=10)
@@ -325,7 +316,6 @@ def train(model, pictures, labels, optimizer, steps, share, eager):
     return np.array(losses)
 
 
-@pytest.mark.whole
 def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, forked, request):
     pictures = digits(size)[0][:4]
     expected = run(model, pictures)
@@ -340,7 +330,6 @@ def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, fork
     equal(np.load(tmp_path / "stock.npy"), expected, within=1e-5)
 
 
-@pytest.mark.whole
 def test_stock_is_of_keras_own_layers(builder, model, size, digits):
     shape = (size, size, 3)
     stock = builder(input_shape=shape, classes=10, classifier_activation=None, stock=True)
@@ -351,7 +340,6 @@ def test_stock_is_of_keras_own_layers(builder, model, size, digits):
     equal(run(stock, pictures), run(model, pictures), within=1e-5)
 
 
-@pytest.mark.whole
 def test_layers_are_keras_own_or_registered(model):
     assert type(model).__module__.startswith("keras.")
     for layer in model.layers:
@@ -361,7 +349,6 @@ def test_layers_are_keras_own_or_registered(model):
         assert not isinstance(layer, (keras.layers.Lambda, keras.Model)), layer.name
 
 
-@pytest.mark.whole
 @pytest.mark.shared
 def test_two_models_in_one_graph(builder, model, size, digits, tmp_path):
     shape = (size, size, 3)
@@ -379,7 +366,6 @@ def test_two_models_in_one_graph(builder, model, size, digits, tmp_path):
     equal(run(loaded, pictures), mean, within=1e-5)
 
 
-@pytest.mark.whole
 @pytest.mark.shared
 def test_input_tensor(builder, model, size, digits):
     image = keras.Input((size, size, 3), name="pixels")
@@ -392,7 +378,6 @@ def test_input_tensor(builder, model, size, digits):
     equal(run(on_top, pictures), run(model, 2 * pictures))
 
 
-@pytest.mark.whole
 @pytest.mark.shared
 def test_a_seed_fixes_the_weights(builder, model, size):
     options = dict(input_shape=(size, size, 3), classes=10, classifier_activation=None)
@@ -407,7 +392,6 @@ def kernels(model):
     return [keras.ops.convert_to_numpy(x) for x in model.trainable_variables if "kernel" in x.name]
 
 
-@pytest.mark.whole
 @pytest.mark.tensorflow
 def test_exported_forms_agree(card, model, size, digits, tmp_path):
     from kapps import export

@@ -26,7 +26,8 @@ def step(model, batch=None, length=None):
     zeros before the first step: of recurrent layers the states, "layer1_h" and with LSTM "layer1_c", float [batch,
     units]; of causal attention "layer1_keys" and "layer1_values", float [batch, length, heads, dim], and "position",
     int32 [batch, 1]}. Outputs: {"logits": float [batch, 1, classes], or "values" of a model without a layer
-    "head_logits", and what is remembered under its names}. Padding (token 0) leaves all that as it is.
+    "head_logits", and what is remembered under its names}. Padding (token 0) leaves all that as it is
+    in layers that have masks.
 
     Args:
         model: a functional `keras.Model` of one input, tokens (batch, time) or vectors (batch, time, features), as

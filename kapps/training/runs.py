@@ -116,9 +116,8 @@ class Run:
                 batches, epochs=self.epochs, initial_epoch=step // self.steps, steps_per_epoch=self.steps,
                 shuffle=False, validation_data=test, callbacks=accompanied, verbose=0,
             )  # fmt: skip
-            if (
-                step > self.epochs * self.steps
-            ):  # what there is lies beyond the last epoch asked for
+            if step > self.epochs * self.steps:
+                # What there is lies beyond the last epoch asked for.
                 return notes["before"], model.evaluate(test, verbose=0, return_dict=True)
         last = notes["history"][-1]
         return notes["before"], {key: last[f"val_{key}"] for key in notes["before"]}

@@ -8,10 +8,6 @@ import tensorflow as tf
 from kapps import training
 
 SEVERAL = {"mirrored": 0, "two": 2, "three": 3}
-STRATEGIES = [
-    "mirrored",
-    *(pytest.param(name, marks=pytest.mark.long) for name in ("two", "three")),
-]
 
 
 @pytest.fixture(scope="module")
