@@ -1,11 +1,11 @@
 """How fast a training runs, how long it still takes, and whether it waits for its pictures."""
 
-import itertools
 import sys
 import time
 import warnings
 
 import keras
+import tensorflow as tf
 
 _WARN = 0.1
 """Share of the time spent waiting for data that is worth a word."""
@@ -76,19 +76,34 @@ class _Timed:
     """A train function that adds up the time that its iterator takes."""
 
     def __init__(self, function, clock):
-        self.function, self.clock = function, clock
+        self.function, self.clock, self.step = function, clock, None
 
     def __call__(self, iterator):
+        self.step = self.step or self._step(iterator)
         # Taken here, so that the end of the data ends the epoch and not Keras's loop over executions alone.
-        first = self._next(iterator)
-        rest = (self._next(iterator) for _ in range(self.clock.model.steps_per_execution - 1))
-        return self.function(itertools.chain([first], rest))
+        logs = self.step(self._next(iterator))
+        for _ in range(self.clock.model.steps_per_execution - 1):
+            try:
+                logs = self.step(self._next(iterator))
+            except StopIteration:
+                break
+        return logs
 
     def _next(self, iterator):
         began = time.perf_counter()
         batch = next(iterator)
         self.clock.waited += time.perf_counter() - began
         return batch
+
+    def _step(self, iterator):
+        if self.clock.model.run_eagerly:
+            return self._once
+        # Given batches, Keras would trace the first one's very shape, and round it otherwise than those after it:
+        # a run that goes on would not come to the same bits.
+        return tf.function(self._once, input_signature=[iterator.element_spec])
+
+    def _once(self, batch):
+        return self.function(iter([batch]))
 
 
 class Progress(keras.callbacks.Callback):

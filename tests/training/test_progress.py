@@ -61,6 +61,33 @@ def test_the_end_of_the_data_ends_an_epoch():
     assert len(history.history["loss"]) == 2 and int(model.optimizer.iterations) == 6
 
 
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_batches_of_any_length_are_one_graph_as_they_are_keras(steps_per_execution):
+    """The first batch's own shape would be another graph, which rounds otherwise: a run that goes on begins by one."""
+    traced = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, x):
+            traced.append(tuple(x.shape))
+            return x
+
+    def batches():
+        for length in (3, 5, 4, 7, 3):
+            yield np.ones((2, length, 1), "float32"), np.ones((2, length, 1), "float32")
+
+    spec = (tf.TensorSpec((2, None, 1), tf.float32),) * 2
+    data = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    shapes = []
+    for callbacks in ([], [training.Throughput(2)]):
+        model = keras.Sequential([keras.Input((None, 1)), Traced(), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", jit_compile=False, steps_per_execution=steps_per_execution)
+        traced.clear()
+        model.fit(data, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+        shapes.append(set(traced))
+    assert shapes == [{(2, None, 1)}] * 2
+    assert int(model.optimizer.iterations) == 10
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
