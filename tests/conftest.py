@@ -40,13 +40,26 @@ POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 def pytest_generate_tests(metafunc):
     """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`.
 
-    One that takes `family_name` runs for each family's smallest, or for one of them.
+    One that takes `family_name` runs for each family's smallest, or for one of them; one that takes `peer_row` or
+    `published_name` for every network that another library has, or for the smallest of each family and library.
     """
     every = metafunc.config.getoption("--all")
     if "policy_name" in metafunc.fixturenames:
         metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
+    if "published_name" in metafunc.fixturenames:
+        found = [name for name, row in cards.checkpoints().items() if row.source != "keras"]
+        least = smallest((name, cards.checkpoints()[name].source, name) for name in found)
+        metafunc.parametrize("published_name", found if every else least)
+    if "peer_row" in metafunc.fixturenames:
+        # A line each: where the other model comes from, its name there, the builder, the sizes.
+        with open(REFERENCE / "peers.csv", newline="") as file:
+            found = [tuple(row.values()) for row in csv.DictReader(file)]
+        keras = metafunc.definition.get_closest_marker("applications") is not None
+        found = [row for row in found if (row[0] == "keras") == keras]
+        least = smallest((row[2], row[0], row) for row in found)
+        metafunc.parametrize("peer_row", found if every else least, ids="-".join)
     if "sequence_name" in metafunc.fixturenames:
         kinds = [kind for kind in cards.KINDS if kind != "image"]
         named = cards.list_models if every else cards.smallest
@@ -60,6 +73,14 @@ def pytest_generate_tests(metafunc):
         every = cards.list_models(kind="image") if every else cards.smallest("module")
         found = EACH_HEAD if shared and not metafunc.config.getoption("--all") else every
         metafunc.parametrize("builder_name", found, scope="module")
+
+
+def smallest(found):
+    """Returns of (builder's name, library, what is found) what the smallest of each family has, for each library."""
+    least = {}
+    for name, library, each in sorted(found, key=lambda row: cards.card(row[0]).params):
+        least.setdefault((cards.card(name).family, library), each)
+    return list(least.values())
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers

@@ -15,7 +15,7 @@ from kapps.export import inputs
 from kapps.export.fold import fold
 from kapps.export.quiet import quiet
 from kapps.export.ranges import apart
-from kapps.export.rebuilding import every_layer, in_float32
+from kapps.export.rebuilding import every_layer, in_float32, not_rebuilt
 
 LARGEST = 1_900_000_000
 """Bytes of weights that fit into a graph, which is one protocol buffer, beside the rest of it."""
@@ -34,7 +34,7 @@ def serving(
     folded: bool = True,
     whole: bool = False,
 ) -> keras.Model:
-    """Returns the float32 copy as it is exported: named inputs (`inputs.taken`), a dictionary of named outputs.
+    """Returns the model in float32 as it is exported: named inputs (`inputs.taken`), a dictionary of named outputs.
 
     Args:
         model: as for `in_float32`.
@@ -47,11 +47,14 @@ def serving(
         ValueError: as `in_float32` does.
     """
     copy = in_float32(model)
-    if folded:
-        copy, _ = fold(copy)
-    if whole:
-        copy = apart(copy)
     with keras.device("cpu:0"):
+        if folded:
+            try:
+                copy, _ = fold(copy)
+            except Exception as error:
+                raise ValueError(not_rebuilt(model, error)) from error
+        if whole:
+            copy = apart(copy)
         what = inputs.taken(model)
         x = given = what.input()
         if preprocessing is not None:

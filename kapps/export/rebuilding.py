@@ -1,6 +1,7 @@
 """The model rebuilt in float32 from its configuration, and the layers it has."""
 
 import keras
+import tensorflow as tf
 
 from kapps.export import inputs
 from kapps.layers import copy_values
@@ -15,13 +16,13 @@ _FLOAT32 = {
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Returns a copy of `model` on the CPU that is float32 throughout; `model` is left as it is.
+    """Returns `model` on the CPU, float32 throughout: itself where that is what it is, else a copy.
 
     The copy is made from the configuration, with every layer's own precision policy replaced: a
     layer remembers the policy it was made under, and setting another one later changes none.
 
     Args:
-        model: a functional or sequential model of such inputs as `inputs.taken` knows.
+        model: a functional or sequential model of such inputs as `inputs.taken` knows; left as it is.
 
     Raises:
         ValueError: for anything else, and for a model that its own configuration does not describe.
@@ -29,13 +30,14 @@ def in_float32(model: keras.Model) -> keras.Model:
     _refuse_other_models(model)
     with keras.device("cpu:0"), keras.saving.custom_object_scope(_classes(model)):
         try:
-            copy = type(model).from_config(_configuration_in_float32(model.get_config()))
+            config = model.get_config()
+            replaced = _configuration_in_float32(config)
+            if config == replaced and _is_plain(model):
+                return model
+            copy = type(model).from_config(replaced)
             _copy_weights(model, copy)
         except Exception as error:
-            raise ValueError(
-                f"{model.name} cannot be rebuilt in float32 from its configuration: "
-                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
-            ) from error
+            raise ValueError(not_rebuilt(model, error)) from error
         for layer in every_layer(copy):
             if hasattr(layer, "use_cudnn"):
                 layer.use_cudnn = False  # an operation that no CPU and no other runtime has
@@ -43,6 +45,21 @@ def in_float32(model: keras.Model) -> keras.Model:
             return copy
         # A sequential model knows no operations and no output names.
         return keras.Model(copy.inputs, copy.outputs, name=model.name)
+
+
+def not_rebuilt(model, error: Exception) -> str:
+    """Returns in one line that a model's configuration does not describe it."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{model.name} cannot be rebuilt in float32 from its configuration: {said}"
+
+
+def _is_plain(model):
+    """Whether a functional model is on the CPU alone, and has no layer that takes a GPU's own operation."""
+    return hasattr(model, "operations") and not (
+        any(getattr(layer, "use_cudnn", False) for layer in every_layer(model))
+        or any(isinstance(v.value, tf.distribute.DistributedValues) for v in model.variables)
+        or any("CPU" not in v.value.device for v in model.variables)
+    )
 
 
 def _refuse_other_models(model) -> None:

@@ -1,6 +1,5 @@
 """The same weights give the same logits as torchvision's and timm's models, at even and odd sizes."""
 
-import csv
 import importlib
 import os
 import pathlib
@@ -13,12 +12,6 @@ import kapps
 from kapps.weights import applications, from_keras, from_torch, to_keras, to_torch
 
 DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 pictures and published weights
-
-# A line each: where the other model comes from, its name there, the builder, the sizes; one for each kind of block.
-with open(pathlib.Path(__file__).parents[1] / "reference" / "peers.csv", newline="") as file:
-    ROWS = [tuple(row.values()) for row in csv.DictReader(file)]
-APPLICATIONS = [row[1:] for row in ROWS if row[0] == "keras"]
-PEERS = [row for row in ROWS if row[0] != "keras"]
 
 TORCHVISION = {"inception_v1_bn": "googlenet_bn_3x3", "factorised_inception": "inception_v3"}
 """The families that torchvision has with auxiliary classifiers, and the member that is its."""
@@ -111,9 +104,8 @@ def noise(shape, times=1):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("source, other, name, sizes", PEERS)
-def test_logits_are_the_peers(source, other, name, sizes, operations):
-
+def test_logits_are_the_peers(peer_row, operations):
+    source, other, name, sizes = peer_row
     sizes = [int(size) for size in sizes.split()]
     model = peer(source, other, sizes[0])
     for size in sizes:
@@ -126,9 +118,10 @@ def test_logits_are_the_peers(source, other, name, sizes, operations):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("other, name, sizes", APPLICATIONS)
-def test_logits_are_those_of_keras_applications(other, name, sizes, randomise):
+@pytest.mark.applications
+def test_logits_are_those_of_keras_applications(peer_row, randomise):
     """Its weights here, and ours there, where a batch norm may have no scale and a convolution before it a bias."""
+    _, other, name, sizes = peer_row
     how = {"classifier_activation": None}
     module = importlib.import_module(f"kapps.weights.names.{kapps.card(name).family}")
     assert module.KERAS[name] == other

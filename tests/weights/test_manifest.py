@@ -93,10 +93,8 @@ def state(row):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize(
-    "name", [name for name, row in cards.checkpoints().items() if row.source != "keras"]
-)
-def test_a_published_network_has_our_names_and_as_many_values(name, operations):
+def test_a_published_network_has_our_names_and_as_many_values(published_name, operations):
+    name = published_name
     row = cards.checkpoints()[name]
     module = importlib.import_module(f"kapps.weights.names.{cards.card(name).family}")
     size = 64 if cards.card(name).minimum <= 64 else 96
