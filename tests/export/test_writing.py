@@ -115,7 +115,7 @@ def test_nested_shared_and_unregistered_layers_keep_their_weights(tmp_path):
 
     image = keras.Input((16, 16, 3))
     shared = keras.layers.Conv2D(3, 3, padding="same", dtype="mixed_bfloat16")
-    x = Twice()(network(name="inner")(shared(shared(image))))
+    x = Twice(name="twice")(network(name="inner")(shared(shared(image))))
     model = keras.Model(image, [x, keras.layers.Dense(2, name="coarse")(x)], name="outer")
     full = keras.models.clone_model(model, clone_function=_same_in_float32)
     full.set_weights(model.get_weights())

@@ -1,5 +1,7 @@
 """Copies of models: what Keras's own `set_weights` leaves behind."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -43,7 +45,8 @@ def test_values_reach_a_normalization_inside_a_nested_model(pictures):
 def test_what_keras_has_no_layer_for_is_refused_in_one_line():
     with pytest.raises(ValueError) as caught:
         kapps.framewise_lstm(stock=True)
-    assert str(caught.value) == (
+    # Keras numbers the cells of a process.
+    assert re.sub(r"cell_\d+", "cell", str(caught.value)) == (
         "framewise_lstm cannot be built of Keras's own layers alone: there is none like "
         "peephole_lstm_cell (PeepholeLSTMCell)"
     )
