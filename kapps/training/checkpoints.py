@@ -237,7 +237,7 @@ class Checkpoints(keras.callbacks.Callback):
         now = (self.step - 1) % self.steps + 1 - before
         for key, mean in means.items():
             if key in logs:
-                logs[key] = (before * mean + now * logs[key]) / (before + now)
+                logs[key] = _mean(key, [mean, logs[key]], [before, now])
         return logs
 
 
@@ -254,6 +254,13 @@ class _Whole(keras.callbacks.Callback):
             whole = self.checkpoints.whole(logs)
             logs.update({key: value for key, value in whole.items() if key in logs})
             self.checkpoints.before = None
+
+
+def _mean(key, values, weights):
+    """Returns the weighted mean of a metric; of a perplexity, which is the exponential of a mean, the geometric one."""
+    if key.endswith("perplexity"):
+        return float(np.exp(np.average(np.log(values), weights=weights)))
+    return float(np.average(values, weights=weights))
 
 
 def _variables(model):

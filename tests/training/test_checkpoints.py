@@ -93,6 +93,14 @@ def test_an_interrupted_epoch_is_told_whole(tmp_path, whole):
     assert history["mae"][0] == pytest.approx(whole[1]["mae"][1], rel=1e-5)
 
 
+def test_an_interrupted_epochs_perplexity_is_a_geometric_mean(tmp_path):
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=4)
+    checkpoints.before, checkpoints.step = (1, {"perplexity": 16.0, "loss": 16.0}), 4
+    means = checkpoints.whole({"perplexity": 2.0, "loss": 2.0, "new": 3.0})
+    # One step of 16 and three of 2: 2 to the power of (4 + 3) / 4, and (16 + 3 * 2) / 4.
+    assert means == pytest.approx({"perplexity": 2**1.75, "loss": 5.5, "new": 3.0})
+
+
 def test_a_complete_training_is_restored_and_not_trained(tmp_path, whole):
     fit(small(), tmp_path)
     model = small()
