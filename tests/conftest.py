@@ -40,8 +40,9 @@ POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 def pytest_generate_tests(metafunc):
     """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`.
 
-    One that takes `family_name` runs for each family's smallest, or for one of them; one that takes `peer_row` or
-    `published_name` for every network that another library has, or for the smallest of each family and library.
+    One that takes `family_name` runs for each family's smallest, or for one of them; one that takes `peer_row`,
+    `applications_row` or `published_name` for every network that another library has, or for the smallest of each
+    family and library.
     """
     every = metafunc.config.getoption("--all")
     if "policy_name" in metafunc.fixturenames:
@@ -52,17 +53,16 @@ def pytest_generate_tests(metafunc):
         found = [name for name, row in cards.checkpoints().items() if row.source != "keras"]
         least = smallest((name, cards.checkpoints()[name].source, name) for name in found)
         metafunc.parametrize("published_name", found if every else least)
-    if "peer_row" in metafunc.fixturenames:
-        # A line each: where the other model comes from, its name there, the builder, the sizes.
-        with open(REFERENCE / "peers.csv", newline="") as file:
-            found = [tuple(row.values()) for row in csv.DictReader(file)]
-        keras = metafunc.definition.get_closest_marker("applications") is not None
-        found = [row for row in found if (row[0] == "keras") == keras]
-        # Keras's own are large, and slow to build: at the last of their sizes.
-        least = smallest(
-            (row[2], row[0], (*row[:3], row[3].split()[-1]) if keras else row) for row in found
-        )
-        metafunc.parametrize("peer_row", found if every else least, ids="-".join)
+    for fixture, keras_own in (("peer_row", False), ("applications_row", True)):
+        if fixture in metafunc.fixturenames:
+            # A line each: where the other model comes from, its name there, the builder, the sizes.
+            with open(REFERENCE / "peers.csv", newline="") as file:
+                found = [tuple(row.values()) for row in csv.DictReader(file)]
+            found = [row for row in found if (row[0] == "keras") == keras_own]
+            least = smallest((row[2], row[0], row) for row in found)
+            if keras_own:  # which are large, and slow to build: at the last of their sizes
+                least = [(*row[:3], row[3].split()[-1]) for row in least]
+            metafunc.parametrize(fixture, found if every else least, ids="-".join)
     if "sequence_name" in metafunc.fixturenames:
         kinds = [kind for kind in cards.KINDS if kind != "image"]
         named = cards.list_models if every else cards.smallest
@@ -89,14 +89,15 @@ def smallest(found):
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(config, items):
     """Marks what takes long, and with `--dist loadgroup` has what shares a model or a module run in one process."""
-    for item in items if not config.getoption("--all") else ():
-        params = (getattr(item, "callspec", None) and item.callspec.params) or {}
-        if "builder" in item.fixturenames and params.get("builder_name") in DEEP:
+    every, grouped = config.getoption("--all"), config.pluginmanager.hasplugin("xdist")
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        builder_name = params.get("builder_name")
+        if not every and "builder" in item.fixturenames and builder_name in DEEP:
             item.add_marker(pytest.mark.long)
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        params = (getattr(item, "callspec", None) and item.callspec.params) or {}
-        of = params.get("builder_name") or params.get("sequence_name")
-        item.add_marker(pytest.mark.xdist_group(of or item.path.stem))
+        if grouped:
+            of = builder_name or params.get("sequence_name") or item.path.stem
+            item.add_marker(pytest.mark.xdist_group(of))
 
 
 @pytest.fixture(autouse=True)

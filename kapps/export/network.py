@@ -46,15 +46,15 @@ def serving(
     Raises:
         ValueError: as `in_float32` does.
     """
-    copy = in_float32(model)
+    rebuilt = in_float32(model)
     with keras.device("cpu:0"):
         if folded:
             try:
-                copy, _ = fold(copy)
+                rebuilt, _ = fold(rebuilt)
             except Exception as error:
                 raise ValueError(not_rebuilt(model, error)) from error
         if whole:
-            copy = apart(copy)
+            rebuilt = apart(rebuilt)
         what = inputs.taken(model)
         x = given = what.input()
         if preprocessing is not None:
@@ -68,9 +68,9 @@ def serving(
             x = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(x)
         # Said here: `model.export` calls with the default, and that leaves augmentation layers on.
         # Flat dictionaries are sorted; a model's own structure need not be a dictionary.
-        flat = [x[name] for name in _names(copy)] if isinstance(x, dict) else [x]
-        outputs = copy(keras.tree.pack_sequence_as(copy.input, flat), training=False)
-        return keras.Model(given, _named(copy, outputs), name=model.name)
+        flat = [x[name] for name in _names(rebuilt)] if isinstance(x, dict) else [x]
+        outputs = rebuilt(keras.tree.pack_sequence_as(rebuilt.input, flat), training=False)
+        return keras.Model(given, _named(rebuilt, outputs), name=model.name)
 
 
 def _names(model) -> list[str]:

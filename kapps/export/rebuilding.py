@@ -55,10 +55,14 @@ def not_rebuilt(model, error: Exception) -> str:
 
 def _is_plain(model):
     """Whether a functional model is on the CPU alone, and has no layer that takes a GPU's own operation."""
-    return hasattr(model, "operations") and not (
-        any(getattr(layer, "use_cudnn", False) for layer in every_layer(model))
-        or any(isinstance(v.value, tf.distribute.DistributedValues) for v in model.variables)
-        or any("CPU" not in v.value.device for v in model.variables)
+    if not hasattr(model, "operations") or any(
+        getattr(layer, "use_cudnn", False) for layer in every_layer(model)
+    ):
+        return False
+    values = [variable.value for variable in model.variables]
+    return not any(
+        isinstance(value, tf.distribute.DistributedValues) or "CPU" not in value.device
+        for value in values
     )
 
 

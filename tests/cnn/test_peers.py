@@ -118,10 +118,9 @@ def test_logits_are_the_peers(peer_row, operations):
 
 
 @pytest.mark.peers
-@pytest.mark.applications
-def test_logits_are_those_of_keras_applications(peer_row, randomise):
+def test_logits_are_those_of_keras_applications(applications_row, randomise):
     """Its weights here, and ours there, where a batch norm may have no scale and a convolution before it a bias."""
-    _, other, name, sizes = peer_row
+    _, other, name, sizes = applications_row
     how = {"classifier_activation": None}
     module = importlib.import_module(f"kapps.weights.names.{kapps.card(name).family}")
     assert module.KERAS[name] == other
