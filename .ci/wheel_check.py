@@ -31,9 +31,9 @@ assert not missing, f"kapps lacks {missing}"
 
 digits = data.open_source("digits", split="validation")
 pipeline = data.evaluation(digits, Preprocessing(size=(32, 32), crop=1.0), 8, classes=10)
-pictures, labels = next(iter(pipeline))
+images, labels = next(iter(pipeline))
 model = resnet20_cifar(input_shape=(32, 32, 3), classes=10)
-outputs = keras.ops.convert_to_numpy(model(pictures))
+outputs = keras.ops.convert_to_numpy(model(images))
 assert outputs.shape == labels.shape == (8, 10), (outputs.shape, labels.shape)
 assert abs(outputs.sum(-1) - 1).max() < 1e-5
 print(f"kapps {kapps.__version__} from {package.parent}: {len(shipped)} files, all there")

@@ -139,10 +139,10 @@ class KerasWrite:
             return
         import numpy as np
 
-        from kapps.decoding import generation
+        from kapps.generation import text_generation
 
         # No end, so that all write as many words.
-        writer = generation.translator(kapps_model(), end=None, beam=None)
+        writer = text_generation.translator(kapps_model(), end=None, beam=None)
         start = np.ones((ROWS, 1), "int32")
         self.write = functools.partial(writer, start, WORDS, source=source)
 
@@ -266,7 +266,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--peer_python", help="a Python with PyTorch; without it that is left out")
-    parser.add_argument("--plot", help="a picture of memory against length: .png, .svg or .pdf")
+    parser.add_argument("--plot", help="an image of memory against length: .png, .svg or .pdf")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--chunk", type=int, help=argparse.SUPPRESS)

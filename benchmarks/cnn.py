@@ -3,7 +3,7 @@
     python benchmarks/cnn.py --peer_python=/path/to/python/with/torch
     python benchmarks/cnn.py --networks mobilenet_v2 xception --rounds=9
 
-Random weights, float32, all cores, pictures of the network's own size. Keras's models are traced by `tf.function`,
+Random weights, float32, all cores, images of the network's own size. Keras's models are traced by `tf.function`,
 PyTorch's run in inference mode, channels last. A figure is the median of rounds in which all take turns, each in a
 process of its own. PyTorch's networks have the parameters of ours, exactly; Keras Applications' ResNets have biases
 before their batch norms, and its ResNet50 strides in another convolution.
@@ -64,7 +64,7 @@ def builder(contender, network):
 
 
 def prepare(work, contender, network):
-    """Returns a function that does a piece of work once: builds, or answers so many pictures."""
+    """Returns a function that does a piece of work once: builds, or answers so many images."""
     build = builder(contender, network)
     if work == BUILD:
         return build
@@ -79,7 +79,7 @@ class Answer:
 
         self.torch = contender == TORCH
         shape = (batch, *input_shape(network))
-        pictures = np.random.default_rng(0).random(shape, "float32")
+        images = np.random.default_rng(0).random(shape, "float32")
         if self.torch:
             import torch
 
@@ -87,22 +87,22 @@ class Answer:
             self.no_grad = torch.inference_mode
             self.model = model.to(memory_format=torch.channels_last).eval()
             # channels_last is how an array with the channels last already lies.
-            self.pictures = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+            self.images = torch.from_numpy(images).permute(0, 3, 1, 2)
         else:
             import tensorflow as tf
 
             traced = tf.function(model, jit_compile=False)
-            self.call = functools.partial(traced, tf.constant(pictures), training=False)
+            self.call = functools.partial(traced, tf.constant(images), training=False)
 
     def __call__(self):
         if not self.torch:
             return self.call()
         with self.no_grad():
-            return self.model(self.pictures)
+            return self.model(self.images)
 
 
 def input_shape(network):
-    """Returns (height, width, channels) of the network's pictures; from the index, where there is no Keras."""
+    """Returns (height, width, channels) of the network's images; from the index, where there is no Keras."""
     from kapps import cards
 
     return cards.card(network).input_shape

@@ -172,8 +172,8 @@ def keras_step(model, batch_size, size, jit_compile=False):
 
     Args:
         model: with a softmax over 1000 classes.
-        batch_size: pictures a step.
-        size: height and width of the pictures.
+        batch_size: images a step.
+        size: height and width of the images.
         jit_compile: whether the step goes through XLA.
     """
     import functools
@@ -184,9 +184,9 @@ def keras_step(model, batch_size, size, jit_compile=False):
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit_compile)
     generator = np.random.default_rng(0)
-    pictures = generator.random((batch_size, size, size, 3), "float32")
+    images = generator.random((batch_size, size, size, 3), "float32")
     labels = generator.integers(0, 1000, batch_size)
-    return functools.partial(model.train_on_batch, pictures, labels)
+    return functools.partial(model.train_on_batch, images, labels)
 
 
 def torch_builder(name):
@@ -224,8 +224,8 @@ class TorchStep:
 
     Args:
         name: of the model in `torchvision.models`.
-        batch_size: pictures a step.
-        size: height and width of the pictures.
+        batch_size: images a step.
+        size: height and width of the images.
     """
 
     def __init__(self, name, batch_size, size):
@@ -235,11 +235,11 @@ class TorchStep:
         model = torch_builder(name)()
         self.model = model.to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-        self.pictures = torch.rand(batch_size, 3, size, size).to(memory_format=torch.channels_last)
+        self.images = torch.rand(batch_size, 3, size, size).to(memory_format=torch.channels_last)
         self.labels = torch.randint(0, 1000, (batch_size,))
         self.loss = torch.nn.functional.cross_entropy
 
     def __call__(self):
         self.optimizer.zero_grad()
-        self.loss(self.model(self.pictures), self.labels).backward()
+        self.loss(self.model(self.images), self.labels).backward()
         self.optimizer.step()

@@ -3,7 +3,7 @@
     python benchmarks/counting.py --peer_python=/path/to/python/with/torch
 
 kapps counts on shapes. torchinfo (`pip install torchinfo`) and PyTorch's own FlopCounterMode run the network on a
-picture of zeros. Building is done in the same process as counting; all take turns.
+image of zeros. Building is done in the same process as counting; all take turns.
 """
 
 import argparse
@@ -51,12 +51,12 @@ def prepare_torch(name):
     return functools.partial(flop_counter, model, torch.zeros(1, 3, 224, 224))
 
 
-def flop_counter(model, picture):
+def flop_counter(model, image):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(picture)
+        model(image)
     return counter.get_total_flops() // 2
 
 

@@ -22,32 +22,32 @@ COLUMNS = ("network", "knows", "float32", "int8", "left out, float32", "left out
 
 
 def digits(size):
-    """Returns 64 real pictures [64, size, size, 3] in [-1, 1] and their labels."""
+    """Returns 64 real images [64, size, size, 3] in [-1, 1] and their labels."""
     with np.load(DIGITS) as file:
-        pictures, labels = file["pictures"] / 8 - 1, file["labels"].astype("int32")
+        images, labels = file["images"] / 8 - 1, file["labels"].astype("int32")
     times = math.ceil(size / 8)
-    pictures = pictures.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]
-    return pictures.repeat(3, axis=-1).astype("float32"), labels
+    images = images.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]
+    return images.repeat(3, axis=-1).astype("float32"), labels
 
 
-def learn(model, pictures, labels, steps, rate):
+def learn(model, images, labels, steps, rate):
     """Trains until a loss below 0.02, or for `steps`, and settles the batch norms; returns the share it then knows."""
     import keras
 
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     draw = np.random.default_rng(0)
     for _ in range(steps):
-        some = draw.permutation(len(pictures))[:32]
-        if model.train_on_batch(pictures[some], labels[some]) < 0.02:
+        some = draw.permutation(len(images))[:32]
+        if model.train_on_batch(images[some], labels[some]) < 0.02:
             break
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     kept = [norm.momentum for norm in norms]
     for norm in norms:  # so few steps leave the averages behind: they become those of one batch
         norm.momentum = 0.0
-    model(pictures, training=True)
+    model(images, training=True)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
-    said = np.argmax(model.predict_on_batch(pictures), axis=-1)
+    said = np.argmax(model.predict_on_batch(images), axis=-1)
     return float((said == labels).mean())
 
 
@@ -55,7 +55,7 @@ def examine(model, steps, rate, folder):
     """Returns what a line of the table has: the share known, the two reports, and what each file leaves out.
 
     Args:
-        model: with random weights, pictures of three channels to probabilities of ten classes.
+        model: with random weights, images of three channels to probabilities of ten classes.
         steps: of training, at most.
         rate: Adam's.
         folder: for the files.
@@ -63,12 +63,12 @@ def examine(model, steps, rate, folder):
     from kapps import export
     from kapps.export import runtimes
 
-    pictures, labels = digits(model.input_shape[1])
-    known, found = learn(model, pictures, labels, steps, rate), []
-    for precision, options in (("float32", {}), ("int8", {"calibration": pictures})):
+    images, labels = digits(model.input_shape[1])
+    known, found = learn(model, images, labels, steps, rate), []
+    for precision, options in (("float32", {}), ("int8", {"calibration": images})):
         file = pathlib.Path(folder, f"{precision}.tflite")
         export.litert(model, file, precision=precision, **options)
-        found += [(export.verify(file, model, pictures), runtimes.undelegated(file))]
+        found += [(export.verify(file, model, images), runtimes.undelegated(file))]
     (plain, plain_left), (small, small_left) = found
     return known, plain, small, plain_left, small_left
 

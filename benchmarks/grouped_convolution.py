@@ -21,7 +21,7 @@ def prepare(contender, batch_size, size):
         return contest.TorchStep("resnext50_32x4d", batch_size, size)
     import kapps
 
-    model = kapps.resnext50(input_shape=(size, size, 3), stock=contender == STOCK)
+    model = kapps.resnext50(input_shape=(size, size, 3), portable=contender == STOCK)
     return contest.keras_step(model, batch_size, size)
 
 
@@ -62,7 +62,7 @@ def compare(options):
     print(
         f"resnext50, training step, batch {options.batch_size}, {options.image_size} px, {contest.CORES} cores"
     )
-    print(f"{'':22}{'pictures/s':>12}{'kapps is':>12}")
+    print(f"{'':22}{'images/s':>12}{'kapps is':>12}")
     for name, median in medians.items():
         print(f"{name:22}{options.batch_size / median:12.2f}{median / medians[KAPPS]:11.1f}x")
 

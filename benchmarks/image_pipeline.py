@@ -1,8 +1,8 @@
-"""Pictures a second of the input pipeline, beside decoding alone and beside its peers.
+"""Images a second of the input pipeline, beside decoding alone and beside its peers.
 
     python benchmarks/image_pipeline.py [--data_dir FOLDER] [--peer_python PYTHON]
 
-The pictures are made here, JPEGs of quality 90, 500x375 by default, with detail at every scale, or
+The images are made here, JPEGs of quality 90, 500x375 by default, with detail at every scale, or
 are those of a folder of class folders. What is compared takes turns, round after round, and a row
 is the median, so that whatever else the machine does falls on all alike. torchvision is measured where
 PYTHON, this interpreter by default, has torch and torchvision.
@@ -21,7 +21,7 @@ SIZE, BATCH, WORKERS = 224, 32, os.cpu_count() or 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def make_pictures(directory: pathlib.Path, count: int, height: int, width: int) -> None:
+def make_images(directory: pathlib.Path, count: int, height: int, width: int) -> None:
     """Writes `count` textured JPEGs to two class folders of `directory`/train."""
     import numpy as np
     import tensorflow as tf
@@ -30,12 +30,12 @@ def make_pictures(directory: pathlib.Path, count: int, height: int, width: int) 
     for folder in ("a", "b"):
         (directory / "train" / folder).mkdir(parents=True)
     for index in range(count):
-        picture = np.full((height, width, 3), 128, np.float32)
+        image = np.full((height, width, 3), 128, np.float32)
         for side, strength in ((3, 50), (12, 30), (48, 18), (150, 8)):
             coarse = random.normal(0, strength, (side, side * 4 // 3, 3))
-            picture += tf.image.resize(coarse, (height, width), "bicubic").numpy()
-        picture += random.normal(0, 4, (height, width, 1))
-        encoded = tf.io.encode_jpeg(np.clip(picture, 0, 255).astype(np.uint8), quality=90)
+            image += tf.image.resize(coarse, (height, width), "bicubic").numpy()
+        image += random.normal(0, 4, (height, width, 1))
+        encoded = tf.io.encode_jpeg(np.clip(image, 0, 255).astype(np.uint8), quality=90)
         (directory / "train" / "ab"[index % 2] / f"{index:05d}.jpg").write_bytes(encoded.numpy())
 
 
@@ -64,9 +64,9 @@ def pipelines(directory: pathlib.Path) -> dict:
         return tf.io.decode_jpeg(encoded, 3)
 
     def plain(encoded):
-        picture = tf.image.resize(tf.cast(decode(encoded), tf.float32) / 255, (256, 256))
-        picture = tf.image.random_flip_left_right(tf.image.random_crop(picture, (SIZE, SIZE, 3)))
-        return (picture - MEAN) / STD
+        image = tf.image.resize(tf.cast(decode(encoded), tf.float32) / 255, (256, 256))
+        image = tf.image.random_flip_left_right(tf.image.random_crop(image, (SIZE, SIZE, 3)))
+        return (image - MEAN) / STD
 
     def mapped(function):
         return encoded.map(function, tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
@@ -94,7 +94,7 @@ def pipelines(directory: pathlib.Path) -> dict:
 
 
 def peer(directory: str, batches: int) -> None:
-    """Prints the pictures a second of torchvision's transforms under PyTorch's DataLoader."""
+    """Prints the images a second of torchvision's transforms under PyTorch's DataLoader."""
     import torch
 
     try:
@@ -117,8 +117,8 @@ def peer(directory: str, batches: int) -> None:
 
 
 def ask_peer(python: str, directory: pathlib.Path, batches: int) -> float | None:
-    """Returns the pictures a second that another interpreter prints, or None where it cannot."""
-    command = [python, __file__, "--as_peer", str(directory), "--pictures", str(batches * BATCH)]
+    """Returns the images a second that another interpreter prints, or None where it cannot."""
+    command = [python, __file__, "--as_peer", str(directory), "--images", str(batches * BATCH)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
@@ -127,25 +127,25 @@ def main() -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data_dir", help="folder with train/<class>/*.jpg, instead of pictures made here"
+        "--data_dir", help="folder with train/<class>/*.jpg, instead of images made here"
     )
     parser.add_argument(
         "--peer_python", default=sys.executable, help="interpreter with torch, torchvision"
     )
-    parser.add_argument("--pictures", type=int, default=768, help="pictures a measurement")
-    parser.add_argument("--height", type=int, default=375, help="of the pictures made here")
+    parser.add_argument("--images", type=int, default=768, help="images a measurement")
+    parser.add_argument("--height", type=int, default=375, help="of the images made here")
     parser.add_argument("--width", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--as_peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    batches = max(1, options.pictures // BATCH)
+    batches = max(1, options.images // BATCH)
     if options.as_peer:
         peer(options.as_peer, batches)
         return
     with tempfile.TemporaryDirectory() as made:
         directory = pathlib.Path(options.data_dir or made)
         if not options.data_dir:
-            make_pictures(directory, 128, options.height, options.width)
+            make_images(directory, 128, options.height, options.width)
         sets = pipelines(directory)
         speeds: dict[str, list[float]] = {name: [] for name in sets}
         torch_name = f"torchvision, DataLoader of {WORKERS} workers"
@@ -159,9 +159,9 @@ def main() -> None:
     limit = statistics.median(speeds["decoding alone (the limit)"])
     print(
         f"{os.cpu_count()} cores, {SIZE}x{SIZE}, "
-        f"median of {options.rounds} rounds of {batches * BATCH} pictures"
+        f"median of {options.rounds} rounds of {batches * BATCH} images"
     )
-    print(f"{'':40}{'pictures/s':>12}{'of the limit':>14}{'least..greatest':>18}")
+    print(f"{'':40}{'images/s':>12}{'of the limit':>14}{'least..greatest':>18}")
     for name, values in speeds.items():
         middle = statistics.median(values)
         print(

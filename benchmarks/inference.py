@@ -1,4 +1,4 @@
-"""What a picture takes once a model is exported: kapps's files, and what a user would pick instead.
+"""What an image takes once a model is exported: kapps's files, and what a user would pick instead.
 
     python benchmarks/inference.py --peer_python=/path/to/python/with/torch
     python benchmarks/inference.py --networks mobilenet_v2 --batches 1
@@ -45,8 +45,8 @@ def files(network, folder, batches):
     plain(model, folder / "plain")
     for batch in batches:
         export.litert(model, folder / f"float32_{batch}.tflite", batch_size=batch)
-    pictures = np.random.default_rng(0).random((CALIBRATION, SIZE, SIZE, 3), "float32")
-    export.litert(model, folder / "int8_1.tflite", precision="int8", calibration=pictures)
+    images = np.random.default_rng(0).random((CALIBRATION, SIZE, SIZE, 3), "float32")
+    export.litert(model, folder / "int8_1.tflite", precision="int8", calibration=images)
     onnx = ["--saved-model", str(saved), "--output", str(folder / "model.onnx"), "--opset", "17"]
     subprocess.run([sys.executable, "-m", "tf2onnx.convert", *onnx], capture_output=True)
 
@@ -80,25 +80,25 @@ def prepare(contender, network, folder, batch):
     import numpy as np
 
     folder = pathlib.Path(folder)
-    pictures = np.random.default_rng(0).random((batch, SIZE, SIZE, 3), "float32")
+    images = np.random.default_rng(0).random((batch, SIZE, SIZE, 3), "float32")
     if contender in (SAVED, PLAIN):
         import tensorflow as tf
 
         path = str(folder / {SAVED: "saved_model", PLAIN: "plain"}[contender])
         signature = tf.saved_model.load(path).signatures["serving_default"]
         (name,) = signature.structured_input_signature[1]
-        return functools.partial(signature, **{name: tf.constant(pictures)})
+        return functools.partial(signature, **{name: tf.constant(images)})
     if contender in (LITERT, INT8):
         from ai_edge_litert.interpreter import Interpreter
 
         name = {LITERT: "float32", INT8: "int8"}[contender]
         interpreter = Interpreter(str(folder / f"{name}_{batch}.tflite"), num_threads=contest.CORES)
-        return functools.partial(interpreter.get_signature_runner(), image=pictures)
+        return functools.partial(interpreter.get_signature_runner(), image=images)
     if contender == APPLICATIONS:
         import tensorflow as tf
 
         model = tf.function(applications(network), jit_compile=False)
-        return functools.partial(model, tf.constant(pictures), training=False)
+        return functools.partial(model, tf.constant(images), training=False)
     if contender == ONNX:
         import onnxruntime
 
@@ -106,13 +106,13 @@ def prepare(contender, network, folder, batch):
         options.intra_op_num_threads = contest.CORES
         session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
         names = [output.name for output in session.get_outputs()]
-        return functools.partial(session.run, names, {session.get_inputs()[0].name: pictures})
+        return functools.partial(session.run, names, {session.get_inputs()[0].name: images})
     if contender == OPENVINO:
         import openvino
 
         exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": contest.CORES}
         compiled = openvino.compile_model(str(folder / "saved_model"), "CPU", exact)
-        return functools.partial(compiled, pictures)
+        return functools.partial(compiled, images)
     return TorchAnswer(NETWORKS[network][1], batch, compiled=contender == COMPILED)
 
 
@@ -123,14 +123,14 @@ class TorchAnswer:
         import torch
 
         step = contest.TorchStep(name, batch, SIZE)
-        self.no_grad, self.pictures = torch.inference_mode, step.pictures
+        self.no_grad, self.images = torch.inference_mode, step.images
         self.model = step.model.eval()
         if compiled:
             self.model = torch.compile(self.model)
 
     def __call__(self):
         with self.no_grad():
-            self.model(self.pictures)
+            self.model(self.images)
 
 
 def start(contender, network, folder, batch, options):
@@ -148,7 +148,7 @@ def contenders(network, batch, options):
 
 
 def compare(network, options):
-    """Returns the rows of a network, for each number of pictures at a time."""
+    """Returns the rows of a network, for each number of images at a time."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, f"--networks={network}", f"--folder={folder}"]
@@ -172,9 +172,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer_python", help="an interpreter with torch and torchvision")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument(
-        "--batches", nargs="+", type=int, default=[1, 16], help="pictures at a time"
-    )
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 16], help="images at a time")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="runs of each in a round")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
@@ -192,7 +190,7 @@ def main():
         print("PyTorch is left out: --peer_python=PYTHON names one with torch and torchvision")
     rows = [row for network in options.networks for row in compare(network, options)]
     print(f"inference, {SIZE} px, {contest.CORES} cores, median of {options.rounds}")
-    print(f"{'':14}{'batch':>5}  {'':28}{'ms/picture':>10}{'time':>9}")
+    print(f"{'':14}{'batch':>5}  {'':28}{'ms/image':>10}{'time':>9}")
     print("\n".join(rows))
 
 

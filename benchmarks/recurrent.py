@@ -60,12 +60,12 @@ class KerasGenerate:
         import keras
         import tensorflow as tf
 
-        from kapps.decoding import stepping
+        from kapps.generation import stepping
 
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         x = keras.layers.Embedding(TOKENS, UNITS, name="embedding")(tokens)
         x = keras.layers.Dense(TOKENS, name="head_logits")(layer(x))
-        step = stepping.step(keras.Model(tokens, x, name="language_model"))
+        step = stepping.step_model(keras.Model(tokens, x, name="language_model"))
         self.call = tf.function(functools.partial(step, training=False), jit_compile=False)
         self.given = {
             name: tf.zeros([1, *each.shape[1:]], each.dtype) for name, each in step.input.items()

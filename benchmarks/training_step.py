@@ -113,7 +113,7 @@ def main():
         f"training step, batch {options.batch_size}, {options.image_size} px, float32, {contest.CORES} cores, "
         f"median of {options.rounds}"
     )
-    print(f"{'':44}{'ms':>12}{'pictures/s':>12}{'time':>9}")
+    print(f"{'':44}{'ms':>12}{'images/s':>12}{'time':>9}")
     print("\n".join(rows))
 
 

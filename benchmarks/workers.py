@@ -2,7 +2,7 @@
 
     python benchmarks/workers.py
 
-resnet20_cifar on the digits at 32 pixels. All take the same pictures a step on the same cores, so that one process
+resnet20_cifar on the digits at 32 pixels. All take the same images a step on the same cores, so that one process
 is the limit: the ratio is what the exchange between the workers costs. How much of it is the batch norms', which
 kapps synchronises, the third row tells, where they are left apart.
 """
@@ -61,7 +61,7 @@ def train(contender, options):
     with strategy.scope():
         model = resnet20_cifar(input_shape=(32, 32, 3), classes=10)
         trained = training.on_logits(model, keras.optimizers.SGD(0.1, momentum=0.9))
-    pictures = functools.partial(
+    images = functools.partial(
         data.training, data.open_source("digits", split="train"), Preprocessing(size=(32, 32), crop=1.0),
         options.batch_size, classes=10, augmentation="none", flip=False,
     )  # fmt: skip
@@ -72,13 +72,13 @@ def train(contender, options):
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = False
         trained.fit(
-            training.distribute(functools.partial(of_shard, pictures), strategy),
+            training.distribute(functools.partial(of_shard, images), strategy),
             epochs=1_000_000, steps_per_epoch=options.steps, shuffle=False, verbose=0, callbacks=[Answers(answers)],
         )  # fmt: skip
 
 
-def of_shard(pictures, shard):
-    return pictures(shard=shard)
+def of_shard(images, shard):
+    return images(shard=shard)
 
 
 def start(contender, options):
@@ -98,7 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20, help="steps of each in a round")
-    parser.add_argument("--batch_size", type=int, default=64, help="pictures a step over all")
+    parser.add_argument("--batch_size", type=int, default=64, help="images a step over all")
     parser.add_argument("--quick", action="store_true", help="see that it runs: small, one round")
     parser.add_argument("--contender", choices=(ONE, TWO, APART), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -111,10 +111,10 @@ def main():
     medians = contest.rounds(contest.enter(starts), options.rounds, "resnet20_cifar")
     first = next(iter(medians.values()), None)
     print(
-        f"resnet20_cifar, {options.batch_size} pictures a step in all, 32 px, {contest.CORES} cores, "
+        f"resnet20_cifar, {options.batch_size} images a step in all, 32 px, {contest.CORES} cores, "
         f"median of {options.rounds} rounds of {options.steps} steps"
     )
-    print(f"{'':34}{'steps/s':>9}{'pictures/s':>12}{'time':>8}")
+    print(f"{'':34}{'steps/s':>9}{'images/s':>12}{'time':>8}")
     for name, seconds in medians.items():
         rate = 1 / seconds
         print(f"{name:34}{rate:9.2f}{rate * options.batch_size:12.1f}{seconds / first:8.2f}")

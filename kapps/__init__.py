@@ -30,7 +30,7 @@ def __getattr__(name):
         raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
 
 
-_WITH_LAYERS = ("layers", "recurrent.cells", "attention.cells", "decoding.layers")
+_WITH_LAYERS = ("layers", "recurrent.cells", "attention.cells", "generation.layers")
 
 
 @wrapt.when_imported("keras")

@@ -85,7 +85,7 @@ def parser():
         type=int,
         const=8,
         metavar="BATCH",
-        help="time the pairs of regnet on this machine [8 pictures at once]",
+        help="time the pairs of regnet on this machine [8 images at once]",
     )
     each = kinds.add_parser("verify", help="an exported file beside its model, in its runtime")
     each.add_argument("file", help="a SavedModel's directory or a .tflite file")
@@ -95,7 +95,7 @@ def parser():
     each.add_argument(
         "--inputs", metavar="FILE.npy", help="sequences or tokens, as the file takes them"
     )
-    each.add_argument("--pictures", type=int, default=256, help="how many are compared")
+    each.add_argument("--images", type=int, default=256, help="how many are compared")
     each.add_argument("--difference", type=float, help="most that float32 may differ by [1e-4]")
     each.add_argument("--agreement", type=float, help="least top-1 agreement otherwise [0.98]")
     each.add_argument("--json", nargs="?", const="-", metavar="FILE")

@@ -18,15 +18,15 @@ from importlib import resources
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How pictures become what a network is fed: resize, centre crop, then `(pixels * scale - mean) / std`.
+    """How images become what a network is fed: resize, centre crop, then `(pixels * scale - mean) / std`.
 
     It belongs to the weights, not to the model: the input pipeline applies it in training and in evaluation,
     and an exported file holds the arithmetic part.
 
     Args:
         size: (height, width) in pixels of what the network is fed.
-        crop: share of the picture's shorter side that the evaluation crop keeps, in (0, 1].
-        interpolation: "bilinear", "bicubic" or "nearest"; antialiased when a picture shrinks.
+        crop: share of the image's shorter side that the evaluation crop keeps, in (0, 1].
+        interpolation: "bilinear", "bicubic" or "nearest"; antialiased when an image shrinks.
         scale: factor on pixels in [0, 255], applied before mean and std.
         mean: one value a channel (red, green, blue), after `scale`.
         std: one value a channel, after `scale`.
@@ -40,7 +40,7 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def at(self, size: tuple[int, int]) -> "Preprocessing":
-        """Returns the same for another size, (height, width) in pixels; up to 64 pictures are evaluated whole."""
+        """Returns the same for another size, (height, width) in pixels; up to 64 images are evaluated whole."""
         return dataclasses.replace(self, size=size, crop=1.0 if max(size) <= 64 else self.crop)
 
     def channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -54,12 +54,12 @@ IMAGENET = Preprocessing()
 """The preprocessing of torchvision's and timm's ImageNet weights: 256 px, centre 224, channel mean and std."""
 
 INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-"""From -1 to 1, as the weights of the Inceptions and of their authors' later networks want pictures."""
+"""From -1 to 1, as the weights of the Inceptions and of their authors' later networks want images."""
 
 CIFAR10 = Preprocessing(
     size=(32, 32), crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
 )
-"""CIFAR-10's pictures as they are, with its channel mean and std."""
+"""CIFAR-10's images as they are, with its channel mean and std."""
 
 
 KINDS = ("image", "sequence", "tokens", "frames")
@@ -80,9 +80,9 @@ class Card:
             (steps,), of frames (steps, height, width, channels).
         classes: width of the prediction layer by default; None where there is none.
         minimum: smallest height and width that builds, in pixels.
-        preprocessing: what its pictures go through; None of sequences.
+        preprocessing: what its images go through; None of sequences.
         any_size: whether height and width, or the number of steps, may be None with the classifier too.
-        macs: multiply-accumulates of convolutions and dense layers on one picture of `input_shape`, from the paper or
+        macs: multiply-accumulates of convolutions and dense layers on one image of `input_shape`, from the paper or
             from a second implementation; None where nobody gives them.
         kind: what goes in, of `KINDS`.
         vocabulary: how many tokens there are.
@@ -123,10 +123,10 @@ class Checkpoint:
         url: of the file.
         digest: the publisher's: "sha256:" and its first digits, or "md5:" and all of it.
         megabytes: of the file, 2**20 bytes each, to three decimals; None where the publisher does not say.
-        top1: published accuracy on ImageNet's validation pictures, in percent; None where the publisher does not say.
+        top1: published accuracy on ImageNet's validation images, in percent; None where the publisher does not say.
         licence: as SPDX abbreviates it.
         stated: what the publisher says the licence of: "weights", or the "package" and nothing of its weights.
-        preprocessing: what pictures go through for these weights.
+        preprocessing: what images go through for these weights.
     """
 
     name: str
@@ -255,8 +255,8 @@ def card(model, weights: str | None = None) -> Card:
     return dataclasses.replace(known, preprocessing=row.preprocessing)
 
 
-def of_pictures(model, weights: str | None = None) -> Card:
-    """Returns a card as `card` does, for what trains or checks networks on pictures.
+def of_images(model, weights: str | None = None) -> Card:
+    """Returns a card as `card` does, for what trains or checks networks on images.
 
     Raises:
         ValueError: for a network on anything else too.
@@ -264,7 +264,7 @@ def of_pictures(model, weights: str | None = None) -> Card:
     known = card(model, weights)
     if known.kind != "image":
         raise ValueError(
-            f"{known.name} reads {known.kind}, and this is for networks on pictures: `python -m kapps list "
+            f"{known.name} reads {known.kind}, and this is for networks on images: `python -m kapps list "
             "--kind=image` names them"
         )
     return known

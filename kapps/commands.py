@@ -24,7 +24,7 @@ def names(options):
 def card(options):
     """Returns a model's card as text, and the sources of its figures."""
     known = cards.card(options.name)
-    pictures = known.kind == "image"
+    images = known.kind == "image"
     steps = known.preprocessing
     sizes = {"tokens": known.vocabulary, "classes": known.classes}
     sizes = "".join(f", {size:,} {what}" for what, size in sizes.items() if size)
@@ -36,9 +36,7 @@ def card(options):
         "year": known.year or "",
         "parameters": f"{known.params:,} trainable{sizes}",
         "MACs": f"{known.macs:,}" if known.macs else "",
-        "input": f"{shape}, at least {known.minimum} pixels"
-        if pictures
-        else f"{known.kind} {shape}",
+        "input": f"{shape}, at least {known.minimum} pixels" if images else f"{known.kind} {shape}",
         "preprocessing": steps
         and f"{steps.interpolation} to {'x'.join(map(str, steps.size))}, crop {steps.crop}, "
         f"scale {steps.scale:.6g}, mean {_numbers(steps.mean)}, std {_numbers(steps.std)}",
@@ -58,7 +56,7 @@ def profile(options):
 
     found = profile(model, options.input, options.batch, options.dtype)
     if options.plot:
-        picture(lambda: found.plot(options.plot), options.plot)
+        image(lambda: found.plot(options.plot), options.plot)
     if options.json:
         totals = {"name": found.name, "inputs": found.inputs, "dtype": found.dtype}
         totals |= {name: getattr(found, name) for name in ("macs", "additions", "elementwise")}
@@ -92,7 +90,7 @@ def table(options):
         if name in here:
             profiles[name] = profile(getattr(kapps, name)())
     if options.plot:
-        picture(lambda: plotting.zoo(zoo.points(profiles), options.plot), options.plot)
+        image(lambda: plotting.zoo(zoo.points(profiles), options.plot), options.plot)
     if options.measure and "regnet" in wanted:
         for pair in zoo.pairs():
             models = {name: getattr(kapps, name)() for name in pair if name in here}
@@ -109,7 +107,7 @@ def table(options):
     return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
 
 
-def picture(draw, path):
+def image(draw, path):
     """Draws to a file."""
     try:
         draw()
@@ -122,10 +120,10 @@ def verify(options):
     options.input = None
     if not (options.dataset or options.data_dir or options.inputs):
         raise Fault(
-            "no pictures: give --data_dir, or --dataset=digits; of sequences or tokens --inputs"
+            "no images: give --data_dir, or --dataset=digits; of sequences or tokens --inputs"
         )
-    if options.pictures < 1:
-        raise Fault(f"--pictures={options.pictures}: at least 1")
+    if options.images < 1:
+        raise Fault(f"--images={options.images}: at least 1")
     if not os.path.exists(options.file):
         raise Fault(f"there is no file {options.file}")
     if not options.model.endswith(".keras"):
@@ -134,9 +132,9 @@ def verify(options):
     from kapps.export.checking import check, check_arrays
 
     if options.inputs:
-        report = check_arrays(options.file, model, options.inputs, options.pictures)
+        report = check_arrays(options.file, model, options.inputs, options.images)
     else:
-        report = check(options.file, model, options.dataset, options.data_dir, options.pictures)
+        report = check(options.file, model, options.dataset, options.data_dir, options.images)
     given = {"difference": options.difference, "agreement": options.agreement}
     fault = report.fault(**{key: value for key, value in given.items() if value is not None})
     if fault:

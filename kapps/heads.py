@@ -146,7 +146,7 @@ def pyramid(x, classes, activation, *, grids=(1, 2, 3, 6)):
     if min(x.shape[1:3]) < max(grids):
         raise ValueError(
             f"a map of {tuple(x.shape[1:3])} has no grid of {max(grids)} x {max(grids)} cells; "
-            "give a larger picture or coarser grids"
+            "give a larger image or coarser grids"
         )
     cells = []
     for n in grids:

@@ -17,11 +17,10 @@ from kapps.files import aside
 FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
     "analysis": ("profile",),
-    "decoding.generation": ("generate", "translate", "translator"),
-    "decoding.stepping": ("halves", "step"),
+    "generation": ("generate", "translate", "translator"),
     "attention.alignment": ("alignment", "attention_weights"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
-    "layers": ("stock",),
+    "layers": ("to_keras_layers",),
     "recurrent.cells": (
         "CoupledLSTMCell",
         "GRUCell",
@@ -31,7 +30,7 @@ PUBLIC = {
     ),
     "recurrent.ctc": ("ctc_labels", "label_error_rate"),
     "recurrent.cudnn": ("why_not_cudnn",),
-    "variants": ("endpoints",),
+    "builders": ("pyramid_outputs",),
 }
 SUBMODULES = (
     "analysis",
@@ -39,6 +38,8 @@ SUBMODULES = (
     "cards",
     "data",
     "export",
+    "generation",
+    "heads",
     "layers",
     "recurrent",
     "training",

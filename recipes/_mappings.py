@@ -12,7 +12,7 @@ import numpy as np
 
 from kapps import data
 from kapps.data import decoding, text
-from kapps.decoding import generation
+from kapps.generation import text_generation
 from kapps.recurrent import ctc, embedding_classifier, encoder_decoder, mappings
 
 DTW = {  # accuracies of the nearest series by dynamic time warping, with its window open
@@ -93,22 +93,22 @@ def answers(model, x):
 
 
 def digits(split):
-    """Returns pictures [n, 8, 8] from -1 to 1, so that no column is zeros, and their numbers, of those with kapps."""
+    """Returns images [n, 8, 8] from -1 to 1, so that no column is zeros, and their numbers, of those with kapps."""
     source = data.open_source("digits", None, split)
-    pairs = [(decoding.decode(encoded, 1), label) for _, encoded, label in source.pictures()]
-    pictures = np.array([picture.numpy()[..., 0] for picture, _ in pairs], "float32")
-    return pictures / 127.5 - 1, np.array([int(label) for _, label in pairs])
+    pairs = [(decoding.decode(encoded, 1), label) for _, encoded, label in source.images()]
+    images = np.array([image.numpy()[..., 0] for image, _ in pairs], "float32")
+    return images / 127.5 - 1, np.array([int(label) for _, label in pairs])
 
 
 def written_rows(split, count, draw, gap=0):
     """Returns rows of three to six digits, columns as steps and padded by zeros, and the digits of each."""
-    pictures, numbers = digits(split)
+    images, numbers = digits(split)
     rows, said = [], []
     for _ in range(count):
         chosen = draw.integers(0, len(numbers), draw.integers(3, 7))
         parts = []
         for each in chosen:
-            parts += [pictures[each].T, np.full((draw.integers(0, gap + 1), ROWS), -1, "float32")]
+            parts += [images[each].T, np.full((draw.integers(0, gap + 1), ROWS), -1, "float32")]
         rows.append(np.concatenate(parts))
         said.append(numbers[chosen])
     steps = 6 * (COLUMNS + gap)
@@ -138,7 +138,7 @@ def each_step(path, units, cell, draw, segment=None):
     )
     every = np.bincount(right[real])
     return Task(
-        f"rows of three to six digits, 1,500 and 300 of other pictures; a label a {'digit' if segment else 'column'}",
+        f"rows of three to six digits, 1,500 and 300 of other images; a label a {'digit' if segment else 'column'}",
         model, "sparse_categorical_crossentropy", (x, y), (test, right),
         lambda model: {"accuracy": (answers(model, test) == right)[real].mean()},
         {"accuracy of the commonest label": every.max() / every.sum()},
@@ -176,21 +176,21 @@ def labels_alone(path, units, cell, draw):
         return errors | {"whole rows right": (best == right).all(axis=1).mean()}
 
     return Task(
-        "rows of three to six digits with gaps, and no places: 1,500 and 300 of other pictures",
+        "rows of three to six digits with gaps, and no places: 1,500 and 300 of other images",
         model, "ctc", train, (test, right), score, {"label error rate of saying nothing": 1.0},
     )  # fmt: skip
 
 
 def one_to_many(path, units, cell, draw):
-    """The picture of a digit, and its name letter by letter; 0 says that the name has ended."""
+    """The image of a digit, and its name letter by letter; 0 says that the name has ended."""
     del draw
     own_data(path)
     names = np.zeros((10, 6), "int32")
     for row, name in zip(names, ONES, strict=False):
         row[: len(name)] = [1 + string.ascii_lowercase.index(letter) for letter in name]
     (x, y), (test, right) = (
-        (pictures.reshape(-1, 1, ROWS * COLUMNS), names[numbers])
-        for pictures, numbers in (digits("train"), digits("validation"))
+        (images.reshape(-1, 1, ROWS * COLUMNS), names[numbers])
+        for images, numbers in (digits("train"), digits("validation"))
     )
     model = mappings.sequence_generator(
         steps=6, units=units, cell=cell, input_shape=(1, ROWS * COLUMNS), classes=27
@@ -202,7 +202,7 @@ def one_to_many(path, units, cell, draw):
         return {"letters right": same.mean(), "whole names right": same.all(axis=1).mean()}
 
     return Task(
-        f"pictures of digits and their names: {len(x):,} and {len(test)} others", model,
+        f"images of digits and their names: {len(x):,} and {len(test)} others", model,
         "sparse_categorical_crossentropy", (x, y), (test, right), score,
         {"the commonest name": common / len(right)},
     )  # fmt: skip
@@ -237,7 +237,7 @@ def unaligned(path, units, cell, draw):
     right = np.where(labels[:500] == WORDS.index(END), 0, labels[:500])
 
     def score(model):
-        found = generation.translate(
+        found = text_generation.translate(
             model, source[:500], start=WORDS.index(START), end=WORDS.index(END), steps=9, beam=None
         )
         for row in (0, 1):

@@ -39,7 +39,7 @@ class Results:
             path.write_text(json.dumps(content, indent=1) + "\n")
 
     def curves(self, key, name, across, up, start=""):
-        """Draws the points, `row[key]`, of the lines whose names start so; returns the picture's name."""
+        """Draws the points, `row[key]`, of the lines whose names start so; returns the image's name."""
         lines = {
             line.removeprefix(start): row[key]
             for line, row in self.rows.items()

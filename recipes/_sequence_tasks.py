@@ -99,7 +99,7 @@ def copy(asked):
 def pixels(asked, order=None):
     where = (None if asked.data else asked.dataset, asked.data)
     source, other = (data.open_source(*where, split) for split in ("train", "validation"))
-    pictures, labels = sequences.grey(source, asked.side)
+    images, labels = sequences.grey(source, asked.side)
     seen, right = sequences.grey(other, asked.side, asked.test)
     size, how = asked.batch_size, {"order": order, "seed": asked.seed}
     return Task(
@@ -110,7 +110,7 @@ def pixels(asked, order=None):
         builder=tcn.tcn_mnist,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
-        train=sequences.pixels(pictures, labels, size, shuffle=True, **how).repeat(),
+        train=sequences.pixels(images, labels, size, shuffle=True, **how).repeat(),
         test=sequences.pixels(seen, right, size, **how),
         steps=1000,
     )

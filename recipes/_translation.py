@@ -10,7 +10,7 @@ import numpy as np
 from kapps.analysis import alignments
 from kapps.attention import alignment, seq2seq, transformer
 from kapps.data import parallel
-from kapps.decoding import generation
+from kapps.generation import text_generation
 
 PUBLISHED = {
     # github.com/LividWo/Revisit-MMT, README-baseline.md, has the first: 71.0/47.5/34.3/24.5, BP 0.999, by fairseq's
@@ -148,7 +148,7 @@ def translations(writer, tokens, sentences, longest, rows=64):
     """Returns what a model writes for each sentence.
 
     Args:
-        writer: of `kapps.decoding.generation.translator`.
+        writer: of `kapps.generation.text_generation.translator`.
         tokens: the `kapps.data.pairs.Tokens`.
         sentences: any number; of an empty one the translation is empty.
         longest: subwords of a sentence that are read.
@@ -164,7 +164,7 @@ def translations(writer, tokens, sentences, longest, rows=64):
         full = rows if len(order) > rows else len(some)
         x = np.pad(x, ((0, full - len(some)), (0, -x.shape[1] % 16)))
         x[len(some) :] = x[0]
-        written = generation.translate(writer, x, start=tokens.start, end=tokens.end)
+        written = text_generation.translate(writer, x, start=tokens.start, end=tokens.end)
         for i, row in zip(some, written, strict=False):
             found[i] = tokens.sentence(row)
     return found
@@ -184,7 +184,7 @@ def words(pieces):
     return found
 
 
-def picture(model, tokens, sentence, translation, path):
+def image(model, tokens, sentence, translation, path):
     """Draws what a model looks at where it writes a translation: words, or subwords where a side has one word alone."""
     source = tokens.rows([sentence])
     labels = np.append(tokens.target.encode(translation), tokens.end)

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from kapps import training
-from kapps.analysis import series as pictures
+from kapps.analysis import series as images
 from kapps.recurrent import autoregression
 
 FLAGS = flags.FLAGS
@@ -32,7 +32,7 @@ flags.DEFINE_enum("cell", "gru", ["rnn", "gru", "lstm"], "of the RNN")
 flags.DEFINE_integer("units", 32, "of the RNN", lower_bound=1)
 flags.DEFINE_integer("epochs", 40, "of the RNN's training", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the noise, the weights and the order")
-flags.DEFINE_string("model_dir", "runs/autoregression", "where the picture goes")
+flags.DEFINE_string("model_dir", "runs/autoregression", "where the image goes")
 
 STRETCH = 32  # values the RNN is trained on at once
 
@@ -102,7 +102,7 @@ def main(_):
         *((name, *(f"{errors[k]:.4g}" for k in steps)) for name, errors in rows.items()),
     )
 
-    # The picture
+    # The image
     panels = {}
     for name, found in predicted.items():
         panels[name] = {"series": (range(len(values)), values)}
@@ -111,7 +111,7 @@ def main(_):
             said = found[: len(found) - k, k - 1, 0] * deviation + mean
             panels[name][f"{k} ahead"] = (places, said)
     path = pathlib.Path(FLAGS.model_dir, "predictions.png")
-    pictures.predictions(panels, path, "t", "value", began=began)
+    images.predictions(panels, path, "t", "value", began=began)
     print(path)
 
 

@@ -1,6 +1,6 @@
-"""Trains networks by name on CIFAR-10's pictures of 32x32, and tables what each reaches in one budget.
+"""Trains networks by name on CIFAR-10's images of 32x32, and tables what each reaches in one budget.
 
-    python recipes/cifar10.py --dataset=cifar10                          # resnet20_cifar, TFDS fetches the pictures
+    python recipes/cifar10.py --dataset=cifar10                          # resnet20_cifar, TFDS fetches the images
     python recipes/cifar10.py --data=cifar10.zip --model=resnet20_cifar --epochs=30
     python recipes/cifar10.py --data=cifar10.zip --model=all --seconds=45  # the smallest network of each family
 
@@ -9,7 +9,7 @@ model.keras. A command that was stopped takes up the rest: networks that are fin
 that trains by epochs goes on from its last checkpoint.
 """
 
-import _small_pictures as small
+import _small_images as small
 
 from kapps import training
 

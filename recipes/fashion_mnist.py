@@ -1,13 +1,13 @@
-"""Trains networks by name on Fashion-MNIST's grey pictures of 28x28, or on MNIST's digits.
+"""Trains networks by name on Fashion-MNIST's grey images of 28x28, or on MNIST's digits.
 
-    python recipes/fashion_mnist.py --dataset=fashion_mnist              # lenet5, TFDS fetches the pictures
+    python recipes/fashion_mnist.py --dataset=fashion_mnist              # lenet5, TFDS fetches the images
     python recipes/fashion_mnist.py --data=fashion_mnist.npz --model=lenet5,resnet20_cifar --minutes=5
     python recipes/fashion_mnist.py --data=mnist.npz --model=lenet5 --epochs=20 --augmentation=none --batch_size=32
 
 What it leaves, and how it goes on, is as in cifar10.py.
 """
 
-import _small_pictures as small
+import _small_images as small
 
 from kapps import training
 

@@ -1,4 +1,4 @@
-"""Fine-tunes a classifier on pictures of other classes, and writes what a server and a phone need to run it.
+"""Fine-tunes a classifier on images of other classes, and writes what a server and a phone need to run it.
 
     python recipes/finetune.py --model=resnet50 --data_dir=flowers
     python recipes/finetune.py --model_file=runs/imagenet/model.keras --data_dir=flowers
@@ -6,7 +6,7 @@
     python recipes/finetune.py --model_file=resnet50.keras --data_dir=flowers --unfreeze=head --learning_rate=0.5
 
 The model gets a fresh head; batch norms keep their statistics, and all other layers train unless --unfreeze says less.
-It trains by the "cosine" schedule at a lower rate; which rate is best depends on how near the new pictures are to the
+It trains by the "cosine" schedule at a lower rate; which rate is best depends on how near the new images are to the
 old ones (Li 2020, arXiv:2002.11770). Of class folders without splits a fifth is held out to evaluate on.
 It leaves `model.keras`, `history.csv`, `curves.png` and `run.json` in --model_dir, and under --export_dir a
 SavedModel for TensorFlow Serving and a .tflite file, each compared with the model in its own runtime.
@@ -32,8 +32,8 @@ flags.DEFINE_string(
     "dataset", "", "a TFDS name, or digits, which ships with kapps; empty: --data_dir alone"
 )
 flags.DEFINE_string("data_dir", None, "class folders, TFRecord shards, or TFDS's directory")
-flags.DEFINE_integer("batch_size", 32, "pictures a step, over all devices", lower_bound=1)
-flags.DEFINE_integer("epochs", 15, "passes over the training pictures", lower_bound=1)
+flags.DEFINE_integer("batch_size", 32, "images a step, over all devices", lower_bound=1)
+flags.DEFINE_integer("epochs", 15, "passes over the training images", lower_bound=1)
 flags.DEFINE_integer("image_size", None, "height and width in pixels [the model's]", lower_bound=1)
 flags.DEFINE_string(
     "unfreeze", "all", "what trains besides the head: all, head, or from a layer such as level4 on"
@@ -42,7 +42,7 @@ flags.DEFINE_enum(
     "batch_norm", "frozen", training.BATCH_NORMS, "whether batch norms keep their values"
 )
 flags.DEFINE_float(
-    "learning_rate", 0.05, "the peak, for 256 pictures a step; it scales with them", lower_bound=0
+    "learning_rate", 0.05, "the peak, for 256 images a step; it scales with them", lower_bound=0
 )
 flags.DEFINE_enum(
     "augmentation", None, list(data.AUGMENTATIONS), "[imagenet; below 65 pixels cifar]"
@@ -55,7 +55,7 @@ SETTLING = (
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
 VERIFIED, CALIBRATED = 256, 256
-"""Pictures that exported files are compared with the model on, and that settle the ranges of int8 and int16."""
+"""Images that exported files are compared with the model on, and that settle the ranges of int8 and int16."""
 
 
 def saved():
@@ -75,16 +75,16 @@ def load():
             "no model: give --model_file, such as runs/imagenet/model.keras, or --model, such as resnet50"
         )
     if FLAGS.model:
-        preprocessing = cards.of_pictures(FLAGS.model, FLAGS.weights).preprocessing
+        preprocessing = cards.of_images(FLAGS.model, FLAGS.weights).preprocessing
         model = getattr(kapps, FLAGS.model)(weights=FLAGS.weights)
     else:
         model = saved()
         ours = model.name in kapps.list_models()
-        preprocessing = cards.of_pictures(model).preprocessing if ours else cards.IMAGENET
+        preprocessing = cards.of_images(model).preprocessing if ours else cards.IMAGENET
     shapes = [tuple(x.shape) for x in getattr(model, "inputs", None) or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(
-            f"{FLAGS.model_file or FLAGS.model} takes {shapes or 'no known shape'}, not pictures "
+            f"{FLAGS.model_file or FLAGS.model} takes {shapes or 'no known shape'}, not images "
             "(batch, height, width, channels)"
         )
     _, *size, channels = shapes[0]
@@ -117,7 +117,7 @@ def main(_):
     common = {
         "classes": classes, "channels": shape[-1], "strict": FLAGS.strict_data, "faults": faults,
     }  # fmt: skip
-    pictures = functools.partial(
+    images = functools.partial(
         data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         **data.AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
@@ -142,7 +142,7 @@ def main(_):
     )  # fmt: skip
     run.describe(model, train_source, f"unfreeze {FLAGS.unfreeze}", FLAGS.precision)
     with data.explained(train_source, test_source):
-        before, after = run.fit(trained, pictures, test, faults=faults)
+        before, after = run.fit(trained, images, test, faults=faults)
         if not run.writes:
             return
         compared = data.first(test, VERIFIED)

@@ -32,10 +32,10 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("data_dir", None, "class folders, TFRecord shards, or TFDS's directory")
 flags.DEFINE_integer(
-    "batch_size", None, "pictures a step, over all devices [256; digits 32]", lower_bound=1
+    "batch_size", None, "images a step, over all devices [256; digits 32]", lower_bound=1
 )
 flags.DEFINE_integer(
-    "epochs", None, "passes over the training pictures [the schedule's; digits 6]", lower_bound=1
+    "epochs", None, "passes over the training images [the schedule's; digits 6]", lower_bound=1
 )
 flags.DEFINE_integer(
     "image_size", None, "height and width in pixels [the model's; digits 32]", lower_bound=1
@@ -65,11 +65,11 @@ SETTLING = (
 )  # fmt: skip
 """Flags that a run which goes on must have as it began."""
 VERIFIED, CALIBRATED = 256, 256
-"""Pictures that exported files are compared with the model on, and that settle the ranges of int8 and int16."""
+"""Images that exported files are compared with the model on, and that settle the ranges of int8 and int16."""
 
 
 def sources():
-    """Opens the pictures to train and to evaluate on; where nobody asked for any, ImageNet or the digits."""
+    """Opens the images to train and to evaluate on; where nobody asked for any, ImageNet or the digits."""
     asked = FLAGS["dataset"].present or FLAGS.data_dir
     if FLAGS.data_dir and not FLAGS["dataset"].present:
         FLAGS.dataset = ""
@@ -107,7 +107,7 @@ def main(_):
     training.seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data, and what it settles
-    card = kapps.cards.of_pictures(FLAGS.model, FLAGS.weights)
+    card = kapps.cards.of_images(FLAGS.model, FLAGS.weights)
     train_source, test_source = sources()
     schedule = resolve_defaults(card)
     classes = len(train_source.class_names)
@@ -115,7 +115,7 @@ def main(_):
     preprocessing = card.preprocessing.at(size)
     faults = data.Faults()
     common = {"classes": classes, "strict": FLAGS.strict_data, "faults": faults}
-    pictures = functools.partial(
+    images = functools.partial(
         data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         randaugment=schedule.randaugment, mixup=schedule.mixup, cutmix=schedule.cutmix,
         label_smoothing=schedule.label_smoothing, **data.AUGMENTATIONS[FLAGS.augmentation], **common,
@@ -140,7 +140,7 @@ def main(_):
     )  # fmt: skip
     run.describe(model, train_source, FLAGS.schedule, FLAGS.precision)
     with data.explained(train_source, test_source):
-        before, after = run.fit(trained, pictures, test, faults=faults)
+        before, after = run.fit(trained, images, test, faults=faults)
         if not run.writes:
             return
         compared = data.first(test, VERIFIED)

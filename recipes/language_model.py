@@ -38,9 +38,9 @@ import numpy as np
 from absl import flags
 
 from kapps import data, export, files, training
-from kapps.analysis import series as pictures
+from kapps.analysis import series as images
 from kapps.data import ngrams, subsequences, subwords, text
-from kapps.decoding import generation, stepping
+from kapps.generation import stepping, text_generation
 from kapps.recurrent.language_model import rnn_lm
 
 FLAGS = flags.FLAGS
@@ -139,11 +139,11 @@ def write(model, vocabulary, prompt):
         },
         f"beam search, {FLAGS.beam} kept": {"beam": FLAGS.beam},
     }  # fmt: skip
-    one = stepping.step(model)
+    one = stepping.step_model(model)
     return {
         how: prompt
         + (" " if FLAGS.tokens == "words" else "")
-        + vocabulary.decode(generation.generate(one, given, FLAGS.new, **options)[0])
+        + vocabulary.decode(text_generation.generate(one, given, FLAGS.new, **options)[0])
         for how, options in ways.items()
     }
 
@@ -155,7 +155,7 @@ def deliver(model, vocabulary, given):
     reports = [export.verify(path, model, given, timed=True)]
     with files.aside(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as listed:
         listed.write_text(vocabulary.json(), encoding="utf-8")
-    one = stepping.step(model, batch=1)
+    one = stepping.step_model(model, batch=1)
     rows = {"tokens": given[:, :1], **stepping.zeros(one, len(given))}
     for precision in FLAGS.litert:
         path = pathlib.Path(FLAGS.export_dir, f"{one.name}_{precision}.tflite")
@@ -223,7 +223,7 @@ def main(_):
         (FLAGS.every * row["epoch"], row["val_perplexity"])
         for row in run.checkpoints.notes["history"]
     ]
-    pictures.lines(
+    images.lines(
         {"network": tuple(zip(*history, strict=True))}, pathlib.Path(FLAGS.model_dir, "perplexity.png"),
         "passes over the text", "perplexity", logarithmic=True, levels=baselines,
     )  # fmt: skip

@@ -4,7 +4,7 @@
     python recipes/mappings.py --mapping=temporal --cell=peephole --epochs=30
 
 many_to_one: series of vectors to their class, from a .ts file, its _TEST.ts beside it
-one_to_many: the picture of a digit to its name, letter by letter
+one_to_many: the image of a digit to its name, letter by letter
 aligned:     rows of digits to the digit of each column
 segments:    rows of digits to a label for every eight columns
 temporal:    rows of digits with gaps to the digits, of which nobody says where they are (CTC)

@@ -39,7 +39,7 @@ flags.DEFINE_integer("steps", 600, "of training", lower_bound=1)
 flags.DEFINE_integer("batch_size", 8, "sequences a step", lower_bound=1)
 flags.DEFINE_float("learning_rate", 2e-3, "of Adam, at its height", lower_bound=0)
 flags.DEFINE_integer("test", 200, "sequences of other digits to test on", lower_bound=1)
-flags.DEFINE_integer("rows", 3, "sequences in the picture", lower_bound=1)
+flags.DEFINE_integer("rows", 3, "sequences in the image", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the weights and all that is drawn")
 flags.DEFINE_string("model_dir", "runs/nowcasting", "where everything goes")
 

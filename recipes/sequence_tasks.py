@@ -29,18 +29,16 @@ from kapps.recurrent import stacks
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", None, f"of {', '.join(TASKS)} [all; music where --music is given]")
 flags.DEFINE_list("networks", ["tcn", "lstm", "gru", "rnn"], "of tcn, lstm, gru, rnn")
-flags.DEFINE_string("dataset", "digits", "of pictures: a TFDS name such as mnist, or digits")
-flags.DEFINE_string("data", None, "of pictures: an .npz file, shards or class folders, instead")
+flags.DEFINE_string("dataset", "digits", "of images: a TFDS name such as mnist, or digits")
+flags.DEFINE_string("data", None, "of images: an .npz file, shards or class folders, instead")
 flags.DEFINE_string("music", None, "JSB_Chorales.mat or Nottingham.mat")
 flags.DEFINE_integer(
     "length", None, "steps of adding [200] and blanks of copy [100]", lower_bound=2
 )
-flags.DEFINE_integer(
-    "side", 14, "pictures' height and width; 28 has the paper's 784", lower_bound=1
-)
+flags.DEFINE_integer("side", 14, "images' height and width; 28 has the paper's 784", lower_bound=1)
 flags.DEFINE_integer("steps", None, "of training [by the task]", lower_bound=1)
 flags.DEFINE_integer("batch_size", 32, "sequences a step", lower_bound=1)
-flags.DEFINE_integer("test", 1000, "sequences or pictures to test on", lower_bound=1)
+flags.DEFINE_integer("test", 1000, "sequences or images to test on", lower_bound=1)
 flags.DEFINE_float("learning_rate", 2e-3, "of Adam, at its height", lower_bound=0)
 flags.DEFINE_float("clip", 1.0, "the gradient's largest norm", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "of the weights and all that is drawn")
@@ -151,7 +149,7 @@ def main(_):
                 raise ValueError(f"--{flag}: {each!r} is none of {', '.join(allowed)}")
     tf.get_logger().setLevel("ERROR")  # it warns that networks after the first are traced anew
     results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in SETTLING})
-    pictures = []
+    images = []
     for key in tasks:
         task = TASKS[key](FLAGS)
         for name in FLAGS.networks:
@@ -166,12 +164,12 @@ def main(_):
                 f"{line}: {came} after {row['steps']:,} steps, {row['seconds']:.0f} seconds",
                 flush=True,
             )
-        pictures.append(results.curves("curve", f"{key}.png", "steps", task.measure, f"{key}_"))
+        images.append(results.curves("curve", f"{key}.png", "steps", task.measure, f"{key}_"))
     note = (
         f"Batches of {FLAGS.batch_size}, Adam at {FLAGS.learning_rate:g} falling by half a cosine, gradients of a norm "
         f"up to {FLAGS.clip:g}. The paper's figures are of sums of 600 steps, copies over 1,000 blanks, 28x28 pixels."
     )
-    results.table("What networks of as many parameters remember", COLUMNS, note, pictures)
+    results.table("What networks of as many parameters remember", COLUMNS, note, images)
 
 
 if __name__ == "__main__":

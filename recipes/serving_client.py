@@ -1,15 +1,15 @@
-"""Asks TensorFlow Serving what is on pictures: the client's side of `saved_models/serve.sh`.
+"""Asks TensorFlow Serving what is on images: the client's side of `saved_models/serve.sh`.
 
     python recipes/serving_client.py --model=resnet50 daisy.jpg rose.png
     python recipes/serving_client.py --model=resnet50 --protocol=grpc --server=localhost:8500 daisy.jpg
 
-The pictures go as they are, JPEG or PNG files, to the signature `serve_bytes`, which decodes, resizes and normalises
+The images go as they are, JPEG or PNG files, to the signature `serve_bytes`, which decodes, resizes and normalises
 them as the training's evaluation did. Two of the server's answers puzzle most people:
 
-- "JSON Value: "..." Type: String is not of expected type: ...", or a picture that cannot be decoded: over REST, bytes
+- "JSON Value: "..." Type: String is not of expected type: ...", or an image that cannot be decoded: over REST, bytes
   are base64 inside an object, {"b64": "..."}; a bare string goes to the model as text. gRPC takes bytes as they are.
 - "... incompatible with the signature ... Actual shape ...": `serving_default` takes a batch, [n, height, width, 3], of
-  the size that the model was exported with, also for one picture; `serve_bytes` takes pictures of any size, [n].
+  the size that the model was exported with, also for one image; `serve_bytes` takes images of any size, [n].
 
 Source: tensorflow.org/tfx/serving/api_rest, and the messages of tensorflow-serving-api.
 """
@@ -40,11 +40,11 @@ class Fault(Exception):  # noqa: N818  # what the user can mend
     """Why there is no answer, in one line."""
 
 
-def ask_rest(server, pictures):
-    """Returns {output: [value for each picture]} by REST."""
+def ask_rest(server, images):
+    """Returns {output: [value for each image]} by REST."""
     version = f"/versions/{FLAGS.version}" if FLAGS.version else ""
     url = f"http://{server}/v1/models/{FLAGS.model}{version}:predict"
-    instances = [{INPUT: {"b64": base64.b64encode(picture).decode()}} for picture in pictures]
+    instances = [{INPUT: {"b64": base64.b64encode(image).decode()}} for image in images]
     body = json.dumps({"signature_name": SIGNATURE, "instances": instances}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -57,8 +57,8 @@ def ask_rest(server, pictures):
     return {key: [row[key] for row in predictions] for key in predictions[0]}
 
 
-def ask_grpc(server, pictures):
-    """Returns {output: [value for each picture]} by gRPC."""
+def ask_grpc(server, images):
+    """Returns {output: [value for each image]} by gRPC."""
     try:
         import grpc
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -70,7 +70,7 @@ def ask_grpc(server, pictures):
     request.model_spec.name, request.model_spec.signature_name = FLAGS.model, SIGNATURE
     if FLAGS.version:
         request.model_spec.version.value = FLAGS.version
-    request.inputs[INPUT].CopyFrom(tf.make_tensor_proto(pictures))
+    request.inputs[INPUT].CopyFrom(tf.make_tensor_proto(images))
     with grpc.insecure_channel(server) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         try:
@@ -111,7 +111,7 @@ def _first(text):
 
 
 def show(name, outputs, row):
-    """Prints the likeliest classes of one picture."""
+    """Prints the likeliest classes of one image."""
     scores = next((outputs[key] for key in ("probabilities", "logits") if key in outputs), None)
     if scores is None or "classes" not in outputs:
         print(f"{name}: { {key: values[row] for key, values in outputs.items()} }")
@@ -125,7 +125,7 @@ def show(name, outputs, row):
 def main(arguments):
     files = arguments[1:]
     if not files:
-        raise Fault("no pictures: give their files after the flags")
+        raise Fault("no images: give their files after the flags")
     missing = [file for file in files if not pathlib.Path(file).is_file()]
     if missing:
         raise Fault(f"there is no file {missing[0]}")

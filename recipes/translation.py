@@ -1,4 +1,4 @@
-r"""Trains a translator on pairs of sentences, scores it, pictures what it looks at, and translates what one types.
+r"""Trains a translator on pairs of sentences, scores it, images what it looks at, and translates what one types.
 
     python recipes/translation.py
     python recipes/translation.py --data=multi30k --pair=en-de --model=transformer_tiny --vocabulary=6000 --epochs=30
@@ -43,7 +43,7 @@ from absl import flags
 
 from kapps import data, export, files, training
 from kapps.data import paired, pairs
-from kapps.decoding import generation
+from kapps.generation import text_generation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "folder of the texts, or TFDS's [numbers in words]")
@@ -188,7 +188,7 @@ def main(_):
         lines = ("\t".join(each.replace("\t", " ") for each in row) for row in rows)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     scores = _translation.bleu(found, right)
-    _translation.picture(model, tokens, sources[0], found[0], folder / "alignment.png")
+    _translation.image(model, tokens, sources[0], found[0], folder / "alignment.png")
     run.finish(before, after, [], flags=training.asked())
     delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.litert]
     if tokens.joint:  # the graph has one vocabulary
@@ -242,7 +242,7 @@ def deliver(model, tokens, known, precision):
     with files.aside(folder / "vocabulary.json") as path:
         path.write_text(tokens.target.json(), encoding="utf-8")
     told = [
-        generation.translate(
+        text_generation.translate(
             each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED
         )
         for each in (model, export.stepped_pair(folder))
@@ -269,7 +269,7 @@ def serve(model, tokens, known):
 
 def writer(model, tokens):
     """Returns what writes translations, by --beam and --alpha."""
-    return generation.translator(
+    return text_generation.translator(
         model, end=tokens.end, beam=FLAGS.beam, length_penalty=FLAGS.alpha, never=(1, tokens.start)
     )
 

@@ -1,4 +1,4 @@
-"""What the tests share: which builders they run over, real pictures, and programs in a new process."""
+"""What the tests share: which builders they run over, real images, and programs in a new process."""
 
 import csv
 import math
@@ -119,7 +119,7 @@ def reference():
 
 @pytest.fixture(scope="session")
 def figures():
-    """`figures(model)` counts parameters, and a picture's multiply-accumulates in convolution and dense."""
+    """`figures(model)` counts parameters, and an image's multiply-accumulates in convolution and dense."""
 
     def figures(model):
         return {
@@ -152,14 +152,14 @@ def operations():
 
 @pytest.fixture(scope="session")
 def digits():
-    """Real pictures: `digits(size, channels)` gives 64 in [-1, 1], float32, and their int labels."""
+    """Real images: `digits(size, channels)` gives 64 in [-1, 1], float32, and their int labels."""
 
     def digits(size, channels=3):
         with np.load(REFERENCE / "digits64.npz") as file:  # scikit-learn's, 8x8, of 0 to 16
-            pictures, labels = file["pictures"] / 8 - 1, file["labels"].astype("int32")
+            images, labels = file["images"] / 8 - 1, file["labels"].astype("int32")
         times = math.ceil(size / 8)
-        pictures = pictures.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]
-        return pictures.repeat(channels, axis=-1).astype("float32"), labels
+        images = images.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]
+        return images.repeat(channels, axis=-1).astype("float32"), labels
 
     return digits
 

@@ -60,7 +60,7 @@ def test_preprocessing_for_other_channels():
     assert mean == pytest.approx((0.449,) * 4) and std == pytest.approx((0.226,) * 4)
 
 
-def test_preprocessing_at_another_size_evaluates_small_pictures_whole():
+def test_preprocessing_at_another_size_evaluates_small_images_whole():
     assert cards.IMAGENET.at((65, 80)) == dataclasses.replace(cards.IMAGENET, size=(65, 80))
     small = cards.IMAGENET.at((48, 64))
     assert small == dataclasses.replace(cards.IMAGENET, size=(48, 64), crop=1.0)

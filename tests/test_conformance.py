@@ -18,7 +18,7 @@ from members import equal, shortened
 
 import kapps
 from kapps import cards
-from kapps.variants import endpoints
+from kapps.builders import pyramid_outputs
 
 HALF = ((2, 2),)  # an odd map's last row is left out
 WHOLE = ((3, 2),)  # whole windows alone
@@ -78,11 +78,11 @@ import numpy as np, keras
 name, folder, tests = sys.argv[1:]
 
 def predict(model, file):
-    pictures = np.load(f"{folder}/pictures.npy")
-    np.save(f"{folder}/{file}.npy", keras.ops.convert_to_numpy(model(pictures, training=False)))
+    images = np.load(f"{folder}/images.npy")
+    np.save(f"{folder}/{file}.npy", keras.ops.convert_to_numpy(model(images, training=False)))
 
 sys.modules["kapps"] = None  # so that importing it fails as where it is not installed
-predict(keras.saving.load_model(f"{folder}/stock.keras", safe_mode=True), "stock")
+predict(keras.saving.load_model(f"{folder}/portable.keras", safe_mode=True), "portable")
 del sys.modules["kapps"]
 
 import kapps
@@ -142,9 +142,9 @@ def policy():
 SEED = 3
 
 
-def run(model, pictures):
+def run(model, images):
     """Returns the predictions as NumPy has them."""
-    return keras.ops.convert_to_numpy(model(pictures, training=False))
+    return keras.ops.convert_to_numpy(model(images, training=False))
 
 
 def names(model):
@@ -205,12 +205,12 @@ def test_shapes_with_and_without_the_top(builder, model, size):
 
 
 def test_endpoints_halve_the_resolution(card, model, size):
-    levels = endpoints(model)
+    levels = pyramid_outputs(model)
     assert list(levels) == list(range(min(levels), max(levels) + 1)) and len(levels) > 1
     for level, features in levels.items():
         assert features.shape[1:3] == (side(card, size, level),) * 2
     loaded = keras.Model.from_config(model.get_config())
-    assert {k: v.shape for k, v in endpoints(loaded).items()} == {
+    assert {k: v.shape for k, v in pyramid_outputs(loaded).items()} == {
         k: v.shape for k, v in levels.items()
     }
 
@@ -225,8 +225,8 @@ def test_any_size(builder, card, model, size, digits):
     free = builder(input_shape=(None, None, 3), **ends)
     assert names(free) == names(model)
     free.set_weights(model.get_weights())
-    pictures, _ = digits(size)
-    equal(run(free, pictures[:2]), run(model, pictures[:2]))
+    images, _ = digits(size)
+    equal(run(free, images[:2]), run(model, images[:2]))
     assert run(free, digits(card.minimum)[0][:2]).shape == (2, model.output_shape[-1])
 
 
@@ -236,7 +236,7 @@ def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     model = randomise(builder(input_shape=shape, classes=7, classifier_activation=None))
     first, second, third = run(model, digits(card.minimum, channels)[0][:3])
     assert first.shape == (7,) and np.isfinite(third).all()
-    assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()  # the picture matters
+    assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()  # the image matters
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -288,7 +288,7 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, polic
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
 
 
-def test_training_lowers_the_loss_on_real_pictures(builder, card, digits, request):
+def test_training_lowers_the_loss_on_real_images(builder, card, digits, request):
     size = max(card.minimum, 32)
     model = builder(input_shape=(size, size, 1), classes=10)
     kind, rate, steps, share = TRAINED.get(card.family, ("sgd", 0.05, 20, 0.7))
@@ -302,7 +302,7 @@ def test_training_lowers_the_loss_on_real_pictures(builder, card, digits, reques
     assert np.isfinite(losses).all() and losses[-1] < share * losses[0]
 
 
-def train(model, pictures, labels, optimizer, steps, share, eager):
+def train(model, images, labels, optimizer, steps, share, eager):
     """Returns the losses of steps on one batch, until they have fallen to `share` of the first."""
     model.compile(
         optimizer,
@@ -312,32 +312,32 @@ def train(model, pictures, labels, optimizer, steps, share, eager):
     )
     losses = []
     while len(losses) < steps and not (losses and losses[-1] < share * losses[0]):
-        losses.append(model.train_on_batch(pictures[:16], labels[:16]))
+        losses.append(model.train_on_batch(images[:16], labels[:16]))
     return np.array(losses)
 
 
 def test_files_load_in_a_fresh_process(model, card, size, digits, tmp_path, forked, request):
-    pictures = digits(size)[0][:4]
-    expected = run(model, pictures)
-    np.save(tmp_path / "pictures.npy", pictures)
+    images = digits(size)[0][:4]
+    expected = run(model, images)
+    np.save(tmp_path / "images.npy", images)
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
-    kapps.stock(model).save(tmp_path / "stock.keras")
+    kapps.to_keras_layers(model).save(tmp_path / "portable.keras")
     whole = request.config.getoption("--all")
     forked(LOAD, card.name, tmp_path, "" if whole else pathlib.Path(__file__).parent)
     equal(np.load(tmp_path / "model.npy"), expected)
     equal(np.load(tmp_path / "weights.npy"), expected)
-    equal(np.load(tmp_path / "stock.npy"), expected, within=1e-5)
+    equal(np.load(tmp_path / "portable.npy"), expected, within=1e-5)
 
 
 def test_stock_is_of_keras_own_layers(builder, model, size, digits):
     shape = (size, size, 3)
-    stock = builder(input_shape=shape, classes=10, classifier_activation=None, stock=True)
-    assert all(type(layer).__module__.startswith("keras.") for layer in stock.layers)
-    assert names(stock) == names(model)
-    stock.set_weights(model.get_weights())
-    pictures = digits(size)[0][:4]
-    equal(run(stock, pictures), run(model, pictures), within=1e-5)
+    portable = builder(input_shape=shape, classes=10, classifier_activation=None, portable=True)
+    assert all(type(layer).__module__.startswith("keras.") for layer in portable.layers)
+    assert names(portable) == names(model)
+    portable.set_weights(model.get_weights())
+    images = digits(size)[0][:4]
+    equal(run(portable, images), run(model, images), within=1e-5)
 
 
 def test_layers_are_keras_own_or_registered(model):
@@ -356,14 +356,14 @@ def test_two_models_in_one_graph(builder, model, size, digits, tmp_path):
     options = dict(input_shape=shape, classes=10, classifier_activation=None)
     both = [model, builder(**options, name="second")]
     graph = keras.Model(image, keras.layers.Average()([each(image) for each in both]))
-    pictures = digits(size)[0][:4]
-    mean = (run(both[0], pictures) + run(both[1], pictures)) / 2
-    equal(run(graph, pictures), mean, within=1e-5)
+    images = digits(size)[0][:4]
+    mean = (run(both[0], images) + run(both[1], images)) / 2
+    equal(run(graph, images), mean, within=1e-5)
     assert len(graph.trainable_variables) == 2 * len(model.trainable_variables)
     graph.save(tmp_path / "both.keras")
     loaded = keras.saving.load_model(tmp_path / "both.keras", safe_mode=True)
     assert {model.name, "second"} < {layer.name for layer in loaded.layers}
-    equal(run(loaded, pictures), mean, within=1e-5)
+    equal(run(loaded, images), mean, within=1e-5)
 
 
 @pytest.mark.shared
@@ -374,8 +374,8 @@ def test_input_tensor(builder, model, size, digits):
     assert [each.name for each in on_top.inputs] == ["pixels"]
     assert names(on_top)[:2] == ["pixels", "twice"] and names(on_top)[2:] == names(model)[1:]
     on_top.set_weights(model.get_weights())
-    pictures = digits(size)[0][:2]
-    equal(run(on_top, pictures), run(model, 2 * pictures))
+    images = digits(size)[0][:2]
+    equal(run(on_top, images), run(model, 2 * images))
 
 
 @pytest.mark.shared
@@ -396,12 +396,12 @@ def kernels(model):
 def test_exported_forms_agree(card, model, size, digits, tmp_path):
     from kapps import export
 
-    pictures = digits(size)[0][:8]
+    images = digits(size)[0][:8]
     for path in (
         export.saved_model(model, tmp_path / "served"),
         export.litert(model, tmp_path / "model.tflite"),
     ):
-        report = export.verify(path, model, pictures)
+        report = export.verify(path, model, images)
         # Untrained networks give logits of any size; float32's rounding grows with them.
         assert report.largest_difference < 1e-4 * max(1, report.largest_value)
         assert report.top1_agreement == 1

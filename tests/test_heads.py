@@ -9,11 +9,11 @@ from kapps import heads
 
 @pytest.mark.parametrize("pooling, reduce", [("avg", np.mean), ("max", np.max)])
 def test_pool(pooling, reduce):
-    pictures = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
+    images = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
     image = keras.Input((3, 5, 4))
-    pooled = keras.Model(image, heads.pool(image, pooling))(pictures)
+    pooled = keras.Model(image, heads.pool(image, pooling))(images)
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(pooled), reduce(pictures, axis=(1, 2)), atol=1e-6
+        keras.ops.convert_to_numpy(pooled), reduce(images, axis=(1, 2)), atol=1e-6
     )
 
 
@@ -198,11 +198,11 @@ def test_dense_reads_the_whole_map_and_drops_after_each_hidden_layer():
 
 
 def test_evidence_is_the_mean_of_what_is_not_negative():
-    pictures = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
+    images = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
     image = keras.Input((None, None, 4))
     model = keras.Model(image, heads.evidence(image, 6, None, dropout=0.5))
     kernel, bias = model.get_layer("head_logits").get_weights()
-    given = keras.ops.convert_to_numpy(model(pictures, training=False))
-    expected = np.maximum(pictures @ kernel + bias, 0).mean(axis=(1, 2))
+    given = keras.ops.convert_to_numpy(model(images, training=False))
+    expected = np.maximum(images @ kernel + bias, 0).mean(axis=(1, 2))
     np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
     assert model.get_layer("head_dropout").rate == 0.5

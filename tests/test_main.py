@@ -181,10 +181,10 @@ def exported(tmp_path_factory):
 
 @pytest.mark.tensorflow
 def test_verify(run, exported, tmp_path):
-    given = ["--model", exported / "net.keras", "--dataset", "digits", "--pictures", "20"]
+    given = ["--model", exported / "net.keras", "--dataset", "digits", "--images", "20"]
     code, out, _ = run("verify", exported / "net.tflite", *given)
     assert (
-        code == 0 and "litert, float32" in out and "20 pictures" in out and "ms on 2 threads" in out
+        code == 0 and "litert, float32" in out and "20 images" in out and "ms on 2 threads" in out
     )
     code, _, error = run("verify", exported / "other.tflite", *given)
     assert code == 1 and "differs by" in error and len(error.splitlines()) == 1
@@ -201,8 +201,8 @@ def test_verify_of_tokens(run, tmp_path):
     file = kapps.export.litert(model, tmp_path / "words.tflite")
     np.save(tmp_path / "tokens.npy", np.arange(40).reshape(8, 5) % 9)
     given = ["verify", file, "--model", tmp_path / "words.keras", "--inputs"]
-    code, out, _ = run(*given, tmp_path / "tokens.npy", "--pictures", "6")
-    assert code == 0 and "6 pictures" in out and "top-1 agreement 100.0%" in out
+    code, out, _ = run(*given, tmp_path / "tokens.npy", "--images", "6")
+    assert code == 0 and "6 images" in out and "top-1 agreement 100.0%" in out
     np.save(tmp_path / "halves.npy", np.zeros((8, 5)))
     (tmp_path / "text.npy").write_text("the time traveller")
     for name, words in [("halves.npy", "takes tokens [n, 5]"), ("text.npy", "is no .npy file")]:
@@ -214,7 +214,7 @@ def test_verify_of_tokens(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["net.tflite", "--model", "net.keras"], "no pictures: give --data_dir"),
+        (["net.tflite", "--model", "net.keras"], "no images: give --data_dir"),
         (["none.tflite", "--model", "net.keras", "--dataset", "digits"], "there is no file"),
         (["net.tflite", "--model", "none.keras", "--dataset", "digits"], "there is no file"),
         (["net.tflite", "--model", "net.tflite", "--dataset", "digits"], "is no .keras file"),

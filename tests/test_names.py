@@ -57,12 +57,11 @@ def test_a_builder_loads_its_family_and_no_more(loaded):
         "builders",
         "cards",
         "cnn",
-        "decoding",
+        "generation",
         "files",
         "heads",
         "layers",
         "recurrent",
-        "variants",
         "weights",
     }
     assert ours <= known
@@ -78,7 +77,9 @@ def test_files_are_what_the_tables_say():
 
 def test_every_model_is_a_public_name():
     assert set(kapps.list_models()) < set(kapps.__all__)
-    assert {"resnet", "card", "endpoints", "stock", "data", "export"} < set(dir(kapps))
+    assert {"resnet", "card", "pyramid_outputs", "to_keras_layers", "data", "export"} < set(
+        dir(kapps)
+    )
     for name in set(kapps.__all__) - set(index.SUBMODULES):
         assert getattr(kapps, name).__name__ == name
 
@@ -105,7 +106,7 @@ REGISTERED = """
 import importlib, pkgutil, sys
 import keras, kapps
 known = set(keras.saving.get_custom_objects())
-for folder in ("layers", "recurrent", "decoding"):
+for folder in ("layers", "recurrent", "generation"):
     package = importlib.import_module(f"kapps.{folder}")
     for info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"kapps.{folder}.{info.name}")

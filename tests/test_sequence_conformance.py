@@ -1,4 +1,4 @@
-"""What every builder of a network on sequences keeps to; tests/test_conformance.py has those of pictures.
+"""What every builder of a network on sequences keeps to; tests/test_conformance.py has those of images.
 
 By default the smallest member of each family, narrow beyond its parameters; with `--all` every builder, whole.
 """
@@ -14,7 +14,7 @@ import pytest
 from members import equal, narrowed
 
 from kapps import cards
-from kapps.decoding import stepping
+from kapps.generation import stepping
 
 LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
 SENTENCES = pathlib.Path(__file__).parent / "reference" / "pairs.tsv"
@@ -98,10 +98,10 @@ def given(card, model, numbers, frames):
 def frames():
     """Digits that move to the right, float32 [4, 20, 16, 16, 1]."""
     with np.load(pathlib.Path(__file__).parent / "reference" / "digits64.npz") as file:
-        pictures = next(file[key] for key in file.files if file[key].ndim > 2)[:4]
-    pictures = pictures.reshape(4, *pictures.shape[1:3], -1)[..., 0].astype("float32")
-    pictures = np.pad(pictures / pictures.max(), ((0, 0), (0, 8), (0, 8)))[:, :16, :16]
-    return np.stack([np.roll(pictures, t, axis=2) for t in range(20)], axis=1)[..., None]
+        images = next(file[key] for key in file.files if file[key].ndim > 2)[:4]
+    images = images.reshape(4, *images.shape[1:3], -1)[..., 0].astype("float32")
+    images = np.pad(images / images.max(), ((0, 0), (0, 8), (0, 8)))[:, :16, :16]
+    return np.stack([np.roll(images, t, axis=2) for t in range(20)], axis=1)[..., None]
 
 
 def example(card, model, numbers, frames):
@@ -236,10 +236,10 @@ def test_steps_that_pass_on_what_they_remember_equal_one_long_run(model, given):
     if source:  # the first source of full length, others padded
         source = [each.copy() for each in source]
         source[0][1:, 5:] = 0
-        encoder, one = stepping.halves(model, length=LENGTH)
+        encoder, one = stepping.encoder_and_step(model, length=LENGTH)
         known = encoder({"source": keras.ops.convert_to_tensor(source[0])}, training=False)
     else:
-        one, known = stepping.step(model, length=LENGTH), {}
+        one, known = stepping.step_model(model, length=LENGTH), {}
     states, found = {**stepping.zeros(one, len(target)), **known}, []
     name, kept = stepping.written(one, known), stepping.remembered(one)
     for column in target.T:

@@ -1,4 +1,4 @@
-"""A picture of what a translator looked at: words of the source across, of the target down."""
+"""An image of what a translator looked at: words of the source across, of the target down."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def draw(
         weights: by layer, floats in [0, 1], [target, source]; with heads, [heads, target, source], their mean is drawn.
         source: the words across, as many as columns.
         target: the words down, of which each row is.
-        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        path: of the image; its suffix says what it is: .png, .svg, .pdf.
 
     Raises:
         ValueError: where there is no layer, weights are not of these words, or for a suffix that matplotlib does not

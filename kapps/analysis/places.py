@@ -3,7 +3,7 @@
 import math
 import re
 
-PLACE = re.compile(r"(?:^|/)(tail|level(\d+)|head)(?:_|/|$)")
+PLACE = re.compile(r"(?:^|/)(stem|level(\d+)|head)(?:_|/|$)")
 BLOCK = re.compile(
     r"((?:^|.*?/)[^/]*?(?:block|unit|cell|mixed|expanded_conv)_?\d+[a-z]?)(?=_|/|$)", re.IGNORECASE
 )
@@ -18,7 +18,7 @@ def level(name, outputs, sides):
         sides: the input's lengths along its spatial axes, by axis of the tensor.
     """
     place = PLACE.search(name)
-    if place is not None and place[1] != "tail":
+    if place is not None and place[1] != "stem":
         return int(place[2]) if place[2] else None
     if not outputs or not sides or len(outputs[0]) < len(sides) + 2:
         return None

@@ -1,4 +1,4 @@
-"""Pictures: what a model takes by depth, accuracy against what networks take, and what they learn over time."""
+"""Images: what a model takes by depth, accuracy against what networks take, and what they learn over time."""
 
 import itertools
 import math
@@ -7,7 +7,7 @@ import os
 from kapps.analysis.results import Profile
 from kapps.files import aside
 
-# Of the levels, from the picture's resolution down, and of what has no map.
+# Of the levels, from the image's resolution down, and of what has no map.
 COLOURS = ("#4e79a7", "#76b7b2", "#59a14f", "#edc948", "#f28e2b", "#e15759", "#b07aa1", "#9c755f")
 HEAD = "#7f7f7f"
 
@@ -102,7 +102,7 @@ def zoo(points: list[dict], path: str | os.PathLike) -> None:
     Args:
         points: one mapping a network: "network", "top1" in percent, "macs", "parameters", and "source", which says
             whose accuracy it is; points of one source have one colour.
-        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        path: of the image; its suffix says what it is: .png, .svg, .pdf.
 
     Raises:
         ValueError: where there is no point, or for a suffix that matplotlib does not write.
@@ -146,7 +146,7 @@ def curves(lines: dict[str, list], path: str | os.PathLike, across: str, up: str
 
     Args:
         lines: points (across, up) by name.
-        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        path: of the image; its suffix says what it is: .png, .svg, .pdf.
         across: what the axis to the right is.
         up: what the axis upwards is.
 
@@ -225,6 +225,6 @@ def save(figure, path):
     suffix = os.fspath(path).rpartition(".")[2].lower()
     kinds = figure.canvas.get_supported_filetypes()
     if suffix not in kinds:
-        raise ValueError(f"{os.fspath(path)}: a picture ends in .png, .svg or .pdf")
+        raise ValueError(f"{os.fspath(path)}: an image ends in .png, .svg or .pdf")
     with aside(path) as temporary:
         figure.savefig(temporary, dpi=130)

@@ -24,7 +24,7 @@ def profile(
         input_shape: without the batch, (height, width, channels) for example; of several inputs a list, or a
             dictionary by name. By default the model's own; needed where that leaves a length open, or where the
             model was never called.
-        batch: pictures or sequences at once; all figures but the parameters' are for the whole batch.
+        batch: images or sequences at once; all figures but the parameters' are for the whole batch.
         dtype: that memory is given at: "float64", "float32", "float16", "bfloat16" or "int8".
 
     Returns:

@@ -238,7 +238,7 @@ class Profile(Sums):
         """Draws memory of feature maps, weights, multiply-accumulates and receptive field by depth, to a file.
 
         Args:
-            path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+            path: of the image; its suffix says what it is: .png, .svg, .pdf.
 
         Raises:
             ValueError: for a suffix that matplotlib does not write.

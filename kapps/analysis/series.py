@@ -1,4 +1,4 @@
-"""Pictures of text and of time series: Zipf's law, predictions beside what came, errors and losses over steps."""
+"""Images of text and of time series: Zipf's law, predictions beside what came, errors and losses over steps."""
 
 import math
 import os
@@ -12,7 +12,7 @@ def zipf(lines: dict[str, tuple], path: str | os.PathLike) -> None:
 
     Args:
         lines: by name (counts from the most frequent on, alpha, c), with log n_i = -alpha log i + c.
-        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        path: of the image; its suffix says what it is: .png, .svg, .pdf.
 
     Raises:
         ValueError: where there is no line, or for a suffix that matplotlib does not write.
@@ -44,7 +44,7 @@ def lines(
 
     Args:
         drawn: (across, up) by name.
-        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        path: of the image; its suffix says what it is: .png, .svg, .pdf.
         across: what the axis to the right is.
         up: what the axis upwards is.
         logarithmic: whether the axis upwards is.
@@ -84,7 +84,7 @@ def predictions(
 
     Args:
         panels: by title, of each (across, up) by name, the series itself first.
-        path: of the picture; its suffix says what it is: .png, .svg, .pdf.
+        path: of the image; its suffix says what it is: .png, .svg, .pdf.
         across: what the axis to the right is.
         up: what the axis upwards is.
         began: where what a model was not trained on begins.

@@ -221,7 +221,7 @@ class Trace:
             reach = Cost(reach=MIX)
         elif (
             len(sequence.shape) == 3
-        ):  # each step sees itself; inside a picture of a step nobody looks
+        ):  # each step sees itself; inside an image of a step nobody looks
             reach = Cost(
                 reach=FOLLOW, axes=(0, 1, *[-1] * (len(tree.flatten(outputs)[0].shape) - 2))
             )

@@ -53,14 +53,14 @@ REGNET = (
 
 SOURCE = (
     'Top 1 and top 5 in percent, as A. J. Redfern\'s lecture notes "Design" print them; the rest is counted here, for '
-    "one picture."
+    "one image."
 )
 FIGURES = (
     "As arXiv:2003.13678 prints it in Table 4, and beside each figure what comes out here. Flops are "
     "multiply-accumulates, acts the elements of all convolutions' outputs."
 )
 TIMES = (
-    "Printed times are the paper's, on its GPUs; those here are of one picture in a batch, at inference and in a step "
+    "Printed times are the paper's, on its GPUs; those here are of one image in a batch, at inference and in a step "
     "of training, on this machine (--measure). A ratio is the EfficientNet's time over that of the RegNet below it."
 )
 RATIOS = {
@@ -123,7 +123,7 @@ def regnet(
 
     Args:
         profiles: by builder, those that there are.
-        times: by builder, seconds a picture at inference and in training, from `seconds`.
+        times: by builder, seconds an image at inference and in training, from `seconds`.
     """
     times, records = times or {}, []
     for line in published("regnet"):
@@ -175,11 +175,11 @@ def seconds(models: dict, batch: int = 8, rounds: int = 5) -> dict[str, tuple[fl
     Args:
         models: classifiers by name, each with one input of known size and one output. They are compiled with plain
             SGD, and trained on noise.
-        batch: pictures at once.
+        batch: images at once.
         rounds: that are counted, after one that is not.
 
     Returns:
-        By name, the seconds that a picture takes at inference and in a step of training.
+        By name, the seconds that an image takes at inference and in a step of training.
 
     Raises:
         ValueError: for a batch or a number of rounds below 1.
@@ -189,13 +189,11 @@ def seconds(models: dict, batch: int = 8, rounds: int = 5) -> dict[str, tuple[fl
     draw, runs = np.random.default_rng(0), {}
     for name, model in models.items():
         model.compile("sgd", loss="categorical_crossentropy")
-        pictures = draw.normal(size=(batch, *model.input_shape[1:])).astype("float32")
+        images = draw.normal(size=(batch, *model.input_shape[1:])).astype("float32")
         labels = np.eye(model.output_shape[-1], dtype="float32")[[0] * batch]
         runs[name] = (
-            lambda model=model, pictures=pictures: model.predict_on_batch(pictures),
-            lambda model=model, pictures=pictures, labels=labels: model.train_on_batch(
-                pictures, labels
-            ),
+            lambda model=model, images=images: model.predict_on_batch(images),
+            lambda model=model, images=images, labels=labels: model.train_on_batch(images, labels),
         )
     found = {name: ([], []) for name in models}
     for number in range(rounds + 1):

@@ -16,9 +16,9 @@ each. A reversed source's positions, and with them the local windows, count from
 import keras
 
 from kapps.attention.cells import AttentionalCell, AttentionRNN, SearchCell
+from kapps.builders import sequence_family, variant
 from kapps.layers import Alignment, Maxout, Reversed
 from kapps.recurrent import stacks
-from kapps.variants import sequences, variant
 
 
 def cells(units, layers, cell, dropout):
@@ -70,7 +70,7 @@ def first_states(states, directions, name):
     ]
 
 
-@sequences(inputs=("source", "target"), shape=(None,), vocabulary=30_000)
+@sequence_family(inputs=("source", "target"), shape=(None,), vocabulary=30_000)
 def attention_seq2seq(
     x, *, vocabulary, source_vocabulary=None, embedding=620, units=1000, layers=1, cell="gru", merge="concat",
     reverse=False, attend="before", score="additive", attention_units=None, window="global", width=10, readout=500,

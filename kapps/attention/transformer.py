@@ -17,8 +17,8 @@ trained, may drop some of the attention's weights and inner values too. Norms ha
 
 import keras
 
+from kapps.builders import sequence_family, variant
 from kapps.layers import MultiHeadAttention, Positions, SinusoidalPositions
-from kapps.variants import sequences, variant
 
 
 def embedded(
@@ -103,7 +103,7 @@ def stack(x, memory=None, *, layers, name, norm_first, **options):
     return x
 
 
-@sequences(inputs=("source", "target"), shape=(None,), vocabulary=37_000)
+@sequence_family(inputs=("source", "target"), shape=(None,), vocabulary=37_000)
 def transformer(
     x, *, vocabulary, source_vocabulary=None, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False,
     activation="relu", bias=True, tied=True, positions=None, chunk=None,
@@ -146,7 +146,7 @@ def transformer(
     return (x, embedding) if tied else x
 
 
-@sequences(shape=(None,), vocabulary=37_000)
+@sequence_family(shape=(None,), vocabulary=37_000)
 def transformer_encoder(
     x, *, vocabulary, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation="relu",
     bias=True, tied=False, positions=None, chunk=None,
@@ -171,7 +171,7 @@ def transformer_encoder(
     return (x, embedding) if tied else x
 
 
-@sequences(shape=(None,), vocabulary=37_000)
+@sequence_family(shape=(None,), vocabulary=37_000)
 def transformer_decoder(
     x, *, vocabulary, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation="relu",
     bias=True, tied=True, positions=None, chunk=None,

@@ -1,7 +1,17 @@
-"""Builders: what `kapps.variants` makes of a family's body and of each row of its table."""
+"""Builders: what makes a `keras.Model` of a family's body and of each row of its table."""
 
-from kapps.builders.base import Builder, unknown_options
-from kapps.builders.pictures import Pictures
-from kapps.builders.sequences import Sequences
+from kapps.builders._builder import Builder, unknown_options
+from kapps.builders.image import Images
+from kapps.builders.sequence import Sequences
+from kapps.builders.variant import image_family, pyramid_outputs, sequence_family, variant
 
-__all__ = ["Builder", "Pictures", "Sequences", "unknown_options"]
+__all__ = [
+    "Builder",
+    "Images",
+    "Sequences",
+    "image_family",
+    "pyramid_outputs",
+    "sequence_family",
+    "unknown_options",
+    "variant",
+]

@@ -10,9 +10,9 @@ normalises after pooling. Three have one tower: `alexnet_ungrouped` is [1] witho
 without normalisation and padding before the first convolution, and `alexnet_owt` is [2].
 
 Departures from the papers:
-- A picture of 224 or 227 has 55 rows after the first convolution, as in [1]: three rows of zeros at the end stand for
+- An image of 224 or 227 has 55 rows after the first convolution, as in [1]: three rows of zeros at the end stand for
   the window that its code lets overlap the edge. With 227 pixels, as in [3], no value comes from them.
-- A larger picture is averaged to the 6x6 map that the first dense layer reads (5x5 in [4]), as in torchvision, a smaller
+- A larger image is averaged to the 6x6 map that the first dense layer reads (5x5 in [4]), as in torchvision, a smaller
   one by area.
 - Local response normalisation has k = 2 and alpha = 1e-4 as [1] prints them; [3] has 1 and a fifth of it.
 - [3] as published has groups, though lectures have it without: that is `alexnet_ungrouped`, but for the order.
@@ -23,8 +23,8 @@ Departures from the papers:
 from functools import partial
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.layers import LocalResponseNormalization, conv_relu, max_pool
-from kapps.variants import family, variant
 
 AUTHOR, TRICK, CAFFE, DIVE = (
     "Krizhevsky 2012",
@@ -50,7 +50,7 @@ def pool(x, *, level, norm=None, norm_first=True, padding=(0, 1)):
 
 def convolutions(x, filters, *, groups, first, pooling):
     """All five; `first` is the padding of the first, `pooling(x, level, norm=...)` what follows 1, 2 and 5."""
-    x = conv_relu(x, filters[0], 11, strides=4, padding=first, name="tail_conv")
+    x = conv_relu(x, filters[0], 11, strides=4, padding=first, name="stem_conv")
     x = pooling(x, level=3)
     x = conv_relu(x, filters[1], 5, groups=groups, name="level3_conv1")
     x = pooling(x, level=4)
@@ -59,7 +59,7 @@ def convolutions(x, filters, *, groups, first, pooling):
     return x
 
 
-@family(minimum=36, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+@image_family(minimum=36, any_size=False, head=partial(heads.dense, grid=(6, 6)))
 def five_convolutions(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=FILTERS):
     """AlexNet in `groups` towers; `norm` is k, size and alpha, before pooling where `norm_first`."""
     pooling = partial(pool, norm=norm, norm_first=norm_first)
@@ -67,7 +67,7 @@ def five_convolutions(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filt
     return pool(x, level=5)
 
 
-@family(minimum=63, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+@image_family(minimum=63, any_size=False, head=partial(heads.dense, grid=(6, 6)))
 def one_weird_trick(x, *, filters=(64, 192, 384, 256, 256)):
     """The one tower of [2], without normalisation, as in torchvision."""
     pooling = partial(pool, padding="valid")
@@ -75,7 +75,7 @@ def one_weird_trick(x, *, filters=(64, 192, 384, 256, 256)):
     return pooling(x, level=5)
 
 
-@family(minimum=67, any_size=False, head=partial(heads.dense, grid=(5, 5)))
+@image_family(minimum=67, any_size=False, head=partial(heads.dense, grid=(5, 5)))
 def single_tower(x, *, filters=FILTERS):
     """The one tower of [4], without normalisation and padding."""
     pooling = partial(pool, padding="valid")

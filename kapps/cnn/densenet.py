@@ -13,9 +13,9 @@ Departures from the paper:
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.cards import CIFAR10
 from kapps.layers import batch_norm, conv, conv_bn, max_pool
-from kapps.variants import family, variant
 
 HUANG = "arXiv:1608.06993"
 
@@ -54,11 +54,11 @@ def transition(x, filters, *, dropout=0.0, level):
     return layers.AveragePooling2D(2, name=f"level{level}_pool")(x)
 
 
-@family(minimum=32)
+@image_family(minimum=32)
 def densenet(x, *, depths, growth=32):
     """DenseNet-BC with `depths` layers at levels 2, 3, 4 ... of `growth` channels each."""
-    x = conv_bn(x, 2 * growth, 7, strides=2, activation="relu", name="tail_conv")
-    x = max_pool(x, name="tail_pool")
+    x = conv_bn(x, 2 * growth, 7, strides=2, activation="relu", name="stem_conv")
+    x = max_pool(x, name="stem_pool")
     for level, depth in enumerate(depths, start=2):
         if level > 2:
             x = transition(x, x.shape[-1] // 2, level=level)
@@ -66,7 +66,7 @@ def densenet(x, *, depths, growth=32):
     return batch_norm(x, activation="relu", name=f"level{level}_norm")
 
 
-@family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
+@image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
 def densenet_cifar(x, *, depth, growth=12, bc=True, dropout=0.0):
     """DenseNet of `depth` layers (L of [1]), a third at each of the levels 0, 1 and 2; `bc` for DenseNet-BC."""
     per_level, rest = divmod(depth - 4, 6 if bc else 3)
@@ -74,7 +74,7 @@ def densenet_cifar(x, *, depth, growth=12, bc=True, dropout=0.0):
         raise ValueError(
             f"depth is 4 and a multiple of {6 if bc else 3}, such as {100 if bc else 40}, not {depth}"
         )
-    x = conv(x, 2 * growth if bc else 16, 3, name="tail_conv")
+    x = conv(x, 2 * growth if bc else 16, 3, name="stem_conv")
     for level in range(3):
         if level:
             filters = x.shape[-1] // 2 if bc else x.shape[-1]

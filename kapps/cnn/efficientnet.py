@@ -2,7 +2,7 @@
 
 [1] Tan 2019, arXiv:1905.11946, and its authors' code
 
-Table 1 of [1] is B0. Of B1 to B7 the paper gives the rule (its equation 3); what each multiplies by, its picture's size,
+Table 1 of [1] is B0. Of B1 to B7 the paper gives the rule (its equation 3); what each multiplies by, its image's size,
 the dropout and all that follows are the code's: widths rounded as MobileNet V2's are, depths rounded up, the SE block
 a quarter of what enters the block, batch norm with momentum 0.99 and epsilon 1e-3.
 
@@ -18,10 +18,10 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import IMAGENET
 from kapps.cnn.mobilenet_v2 import rounded
 from kapps.layers import conv_bn, depthwise_bn, squeeze_excite
-from kapps.variants import family, variant
 
 TAN = "arXiv:1905.11946"
 NORM = {"momentum": 0.99, "epsilon": 1e-3}
@@ -41,7 +41,7 @@ STAGES = (
 def mbconv(x, filters, kernel_size, *, expansion, strides, drop, name):
     """1x1 to `expansion` times as many channels, a convolution of each by itself, SE block, and 1x1 down.
 
-    Where the shape stays x is added, and in training a share `drop` of the pictures goes without the rest: stochastic
+    Where the shape stays x is added, and in training a share `drop` of the images goes without the rest: stochastic
     depth (Huang 2016, arXiv:1603.09382).
     """
     y, inner = x, x.shape[-1] // 4
@@ -60,14 +60,14 @@ def mbconv(x, filters, kernel_size, *, expansion, strides, drop, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@family(minimum=32, head=partial(heads.average, dropout=0.2))
+@image_family(minimum=32, head=partial(heads.average, dropout=0.2))
 def efficientnet(x, *, width=1.0, repeats=1.0, drop=0.2):
     """EfficientNet with `width` times B0's channels and `repeats` times its layers.
 
     Stochastic depth rises from none at the first block to `drop` behind the last.
     """
     how = {"activation": "silu", **NORM}
-    x = conv_bn(x, rounded(32 * width), 3, strides=2, padding="same", **how, name="tail_conv")
+    x = conv_bn(x, rounded(32 * width), 3, strides=2, padding="same", **how, name="stem_conv")
     depths = [math.ceil(repeats * n) for *_, n, _ in STAGES]
     done, blocks = 0, dict.fromkeys(range(1, 6), 0)
     for (level, expansion, kernel_size, filters, _, strides), depth in zip(

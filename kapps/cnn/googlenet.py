@@ -13,7 +13,7 @@ Departures from the paper:
   is even, as at 224x224, that is "same" padding.
 - Where the auxiliary classifiers read, a map is 14x14 at 224x224. At another size their dense layer has another
   number of inputs, and a map below 5x5 is refused.
-- Pictures have mean and deviation 0.5, as torchvision's weights want them; [1] subtracts a mean.
+- Images have mean and deviation 0.5, as torchvision's weights want them; [1] subtracts a mean.
 """
 
 from functools import partial
@@ -21,9 +21,9 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
 from kapps.layers import LocalResponseNormalization, conv_bn, conv_relu, max_pool
-from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1409.4842"
 
@@ -90,29 +90,29 @@ def auxiliary(x, classes, activation, name, *, convolution):
     return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
 
 
-@family(
+@image_family(
     minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
     auxiliary=partial(auxiliary, convolution=conv_relu),
 )  # fmt: skip
 def inception_v1(x):
     """GoogLeNet of the paper."""
-    x = conv_relu(x, 64, 7, strides=2, name="tail_conv1")
-    x = normalise(max_pool(x, padding=OVER, name="tail_pool"), name="tail_norm1")
-    x = conv_relu(x, 64, 1, name="tail_conv2")
-    x = conv_relu(x, 192, 3, name="tail_conv3")
-    return modules(normalise(x, name="tail_norm2"), conv_relu)
+    x = conv_relu(x, 64, 7, strides=2, name="stem_conv1")
+    x = normalise(max_pool(x, padding=OVER, name="stem_pool"), name="stem_norm1")
+    x = conv_relu(x, 64, 1, name="stem_conv2")
+    x = conv_relu(x, 192, 3, name="stem_conv3")
+    return modules(normalise(x, name="stem_norm2"), conv_relu)
 
 
-@family(
+@image_family(
     minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
     auxiliary=partial(auxiliary, convolution=normed),
 )  # fmt: skip
 def inception_v1_bn(x, *, window=5, last_pool=3):
     """GoogLeNet with batch norms, `window` the size of the "5x5" and `last_pool` that of the pooling to level 5."""
-    x = normed(x, 64, 7, strides=2, name="tail_conv1")
-    x = max_pool(x, padding=OVER, name="tail_pool")
-    x = normed(x, 64, 1, name="tail_conv2")
-    x = normed(x, 192, 3, name="tail_conv3")
+    x = normed(x, 64, 7, strides=2, name="stem_conv1")
+    x = max_pool(x, padding=OVER, name="stem_pool")
+    x = normed(x, 64, 1, name="stem_conv2")
+    x = normed(x, 192, 3, name="stem_conv3")
     return modules(x, normed, window=window, last_pool=last_pool)
 
 

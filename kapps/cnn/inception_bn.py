@@ -8,15 +8,15 @@ Departures from the papers:
 - Convolutions keep biases, which [1] says batch norm cancels (section 3.2): the published weights have them.
 - Means of 3x3 count the zeros beyond the edge, as pytorchcv's. A strided 3x3 and the pooling beside it are padded
   so that odd maps fit each other too, where pytorchcv's refuses them.
-- Pictures are preprocessed as in all of kapps; the weights in circulation want blue before red, of 0 to 255 less
+- Images are preprocessed as in all of kapps; the weights in circulation want blue before red, of 0 to 255 less
   the mean.
 """
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.cnn.googlenet import OVER
 from kapps.layers import batch_norm, conv, max_pool
-from kapps.variants import family, variant
 
 IOFFE = "arXiv:1502.03167"
 
@@ -64,13 +64,13 @@ def module(x, widths, *, name):
     return layers.Concatenate(name=f"{name}_concat")([*a, b, c, d])
 
 
-@family(minimum=15)
+@image_family(minimum=15)
 def inception_v2(x):
     """Inception-BN."""
-    x = convolution(x, 64, 7, strides=2, name="tail_conv1")
-    x = max_pool(x, padding=OVER, name="tail_pool")
-    x = convolution(x, 64, 1, name="tail_conv2")
-    x = convolution(x, 192, 3, name="tail_conv3")
+    x = convolution(x, 64, 7, strides=2, name="stem_conv1")
+    x = max_pool(x, padding=OVER, name="stem_pool")
+    x = convolution(x, 64, 1, name="stem_conv2")
+    x = convolution(x, 192, 3, name="stem_conv3")
     x = max_pool(x, padding=OVER, name="level3_pool")
     for level, rows in enumerate(MODULES, start=3):
         for i, widths in enumerate(rows, start=1):

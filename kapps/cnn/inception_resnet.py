@@ -4,10 +4,10 @@
 
 A module adds `scale` times what its branches and a linear 1x1 give, "scaling down the residuals" ([1], section
 3.3): 0.17, 0.10 and 0.20 at levels 3, 4 and 5, as in the code. The last module adds all of it and has no ReLU.
-Convolutions of the tail, and what halves a map, are not padded: 299x299 becomes 35x35, 17x17 and 8x8.
+Convolutions of the stem, and what halves a map, are not padded: 299x299 becomes 35x35, 17x17 and 8x8.
 
 Departures from the paper:
-- Version 2 is the authors' code, timm's and Keras Applications': its tail is Inception-v3's with a module of that
+- Version 2 is the authors' code, timm's and Keras Applications': its stem is Inception-v3's with a module of that
   network, not Inception-v4's; it has 10, 20 and 10 modules where Figure 15 has 5, 10 and 5; a map's channels are
   320, 1088 and 2080 where the figures print 384, 1154 and 2048; and a 1x1 to 1536 ends it.
 - Version 1 has a sixth module at level 5, the one without ReLU, where Figure 15 has five; so has pytorchcv, which
@@ -20,9 +20,9 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
 from kapps.layers import conv, conv_bn, max_pool, tower
-from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1602.07261"
 SCALES = (0.17, 0.10, 0.20)
@@ -79,19 +79,19 @@ def reduction(x, rows, *, name):
 
 
 def convolution(x, filters, kernel_size, *, strides=1, padding="valid", name):
-    """A convolution of the tail, with batch norm and ReLU."""
+    """A convolution of the stem, with batch norm and ReLU."""
     how = {"strides": strides, "padding": padding, "activation": "relu", "epsilon": 1e-3}
     return conv_bn(x, filters, kernel_size, **how, name=name)
 
 
-def tail(x):
+def stem(x):
     """Figure 14 up to 71x71x192."""
-    x = convolution(x, 32, 3, strides=2, name="tail_conv1")
-    x = convolution(x, 32, 3, name="tail_conv2")
-    x = convolution(x, 64, 3, padding="same", name="tail_conv3")
-    x = max_pool(x, padding="valid", name="tail_pool")
-    x = convolution(x, 80, 1, name="tail_conv4")
-    return convolution(x, 192, 3, name="tail_conv5")
+    x = convolution(x, 32, 3, strides=2, name="stem_conv1")
+    x = convolution(x, 32, 3, name="stem_conv2")
+    x = convolution(x, 64, 3, padding="same", name="stem_conv3")
+    x = max_pool(x, padding="valid", name="stem_pool")
+    x = convolution(x, 80, 1, name="stem_conv4")
+    return convolution(x, 192, 3, name="stem_conv5")
 
 
 def strided(x):
@@ -109,7 +109,7 @@ def pooled(x):
     return layers.Concatenate(name=f"{name}_concat")([*branches(x, rows, name=name), mean])
 
 
-@family(
+@image_family(
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.2),
 )  # fmt: skip
@@ -119,7 +119,7 @@ def inception_resnet(x, *, to_level3, depths, modules, reductions, features=0):
     `modules` are the branches of one at each level, `reductions` those that lead to levels 4 and 5, `to_level3`
     what leads there, and `features`, if any, the width of a 1x1 that ends the network.
     """
-    x = to_level3(tail(x))
+    x = to_level3(stem(x))
     for level, (depth, rows, scale) in enumerate(
         zip(depths, modules, SCALES, strict=True), start=3
     ):

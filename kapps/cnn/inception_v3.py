@@ -2,10 +2,10 @@
 
 [1] Szegedy 2015, arXiv:1512.00567, and its authors' code, of which torchvision carries the layers and weights
 
-Convolutions of the tail, and what halves a map, are not padded: 299x299 becomes 35x35, 17x17 and 8x8.
+Convolutions of the stem, and what halves a map, are not padded: 299x299 becomes 35x35, 17x17 and 8x8.
 
 Departures from the paper, all of them its authors' code's:
-- The tail is three 3x3, a pooling, a 1x1, a 3x3 and a pooling; Table 1 has no 1x1 and strides a 3x3 instead of
+- The stem is three 3x3, a pooling, a 1x1, a 3x3 and a pooling; Table 1 has no 1x1 and strides a 3x3 instead of
   the second pooling.
 - The first three modules have a 5x5, where Figure 5 has two 3x3, next to the branch of two 3x3.
 - The auxiliary classifier has a 5x5 convolution between its 1x1 and the dense layer.
@@ -20,28 +20,28 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, max_pool, tower
-from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1512.00567"
 
 # fmt: off
-TAIL = (
+STEM = (
     # filters, kernel size, strides, padded
-    ("tail_conv1", 32, 3, 2, "valid"),
-    ("tail_conv2", 32, 3, 1, "valid"),
-    ("tail_conv3", 64, 3, 1, "same"),
-    ("tail_pool", None, 3, 2, "valid"),
-    ("tail_conv4", 80, 1, 1, "same"),
-    ("tail_conv5", 192, 3, 1, "valid"),
+    ("stem_conv1", 32, 3, 2, "valid"),
+    ("stem_conv2", 32, 3, 1, "valid"),
+    ("stem_conv3", 64, 3, 1, "same"),
+    ("stem_pool", None, 3, 2, "valid"),
+    ("stem_conv4", 80, 1, 1, "same"),
+    ("stem_conv5", 192, 3, 1, "valid"),
 )
 # fmt: on
 
 
-def tail(x):
+def stem(x):
     """Table 1's rows up to 35x35, the pooling to which is level 3's."""
-    for name, filters, size, strides, padding in TAIL:
+    for name, filters, size, strides, padding in STEM:
         if filters is None:
             x = max_pool(x, size, strides=strides, padding=padding, name=name)
         else:
@@ -127,13 +127,13 @@ def auxiliary(x, classes, activation, name):
     return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
 
 
-@family(
+@image_family(
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.5), auxiliary=auxiliary,
 )  # fmt: skip
 def factorised_inception(x):
     """Inception-v3; the auxiliary classifier reads the last module of level 4."""
-    x = tail(x)
+    x = stem(x)
     for i, projected in enumerate((32, 64, 64), start=1):
         x = square(x, projected, name=f"level3_block{i}")
     x = to_level4(x, name="level4_block1")

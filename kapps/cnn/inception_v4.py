@@ -15,10 +15,10 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
 from kapps.cnn.inception_v3 import both_ways, side_by_side
 from kapps.layers import conv_bn, max_pool, tower
-from kapps.variants import family, variant
 
 SZEGEDY = "arXiv:1602.07261"
 
@@ -34,12 +34,12 @@ def mean_then_1x1(x, filters, *, name):
     return tower(x, (filters, 1), name=f"{name}_pool_conv")
 
 
-def tail(x):
+def stem(x):
     """Figure 3, up to 35x35x384."""
     how = {"activation": "relu", "epsilon": 1e-3}
-    x = conv_bn(x, 32, 3, strides=2, padding="valid", **how, name="tail_conv1")
-    x = conv_bn(x, 32, 3, padding="valid", **how, name="tail_conv2")
-    x = conv_bn(x, 64, 3, **how, name="tail_conv3")
+    x = conv_bn(x, 32, 3, strides=2, padding="valid", **how, name="stem_conv1")
+    x = conv_bn(x, 32, 3, padding="valid", **how, name="stem_conv2")
+    x = conv_bn(x, 64, 3, **how, name="stem_conv3")
     name = "level2_block1"
     x = side_by_side(
         halve(x, name=name), tower(x, (96, 3), strides=2, name=f"{name}_conv"), name=name
@@ -100,13 +100,13 @@ def to_level5(x, *, name):
     return side_by_side(a, b, halve(x, name=name), name=name)
 
 
-@family(
+@image_family(
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.2),
 )  # fmt: skip
 def uniform_inception(x, *, depths):
     """Inception-v4 of `depths` modules A, B and C, at levels 3, 4 and 5."""
-    x = tail(x)
+    x = stem(x)
     for level, depth in enumerate(depths, start=3):
         if level > 3:
             x = (to_level4 if level == 4 else to_level5)(x, name=f"level{level}_block1")

@@ -12,9 +12,9 @@ Departures from the paper:
 - The batch norm is that of kapps.layers (epsilon 1e-5), as timm's, not the authors' code's (1e-3).
 """
 
+from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, depthwise_bn
-from kapps.variants import family, variant
 
 HOWARD = "arXiv:1704.04861"
 
@@ -28,10 +28,10 @@ def separable(x, filters, *, strides, name):
     return conv_bn(x, filters, 1, activation="relu6", name=f"{name}_pointwise")
 
 
-@family(minimum=32, preprocessing=INCEPTION)
+@image_family(minimum=32, preprocessing=INCEPTION)
 def depthwise_separable(x, *, width=1.0):
     """MobileNet V1 with `width` (alpha of [1]) times the channels."""
-    x = conv_bn(x, int(32 * width), 3, strides=2, activation="relu6", name="tail_conv")
+    x = conv_bn(x, int(32 * width), 3, strides=2, activation="relu6", name="stem_conv")
     for level, filters, depth in ROWS:
         for i in range(depth):
             strides = 2 if level > 1 and i == 0 else 1

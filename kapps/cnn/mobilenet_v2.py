@@ -11,8 +11,8 @@ Departures from the paper:
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.layers import conv_bn, depthwise_bn
-from kapps.variants import family, variant
 
 SANDLER = "arXiv:1801.04381"
 
@@ -47,10 +47,10 @@ def bottleneck(x, filters, *, expansion, strides, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@family(minimum=32)
+@image_family(minimum=32)
 def inverted_residuals(x, *, width=1.0):
     """MobileNet V2 with `width` (alpha of [1]) times the channels; fewer than 1 leave the last layer as it is."""
-    x = conv_bn(x, rounded(32 * width), 3, strides=2, activation="relu6", name="tail_conv")
+    x = conv_bn(x, rounded(32 * width), 3, strides=2, activation="relu6", name="stem_conv")
     blocks = dict.fromkeys(range(1, 6), 0)
     for level, t, c, n, s in ROWS:
         for i in range(n):

@@ -15,9 +15,9 @@ Departures from the papers:
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import CIFAR10
 from kapps.layers import conv_relu, max_pool
-from kapps.variants import family, variant
 
 LIN, DIVE = "arXiv:1312.4400", "arXiv:2106.11342"
 
@@ -38,17 +38,19 @@ def last_block(x, classes, activation):
     return heads.evidence(x, classes, activation)
 
 
-@family(minimum=67, head=last_block)
+@image_family(minimum=67, head=last_block)
 def network_in_network(x, *, filters=(96, 256, 384)):
     """Three blocks of `filters` with 11x11, 5x5 and 3x3 convolutions; the fourth belongs to the head."""
-    x = mlpconv(x, filters[:1] * 3, 11, strides=4, padding="valid", name="tail")
+    x = mlpconv(x, filters[:1] * 3, 11, strides=4, padding="valid", name="stem")
     for level, (width, kernel_size) in enumerate(zip(filters[1:], (5, 3), strict=True), start=3):
         x = max_pool(x, padding="valid", name=f"level{level}_pool")
         x = mlpconv(x, (width,) * 3, kernel_size, name=f"level{level}")
     return max_pool(x, padding="valid", name="level5_pool")
 
 
-@family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, head=heads.evidence)
+@image_family(
+    minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, head=heads.evidence
+)
 def network_in_network_cifar(x, *, filters=((192, 160, 96), (192, 192, 192), (192, 192))):
     """Blocks of `filters` at levels 0, 1 and 2, the last one's third layer in the head; dropout after each pooling."""
     x = mlpconv(x, filters[0], 5, name="level0")

@@ -3,15 +3,15 @@
 [1] Radosavovic 2020, arXiv:2003.13678
 
 All are at the paper's lines, depths and group widths, and its bottleneck ratio, 1. Blocks do not begin as the identity,
-as torchvision's do not either: of a small picture, the shortcuts alone would see one corner.
+as torchvision's do not either: of a small image, the shortcuts alone would see one corner.
 """
 
 import math
 from functools import partial
 
+from kapps.builders import image_family, variant
 from kapps.cnn.resnet import unit
 from kapps.layers import conv_bn, squeeze_excite
-from kapps.variants import family, variant
 
 RADOSAVOVIC = "arXiv:2003.13678"
 
@@ -44,10 +44,10 @@ def residual(x, filters, *, strides, group_width, se, name):
     return conv_bn(x, filters, 1, name=f"{name}_conv3")
 
 
-@family(minimum=32)
+@image_family(minimum=32)
 def regnet(x, *, w_0, w_a, w_m, d, group_width, se=0.0):
     """RegNet of `d` blocks with the line of [1], `w_0`, `w_a`, `w_m`, from level 2; `se` is 0.25 for RegNetY."""
-    x = conv_bn(x, 32, 3, strides=2, activation="relu", name="tail_conv")
+    x = conv_bn(x, 32, 3, strides=2, activation="relu", name="stem_conv")
     for level, (width, depth, group) in enumerate(stages(w_0, w_a, w_m, d, group_width), start=2):
         block = partial(residual, filters=width, group_width=group, se=se)
         for i in range(depth):

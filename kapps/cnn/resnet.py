@@ -14,8 +14,8 @@ from functools import partial
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.layers import conv_bn, max_pool, squeeze_excite
-from kapps.variants import family, variant
 
 HE, XIE, ZAGORUYKO, HU = (
     "arXiv:1512.03385",
@@ -55,14 +55,14 @@ def unit(x, block, strides, se, name):
     return layers.Activation("relu", name=f"{name}_out")(x)
 
 
-@family(minimum=32)
+@image_family(minimum=32)
 def resnet(x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="3x3", se=0):
     """ResNet with `depths` blocks at levels 2, 3, 4 ...
 
     C and d of [2] are `groups` and `group_width`; r of [3] is `se` (0 for none); `stride_in` is "3x3" or "1x1".
     """
-    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
-    x = max_pool(x, name="tail_pool")
+    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
+    x = max_pool(x, name="stem_pool")
     for level, depth in enumerate(depths, start=2):
         residual = partial(
             block,

@@ -1,4 +1,4 @@
-"""CIFAR ResNet: 6n + 2 layers on 32 x 32 pictures, section 4.2 of He 2015, arXiv:1512.03385.
+"""CIFAR ResNet: 6n + 2 layers on 32 x 32 images, section 4.2 of He 2015, arXiv:1512.03385.
 
 Three levels of n blocks with 16, 32 and 64 filters, identity shortcuts everywhere (option A: where the shape
 changes, every second pixel, and zeros for the new channels, half before and half after), so exactly the
@@ -7,9 +7,9 @@ parameters of the plain network.
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.cards import CIFAR10
 from kapps.layers import conv_bn
-from kapps.variants import family, variant
 
 HE = "arXiv:1512.03385"
 
@@ -31,10 +31,10 @@ def unit(x, filters, *, strides, name):
     return layers.Activation("relu", name=f"{name}_out")(x)
 
 
-@family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
+@image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
 def resnet_cifar(x, *, n):
     """CIFAR ResNet with `n` blocks at each of the levels 0, 1 and 2."""
-    x = conv_bn(x, 16, 3, activation="relu", name="tail_conv")
+    x = conv_bn(x, 16, 3, activation="relu", name="stem_conv")
     for level in range(3):
         for i in range(n):
             strides, name = 2 if level > 0 and i == 0 else 1, f"level{level}_block{i + 1}"

@@ -2,15 +2,15 @@
 
 [1] He 2016, arXiv:1603.05027, and the authors' code for ImageNet, which strides in the 3x3.
 
-The first unit follows the activated tail and has no activation of its own ([1], appendix). timm's resnetv2_*
-activates after the tail's pooling instead of before it: the same parameters, and the same function where
+The first unit follows the activated stem and has no activation of its own ([1], appendix). timm's resnetv2_*
+activates after the stem's pooling instead of before it: the same parameters, and the same function where
 that batch norm's scale is positive.
 """
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.layers import batch_norm, conv, conv_bn, max_pool
-from kapps.variants import family, variant
 
 HE = "arXiv:1603.05027"
 
@@ -26,11 +26,11 @@ def unit(x, filters, *, strides, activate, name):
     return layers.Add(name=f"{name}_out")([x, y])
 
 
-@family(minimum=32)
+@image_family(minimum=32)
 def resnet_v2(x, *, depths):
     """Pre-activation ResNet with `depths` bottlenecks at levels 2, 3, 4 ..."""
-    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
-    x = max_pool(x, name="tail_pool")
+    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
+    x = max_pool(x, name="stem_pool")
     for level, depth in enumerate(depths, start=2):
         for i in range(depth):
             strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"

@@ -2,10 +2,10 @@
 
 [1] Hu 2017, arXiv:1709.01507, its appendix, and its authors' code
 
-A 64x4d ResNeXt-152 in which the first 1x1 has half the channels of the 3x3, the tail is three 3x3 convolutions,
+A 64x4d ResNeXt-152 in which the first 1x1 has half the channels of the 3x3, the stem is three 3x3 convolutions,
 shortcuts that stride are 3x3 convolutions, and 0.2 of the features are dropped before the classifier.
 
-Departure: the tail's pooling is padded on every side, as in timm's senet154, not on the right and bottom alone,
+Departure: the stem's pooling is padded on every side, as in timm's senet154, not on the right and bottom alone,
 as Caffe pads it in the authors' code.
 """
 
@@ -14,8 +14,8 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.layers import conv_bn, max_pool, squeeze_excite
-from kapps.variants import family, variant
 
 HU = "arXiv:1709.01507"
 
@@ -36,12 +36,12 @@ def unit(x, filters, *, strides, groups, se, name):
     return layers.Activation("relu", name=f"{name}_out")(x)
 
 
-@family(minimum=32, head=partial(heads.average, dropout=0.2))
+@image_family(minimum=32, head=partial(heads.average, dropout=0.2))
 def senet(x, *, depths, groups=64, se=16):
     """SENet with `depths` blocks at levels 2, 3, 4 ... of 256, 512, 1024 ... channels; r of [1] is `se`."""
     for i, (width, strides) in enumerate(((64, 2), (64, 1), (128, 1)), start=1):
-        x = conv_bn(x, width, 3, strides=strides, activation="relu", name=f"tail_conv{i}")
-    x = max_pool(x, name="tail_pool")
+        x = conv_bn(x, width, 3, strides=strides, activation="relu", name=f"stem_conv{i}")
+    x = max_pool(x, name="stem_pool")
     for level, depth in enumerate(depths, start=2):
         for i in range(depth):
             strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"

@@ -11,6 +11,7 @@ Readings of and departures from the papers:
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.layers import (
     channel_shuffle,
     conv_bn,
@@ -19,7 +20,6 @@ from kapps.layers import (
     split_channels,
     squeeze_excite,
 )
-from kapps.variants import family, variant
 
 MA = "arXiv:1807.11164"
 
@@ -47,18 +47,18 @@ def unit(x, filters, *, strides, first, se, name):
     return channel_shuffle(x, 2, name=f"{name}_shuffle")
 
 
-@family(minimum=32)
-def split_shuffle_units(x, *, filters, tail=(24,), depths=(4, 8, 4), last=1024, se=0):
+@image_family(minimum=32)
+def split_shuffle_units(x, *, filters, stem=(24,), depths=(4, 8, 4), last=1024, se=0):
     """ShuffleNet V2 with `filters` channels at its first level, twice as many at each next.
 
-    `tail` are the widths of the convolutions before the pooling, `last` that of the one before the head. Three
+    `stem` are the widths of the convolutions before the pooling, `last` that of the one before the head. Three
     `depths` begin at level 3, four at level 2. `se` is the reduction of SE blocks with a residual path, 0 for none.
     """
-    for i, width in enumerate(tail, start=1):
+    for i, width in enumerate(stem, start=1):
         x = conv_bn(
-            x, width, 3, strides=2 if i == 1 else 1, activation="relu", name=f"tail_conv{i}"
+            x, width, 3, strides=2 if i == 1 else 1, activation="relu", name=f"stem_conv{i}"
         )
-    x = max_pool(x, name="tail_pool")
+    x = max_pool(x, name="stem_pool")
     for level, depth in enumerate(depths, start=6 - len(depths)):
         for i in range(depth):
             strides, name = 2 if level > 2 else 1, f"level{level}_block{i + 1}"
@@ -74,6 +74,6 @@ shufflenet_v2         = variant(split_shuffle_units, "shufflenet_v2",     filter
 shufflenet_v2_150     = variant(split_shuffle_units, "shufflenet_v2_150", filters=176,            paper=MA, params=3_503_624, macs=295_759_392)
 shufflenet_v2_200     = variant(split_shuffle_units, "shufflenet_v2_200", filters=244, last=2048, paper=MA, params=7_393_996, macs=583_253_464)
 #                                                                              the appendix: channels, units at levels 2 to 5
-shufflenet_v2_50      = variant(split_shuffle_units, "shufflenet_v2_50",      filters=244, tail=(64,), depths=(3, 4, 6, 3), last=2048, paper=MA, params=16_573_534, macs=2_304_152_672)
-se_shufflenet_v2_164  = variant(split_shuffle_units, "se_shufflenet_v2_164",  filters=340, tail=(64, 64, 128), depths=(10, 10, 23, 10), last=2048, se=16, paper=MA, params=75_717_922, macs=12_541_354_352)
+shufflenet_v2_50      = variant(split_shuffle_units, "shufflenet_v2_50",      filters=244, stem=(64,), depths=(3, 4, 6, 3), last=2048, paper=MA, params=16_573_534, macs=2_304_152_672)
+se_shufflenet_v2_164  = variant(split_shuffle_units, "se_shufflenet_v2_164",  filters=340, stem=(64, 64, 128), depths=(10, 10, 23, 10), last=2048, se=16, paper=MA, params=75_717_922, macs=12_541_354_352)
 # fmt: on

@@ -11,8 +11,8 @@ so it stands as a plain 3x3 on those pixels (Keras has no convolution with both 
 
 from keras import layers
 
+from kapps.builders import image_family, variant
 from kapps.layers import conv, conv_bn, max_pool, split_channels
-from kapps.variants import family, variant
 
 LI = "arXiv:1903.06586"
 
@@ -62,11 +62,11 @@ def unit(x, filters, *, strides, groups, reduction, name):
     return layers.Activation("relu", name=f"{name}_out")(x)
 
 
-@family(minimum=32)
+@image_family(minimum=32)
 def sknet(x, *, depths, groups=32, reduction=16):
     """SKNet with `depths` units at levels 2, 3, 4 ...; G and r of [1] are `groups` and `reduction`."""
-    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="tail_conv")
-    x = max_pool(x, name="tail_pool")
+    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
+    x = max_pool(x, name="stem_pool")
     for level, depth in enumerate(depths, start=2):
         for i in range(depth):
             strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"

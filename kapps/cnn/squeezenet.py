@@ -6,7 +6,7 @@
 module reads where it has the shape of what it makes; `_complex_bypass` adds it through a 1x1 convolution elsewhere.
 
 Departures from the paper:
-- The first convolution has no padding, as in the authors' code and torchvision: Table 1's 111 rows are those of a picture
+- The first convolution has no padding, as in the authors' code and torchvision: Table 1's 111 rows are those of an image
   of 227, one of 224 has 109.
 - The complex bypass is Figure 2's; of the 7.7 MB that Table 3 prints for it, its weights are 6.1.
 - Weights begin as He's initialisation by fan-in draws them, as in torchvision, and the last layer's as Glorot's.
@@ -17,8 +17,8 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.layers import conv, conv_relu, max_pool
-from kapps.variants import family, variant
 
 IANDOLA = "arXiv:1602.07360"
 # Table 1 of [1]: level of each module, and its squeezed channels; both expansions have four times as many.
@@ -38,7 +38,7 @@ def fire(x, squeezed, *, bypass, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@family(minimum=21, head=partial(heads.evidence, dropout=0.5))
+@image_family(minimum=21, head=partial(heads.evidence, dropout=0.5))
 def fire_modules(x, *, modules=V1_0, first=(96, 7), bypass=None):
     """SqueezeNet of `modules`, (level, squeezed channels) each.
 
@@ -47,7 +47,7 @@ def fire_modules(x, *, modules=V1_0, first=(96, 7), bypass=None):
     if bypass not in (None, "simple", "complex"):
         raise ValueError(f'bypass is None, "simple" or "complex", not {bypass!r}')
     filters, size = first
-    x = conv_relu(x, filters, size, strides=2, padding="valid", name="tail_conv")
+    x = conv_relu(x, filters, size, strides=2, padding="valid", name="stem_conv")
     blocks = dict.fromkeys((2, 3, 4), 0)
     for level, squeezed in modules:
         if not blocks[level]:

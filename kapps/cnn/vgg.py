@@ -5,7 +5,7 @@
 `_bn` has a batch norm after each convolution, which the paper has not: torchvision's and timm's.
 
 Departures from the paper:
-- A larger picture than 224 is averaged to the 7x7 map that the first dense layer reads, as in torchvision, a smaller
+- A larger image than 224 is averaged to the 7x7 map that the first dense layer reads, as in torchvision, a smaller
   one by area; [1] makes the dense layers convolutions, and averages their answers, in evaluation.
 - Convolutions begin as He's initialisation by fan-in draws them and dense layers as Glorot's; [1] trained the deeper networks
   from the weights of A, and found later that Glorot's does without.
@@ -15,8 +15,8 @@ Departures from the paper:
 from functools import partial
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.layers import LocalResponseNormalization, batch_norm, conv, conv_relu, max_pool
-from kapps.variants import family, variant
 
 SIMONYAN = "arXiv:1409.1556"
 WIDTHS = (64, 128, 256, 512, 512)
@@ -30,7 +30,7 @@ def convolution(x, filters, kernel_size, *, norm, name):
     return batch_norm(x, activation="relu", name=f"{name}_bn")
 
 
-@family(minimum=32, any_size=False, head=partial(heads.dense, grid=(7, 7)))
+@image_family(minimum=32, any_size=False, head=partial(heads.dense, grid=(7, 7)))
 def vgg(x, *, depths, third=3, norm=None):
     """VGG with `depths` convolutions at levels 0 to 4.
 

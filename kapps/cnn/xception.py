@@ -13,9 +13,9 @@ from functools import partial
 from keras import layers
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, depthwise
-from kapps.variants import family, variant
 
 CHOLLET = "arXiv:1610.02357"
 EPSILON = 1e-3
@@ -40,7 +40,7 @@ def block(x, filters, *, activate=True, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@family(
+@image_family(
     minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.5),
 )  # fmt: skip
@@ -49,7 +49,7 @@ def extreme_inception(x, *, middle=8):
     for i, (filters, strides) in enumerate(((32, 2), (64, 1)), start=1):
         x = conv_bn(
             x, filters, 3, strides=strides, padding="valid", activation="relu", epsilon=EPSILON,
-            name=f"tail_conv{i}",
+            name=f"stem_conv{i}",
         )  # fmt: skip
     x = block(x, (128, 128), activate=False, name="level2_block1")
     x = block(x, (256, 256), name="level3_block1")

@@ -5,7 +5,7 @@
 `zfnet_wide` is model (b) of Table 2, with 512, 1024 and 512 maps in the last three.
 
 Departures from the paper:
-- Figure 3 has 110, 55, 26, 13 and 6 rows of a 224x224 picture, which 1 pixel of padding before the first convolution and
+- Figure 3 has 110, 55, 26, 13 and 6 rows of a 224x224 image, which 1 pixel of padding before the first convolution and
   windows of the poolings that overlap the end give.
 - "Contrast normalised across feature maps", after pooling, is Krizhevsky's local response normalisation.
 - [1] rescales filters whose root mean square exceeds 0.1 in training, which is no part of a network.
@@ -15,18 +15,18 @@ Departures from the paper:
 from functools import partial
 
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cnn.alexnet import pool
 from kapps.layers import conv_relu
-from kapps.variants import family, variant
 
 ZEILER = "arXiv:1311.2901"
 
 
-@family(minimum=47, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+@image_family(minimum=47, any_size=False, head=partial(heads.dense, grid=(6, 6)))
 def zeiler_fergus(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
     """Five convolutions of `filters`; `norm` is k, size and alpha, after pooling unless `norm_first`."""
     pooling = partial(pool, norm=norm, norm_first=norm_first)
-    x = conv_relu(x, filters[0], 7, strides=2, padding=1, name="tail_conv")
+    x = conv_relu(x, filters[0], 7, strides=2, padding=1, name="stem_conv")
     x = pooling(x, level=2)
     x = conv_relu(x, filters[1], 5, strides=2, padding="valid", name="level3_conv1")
     x = pooling(x, level=4)

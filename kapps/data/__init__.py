@@ -1,4 +1,4 @@
-"""Input pipelines in tf.data: from pictures on disk, and from sequences, to batches of numbers.
+"""Input pipelines in tf.data: from images on disk, and from sequences, to batches of numbers.
 
 Nothing is loaded before it is used, so that `python -m kapps.data.records` runs its module once.
 """
@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "augment",
         "buckets",
         "chunks",
-        "decoding",
+        "generation",
         "faults",
         "images",
         "moving_digits",

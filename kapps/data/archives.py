@@ -1,6 +1,6 @@
 """Sources that are one file: an .npz of arrays, or a .zip of class folders.
 
-Both are read whole into memory, still encoded: they are for data sets of small pictures.
+Both are read whole into memory, still encoded: they are for data sets of small images.
 """
 
 import os
@@ -16,11 +16,11 @@ from kapps.data.sources import EVALUATION, SUFFIXES, Source, pick
 
 _HALVES = ("train", "validation")
 _MOST = 2**31
-"""Bytes of a .zip's pictures that are read; more are better unpacked."""
+"""Bytes of a .zip's images that are read; more are better unpacked."""
 
 
 def open_archive(path: str | os.PathLike, split: str) -> Source:
-    """Opens one file of labelled pictures: see `kapps.data.open_source`, which calls this."""
+    """Opens one file of labelled images: see `kapps.data.open_source`, which calls this."""
     path = os.fspath(path)
     suffix = pathlib.Path(path).suffix.lower()
     if suffix == ".npz":
@@ -36,22 +36,22 @@ def open_archive(path: str | os.PathLike, split: str) -> Source:
 def _arrays(path, split):
     data = records.read_arrays(path)
     split = pick(split, data, path)
-    pictures, labels = data[split]
+    images, labels = data[split]
     classes = records.classes(data)
     names = tuple(map(str, range(classes)))
-    records.check(pictures, labels, names, split)
-    if pictures.ndim == 3:
-        pictures = pictures[..., None]
-    found = tf.data.Dataset.from_tensor_slices(pictures)
-    found = found.map(_png, tf.data.AUTOTUNE).batch(len(pictures))
+    records.check(images, labels, names, split)
+    if images.ndim == 3:
+        images = images[..., None]
+    found = tf.data.Dataset.from_tensor_slices(images)
+    found = found.map(_png, tf.data.AUTOTUNE).batch(len(images))
     encoded = found.get_single_element().numpy()
-    numbered = [f"picture {number}" for number in range(len(pictures))]
+    numbered = [f"image {number}" for number in range(len(images))]
     return _source(path, split, names, numbered, labels, encoded)
 
 
-def _png(picture):
+def _png(image):
     # The quickest compression takes a third of the usual one's time, and 3 % more room on MNIST.
-    return tf.io.encode_png(picture, compression=1)
+    return tf.io.encode_png(image, compression=1)
 
 
 def _zipped(path, split):
@@ -61,7 +61,7 @@ def _zipped(path, split):
             total = sum(archive.getinfo(name).file_size for name in chosen)
             if total > _MOST:
                 raise DataError(
-                    f"{path} holds {total:,} bytes of {split} pictures, and kapps reads up to"
+                    f"{path} holds {total:,} bytes of {split} images, and kapps reads up to"
                     f" {_MOST:,} into memory: unpack it, and give the directory"
                 )
             encoded = [archive.read(name) for name in chosen]
@@ -73,7 +73,7 @@ def _zipped(path, split):
 
 
 def _members(archive):
-    """Returns the pictures' names, in order; what file managers add for themselves is left out."""
+    """Returns the images' names, in order; what file managers add for themselves is left out."""
     found = []
     for name in archive.namelist():
         hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
@@ -83,14 +83,14 @@ def _members(archive):
 
 
 def _chosen(path, names, split):
-    """Returns the split, its class names and its pictures; the first folders may be common to all."""
+    """Returns the split, its class names and its images; the first folders may be common to all."""
     folders = {tuple(name.split("/")[:-1]) for name in names}
     depths = {len(folder) for folder in folders}
     common = _common(folders)
     depth = depths.pop() - common if len(depths) == 1 else 0
     if depth not in (1, 2):
         raise DataError(
-            f"{path} holds {len(names)} pictures, but not in class folders: in a .zip each picture"
+            f"{path} holds {len(names)} images, but not in class folders: in a .zip each image"
             " is train/daisy/1.jpg, or without splits daisy/1.jpg"
         )
     if depth == 1:
@@ -111,12 +111,12 @@ def _chosen(path, names, split):
             " leave it out, or add it to train"
         )
     if not chosen:
-        raise DataError(f"{path} holds no pictures for {split}: add some")
+        raise DataError(f"{path} holds no images for {split}: add some")
     return split, tuple(sorted(classes)), chosen
 
 
 def _common(folders):
-    """Returns how many folders, outermost first, all pictures lie in that are no split and no class."""
+    """Returns how many folders, outermost first, all images lie in that are no split and no class."""
     count = 0
     for same in zip(*(folder[:-1] for folder in folders), strict=False):
         if len(set(same)) > 1 or same[0] in ("train", *EVALUATION):

@@ -19,9 +19,9 @@ def crop_window(
     """Draws the window of a random resized crop (arXiv:1409.4842), the whole where none fits.
 
     Args:
-        shape: int32 [3], the picture's.
+        shape: int32 [3], the image's.
         seed: int64 [2].
-        area: least and greatest share of the picture.
+        area: least and greatest share of the image.
         ratio: least and greatest width over height.
 
     Returns:
@@ -40,17 +40,17 @@ def crop_window(
     return tf.concat([begin[:2], size[:2]], 0)
 
 
-def flip(picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors half of the pictures left to right: [h, w, c] of any type."""
+def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors half of the images left to right: [h, w, c] of any type."""
     mirror = tf.random.stateless_uniform([], seed) < 0.5
-    return tf.cond(mirror, lambda: tf.reverse(picture, [1]), lambda: picture)
+    return tf.cond(mirror, lambda: tf.reverse(image, [1]), lambda: image)
 
 
-def shift(picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Pads by an eighth with black and crops back at random, for CIFAR: [h, w, c], all static."""
-    height, width, channels = picture.shape
+    height, width, channels = image.shape
     y, x = height // 8, width // 8
-    padded = tf.pad(picture, [[y, y], [x, x], [0, 0]])
+    padded = tf.pad(image, [[y, y], [x, x], [0, 0]])
     return tf.image.stateless_random_crop(padded, [height, width, channels], seed)
 
 
@@ -74,14 +74,14 @@ class _Draws:
 def rand_augment(
     magnitude: float = 0.5, layers: int = 2
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Makes keras_cv's RandAugment (arXiv:1909.13719) a function of a picture and a seed.
+    """Makes keras_cv's RandAugment (arXiv:1909.13719) a function of an image and a seed.
 
     Args:
         magnitude: strength, in [0, 1].
-        layers: how many operations a picture goes through.
+        layers: how many operations an image goes through.
 
     Returns:
-        A function of (float32 [h, w, 3] in [0, 255], int64 [2]) that gives such a picture, for use
+        A function of (float32 [h, w, 3] in [0, 255], int64 [2]) that gives such an image, for use
         in a graph.
     """
     import keras_cv  # slow to import, and only RandAugment needs it
@@ -115,9 +115,9 @@ def rand_augment(
     for part in (layer, layer._random_choice, *layer.layers):
         redirect(part)
 
-    def augment(picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         draws.seed, draws.count = seed, 0
-        return tf.ensure_shape(layer(picture), picture.shape)
+        return tf.ensure_shape(layer(image), image.shape)
 
     return augment
 
@@ -131,7 +131,7 @@ def mix(
         images: float32 [B, h, w, c].
         labels: float32 [B, classes].
         seed: int64 [2].
-        mixup: alpha of the Beta distribution that shares are drawn from, one a picture; 0 for none.
+        mixup: alpha of the Beta distribution that shares are drawn from, one an image; 0 for none.
         cutmix: likewise; where both are given, a coin is tossed for each batch.
 
     Returns:
@@ -153,7 +153,7 @@ def mix(
         share = _beta(mixup, batch, fold(seed, 2))[:, None, None, None]
     else:
         # A rectangle of (1 - share) of the area around a random centre; what lies outside the
-        # picture is cut off.
+        # image is cut off.
         side = tf.sqrt(1 - _beta(cutmix, batch, fold(seed, 2)))[:, None]
         centre = tf.random.stateless_uniform([2, batch, 1], fold(seed, 3))
         rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height - centre[0]) < side / 2

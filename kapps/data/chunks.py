@@ -1,4 +1,4 @@
-"""Decoding a few pictures at a time, so that one which cannot be decoded costs nothing but itself."""
+"""Decoding a few images at a time, so that one which cannot be decoded costs nothing but itself."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,18 @@ from kapps.data.faults import DataError, Faults
 from kapps.data.sources import Source
 
 CHUNK = 8
-"""Pictures that are decoded as one step."""
+"""Images that are decoded as one step."""
 
 
 def decoded(
     dataset: tf.data.Dataset,
-    picture: Callable,
+    image: Callable,
     finish: Callable,
     source: Source,
     faults: Faults,
     strict: bool,
 ) -> tf.data.Dataset:
-    """Decodes chunks of (names, encoded, labels, seeds); bad pictures drop out, counted and named.
+    """Decodes chunks of (names, encoded, labels, seeds); bad images drop out, counted and named.
 
     TensorFlow has no "try" but a data set's `ignore_errors`, so a chunk is decoded by a small data
     set of its own: what it lacks afterwards is known by name, and errors of reading, which are
@@ -52,22 +52,22 @@ def decoded(
         places = tf.range(tf.size(names))
 
         def one(place, encoded, seed):
-            return place, picture(encoded, seed)
+            return place, image(encoded, seed)
 
         tried = tf.data.Dataset.from_tensor_slices((places, encoded, seeds)).map(one)
-        # One blank picture at the end, cut off below, so that there is something to get where none
+        # One blank image at the end, cut off below, so that there is something to get where none
         # decodes.
         blank = tuple(tf.zeros([1, *spec.shape], spec.dtype) for spec in tried.element_spec)
         tried = tried.ignore_errors(log_warning=False)
         tried = tried.concatenate(tf.data.Dataset.from_tensor_slices(blank))
-        good, pictures = tried.batch(CHUNK + 1).get_single_element()
-        good, pictures = good[:-1], pictures[:-1]
+        good, images = tried.batch(CHUNK + 1).get_single_element()
+        good, images = good[:-1], images[:-1]
         bad = tf.sets.difference([places], [good]).values
         tf.cond(
             tf.size(bad) > 0,
             lambda: tell(tf.gather(names, bad)),
             lambda: True,
         )
-        return finish(pictures, tf.gather(labels, good), tf.gather(seeds, good))
+        return finish(images, tf.gather(labels, good), tf.gather(seeds, good))
 
     return dataset.map(chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,4 +1,4 @@
-"""From an encoded picture to pixels: decoding, and the crops of training and of evaluation."""
+"""From an encoded image to pixels: decoding, and the crops of training and of evaluation."""
 
 import tensorflow as tf
 
@@ -17,7 +17,7 @@ def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
         channels: 3, or 1 for grey.
 
     Returns:
-        uint8 [h, w, channels]; 16-bit pictures lose their lower byte, transparency is dropped.
+        uint8 [h, w, channels]; 16-bit images lose their lower byte, transparency is dropped.
     """
 
     def jpeg():
@@ -43,12 +43,12 @@ def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
             ),
         )
 
-    picture = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
-    return tf.ensure_shape(picture, [None, None, channels])
+    image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+    return tf.ensure_shape(image, [None, None, channels])
 
 
 def random_crop(encoded, seed, preprocessing, channels, area, ratio) -> tf.Tensor:
-    """A random crop of a picture, resized: uint8 [h, w, channels]."""
+    """A random crop of an image, resized: uint8 [h, w, channels]."""
 
     def jpeg():
         shape = tf.io.extract_jpeg_shape(encoded)
@@ -64,53 +64,53 @@ def random_crop(encoded, seed, preprocessing, channels, area, ratio) -> tf.Tenso
                 contents=encoded, crop_window=window // scale, channels=channels, ratio=scale
             )
 
-        picture = tf.switch_case(choice, [at(scale) for scale in _SCALES])
-        # Antialiasing would take as long as the rest, for a picture that shrinks by less than two.
-        return tf.image.resize(picture, preprocessing.size)
+        image = tf.switch_case(choice, [at(scale) for scale in _SCALES])
+        # Antialiasing would take as long as the rest, for an image that shrinks by less than two.
+        return tf.image.resize(image, preprocessing.size)
 
     def other():
-        picture = decode(encoded, channels)
-        y, x, height, width = tf.unstack(augment.crop_window(tf.shape(picture), seed, area, ratio))
-        picture = picture[y : y + height, x : x + width]
-        return tf.image.resize(picture, preprocessing.size, antialias=True)
+        image = decode(encoded, channels)
+        y, x, height, width = tf.unstack(augment.crop_window(tf.shape(image), seed, area, ratio))
+        image = image[y : y + height, x : x + width]
+        return tf.image.resize(image, preprocessing.size, antialias=True)
 
     fused = tf.io.is_jpeg(encoded)
     if channels == 1:
         fused = tf.cond(fused, lambda: tf.io.extract_jpeg_shape(encoded)[2] != 4, lambda: False)
-    picture = tf.cond(fused, jpeg, other)
-    return tf.ensure_shape(byte(picture), [*preprocessing.size, channels])
+    image = tf.cond(fused, jpeg, other)
+    return tf.ensure_shape(byte(image), [*preprocessing.size, channels])
 
 
-def centre(picture: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Resizes a picture and crops its centre as `preprocessing` says: float32 [h, w, channels]."""
+def centre(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Resizes an image and crops its centre as `preprocessing` says: float32 [h, w, channels]."""
     height, width = preprocessing.size
-    # What a picture of the crop's proportions would be resized to; torchvision's rounding.
+    # What an image of the crop's proportions would be resized to; torchvision's rounding.
     whole = tf.constant([round(height / preprocessing.crop), round(width / preprocessing.crop)])
-    size = tf.shape(picture)[:2]
+    size = tf.shape(image)[:2]
     wide = size[0] * whole[1] <= size[1] * whole[0]  # then its height settles the scale
     to_height = tf.stack([whole[0], size[1] * whole[0] // size[0]])
     to_width = tf.stack([size[0] * whole[1] // size[1], whole[1]])
     resized = tf.where(wide, to_height, to_width)
     first = tf.cast(tf.round((resized - [height, width]) / 2), tf.int32)
     if preprocessing.interpolation == "nearest":
-        picture = tf.image.resize(picture, resized, "nearest")
-        picture = tf.slice(picture, [*tf.unstack(first), 0], [height, width, -1])
-        return tf.ensure_shape(tf.cast(picture, tf.float32), [height, width, None])
+        image = tf.image.resize(image, resized, "nearest")
+        image = tf.slice(image, [*tf.unstack(first), 0], [height, width, -1])
+        return tf.ensure_shape(tf.cast(image, tf.float32), [height, width, None])
     # What `tf.image.resize(antialias=True)` computes, for the pixels alone that the crop keeps.
-    picture = tf.raw_ops.ScaleAndTranslate(
-        images=picture[None],
+    image = tf.raw_ops.ScaleAndTranslate(
+        images=image[None],
         size=[height, width],
         scale=tf.cast(resized / size, tf.float32),
         translation=tf.cast(-first, tf.float32),
         kernel_type=KERNELS[preprocessing.interpolation],
         antialias=True,
     )[0]
-    # A bicubic kernel overshoots at edges, beyond what a picture can hold.
-    return tf.clip_by_value(picture, 0.0, 255.0)
+    # A bicubic kernel overshoots at edges, beyond what an image can hold.
+    return tf.clip_by_value(image, 0.0, 255.0)
 
 
-def byte(picture: tf.Tensor) -> tf.Tensor:
+def byte(image: tf.Tensor) -> tf.Tensor:
     """Rounds float32 pixels in [0, 255] to uint8; leaves uint8 as it is."""
-    if picture.dtype == tf.uint8:
-        return picture
-    return tf.cast(picture + 0.5, tf.uint8)
+    if image.dtype == tf.uint8:
+        return image
+    return tf.cast(image + 0.5, tf.uint8)

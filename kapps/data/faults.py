@@ -1,4 +1,4 @@
-"""What goes wrong with data, in one line each, and the pictures that do not decode."""
+"""What goes wrong with data, in one line each, and the images that do not decode."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ class DataError(ValueError):
 
 
 class Faults:
-    """The pictures that a run could not decode, each once however many epochs met it.
+    """The images that a run could not decode, each once however many epochs met it.
 
     Hand one to `training` or `evaluation`, and read it when the run ends; one serves several
     pipelines.
@@ -28,32 +28,32 @@ class Faults:
 
     @property
     def names(self) -> list[str]:
-        """The names of the pictures, in the order in which they were met."""
+        """The names of the images, in the order in which they were met."""
         return list(self._names)
 
     def expect(self, name: str, split: str, examples: int | None) -> None:
-        """Tells of a source that will be read, of `examples` pictures or of None, not known."""
+        """Tells of a source that will be read, of `examples` images or of None, not known."""
         self._examples[name, split] = examples
 
     def record(self, names: list[str]) -> None:
-        """Counts pictures that did not decode.
+        """Counts images that did not decode.
 
         Raises:
-            DataError: where no picture is left; an endless pipeline would search forever.
+            DataError: where no image is left; an endless pipeline would search forever.
         """
         for name in names:
             if name not in self._names:
                 self._names[name] = None
                 _log.warning("could not decode %s: skipped", name)
         if self._total() is not None and 0 < self._total() <= len(self._names):
-            raise DataError(f"none of the {self._total():,} pictures could be decoded")
+            raise DataError(f"none of the {self._total():,} images could be decoded")
 
     def summary(self) -> str:
-        """Returns one line: how many of how many pictures were skipped, and which."""
+        """Returns one line: how many of how many images were skipped, and which."""
         total = self._total()
-        among = "pictures" if total is None else f"of {total:,} pictures"
+        among = "images" if total is None else f"of {total:,} images"
         if not self._names:
-            return "every picture could be decoded" if total is None else f"0 {among} were skipped"
+            return "every image could be decoded" if total is None else f"0 {among} were skipped"
         names = self.names[:_NAMED]
         more = len(self._names) - len(names)
         listed = ", ".join(names) + (f" and {more:,} more" if more else "")

@@ -1,9 +1,9 @@
-"""Pictures to batches: decode, crop, resize, augment, normalise.
+"""Images to batches: decode, crop, resize, augment, normalise.
 
     source = open_source(None, "data/flowers")
     train = training(source, card.preprocessing, 128, classes=len(source.class_names))
 
-The order of pictures comes from (seed, epoch), what is drawn for one from (seed, epoch, its place
+The order of images comes from (seed, epoch), what is drawn for one from (seed, epoch, its place
 in the epoch), and what is drawn for a batch from (seed, the batch's number): a run repeats exactly,
 whatever the threads do.
 """
@@ -25,15 +25,15 @@ AUGMENTATIONS = {
 }
 """What a recipe's --augmentation names: arguments of `training`."""
 _CROPS = ("imagenet", "cifar", "none")
-_CACHE = 2**30  # bytes of encoded pictures that are kept in memory
-_SHUFFLE = 2**28  # bytes of encoded pictures that a shuffle looks over where they are not kept
+_CACHE = 2**30  # bytes of encoded images that are kept in memory
+_SHUFFLE = 2**28  # bytes of encoded images that a shuffle looks over where they are not kept
 
 
 def steps(source: Source, batch_size: int) -> int:
-    """Returns how many batches of `training` an epoch is; `DataError` where the pictures fill none."""
+    """Returns how many batches of `training` an epoch is; `DataError` where the images fill none."""
     if batch_size > source.examples:
         raise DataError(
-            f"batch_size={batch_size} is more than the {source.examples} training pictures"
+            f"batch_size={batch_size} is more than the {source.examples} training images"
         )
     return source.examples // batch_size
 
@@ -66,28 +66,28 @@ def training(
         source: what `open_source` returned.
         preprocessing: the model's; "imagenet" uses its size and normalisation, and resizes
             bilinearly.
-        batch_size: pictures a batch, over all shards.
+        batch_size: images a batch, over all shards.
         classes: the model's, which must be the source's.
         seed: settles the order and every draw.
         augmentation: "imagenet" crops at random and resizes, "cifar" pads by an eighth and crops,
             "none".
-        crop_area: least and greatest share of a picture that "imagenet" keeps.
+        crop_area: least and greatest share of an image that "imagenet" keeps.
         crop_ratio: least and greatest width over height of what it keeps.
-        flip: whether half of the pictures are mirrored left to right.
+        flip: whether half of the images are mirrored left to right.
         randaugment: True, or a strength in (0, 1], for RandAugment; it needs keras_cv and three
             channels.
         mixup: alpha of MixUp's Beta distribution, 0 for none.
         cutmix: alpha of CutMix's; with both, a batch goes through one or the other.
         label_smoothing: share of a label that is spread over all classes, in [0, 1).
         channels: 3, or 1 for grey.
-        strict: whether a picture that cannot be decoded stops the run, rather than being skipped.
-        faults: counts and names the pictures that were skipped.
-        first_step: the batch to begin with, as a run that was interrupted does. The pictures that
+        strict: whether an image that cannot be decoded stops the run, rather than being skipped.
+        faults: counts and names the images that were skipped.
+        first_step: the batch to begin with, as a run that was interrupted does. The images that
             `faults` knows already are counted as the run from the start counted them.
         shard: (i, n), for the i-th of n workers: each batch is the i-th part of the global one, so
             that n workers see together what one would see alone. Every worker reads all the
-            pictures, and decodes its own.
-        cache_bytes: a source whose encoded pictures take no more is kept in memory.
+            images, and decodes its own.
+        cache_bytes: a source whose encoded images take no more is kept in memory.
 
     Returns:
         Batches of (float32 [batch_size / n, h, w, channels], normalised; float32 [batch_size / n,
@@ -95,7 +95,7 @@ def training(
 
     Raises:
         DataError: for a source or options that do not fit. Iterating raises `tf.errors.OpError` for
-            a shard that cannot be read, and for a bad picture where `strict`: `explain` puts those
+            a shard that cannot be read, and for a bad image where `strict`: `explain` puts those
             in one line.
     """
     _check(source, preprocessing, batch_size, classes, channels)
@@ -115,7 +115,7 @@ def training(
     policy = augment.rand_augment(magnitude) if randaugment else None
     seed = int(seed)
     keep = source.bytes <= cache_bytes
-    kept = source.pictures().cache() if keep else None
+    kept = source.images().cache() if keep else None
     window = source.examples if keep else _window(source)
     faults = faults or Faults()
     bad = tf.constant(faults.names, tf.string)
@@ -127,12 +127,12 @@ def training(
         # global seed must not settle the order (nor may it be 0, which a seed in a tensor trips on).
         tf.random.set_seed(1)
         order = tf.random.stateless_uniform([2], [seed, number], 0, 2**62, tf.int64)
-        pictures = kept if keep else source.pictures(order[0])
+        images = kept if keep else source.images(order[0])
         if keep or source.kind != "folder":  # a folder's names are shuffled before they are read
-            pictures = pictures.shuffle(window, seed=order[1], reshuffle_each_iteration=False)
-        return pictures.enumerate().map(
-            lambda place, picture: (
-                *picture,
+            images = images.shuffle(window, seed=order[1], reshuffle_each_iteration=False)
+        return images.enumerate().map(
+            lambda place, image: (
+                *image,
                 tf.stack([tf.constant(seed, tf.int64), number * 2**32 + place]),
             )
         )
@@ -144,7 +144,7 @@ def training(
     def good(name, encoded, label, seed):  # noqa: ARG001
         return tf.reduce_all(name != bad)
 
-    def picture(encoded, seed):
+    def image(encoded, seed):
         if augmentation == "imagenet":
             cropped = decoding.random_crop(
                 encoded, augment.fold(seed, 0), preprocessing, channels, crop_area, crop_ratio
@@ -157,14 +157,14 @@ def training(
                 cropped = augment.shift(cropped, augment.fold(seed, 0))
         return augment.flip(cropped, augment.fold(seed, 1)) if flip else cropped
 
-    def augmented(pictures, labels, seeds):
+    def augmented(images, labels, seeds):
         if policy is not None:
-            pictures = tf.map_fn(
+            images = tf.map_fn(
                 lambda pair: policy(tf.cast(pair[0], tf.float32), augment.fold(pair[1], 2)),
-                (pictures, seeds),
+                (images, seeds),
                 fn_output_signature=tf.float32,
             )
-        return pictures, labels
+        return images, labels
 
     def batch(number, data):
         images = _normalise(data[0], preprocessing, channels)
@@ -179,7 +179,7 @@ def training(
     else:
         dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch)
         dataset = dataset.filter(good).skip(skipped) if first else dataset
-    dataset = decoded(dataset.batch(CHUNK), picture, augmented, source, faults, strict)
+    dataset = decoded(dataset.batch(CHUNK), image, augmented, source, faults, strict)
     dataset = dataset.rebatch(share, drop_remainder=True).enumerate(first_step)
     return _finished(dataset.map(batch, **parallel), share, preprocessing, channels, classes)
 
@@ -196,7 +196,7 @@ def evaluation(
     cache_bytes: int = _CACHE,
     seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Returns every picture once, as `preprocessing` says.
+    """Returns every image once, as `preprocessing` says.
 
     The shorter side becomes `size / crop`, antialiased, and the centre is kept: torchvision's
     Resize and CenterCrop. The last batch holds what is left. Arguments, results and errors are
@@ -205,23 +205,23 @@ def evaluation(
     """
     _check(source, preprocessing, batch_size, classes, channels)
 
-    def picture(encoded, _):
+    def image(encoded, _):
         return decoding.centre(decoding.decode(encoded, channels), preprocessing)
 
     def batch(images, labels):
         return _normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
 
     if seed is None:
-        dataset = source.pictures()
+        dataset = source.images()
         dataset = dataset.cache() if source.bytes <= cache_bytes else dataset
     else:
-        dataset = source.pictures(seed)
+        dataset = source.images(seed)
         dataset = dataset.shuffle(_window(source), seed=seed, reshuffle_each_iteration=False)
     dataset = dataset.map(lambda *values: (*values, tf.zeros([2], tf.int64))).batch(CHUNK)
     dataset = decoded(
         dataset,
-        picture,
-        lambda pictures, labels, _: (pictures, labels),
+        image,
+        lambda images, labels, _: (images, labels),
         source,
         faults or Faults(),
         strict,
@@ -231,12 +231,12 @@ def evaluation(
 
 
 def first(dataset: tf.data.Dataset, count: int) -> np.ndarray:
-    """Returns the first pictures of batches of (pictures, labels): [count, h, w, c], or all where there are fewer."""
+    """Returns the first images of batches of (images, labels): [count, h, w, c], or all where there are fewer."""
     return next(iter(dataset.unbatch().batch(count)))[0].numpy()
 
 
 def _window(source: Source) -> int:
-    """Returns how many pictures a shuffle looks over where they are not kept."""
+    """Returns how many images a shuffle looks over where they are not kept."""
     mean_bytes = max(1, source.bytes // source.examples)
     return min(source.examples, max(1024, _SHUFFLE // mean_bytes))
 
@@ -265,7 +265,7 @@ def _finished(dataset, batch_size, preprocessing, channels, classes) -> tf.data.
 
     options = tf.data.Options()
     options.deterministic = True
-    # Several workers share the pictures rather than the files: there may be fewer files than
+    # Several workers share the images rather than the files: there may be fewer files than
     # workers.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.map(shaped).with_options(options).prefetch(tf.data.AUTOTUNE)
@@ -274,7 +274,7 @@ def _finished(dataset, batch_size, preprocessing, channels, classes) -> tf.data.
 def _normalise(images: tf.Tensor, preprocessing: Preprocessing, channels: int) -> tf.Tensor:
     """(pixels * scale - mean) / std, as float32 of the same shape."""
     mean, std = (np.asarray(values, np.float32) for values in preprocessing.channels(channels))
-    # One row of a picture at a time: over three values a broadcast takes several times as long.
+    # One row of an image at a time: over three values a broadcast takes several times as long.
     width = preprocessing.size[1]
     factor, shift = np.tile(preprocessing.scale / std, width), np.tile(-mean / std, width)
     rows = tf.cast(tf.reshape(images, [-1, width * channels]), tf.float32)

@@ -13,7 +13,7 @@ from kapps.data.sequences import drawn
 
 
 def moving_digits(
-    pictures: np.ndarray,
+    images: np.ndarray,
     batch_size: int,
     *,
     sequences: int | None = None,
@@ -30,7 +30,7 @@ def moving_digits(
     speed and turns at an edge as light does at a mirror. Where digits overlap the brighter pixel is seen.
 
     Args:
-        pictures: uint8 [n, height, width], of digits.
+        images: uint8 [n, height, width], of digits.
         batch_size: sequences a batch.
         sequences: how many there are; None for no end.
         seed: of all that is drawn: the same seed and number give the same sequence.
@@ -44,23 +44,23 @@ def moving_digits(
         (float32 [batch, given, side, side, 1], float32 [batch, frames - given, side, side, 1]), in [0, 1].
 
     Raises:
-        ValueError: for pictures larger than a frame, or no frame to ask for.
+        ValueError: for images larger than a frame, or no frame to ask for.
     """
-    height, width = pictures.shape[1:]
+    height, width = images.shape[1:]
     if max(height, width) > side:
         raise ValueError(
-            f"pictures of {height}x{width} do not fit frames of {side}x{side}: give a larger side"
+            f"images of {height}x{width} do not fit frames of {side}x{side}: give a larger side"
         )
     if not 0 < given < frames:
         raise ValueError(
             f"of {frames} frames 1 to {frames - 1} can be given, not {given}: give more frames"
         )
     room = tf.constant([side - height, side - width], tf.float32)[:, None, None]
-    digits = tf.constant(pictures)
+    digits = tf.constant(images)
 
     def make(number):
         draws = tf.random.stateless_uniform([5, count], [seed, number])
-        which = tf.cast(draws[0] * len(pictures), tf.int32)
+        which = tf.cast(draws[0] * len(images), tf.int32)
         angle = 2 * math.pi * draws[1]
         velocity = (speed[0] + draws[2] * (speed[1] - speed[0])) * [tf.sin(angle), tf.cos(angle)]
         straight = room * draws[3:, :, None] + velocity[..., None] * tf.range(frames, dtype=tf.float32)  # fmt: skip

@@ -159,7 +159,7 @@ class Tokens:
         return self.target.decode(numbers[numbers != self.start]).strip()
 
     def pieces(self, numbers: np.ndarray, *, target: bool) -> list[str]:
-        """Returns the text of each number, for pictures; start, end and padding are "<s>", "</s>" and ""."""
+        """Returns the text of each number, for images; start, end and padding are "<s>", "</s>" and ""."""
         named = {0: ""} | ({self.start: "<s>", self.end: "</s>"} if target or self.joint else {})
         language = self.target if target else self.source
         return [

@@ -1,7 +1,7 @@
-"""TFRecord shards of encoded pictures: writing, counting, parsing.
+"""TFRecord shards of encoded images: writing, counting, parsing.
 
 A directory of shards holds `<split>-00000-of-00002.tfrecord`, ... and `labels.txt`, one class name
-a line. A record is a `tf.train.Example` with "image" (an encoded picture) and "label" (a class
+a line. A record is a `tf.train.Example` with "image" (an encoded image) and "label" (a class
 number from 0): what TFDS writes for an image classification data set too, so that one parser reads
 both.
 
@@ -34,7 +34,7 @@ _CRC = 4  # bytes of the checksum after a record's length, and after its content
 
 
 def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns (encoded picture, class number) of one serialized record: string [] and int64 []."""
+    """Returns (encoded image, class number) of one serialized record: string [] and int64 []."""
     example = tf.io.parse_single_example(record, _FEATURES)
     return example["image"], example["label"]
 
@@ -115,36 +115,36 @@ def read_labels(directory: str) -> tuple[str, ...]:
 
 
 def write_records(
-    pictures: np.ndarray | Sequence[bytes],
+    images: np.ndarray | Sequence[bytes],
     labels: Sequence[int] | np.ndarray,
     class_names: Sequence[str],
     directory: str | os.PathLike,
     split: str,
     shards: int = 1,
 ) -> list[str]:
-    """Writes pictures to TFRecord shards and the class names to labels.txt.
+    """Writes images to TFRecord shards and the class names to labels.txt.
 
     Every file is written aside and renamed when whole, so that an interrupted run leaves no half
     shard.
 
     Args:
-        pictures: uint8 [n, h, w] or [n, h, w, 1, 3 or 4], which are stored as PNG, or n encoded
-            pictures.
+        images: uint8 [n, h, w] or [n, h, w, 1, 3 or 4], which are stored as PNG, or n encoded
+            images.
         labels: n class numbers in [0, len(class_names)).
         class_names: the classes' names, in order.
         directory: where to write; made where it is missing.
         split: "train", "validation" or "test", say: the files' prefix.
-        shards: how many files to spread the pictures over, in turn.
+        shards: how many files to spread the images over, in turn.
 
     Returns:
         The shards' paths.
 
     Raises:
-        DataError: for pictures and labels that do not fit each other, or a directory with other
+        DataError: for images and labels that do not fit each other, or a directory with other
             data in it.
     """
     directory, labels = os.fspath(directory), np.asarray(labels)
-    check(pictures, labels, class_names, split, shards)
+    check(images, labels, class_names, split, shards)
     os.makedirs(directory, exist_ok=True)
     names = [f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]
     present = os.listdir(directory)
@@ -162,53 +162,53 @@ def write_records(
         for shard, path in enumerate(paths):
             written = whole.enter_context(aside(path))
             with tf.io.TFRecordWriter(os.fspath(written)) as writer:
-                for index in range(shard, len(pictures), shards):
-                    writer.write(_example(pictures[index], int(labels[index])))
+                for index in range(shard, len(images), shards):
+                    writer.write(_example(images[index], int(labels[index])))
         named = whole.enter_context(aside(os.path.join(directory, LABELS)))
         named.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
     return paths
 
 
-def check(pictures, labels, class_names, split, shards=1) -> None:
+def check(images, labels, class_names, split, shards=1) -> None:
     """Refuses, by `DataError`, what `write_records` cannot write."""
-    if len(pictures) != len(labels) or len(pictures) == 0:
+    if len(images) != len(labels) or len(images) == 0:
         raise DataError(
-            f"{len(pictures)} pictures and {len(labels)} labels: as many of each, and at least one"
+            f"{len(images)} images and {len(labels)} labels: as many of each, and at least one"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
         raise DataError(
-            f"labels are {labels.dtype} {list(labels.shape)}: give whole numbers, one a picture"
+            f"labels are {labels.dtype} {list(labels.shape)}: give whole numbers, one an image"
         )
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise DataError(
             f"labels lie in {labels.min()}..{labels.max()},"
             f" but {len(class_names)} classes are named"
         )
-    if isinstance(pictures, np.ndarray) and (
-        pictures.dtype != np.uint8
-        or pictures.ndim not in (3, 4)
-        or (pictures.ndim == 4 and pictures.shape[-1] not in (1, 3, 4))
+    if isinstance(images, np.ndarray) and (
+        images.dtype != np.uint8
+        or images.ndim not in (3, 4)
+        or (images.ndim == 4 and images.shape[-1] not in (1, 3, 4))
     ):
         raise DataError(
-            f"pictures are {pictures.dtype} {list(pictures.shape)}:"
+            f"images are {images.dtype} {list(images.shape)}:"
             " give uint8 [n, h, w] or [n, h, w, channels]"
         )
     if not SHARD.fullmatch(f"{split}-00000-of-00001.tfrecord") or shards < 1:
         raise DataError(f"split {split!r} in {shards} shards: give a word, and at least one shard")
 
 
-def _example(picture, label: int) -> bytes:
-    if isinstance(picture, np.ndarray):
-        picture = tf.io.encode_png(picture[..., None] if picture.ndim == 2 else picture).numpy()
+def _example(image, label: int) -> bytes:
+    if isinstance(image, np.ndarray):
+        image = tf.io.encode_png(image[..., None] if image.ndim == 2 else image).numpy()
     feature = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture])),
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def read_arrays(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Returns pictures and labels by split, "train" and "test", of an .npz file.
+    """Returns images and labels by split, "train" and "test", of an .npz file.
 
     Raises:
         DataError: for a file that cannot be read, or that lacks x_train, y_train, x_test or y_test.
@@ -238,20 +238,17 @@ def classes(data: dict[str, tuple[np.ndarray, np.ndarray]]) -> int:
 def _convert(path: str, directory: str, shards: int) -> None:
     data = read_arrays(path)
     names = [str(number) for number in range(classes(data))]
-    for split, (pictures, labels) in data.items():
-        write_records(pictures, labels, names, directory, split, shards)
+    for split, (images, labels) in data.items():
+        write_records(images, labels, names, directory, split, shards)
         print(
-            f"{directory}: {len(pictures):,} {split} pictures in {shards} shards,"
-            f" {len(names)} classes"
+            f"{directory}: {len(images):,} {split} images in {shards} shards, {len(names)} classes"
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Turns an .npz file with x_train, y_train, x_test and y_test into shards of pictures."""
+    """Turns an .npz file with x_train, y_train, x_test and y_test into shards of images."""
     parser = argparse.ArgumentParser(prog="python -m kapps.data.records", description=main.__doc__)
-    parser.add_argument(
-        "npz", help="file with x_train, y_train, x_test, y_test; pictures are uint8"
-    )
+    parser.add_argument("npz", help="file with x_train, y_train, x_test, y_test; images are uint8")
     parser.add_argument("directory", help="where the shards go")
     parser.add_argument(
         "--shards", type=int, default=4, help="shards a split (default: %(default)s)"

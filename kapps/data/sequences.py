@@ -98,43 +98,43 @@ def copy_memory(
 
 
 def grey(source: Source, side: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns pictures and labels as arrays: uint8 [n, side, side], int64 [n].
+    """Returns images and labels as arrays: uint8 [n, side, side], int64 [n].
 
     Args:
-        source: grey or coloured pictures, of any size.
+        source: grey or coloured images, of any size.
         side: height and width that they are brought to.
         most: how many are read, of the source's order; None for all.
     """
 
-    def picture(name, encoded, label):
+    def image(name, encoded, label):
         del name
         pixels = decode(encoded, 1)
         return byte(tf.image.resize(pixels, (side, side)))[..., 0], label
 
-    found = source.pictures().take(most or -1).map(picture, tf.data.AUTOTUNE)
-    pictures, labels = zip(*found.batch(1024).as_numpy_iterator(), strict=True)
-    return np.concatenate(pictures), np.concatenate(labels)
+    found = source.images().take(most or -1).map(image, tf.data.AUTOTUNE)
+    images, labels = zip(*found.batch(1024).as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def pixels(
-    pictures: np.ndarray, labels: np.ndarray, batch_size: int, *, order: int | None = None,
+    images: np.ndarray, labels: np.ndarray, batch_size: int, *, order: int | None = None,
     shuffle: bool = False, seed: int = 0,
 ) -> tf.data.Dataset:  # fmt: skip
-    """Pictures as sequences of their pixels, row by row [1].
+    """Images as sequences of their pixels, row by row [1].
 
     Args:
-        pictures: uint8 [n, height, width].
+        images: uint8 [n, height, width].
         labels: int [n].
         batch_size: sequences a batch.
-        order: None for row by row; a number for the one permutation of all pictures' pixels that it settles ("permuted
+        order: None for row by row; a number for the one permutation of all images' pixels that it settles ("permuted
             MNIST").
-        shuffle: whether to draw a new order of the pictures each time, and to leave out a last batch that is smaller.
-        seed: of the orders of the pictures.
+        shuffle: whether to draw a new order of the images each time, and to leave out a last batch that is smaller.
+        seed: of the orders of the images.
 
     Returns:
         (float32 [batch, height * width, 1] in [0, 1], int32 [batch]).
     """
-    flat = pictures.reshape(len(pictures), -1)
+    flat = images.reshape(len(images), -1)
     if order is not None:
         flat = flat[:, np.random.default_rng(order).permutation(flat.shape[1])]
     found = tf.data.Dataset.from_tensor_slices((flat, np.asarray(labels, "int32")))

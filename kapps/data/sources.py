@@ -1,6 +1,6 @@
-"""Pictures from TFDS, a folder of class folders, TFRecord shards, or one .npz or .zip file.
+"""Images from TFDS, a folder of class folders, TFRecord shards, or one .npz or .zip file.
 
-All end as one thing: a `Source`, whose `pictures()` are (name, encoded picture, class
+All end as one thing: a `Source`, whose `images()` are (name, encoded image, class
 number).
 """
 
@@ -24,20 +24,20 @@ _SHARDS_AT_ONCE = 16
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Labelled pictures, still encoded.
+    """Labelled images, still encoded.
 
     Args:
         name: the data set's name, or its directory.
         split: the split that was found: "test" where "validation" was asked for and there is none.
         kind: "folder", "records", "tfds" or "archive".
         class_names: the classes, in the order of their numbers.
-        examples: how many pictures.
-        bytes: size of all encoded pictures together.
-        files: the pictures of a folder, or the shards; of an archive the pictures' names.
-        labels: the class number of each of a folder's or an archive's pictures; () for shards.
+        examples: how many images.
+        bytes: size of all encoded images together.
+        files: the images of a folder, or the shards; of an archive the images' names.
+        labels: the class number of each of a folder's or an archive's images; () for shards.
         ranges: for shards, which records are of this split: (first, how many) a shard.
         root: the directory that names are told relative to.
-        encoded: the pictures of an archive, () elsewhere.
+        encoded: the images of an archive, () elsewhere.
     """
 
     name: str
@@ -54,15 +54,15 @@ class Source:
 
     @property
     def shards(self) -> tuple[str, ...]:
-        """The TFRecord files, () for pictures that lie in none."""
+        """The TFRecord files, () for images that lie in none."""
         return self.files if self.kind in ("records", "tfds") else ()
 
-    def pictures(self, seed: tf.Tensor | None = None) -> tf.data.Dataset:
+    def images(self, seed: tf.Tensor | None = None) -> tf.data.Dataset:
         """Returns the data set of (name, encoded, label): string [], string [], int64 [].
 
         Args:
             seed: int64 []; where given, the files are visited in a random order that it settles:
-                all pictures of a folder, or whole shards, whose records stay in order.
+                all images of a folder, or whole shards, whose records stay in order.
         """
         files = tf.data.Dataset.from_tensor_slices(self._files())
         if seed is not None:
@@ -101,7 +101,7 @@ class Source:
         )
 
     def _shard(self, file, name, first, many) -> tf.data.Dataset:
-        def picture(number, record):
+        def image(number, record):
             encoded, label = records.parse(record)
             classes = len(self.class_names)
             tf.debugging.Assert(
@@ -115,7 +115,7 @@ class Source:
             )
 
         shard = tf.data.TFRecordDataset(file).enumerate()
-        return shard.skip(first).take(many).map(picture)
+        return shard.skip(first).take(many).map(image)
 
 
 def _say(what: str, name, number) -> tf.Tensor:
@@ -125,7 +125,7 @@ def _say(what: str, name, number) -> tf.Tensor:
 def open_source(
     dataset: str | None = None, data_dir: str | os.PathLike | None = None, split: str = "train"
 ) -> Source:
-    """Opens labelled pictures.
+    """Opens labelled images.
 
     Args:
         dataset: "digits", which ships with kapps; a TFDS name such as "fashion_mnist" or
@@ -138,8 +138,8 @@ def open_source(
             own.
         split: "train"; "validation", for which "val" and then "test" serve too; or another of the
             source's. Of class folders without splits, about a fifth of each class is held out as
-            "validation", which all three names mean. A picture's side follows from its name in
-            `data_dir` alone, "daisy/1.jpg", so that pictures which are added move no other one.
+            "validation", which all three names mean. An image's side follows from its name in
+            `data_dir` alone, "daisy/1.jpg", so that images which are added move no other one.
 
     Raises:
         DataError: for anything that cannot be read, in one line.
@@ -156,7 +156,7 @@ def open_source(
     if os.path.isfile(directory):
         return archives.open_archive(directory, split)
     if not os.path.isdir(directory):
-        raise DataError(f"data directory {data_dir} does not exist: give one that holds pictures")
+        raise DataError(f"data directory {data_dir} does not exist: give one that holds images")
     if os.path.isfile(os.path.join(directory, "dataset_info.json")):
         return prepared.open_prepared(None, directory, split)
     if records.find(directory):

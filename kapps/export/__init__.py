@@ -2,7 +2,7 @@
 
     path = kapps.export.saved_model(model, "saved_models", preprocessing=card.preprocessing)
     path = kapps.export.litert(model, "saved_models/net.tflite", preprocessing=card.preprocessing)
-    print(kapps.export.verify(path, model, pictures, preprocessing=card.preprocessing))
+    print(kapps.export.verify(path, model, images, preprocessing=card.preprocessing))
 
 Both files take `image`, and give `probabilities` or `logits`; with `preprocessing` they take raw
 pixels in [0, 255].

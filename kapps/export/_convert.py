@@ -8,7 +8,7 @@ def answer(job):
     import numpy as np
     import tensorflow as tf
 
-    def pictures():
+    def images():
         with np.load(job["calibration"]) as file:
             arrays = {name: file[name] for name in file.files}
         for i in range(len(next(iter(arrays.values())))):
@@ -25,7 +25,7 @@ def answer(job):
         if precision == "float16":
             made.target_spec.supported_types = [tf.float16]
         if precision in ("int8", "int16"):
-            made.representative_dataset = pictures
+            made.representative_dataset = images
             made.target_spec.supported_ops = [
                 kinds.TFLITE_BUILTINS_INT8
                 if precision == "int8"
@@ -36,7 +36,7 @@ def answer(job):
     if job["debug"] or job["floats"]:
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter(),
-            debug_dataset=lambda: (list(x.values()) for x in pictures()),
+            debug_dataset=lambda: (list(x.values()) for x in images()),
             debug_options=tf.lite.experimental.QuantizationDebugOptions(
                 denylisted_ops=job["floats"]
             ),

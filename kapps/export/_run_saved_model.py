@@ -1,7 +1,7 @@
 """Runs SavedModels as a stranger would: with TensorFlow and NumPy, and no Keras to be had.
 
-A job (see `worker.py`) is {"path", "pictures", "outputs", "threads", "rounds"}, all but the numbers paths; `pictures`
-is an .npz file of the inputs by name, or of one called "only". With threads above 0 it takes the first picture so many
+A job (see `worker.py`) is {"path", "images", "outputs", "threads", "rounds"}, all but the numbers paths; `images`
+is an .npz file of the inputs by name, or of one called "only". With threads above 0 it takes the first image so many
 rounds and writes the median of the `milliseconds`; TensorFlow sets its threads once in a process, so that such a job
 is the only one.
 """
@@ -27,7 +27,7 @@ def answer(job):
         raise ValueError(f"there is no signature serving_default, only {sorted(signatures)}")
     serve = signatures["serving_default"]
     takes = serve.structured_input_signature[1]
-    with np.load(job["pictures"]) as file:
+    with np.load(job["images"]) as file:
         given = {name: file[name] for name in file.files}
     if list(given) == ["only"] and len(takes) == 1:
         given = dict(zip(takes, given.values(), strict=True))
@@ -44,10 +44,10 @@ def answer(job):
         return {name: tf.constant(array[start:stop]) for name, array in given.items()}
 
     if job["threads"]:
-        taken, picture = [], batch(0, 1)
+        taken, image = [], batch(0, 1)
         for _ in range(job["rounds"] + 3):
             start = time.perf_counter()
-            next(iter(serve(**picture).values())).numpy()
+            next(iter(serve(**image).values())).numpy()
             taken.append(1000 * (time.perf_counter() - start))
         np.savez(job["outputs"], milliseconds=statistics.median(taken[3:]))
         return

@@ -1,10 +1,11 @@
-"""An exported file beside the model it came from, on pictures of a data set: what `python -m kapps verify` does."""
+"""An exported file beside the model it came from, on images of a data set: what `python -m kapps verify` does."""
 
 import keras
 import numpy as np
 
 from kapps import cards
-from kapps.data import images, sources
+from kapps.data import images as pipeline
+from kapps.data import sources
 from kapps.export.delivery import pixels
 from kapps.export.verification import Report, verify
 
@@ -12,29 +13,29 @@ from kapps.export.verification import Report, verify
 def check(
     path: str, model: keras.Model, dataset: str | None, data_dir: str | None, count: int
 ) -> Report:
-    """Compares an exported file with its model on the evaluation pictures of a data set, and times it.
+    """Compares an exported file with its model on the evaluation images of a data set, and times it.
 
     Args:
         path: of a SavedModel's directory or of a .tflite file, exported with its preprocessing.
         model: what it was exported from.
         dataset: a TFDS name, or "digits"; None for `data_dir` alone.
         data_dir: class folders, TFRecord shards, or TFDS's directory.
-        count: of the pictures, with the classes mixed.
+        count: of the images, with the classes mixed.
 
     Raises:
         ValueError: for a file or model that does not fit.
-        DataError: for pictures that cannot be read.
+        DataError: for images that cannot be read.
     """
     _, height, width, channels = model.input_shape
     known = model.name in cards.list_models(kind="image")
     own = cards.card(model).preprocessing if known else cards.IMAGENET
     preprocessing = own.at((height or own.size[0], width or own.size[1]))
     source = sources.open_source(dataset, data_dir, "validation")
-    batches = images.evaluation(
+    batches = pipeline.evaluation(
         source, preprocessing, 32, classes=len(source.class_names), channels=channels, seed=0
     )
-    pictures = pixels(images.first(batches, count), preprocessing)
-    return verify(path, model, pictures, preprocessing=preprocessing, timed=True)
+    images = pixels(pipeline.first(batches, count), preprocessing)
+    return verify(path, model, images, preprocessing=preprocessing, timed=True)
 
 
 def check_arrays(path: str, model: keras.Model, file: str, count: int) -> Report:

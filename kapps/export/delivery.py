@@ -41,7 +41,7 @@ def deliver(
         The reports, and a line for each file that falls short (`Report.fault`): for a quantised one
         with the layers that lose most.
     """
-    pictures = pixels(images, preprocessing)
+    images = pixels(images, preprocessing)
     ranges = None if calibration is None else pixels(calibration, preprocessing)
     common = {"preprocessing": preprocessing, "class_names": class_names}
     first = saved_model(model, directory, **common)
@@ -53,7 +53,7 @@ def deliver(
         files.append(litert(model, path, precision=precision, **calibrated, **common))
     reports, faults = [], []
     for file in files:
-        report = verify(file, model, pictures, preprocessing=preprocessing, timed=True)
+        report = verify(file, model, images, preprocessing=preprocessing, timed=True)
         reports.append(report)
         fault = report.fault()
         if fault and report.precision in CALIBRATED:
@@ -65,6 +65,6 @@ def deliver(
 
 
 def pixels(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Returns pictures as they were before their normalisation, in [0, 255]."""
+    """Returns images as they were before their normalisation, in [0, 255]."""
     mean, std = (np.float32(values) for values in preprocessing.channels(images.shape[-1]))
     return (images * std + mean) / np.float32(preprocessing.scale)

@@ -1,4 +1,4 @@
-"""What an exported model takes, by the shape and type of its input: a picture, a sequence, tokens; or several."""
+"""What an exported model takes, by the shape and type of its input: an image, a sequence, tokens; or several."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ IMAGE, SEQUENCE, FRAMES, TOKENS = "image", "sequence", "frames", "tokens"
 KINDS = {2: SEQUENCE, 3: IMAGE, 4: FRAMES}
 """Of what is float32, by the length of its shape without the batch."""
 ALLOWED = (
-    "pictures [batch, height, width, channels], frames [batch, time, height, width, channels], sequences "
+    "images [batch, height, width, channels], frames [batch, time, height, width, channels], sequences "
     "[batch, time, features] or whole-numbered tokens [batch, time]"
 )
 

@@ -19,7 +19,7 @@ from kapps.files import flush, sync
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
 CALIBRATED = ("int8", "int16")
-"""Those that need pictures: the ranges of all activations are fixed by what they reach."""
+"""Those that need images: the ranges of all activations are fixed by what they reach."""
 
 _HEAVY = (3, 4, 9, 67)  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV
 
@@ -47,18 +47,18 @@ def litert(
 
     Args:
         model: a functional or sequential model of such inputs as `saved_model` takes, under any precision
-            policy; pictures of known size.
+            policy; images of known size.
         path: a local path ending in ".tflite"; a file there is replaced once the new one is whole.
         preprocessing: where given, `image` is raw pixels in [0, 255], at the size the model takes.
         precision: "float32"; "float16" weights, half the size; "dynamic", int8 weights and float32
             activations, a quarter; "int8", both, a quarter and the fastest; "int16", int8 weights and
             int16 activations, for what int8 costs too much accuracy, slow on most CPUs.
-        calibration: for int8 and int16, pictures [n, height, width, channels] as the file takes
+        calibration: for int8 and int16, images [n, height, width, channels] as the file takes
             them, a hundred or more from the evaluation pipeline, of all classes; of a model of several inputs, a
             dictionary of such arrays.
         class_names: a name for each class, without line ends. They, the input's range and its
             colours are in the file's metadata, for MediaPipe and Android's tools.
-        batch_size: pictures or sequences a call, at least 1; phones want 1.
+        batch_size: images or sequences a call, at least 1; phones want 1.
         length: steps of a sequence, where the model leaves them open; shorter ones are padded on the right.
         vocabulary: of a model of tokens, the token of each number; it is in the file's metadata.
         float_operations: for int8, the operations that stay in float32, by LiteRT's names: "BATCH_MATMUL", "SOFTMAX".
@@ -78,13 +78,13 @@ def litert(
     exported = network.serving(model, preprocessing, whole=precision in CALIBRATED)
     what = _closed(exported, length, vocabulary)
     class_names = network.class_names(exported, class_names)
-    pictures = _calibration(exported, what, precision, calibration, batch_size)
+    images = _calibration(exported, what, precision, calibration, batch_size)
     if float_operations and precision != "int8":
         raise ValueError(f"precision={precision!r} takes no float_operations; int8 does")
     with folder_for(path.parent) as aside:
         written = aside / path.name
         floats = list(float_operations)
-        _convert(exported, what, written, precision, pictures, batch_size, floats=floats)
+        _convert(exported, what, written, precision, images, batch_size, floats=floats)
         refused = [name for name in operations(written) if name.startswith(_REFUSED)]
         if refused:
             raise ValueError(f"{model.name} converts to LiteRT only with {', '.join(refused)}")
@@ -105,7 +105,7 @@ def _closed(exported, length, vocabulary) -> inputs.Taken | inputs.Several:
         raise ValueError(f"{exported.name} takes {what.name}, and a vocabulary is of tokens")
     if what.name == inputs.IMAGE:
         if length is not None:
-            raise ValueError(f"{exported.name} takes pictures, which have no length")
+            raise ValueError(f"{exported.name} takes images, which have no length")
         if None in what.shape:
             raise ValueError(
                 f"{exported.name} takes {what.shape}; a LiteRT file needs a fixed size, "
@@ -123,7 +123,7 @@ def _closed(exported, length, vocabulary) -> inputs.Taken | inputs.Several:
 
 
 def _convert(
-    exported, what, written, precision, pictures, batch_size, *, debug=False, floats=()
+    exported, what, written, precision, images, batch_size, *, debug=False, floats=()
 ) -> None:
     """Hands a network, through a SavedModel of static shapes, to the converter's process."""
     network.refuse_random(exported, batch_size)
@@ -132,8 +132,8 @@ def _convert(
         {"serving_default": (functools.partial(exported, training=False), what.spec(batch_size))},
         folder / "static",
     )
-    if pictures is not None:
-        several = pictures if isinstance(pictures, dict) else {what.name: pictures}
+    if images is not None:
+        several = images if isinstance(images, dict) else {what.name: images}
         np.savez(folder / "calibration.npz", **several)
     job = {
         "saved_model": str(folder / "static"),
@@ -149,21 +149,21 @@ def _convert(
         raise ValueError(f"{exported.name} does not convert to LiteRT: {error}") from error
 
 
-def _calibration(exported, what, precision, pictures, batch_size) -> np.ndarray | None:
-    """Returns the pictures that settle the ranges of activations, where the precision wants any."""
+def _calibration(exported, what, precision, images, batch_size) -> np.ndarray | None:
+    """Returns the images that settle the ranges of activations, where the precision wants any."""
     if precision not in PRECISIONS:
         raise ValueError(
             f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.{nearest(str(precision), PRECISIONS)}"
         )
     if precision not in CALIBRATED:
-        if pictures is not None:
+        if images is not None:
             raise ValueError(
                 f"precision={precision!r} takes no calibration; {' and '.join(CALIBRATED)} do"
             )
         return None
-    if pictures is None:
+    if images is None:
         raise ValueError(
-            f"precision={precision!r} needs calibration: a hundred pictures or more, as the file takes them"
+            f"precision={precision!r} needs calibration: a hundred images or more, as the file takes them"
         )
     if batch_size != 1:
         raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
@@ -173,11 +173,11 @@ def _calibration(exported, what, precision, pictures, batch_size) -> np.ndarray 
             f"precision={precision!r}: the converter measures no ranges inside a recurrent layer's loop "
             f"({looped[0]}); float32, float16 and dynamic do, and so does unroll=True"
         )
-    pictures = keras.tree.map_structure(np.asarray, pictures)
-    if not what.fits(pictures):
-        given = keras.tree.map_structure(lambda array: list(array.shape), pictures)
+    images = keras.tree.map_structure(np.asarray, images)
+    if not what.fits(images):
+        given = keras.tree.map_structure(lambda array: list(array.shape), images)
         raise ValueError(f"calibration is {given}, and {exported.name} takes {what}")
-    return what.typed(pictures)
+    return what.typed(images)
 
 
 def loops(layer) -> bool:
@@ -198,7 +198,7 @@ def losses(
 
     Args:
         model: as for `litert`.
-        calibration: as for `litert`; its pictures are also what is measured on.
+        calibration: as for `litert`; its images are also what is measured on.
         preprocessing: as for `litert`.
         precision: "int8" or "int16".
 
@@ -210,10 +210,10 @@ def losses(
         raise ValueError(f"precision={precision!r}: only {' and '.join(CALIBRATED)} are measured")
     exported = network.serving(model, preprocessing, whole=True)
     what = _closed(exported, None, None)
-    pictures = _calibration(exported, what, precision, calibration, 1)
+    images = _calibration(exported, what, precision, calibration, 1)
     with tempfile.TemporaryDirectory() as folder:
         written = pathlib.Path(folder, "losses.csv")
-        _convert(exported, what, written, precision, pictures, 1, debug=True)
+        _convert(exported, what, written, precision, images, 1, debug=True)
         with open(written, newline="") as file:
             rows = [
                 (row["tensor_name"], float(row["mean_squared_error"]), float(row["scale"]))

@@ -38,7 +38,7 @@ def serving(
 
     Args:
         model: as for `in_float32`.
-        preprocessing: of pictures alone; where given, `image` is raw pixels in [0, 255] and its arithmetic part is
+        preprocessing: of images alone; where given, `image` is raw pixels in [0, 255] and its arithmetic part is
             the first layer.
         folded: whether batch norms go into the layers before them.
         whole: whether it is for whole numbers (`ranges.apart`).
@@ -59,9 +59,7 @@ def serving(
         x = given = what.input()
         if preprocessing is not None:
             if what.name != inputs.IMAGE:
-                raise ValueError(
-                    f"{model.name} takes {what.name}, and preprocessing is of pictures"
-                )
+                raise ValueError(f"{model.name} takes {what.name}, and preprocessing is of images")
             mean, std = preprocessing.channels(model.input_shape[-1])
             scale = [preprocessing.scale / s for s in std]
             offset = [-m / s for m, s in zip(mean, std, strict=True)]
@@ -88,7 +86,7 @@ def class_names(network: keras.Model, names: Sequence[str] | None) -> list[str] 
     width = outputs[0].shape[-1]
     if len(outputs) > 1 or len(names) != width:
         raise ValueError(
-            f"{len(names)} class names, and {network.name} gives {width} scores a picture"
+            f"{len(names)} class names, and {network.name} gives {width} scores an image"
             + (f" in each of {len(outputs)} outputs" if len(outputs) > 1 else "")
         )
     broken = [name for name in names if "\n" in name or "\r" in name]

@@ -6,9 +6,9 @@ import pathlib
 import keras
 import numpy as np
 
-from kapps.decoding import stepping
 from kapps.export import lite, stepped
 from kapps.export.places import local
+from kapps.generation import stepping
 
 FLOATS = (
     "ADD", "BATCH_MATMUL", "COS", "GATHER", "MEAN", "MUL", "NEG", "RESHAPE", "RSQRT", "SELECT", "SELECT_V2", "SIN",
@@ -42,7 +42,7 @@ def litert_pair(
     `kapps.translate(kapps.export.stepped_pair(directory), ...)` is such a program.
 
     Args:
-        model: as for `kapps.halves`.
+        model: as for `kapps.generation.encoder_and_step`.
         directory: a local one; files there are replaced.
         source_length: tokens of a source, padded on the right with 0.
         length: most tokens of a target.
@@ -55,10 +55,12 @@ def litert_pair(
         `directory`.
 
     Raises:
-        ValueError: as for `kapps.halves` and `litert`.
+        ValueError: as for `kapps.generation.encoder_and_step` and `litert`.
     """
     directory = local(directory)
-    encoder, one = stepping.halves(model, batch=1, length=length, source_length=source_length)
+    encoder, one = stepping.encoder_and_step(
+        model, batch=1, length=length, source_length=source_length
+    )
     if precision == "int8" and calibration is None:
         raise ValueError(
             'precision="int8" needs calibration: a hundred sources or more, and their targets'
@@ -73,7 +75,7 @@ def litert_pair(
         padded(tokens, steps)
         for tokens, steps in zip(calibration, (source_length, length), strict=True)
     )
-    expected = words(stepping.halves(model), source, target)
+    expected = words(stepping.encoder_and_step(model), source, target)
     known = {encoder: source, one: sampled(model, source, target)}
     looped = any(lite.loops(layer) for layer in encoder.layers)
     for how in INT8:
@@ -118,7 +120,7 @@ def words(both, source, target):
 
 def sampled(model, source, target, most=300):
     """Returns what goes into a step at so many words, drawn from all, {name: array [n, ...]}."""
-    both = stepping.halves(model)
+    both = stepping.encoder_and_step(model)
     steps = [given for given, _ in taught(both, source, target)]
     name = stepping.written(both.step, both.encoder.output)
     rows, places = np.nonzero(np.stack([given[name][:, 0] for given in steps], axis=1))

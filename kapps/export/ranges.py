@@ -2,7 +2,7 @@
 
 In int8 a LiteRT pooling has the scale of what it pools, and what is concatenated has the scale of the whole. A mean
 that is concatenated so hands the whole's range down to the layer that it pools, and that layer's greatest values, which
-no mean has, are cut off: ShuffleNet V1's smallest network then agreed with itself on 87.5 % of pictures.
+no mean has, are cut off: ShuffleNet V1's smallest network then agreed with itself on 87.5 % of images.
 """
 
 import keras

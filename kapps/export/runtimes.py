@@ -29,34 +29,34 @@ def kind(path: pathlib.Path) -> str:
     raise ValueError(f"{path} {what}")
 
 
-def run(path: pathlib.Path, pictures: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the outputs by name for n pictures or sequences [n, ...], of the type that the file takes, on the CPU.
+def run(path: pathlib.Path, images: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the outputs by name for n images or sequences [n, ...], of the type that the file takes, on the CPU.
 
     Args:
         path: of the exported file.
-        pictures: an array, or of several inputs one by each name.
+        images: an array, or of several inputs one by each name.
     """
     if kind(path) == "saved_model":
-        return _run_saved_model(path, pictures)
-    return _run_litert(path, pictures)
+        return _run_saved_model(path, images)
+    return _run_litert(path, images)
 
 
 def milliseconds(
-    path: pathlib.Path, picture: np.ndarray | dict[str, np.ndarray], threads: int
+    path: pathlib.Path, image: np.ndarray | dict[str, np.ndarray], threads: int
 ) -> float:
-    """Returns how long one picture takes, the median of some rounds after a warm-up.
+    """Returns how long one image takes, the median of some rounds after a warm-up.
 
     Args:
         path: of the exported file.
-        picture: [1, ...], of the type that the file takes.
+        image: [1, ...], of the type that the file takes.
         threads: how many the runtime may use.
     """
     if kind(path) == "saved_model":
-        return float(_run_saved_model(path, picture, threads)["milliseconds"])
+        return float(_run_saved_model(path, image, threads)["milliseconds"])
     with quiet():
         runner = litert_runner(path, threads)
         details = runner.get_input_details()
-        given = _by_name(path, picture, {k: x["shape"].tolist() for k, x in details.items()})
+        given = _by_name(path, image, {k: x["shape"].tolist() for k, x in details.items()})
         batch = next(iter(details.values()))["shape"][0]
         given, taken = {name: array.repeat(batch, axis=0) for name, array in given.items()}, []
         for _ in range(ROUNDS + 3):
@@ -66,11 +66,11 @@ def milliseconds(
     return 1000 * statistics.median(taken[3:]) / int(batch)
 
 
-def _run_saved_model(path, pictures, threads=0) -> dict[str, np.ndarray]:
+def _run_saved_model(path, images, threads=0) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
-        given, outputs = (os.path.join(folder, f"{name}.npz") for name in ("pictures", "outputs"))
-        np.savez(given, **(pictures if isinstance(pictures, dict) else {ONLY: pictures}))
-        job = {"path": str(path.absolute()), "pictures": given, "outputs": outputs}
+        given, outputs = (os.path.join(folder, f"{name}.npz") for name in ("images", "outputs"))
+        np.savez(given, **(images if isinstance(images, dict) else {ONLY: images}))
+        job = {"path": str(path.absolute()), "images": given, "outputs": outputs}
         job |= {"threads": threads, "rounds": ROUNDS}
         worker = Worker(PROGRAM) if threads else WORKER  # a process has one number of threads
         try:
@@ -86,12 +86,12 @@ def _run_saved_model(path, pictures, threads=0) -> dict[str, np.ndarray]:
             return {name.removeprefix("output_"): arrays[name] for name in arrays.files}
 
 
-def _run_litert(path, pictures) -> dict[str, np.ndarray]:
+def _run_litert(path, images) -> dict[str, np.ndarray]:
     with quiet():
         runner = litert_runner(path, os.cpu_count())
         details = runner.get_input_details()
         takes = {name: [int(size) for size in x["shape"]] for name, x in details.items()}
-        given = _by_name(path, pictures, takes)
+        given = _by_name(path, images, takes)
         batch, rows = next(iter(takes.values()))[0], len(next(iter(given.values())))
         chunks = []
         for at in range(0, rows, batch):
@@ -100,12 +100,12 @@ def _run_litert(path, pictures) -> dict[str, np.ndarray]:
     return {k: np.concatenate([c[k] for c in chunks])[:rows] for k in chunks[0]}
 
 
-def _by_name(path, pictures, takes) -> dict[str, np.ndarray]:
+def _by_name(path, images, takes) -> dict[str, np.ndarray]:
     """Returns the arrays by the file's names; ValueError where they are not what it takes."""
-    given = pictures if isinstance(pictures, dict) else dict.fromkeys(takes, pictures)
+    given = images if isinstance(images, dict) else dict.fromkeys(takes, images)
     shapes = {name: list(array.shape) for name, array in given.items()}
     fitting = set(given) == set(takes) and all(takes[k][1:] == shapes[k][1:] for k in takes)
-    if not fitting or (len(takes) > 1 and not isinstance(pictures, dict)):
+    if not fitting or (len(takes) > 1 and not isinstance(images, dict)):
         raise ValueError(f"{path}: it takes {takes}, and is given {shapes}")
     return given
 

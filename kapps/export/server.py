@@ -11,10 +11,10 @@ from kapps.files import aside
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 INSTALL = "pip install 'kapps[serving]'"
 MOST = 32
-"""Pictures that the server puts together to one batch."""
+"""Images that the server puts together to one batch."""
 
 _BATCHING = """\
-# Requests that arrive together run together, up to so many pictures or so long a wait.
+# Requests that arrive together run together, up to so many images or so long a wait.
 max_batch_size {{ value: {most} }}
 batch_timeout_micros {{ value: 2000 }}
 max_enqueued_batches {{ value: 100 }}

@@ -1,4 +1,4 @@
-"""SavedModels for TensorFlow Serving: whole, versioned, never overwritten; pictures and text read in the graph."""
+"""SavedModels for TensorFlow Serving: whole, versioned, never overwritten; images and text read in the graph."""
 
 import functools
 import os
@@ -50,7 +50,7 @@ def saved_model(
 
     - `serve_text` takes `text`, string [batch], which the graph splits into tokens and pads on the right;
     - `continue_text`, of a language model (scores of each token of the vocabulary at every step, any length, of which
-      `kapps.step` makes one step), takes `text`, and gives `text`, string [batch], with the `new_tokens` likeliest
+      `kapps.generation.step_model` makes one step), takes `text`, and gives `text`, string [batch], with the `new_tokens` likeliest
       tokens after it; what the network remembers is carried, so that each costs the same.
 
     A model of a source and a target, with subwords as its tokenizer, has `translate`, which takes `text`, string
@@ -121,7 +121,7 @@ def saved_model(
 
 
 def _requests(endpoints) -> dict:
-    """Returns a request for each signature: a grey picture, 224 pixels high and wide where any size goes, or a word."""
+    """Returns a request for each signature: a grey image, 224 pixels high and wide where any size goes, or a word."""
     found = {}
     for name, (_, spec) in endpoints.items():
         if isinstance(spec, dict):
@@ -141,7 +141,7 @@ def _requests(endpoints) -> dict:
 
 
 def _grey(spec):
-    """Returns a grey picture, or ones."""
+    """Returns a grey image, or ones."""
     of_image = spec.name == inputs.IMAGE
     shape = [size or (224 if of_image else 16) for size in spec.shape[1:]]
     return tf.fill([1, *shape], tf.cast(128 if of_image else 1, spec.dtype))
@@ -191,8 +191,8 @@ class _Signatures:
         if size != preprocessing.size:
             preprocessing = preprocessing.at(size)
 
-        def pixels(picture):
-            return decoding.centre(decoding.decode(picture, channels), preprocessing)
+        def pixels(image):
+            return decoding.centre(decoding.decode(image, channels), preprocessing)
 
         shape = tf.TensorSpec([*size, channels], tf.float32)
         return self.plain(tf.map_fn(pixels, image_bytes, fn_output_signature=shape))

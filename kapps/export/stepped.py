@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-from kapps.decoding.stepping import Halves
 from kapps.export import runtimes
 from kapps.export.quiet import quiet
+from kapps.generation.stepping import EncoderAndStep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +86,14 @@ class SteppedFile(File):
             )
 
 
-def stepped_pair(directory: str | os.PathLike, threads: int = 1) -> Halves:
+def stepped_pair(directory: str | os.PathLike, threads: int = 1) -> EncoderAndStep:
     """Returns the two files that `litert_pair` wrote, as `kapps.translate` takes them in place of a model.
 
     Args:
         directory: which holds `encoder.tflite` and `step.tflite`.
         threads: that LiteRT uses.
     """
-    return Halves(
+    return EncoderAndStep(
         File(os.path.join(directory, "encoder.tflite"), threads),
         SteppedFile(os.path.join(directory, "step.tflite"), threads),
     )

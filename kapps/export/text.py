@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from kapps.decoding import loop, stepping
 from kapps.export import inputs
+from kapps.generation import loop, stepping
 
 TEXT = "text"
 PADDING, UNKNOWN = 0, 1
@@ -83,7 +83,7 @@ def _loop(exported):
     """Returns what writes the likeliest tokens a step at a time; None for a network that has no step."""
     (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
     try:
-        one = stepping.step(inner)
+        one = stepping.step_model(inner)
     except ValueError:  # it looks at later tokens, or at what it was given
         return None
     return loop.Loop(one, choice=loop.Choice(never=(PADDING, UNKNOWN)))

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from kapps.data.subwords import Subwords
-from kapps.decoding import generation, stepping
 from kapps.export.subwords import BytePairs
+from kapps.generation import stepping, text_generation
 
 MOST = 256
 """Tokens of a source that are read; what is beyond them is cut."""
@@ -34,8 +34,8 @@ class Translation:
                 f"with a source and a target, and {self.end + 1} tokens: these, a start and an end"
             )
         (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
-        both = stepping.halves(inner)
-        writer = generation.translator(
+        both = stepping.encoder_and_step(inner)
+        writer = text_generation.translator(
             both, end=self.end, beam=beam, length_penalty=length_penalty,
             never=(1, self.start),
         )  # fmt: skip
@@ -46,12 +46,12 @@ class Translation:
         """Returns the target, string [batch], of each source, string [batch]."""
         source = self.pairs.encode(text)[:, :MOST]
         held = tf.math.count_nonzero(source, axis=1, dtype=tf.int32)
-        batch, steps = tf.shape(source)[0], tf.shape(source)[1] + generation.MORE
+        batch, steps = tf.shape(source)[0], tf.shape(source)[1] + text_generation.MORE
         found = self.loop.call(
             {
                 "prompt": tf.fill([batch, 1], self.start),
                 "uniform": tf.zeros([batch, steps]),
-                "limit": held + generation.MORE,
+                "limit": held + text_generation.MORE,
                 self.source: source,
             }
         )

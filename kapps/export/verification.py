@@ -29,19 +29,19 @@ class Report:
         path: the exported file or directory.
         kind: "saved_model" or "litert".
         precision: "float32", or another of `kapps.export.lite.PRECISIONS`.
-        pictures: how many were compared.
+        images: how many were compared.
         largest_difference: largest absolute difference of any output value; infinite where one is
             not a number.
         largest_value: largest magnitude in the model's outputs.
-        top1_agreement: share of the pictures of which file and model say the same, in [0, 1].
+        top1_agreement: share of the images of which file and model say the same, in [0, 1].
         bytes: size of all that was exported.
-        milliseconds: what one picture takes, by the number of threads; empty where it was not measured.
+        milliseconds: what one image takes, by the number of threads; empty where it was not measured.
     """
 
     path: pathlib.Path
     kind: str
     precision: str
-    pictures: int
+    images: int
     largest_difference: float
     largest_value: float
     top1_agreement: float
@@ -51,7 +51,7 @@ class Report:
     def __str__(self) -> str:
         """Returns all of it on one line."""
         return (
-            f"{self.path}: {self.kind}, {self.precision}, {self.bytes:,} bytes, {self.pictures} pictures, "
+            f"{self.path}: {self.kind}, {self.precision}, {self.bytes:,} bytes, {self.images} images, "
             f"largest difference {self.largest_difference:.1e}, "
             f"top-1 agreement {self.top1_agreement:.1%}"
             + "".join(f", {ms:.1f} ms on {n} threads" for n, ms in self.milliseconds.items())
@@ -69,8 +69,8 @@ class Report:
             return f"{self.path} differs by {self.largest_difference:.1e}, and {allowed:.1e} is allowed"
         if not self.top1_agreement >= agreement:
             return (
-                f"{self.path} ({self.precision}) agrees on {self.top1_agreement:.1%} of {self.pictures} "
-                f"pictures, and {agreement:.1%} is wanted"
+                f"{self.path} ({self.precision}) agrees on {self.top1_agreement:.1%} of {self.images} "
+                f"images, and {agreement:.1%} is wanted"
             )
         return None
 
@@ -82,7 +82,7 @@ class Report:
 def verify(
     path: str | os.PathLike,
     model: keras.Model,
-    pictures: np.ndarray | dict[str, np.ndarray],
+    images: np.ndarray | dict[str, np.ndarray],
     *,
     preprocessing: Preprocessing | None = None,
     timed: bool = False,
@@ -96,37 +96,37 @@ def verify(
     Args:
         path: what `saved_model` or `litert` returned.
         model: the model that was exported.
-        pictures: numbers [n, height, width, channels], n from 1, as the file takes them: raw pixels
+        images: numbers [n, height, width, channels], n from 1, as the file takes them: raw pixels
             in [0, 255] where it was exported with `preprocessing`; or sequences [n, time, features], frames
             [n, time, height, width, channels], or tokens [n, time]; of several inputs a dictionary of arrays.
         preprocessing: what it was exported with.
-        timed: whether to measure what a picture takes with 1 and with 2 threads.
+        timed: whether to measure what an image takes with 1 and with 2 threads.
 
     Returns:
         The largest absolute difference over all outputs, and the top-1 agreement of the first. Of
         an output one wide: the same side of one half for a probability, else of zero.
 
     Raises:
-        ValueError: where the path is no exported file, or file, model and pictures do not fit.
+        ValueError: where the path is no exported file, or file, model and images do not fit.
     """
     path = pathlib.Path(path)
     kind = runtimes.kind(path)
     reference = network.serving(model, None, folded=False)
-    pictures = _pictures(pictures, reference)
-    expected = _expected(reference, pictures, preprocessing)
-    found = runtimes.run(path, pictures)
+    images = _images(images, reference)
+    expected = _expected(reference, images, preprocessing)
+    found = runtimes.run(path, images)
     found = {name: found[name] for name in found if name in expected or name not in SAID}
     shapes = [{k: v.shape[1:] for k, v in outputs.items()} for outputs in (found, expected)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"{path} gives {shapes[0]} a picture, {model.name} {shapes[1]}")
+        raise ValueError(f"{path} gives {shapes[0]} an image, {model.name} {shapes[1]}")
     first = next(iter(expected))
-    one = inputs.sliced(pictures, 0, 1)
+    one = inputs.sliced(images, 0, 1)
     times = {n: runtimes.milliseconds(path, one, n) for n in THREADS} if timed else {}
     return Report(
         path,
         kind,
         "float32" if kind == "saved_model" else precision_of(path),
-        inputs.rows(pictures),
+        inputs.rows(images),
         max(_largest(found[name], expected[name]) for name in expected),
         max(float(np.abs(values).max(initial=0.0)) for values in expected.values()),
         _agreement(found[first], expected[first], 0.5 if first == "probabilities" else 0.0),
@@ -135,24 +135,24 @@ def verify(
     )
 
 
-def _pictures(pictures, reference) -> np.ndarray:
+def _images(images, reference) -> np.ndarray:
     what = inputs.taken(reference)
-    pictures = keras.tree.map_structure(np.asarray, pictures)
-    if not what.fits(pictures):
-        given = keras.tree.map_structure(lambda x: f"{x.dtype} {list(x.shape)}", pictures)
+    images = keras.tree.map_structure(np.asarray, images)
+    if not what.fits(images):
+        given = keras.tree.map_structure(lambda x: f"{x.dtype} {list(x.shape)}", images)
         raise ValueError(f"{reference.name} takes {what}, and is given {given}")
-    return what.typed(pictures)
+    return what.typed(images)
 
 
-def _expected(reference, pictures, preprocessing) -> dict[str, np.ndarray]:
+def _expected(reference, images, preprocessing) -> dict[str, np.ndarray]:
     if preprocessing is not None:
-        mean, std = preprocessing.channels(pictures.shape[-1])
+        mean, std = preprocessing.channels(images.shape[-1])
         scale = np.float32(preprocessing.scale)
-        pictures = (pictures * scale - np.float32(mean)) / np.float32(std)
+        images = (images * scale - np.float32(mean)) / np.float32(std)
     with keras.device("cpu:0"), quiet():
         chunks = [
-            reference(inputs.sliced(pictures, at, at + BATCH), training=False)
-            for at in range(0, inputs.rows(pictures), BATCH)
+            reference(inputs.sliced(images, at, at + BATCH), training=False)
+            for at in range(0, inputs.rows(images), BATCH)
         ]
     return {k: np.concatenate([np.asarray(c[k]) for c in chunks]) for k in reference.output}
 

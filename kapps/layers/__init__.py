@@ -14,7 +14,7 @@ from kapps.layers.convolution import (
     depthwise_bn,
     max_pool,
 )
-from kapps.layers.copying import copy_values, stock
+from kapps.layers.copying import copy_values, to_keras_layers
 from kapps.layers.experts import SparseExperts
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
@@ -56,6 +56,6 @@ __all__ = [
     "max_pool",
     "split_channels",
     "squeeze_excite",
-    "stock",
+    "to_keras_layers",
     "tower",
 ]

@@ -53,7 +53,7 @@ class ChannelShuffle(layers.Layer):
         del input_shapes, output_shapes
         return {}
 
-    def stock(self):
+    def to_keras_layers(self):
         """Returns the same as Keras's reshapes, which know one height and width only."""
         _, height, width, channels = self.input.shape
         if None in (height, width):

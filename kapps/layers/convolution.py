@@ -43,7 +43,7 @@ class GroupedConv2D(layers.Conv2D):
     def _channels_first(self):
         return self.data_format == "channels_first"
 
-    def stock(self):
+    def to_keras_layers(self):
         """Returns the `keras.layers.Conv2D` of the same configuration."""
         return layers.Conv2D.from_config(self.get_config())
 

@@ -3,7 +3,7 @@
 import keras
 
 
-def stock(model):
+def to_keras_layers(model):
     """Returns the model rebuilt with Keras's own layers only, its weights copied.
 
     What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
@@ -12,7 +12,7 @@ def stock(model):
         ValueError: for a layer or a cell that Keras has no counterpart of.
     """
     if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
-        raise ValueError(f"{model.name} is not built yet; call it on a picture first")
+        raise ValueError(f"{model.name} is not built yet; call it on an image first")
     twin = keras.models.clone_model(model, clone_function=_stock_layer)
     own = [
         f"{layer.name} ({type(layer).__name__})"
@@ -44,7 +44,7 @@ def copy_values(source, target):
 
 def _stock_layer(layer):
     return (
-        layer.stock()
-        if hasattr(layer, "stock")
+        layer.to_keras_layers()
+        if hasattr(layer, "to_keras_layers")
         else layer.__class__.from_config(layer.get_config())
     )

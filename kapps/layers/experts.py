@@ -45,7 +45,7 @@ class SparseExperts(layers.Layer):
         ValueError: for a k that is no number from 1 to `experts`.
     """
 
-    pointwise = True  # for `kapps.decoding.stepping`
+    pointwise = True  # for `kapps.generation.stepping`
 
     def __init__(
         self,

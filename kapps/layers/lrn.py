@@ -52,7 +52,7 @@ class LocalResponseNormalization(layers.Layer):
         del input_shapes
         return {"elementwise": (2 * self.size - 1) * math.prod(output_shapes[0])}
 
-    def stock(self):
+    def to_keras_layers(self):
         """Returns the same as a model of Keras's own operations."""
         x = layers.Input(self.input.shape[1:], dtype=self.compute_dtype)
         return keras.Model(x, self.call(x), name=self.name)

@@ -161,7 +161,7 @@ class AtEachStep(keras.layers.Layer):
     Input: [(batch, time, features), (batch, units)]. Output: (batch, time, features + units).
     """
 
-    pointwise = True  # for `kapps.decoding.stepping`
+    pointwise = True  # for `kapps.generation.stepping`
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -13,7 +13,7 @@ class WeightNormConv1D(layers.Conv1D):
 
     Same arguments as `keras.layers.Conv1D`. Weights: v (steps, channels / groups, filters), drawn by
     `kernel_initializer`; the bias (filters,); g `gain` (filters,). `kernel` is w. The norm is computed in float32 at
-    least. An exported graph has w as a constant, and `stock` makes a Keras convolution of it.
+    least. An exported graph has w as a constant, and `to_keras_layers` makes a Keras convolution of it.
 
     Input: (batch, steps, channels), any floating dtype. Output: (batch, steps', filters).
     """
@@ -43,7 +43,7 @@ class WeightNormConv1D(layers.Conv1D):
     def load_own_variables(self, store):
         layers.Layer.load_own_variables(self, store)
 
-    def stock(self):
+    def to_keras_layers(self):
         """Returns the `keras.layers.Conv1D` of the same configuration."""
         return layers.Conv1D.from_config(self.get_config())
 

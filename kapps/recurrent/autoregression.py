@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from kapps.decoding import stepping
+from kapps.generation import stepping
 from kapps.recurrent.stacks import stack
 
 
@@ -102,7 +102,7 @@ def ahead(model, series, steps):
 
 def _latent_ahead(model, series, steps):
     """The states of every place are those of one run over the series; from there all places go on beside each other."""
-    one = stepping.step(model)
+    one = stepping.step_model(model)
     states, outputs = stepping.zeros(one, 1), []
     for value in series:
         taken = one.predict_on_batch({"sequence": value[None, None], **states})

@@ -11,8 +11,8 @@ binary cross-entropy; the paper's number is its sum over a frame's pixels, `kapp
 
 from keras import layers
 
+from kapps.builders import sequence_family, variant
 from kapps.layers import PeepholeConvLSTM2D
-from kapps.variants import sequences, variant
 
 
 def to_patches(x, patch, name):
@@ -38,7 +38,7 @@ def from_patches(x, patch, name):
     return layers.Reshape((time, rows * patch, columns * patch, channels), name=name)(x)
 
 
-@sequences(shape=(10, 64, 64, 1), head=None)
+@sequence_family(shape=(10, 64, 64, 1), head=None)
 def convlstm_nowcaster(x, *, filters=(128, 64, 64), kernel_size=5, patch=4, horizon=10):
     """Frames in [0, 1] to the `horizon` frames after them, as chances: float32 (batch, horizon, height, width, channels).
 

@@ -17,10 +17,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps.builders import sequence_family, variant
 from kapps.layers import BlankPadding
 from kapps.recurrent import stacks
 from kapps.recurrent.mappings import padding
-from kapps.variants import sequences, variant
 
 
 def blank_where_padded(x, classes, activation):
@@ -30,7 +30,7 @@ def blank_where_padded(x, classes, activation):
     return keras.layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
 
 
-@sequences(shape=(None, 26), classes=62, head=blank_where_padded)
+@sequence_family(shape=(None, 26), classes=62, head=blank_where_padded)
 def temporal_classifier(
     x, *, units=100, layers=None, cell="peephole", merge="concat", residual=None, pyramid=None, dropout=0.0, masking=True
 ):  # fmt: skip

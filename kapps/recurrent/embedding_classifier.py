@@ -7,12 +7,12 @@
 import keras
 
 from kapps import heads
-from kapps.variants import sequences, variant
+from kapps.builders import sequence_family, variant
 
 WORDS = ("flatten", "mean")
 
 
-@sequences(shape=(20,), vocabulary=10_000, classes=1, head=heads.logistic)
+@sequence_family(shape=(20,), vocabulary=10_000, classes=1, head=heads.logistic)
 def embedding_classifier(x, *, vocabulary, embedding=8, units=(), words="flatten", dropout=0.0):
     """A fully connected network on words, whose first layer has the same weights for every word.
 

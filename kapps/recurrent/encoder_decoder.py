@@ -13,12 +13,12 @@ layers of two values' maximum before the words, and V, which its c goes through,
 
 import keras
 
+from kapps.builders import sequence_family, variant
 from kapps.layers import AtEachStep, Reversed
 from kapps.recurrent import stacks
-from kapps.variants import sequences, variant
 
 
-@sequences(inputs=("source", "target"), shape=(None,), vocabulary=80_000)
+@sequence_family(inputs=("source", "target"), shape=(None,), vocabulary=80_000)
 def encoder_decoder(
     x, *, vocabulary, source_vocabulary=None, embedding=1000, units=1000, layers=None, cell="lstm", reverse=False,
     context=False, dropout=0.0,

@@ -8,12 +8,12 @@ is the Penn Treebank's of 10,000.
 
 from keras import layers
 
+from kapps.builders import sequence_family, variant
 from kapps.layers import SparseExperts
 from kapps.recurrent import stacks
-from kapps.variants import sequences, variant
 
 
-@sequences(shape=(None,), vocabulary=10_000)
+@sequence_family(shape=(None,), vocabulary=10_000)
 def mixture_of_experts(
     x, *, vocabulary, experts, k=4, units=512, hidden=1024, cell="lstm", dropout=0.1
 ):

@@ -20,8 +20,8 @@ Its states become zeros by `kapps.training.ResetStates` before each epoch, or by
 
 from keras import layers
 
+from kapps.builders import sequence_family, variant
 from kapps.recurrent.stacks import stack
-from kapps.variants import sequences, variant
 
 ZAREMBA, KARPATHY, ZHANG, RADFORD = (
     "arXiv:1409.2329", "Karpathy 2015", "arXiv:2106.11342", "arXiv:1704.01444",
@@ -35,7 +35,7 @@ def one_hot(x, vocabulary):
     )(x)
 
 
-@sequences(shape=(None,), vocabulary=10_000)
+@sequence_family(shape=(None,), vocabulary=10_000)
 def rnn_lm(
     x, *, vocabulary, units=(200, 200), embedding=None, cell="lstm", dropout=0.0, weight_norm=False, stateful=False,
 ):  # fmt: skip

@@ -2,7 +2,7 @@
 
 [1] Graves 2005, Framewise phoneme classification with bidirectional LSTM and other neural network architectures,
     Neural Networks 18: four networks of about 100,000 weights
-[2] Le 2015, arXiv:1504.00941: pictures read pixel by pixel
+[2] Le 2015, arXiv:1504.00941: images read pixel by pixel
 [3] https://keras.io/examples/nlp/bidirectional_lstm_imdb
 [4] Karpathy 2015, The unreasonable effectiveness of recurrent neural networks: one to many
 
@@ -15,9 +15,9 @@ Departure from [1]: its networks are trained one sequence at a time, with random
 import keras
 
 from kapps import heads
+from kapps.builders import sequence_family, variant
 from kapps.layers import SegmentMean
 from kapps.recurrent import stacks
-from kapps.variants import sequences, variant
 
 
 def padding(x, masking):
@@ -25,7 +25,7 @@ def padding(x, masking):
     return keras.layers.Masking(name="masking")(x) if masking else x
 
 
-@sequences(shape=(None, 12), classes=9)
+@sequence_family(shape=(None, 12), classes=9)
 def sequence_classifier(
     x, *, units=100, layers=None, cell="lstm", merge=None, residual=None, pyramid=None, dropout=0.0, masking=True
 ):  # fmt: skip
@@ -34,7 +34,7 @@ def sequence_classifier(
     Args:
         x: vectors.
         units, layers, cell, merge, residual, pyramid, dropout: as for `kapps.recurrent.stacks.stack`.
-        masking: whether steps of zeros are padding; not where they are values, as in pictures.
+        masking: whether steps of zeros are padding; not where they are values, as in images.
     """
     return stacks.stack(
         padding(x, masking), units, layers=layers, cell=cell, merge=merge, residual=residual, pyramid=pyramid,
@@ -42,7 +42,7 @@ def sequence_classifier(
     )  # fmt: skip
 
 
-@sequences(shape=(None,), vocabulary=20_000, classes=1, head=heads.logistic)
+@sequence_family(shape=(None,), vocabulary=20_000, classes=1, head=heads.logistic)
 def text_classifier(
     x, *, vocabulary, embedding=128, units=128, layers=None, cell="lstm", merge=None, residual=None, pyramid=None,
     dropout=0.0,
@@ -62,7 +62,7 @@ def text_classifier(
     )  # fmt: skip
 
 
-@sequences(shape=(None, 26), classes=61)
+@sequence_family(shape=(None, 26), classes=61)
 def sequence_labeller(
     x, *, units=93, layers=None, cell="peephole", merge="concat", residual=None, dropout=0.0, segment=None, masking=True
 ):  # fmt: skip
@@ -80,7 +80,7 @@ def sequence_labeller(
     return x if segment is None else SegmentMean(segment, name="segments")(x)
 
 
-@sequences(shape=(1, 784), classes=27)
+@sequence_family(shape=(1, 784), classes=27)
 def sequence_generator(
     x, *, steps, units=128, layers=None, cell="lstm", residual=None, dropout=0.0
 ):

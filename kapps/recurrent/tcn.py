@@ -15,8 +15,8 @@ The adding problem's answer is one number and music's 88 keys are struck apart: 
 import keras
 from keras import layers
 
+from kapps.builders import sequence_family, variant
 from kapps.layers import WeightNormConv1D
-from kapps.variants import sequences, variant
 
 
 def _half(x, filters, kernel_size, dilation, dropout, name, i):
@@ -48,7 +48,7 @@ def residual_block(x, filters, kernel_size, dilation, dropout, name):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-@sequences(shape=(None, 1), classes=10)
+@sequence_family(shape=(None, 1), classes=10)
 def tcn(x, *, hidden=25, levels=8, kernel_size=7, dropout=0.0, every_step=False):
     """`levels` blocks of `hidden` channels; the features of the last step, or with `every_step` of each."""
     for i in range(levels):

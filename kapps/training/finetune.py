@@ -61,7 +61,7 @@ def finetune(
     `model` and of Keras alone.
 
     Args:
-        model: a functional or sequential `keras.Model` from pictures (batch, height, width, channels) to
+        model: a functional or sequential `keras.Model` from images (batch, height, width, channels) to
             scores (batch, classes) or to features, built or loaded; it may hold other such models.
         classes: width of the new prediction layer.
         unfreeze: as for `set_trainable`.
@@ -169,7 +169,7 @@ def _functional(model):
 
 
 def _input_shape(model, asked):
-    """Returns the shape of one picture, the model's own where none is asked for."""
+    """Returns the shape of one image, the model's own where none is asked for."""
     given = tuple(model.inputs[0].shape[1:])
     if asked is None:
         return given
@@ -199,9 +199,7 @@ def _rebuild(model, shape):
         ]
         where = len(lines) > 1 and lines[0].startswith("Exception encountered")
         reason = lines[where].strip() if lines else type(error).__name__
-        raise ValueError(
-            f"{model.name} cannot be rebuilt for pictures {shape}: {reason}"
-        ) from error
+        raise ValueError(f"{model.name} cannot be rebuilt for images {shape}: {reason}") from error
 
 
 def _at_any_size(layer):
@@ -229,7 +227,7 @@ def _copy_weights(model, copy, prediction, shape):
         old, new = ([tuple(value.shape) for value in each.weights] for each in (layer, twin))
         if old != new:
             raise ValueError(
-                f"{model.name}: {layer.name!r} has weights of shapes {old}, and pictures {shape} need {new}; "
+                f"{model.name}: {layer.name!r} has weights of shapes {old}, and images {shape} need {new}; "
                 f"it stays at {tuple(model.inputs[0].shape[1:])}"
             )
         copy_values(layer, twin)

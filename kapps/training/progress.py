@@ -1,4 +1,4 @@
-"""How fast a training runs, how long it still takes, and whether it waits for its pictures."""
+"""How fast a training runs, how long it still takes, and whether it waits for its images."""
 
 import sys
 import time

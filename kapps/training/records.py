@@ -1,4 +1,4 @@
-"""What a training leaves to be looked at: curves as a picture and as CSV, and a record of the run."""
+"""What a training leaves to be looked at: curves as an image and as CSV, and a record of the run."""
 
 import csv
 import datetime

@@ -66,7 +66,7 @@ class Run:
 
         Args:
             model: the model.
-            source: the `kapps.data.Source` of the pictures.
+            source: the `kapps.data.Source` of the images.
             *about: what else there is to say.
         """
         if self.writes:
@@ -74,22 +74,22 @@ class Run:
             replicas = self.strategy.num_replicas_in_sync
             height, width = model.input_shape[1:3]
             print(
-                f"{model.name}: {count:,} trainable parameters, {source.examples:,} pictures of {source.name} at "
+                f"{model.name}: {count:,} trainable parameters, {source.examples:,} images of {source.name} at "
                 f"{height} x {width}, {len(source.class_names)} classes, {self.epochs} epochs of {self.steps} steps, "
                 f"{', '.join(about)}, {replicas} replica{'s' * (replicas > 1)}"
             )
 
     def fit(
-        self, model: keras.Model, pictures, test, *, faults=None, callbacks=()
+        self, model: keras.Model, images, test, *, faults=None, callbacks=()
     ) -> tuple[dict, dict]:
         """Fits a compiled model, and returns the metrics on `test` before and after.
 
         Args:
             model: built and compiled in the strategy's scope.
-            pictures: function of `first_step` and `shard` that returns the batches to train on, endless, such as
+            images: function of `first_step` and `shard` that returns the batches to train on, endless, such as
                 `kapps.data.training`.
             test: batches to evaluate on, after every epoch too.
-            faults: the `kapps.data.Faults` of `pictures`, which a run that goes on gets back.
+            faults: the `kapps.data.Faults` of `images`, which a run that goes on gets back.
             callbacks: that come before the run's own.
 
         Raises:
@@ -106,12 +106,12 @@ class Run:
             accompanied.insert(0, _Skipped(notes, faults))
         if step and self.writes:
             print(f"goes on from step {step:,} of {self.epochs * self.steps:,}")
-        # Keras says so of every evaluation whose length it cannot know, and pictures may be skipped.
+        # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
         warnings.filterwarnings("ignore", "Your input ran out of data")
         with replicated(model, self.strategy):
             if "before" not in notes:
                 notes["before"] = model.evaluate(test, verbose=0, return_dict=True)
-            batches = devices.distribute(functools.partial(_shard, pictures, step), self.strategy)
+            batches = devices.distribute(functools.partial(_shard, images, step), self.strategy)
             model.fit(
                 batches, epochs=self.epochs, initial_epoch=step // self.steps, steps_per_epoch=self.steps,
                 shuffle=False, validation_data=test, callbacks=accompanied, verbose=0,
@@ -136,13 +136,13 @@ class Run:
             after: metrics, of `fit`.
             reports: of the exported files, by `kapps.export.verify`; none where there are no such files.
             flags: as they were resolved.
-            faults: the `kapps.data.Faults` of the pictures.
+            faults: the `kapps.data.Faults` of the images.
         """
         results = {
             "before": before,
             "after": after,
             "exported": [report.record() for report in reports],
-            "skipped_pictures": faults.names if faults else [],
+            "skipped_images": faults.names if faults else [],
             "seconds": round(time.monotonic() - self.began, 1),
         }
         record(self.directory / "run.json", flags, results)
@@ -202,8 +202,8 @@ def _row(report):
     return str(report.path), report.precision, size, difference, agreement, *times
 
 
-def _shard(pictures, first_step, shard):
-    return pictures(first_step=first_step, shard=shard)
+def _shard(images, first_step, shard):
+    return images(first_step=first_step, shard=shard)
 
 
 class _Skipped(keras.callbacks.Callback):

@@ -1,6 +1,6 @@
 """Training schedules by name: what the papers did, and what is done today.
 
-The learning rates are for 256 pictures an update and scale with the batch, for all but LAMB linearly (Goyal
+The learning rates are for 256 images an update and scale with the batch, for all but LAMB linearly (Goyal
 2017, arXiv:1706.02677). All stretch to any number of epochs.
 """
 
@@ -20,7 +20,7 @@ class Schedule:
 
     Args:
         epochs: how long the source trained.
-        learning_rate: the peak, for 256 pictures an update.
+        learning_rate: the peak, for 256 images an update.
         weight_decay: the factor of 1/2 |w|^2 in the papers' loss for sgd and rmsprop; for adamw and lamb the
             decoupled one, a share of the weights for each unit of the learning rate. Norms and biases have none.
         drops: shares of the training after which the learning rate is multiplied by `factor`; () for a cosine to zero.
@@ -29,7 +29,7 @@ class Schedule:
         label_smoothing: share of the target spread over all classes, by the data (see `kapps.training.losses`).
         mixup: alpha of MixUp, 0 for none.
         cutmix: alpha of CutMix, 0 for none.
-        randaugment: whether pictures pass RandAugment, or its strength in (0, 1].
+        randaugment: whether images pass RandAugment, or its strength in (0, 1].
         ema: share of the training that the exponential moving average of the weights looks back on, 0 for none.
         factor: what a drop multiplies the learning rate by, in (0, 1).
         algorithm: one of `ALGORITHMS`.
@@ -81,10 +81,10 @@ class Schedule:
         """Returns the learning rate over `steps` batches: a Keras schedule.
 
         Args:
-            batch_size: pictures in a batch.
+            batch_size: images in a batch.
             steps: batches in the training.
             accumulation: batches that an update is made of. The rate is that of `batch_size * accumulation`
-                pictures, and stays as it is until the next update.
+                images, and stays as it is until the next update.
 
         Raises:
             ValueError: for an accumulation below 1 or of more batches than there are.
@@ -114,7 +114,7 @@ class Schedule:
     def optimizer(
         self, batch_size: int, steps: int, accumulation: int = 1
     ) -> keras.optimizers.Optimizer:
-        """Returns the optimizer for a training of `steps` batches of `batch_size` pictures.
+        """Returns the optimizer for a training of `steps` batches of `batch_size` images.
 
         With `accumulation` it adds up the gradients of so many batches and makes one update of their mean,
         clipped and decayed once: that of a batch so many times as large, but for batch norms, whose statistics
@@ -215,23 +215,23 @@ SCHEDULES = {
     ),
     # A cosine with warm-up and nothing else: for runs too short to profit from the modern one's noise.
     "cosine": Schedule(epochs=30, learning_rate=0.2, weight_decay=5e-4, warmup=0.1, nesterov=True),
-    # Goyal 2017, arXiv:1706.02677, sections 2.2 and 5.1: what lets "paper" take batches of up to 8,192 pictures.
+    # Goyal 2017, arXiv:1706.02677, sections 2.2 and 5.1: what lets "paper" take batches of up to 8,192 images.
     "large_batch": Schedule(
         epochs=90, learning_rate=0.1, weight_decay=1e-4, drops=(30 / 90, 60 / 90, 80 / 90), warmup=5 / 90,
     ),
-    # Szegedy 2015, arXiv:1512.00567, sections 7 and 8. Each of its 50 replicas updates by itself, with 32 pictures.
+    # Szegedy 2015, arXiv:1512.00567, sections 7 and 8. Each of its 50 replicas updates by itself, with 32 images.
     # Momentum, weight decay and average are those of its authors' code (tensorflow/models, inception).
     "inception": Schedule(
         epochs=100, learning_rate=0.045 * 256 / 32, weight_decay=4e-5, drops=tuple(i / 50 for i in range(1, 50)),
         factor=0.94, algorithm="rmsprop", square_decay=0.9, epsilon=1.0, clipnorm=2.0, label_smoothing=0.1, ema=0.1,
     ),
-    # Loshchilov 2017, arXiv:1711.05101, as Liu 2022, arXiv:2201.03545, table 5, sets it: 4e-3 for 4,096 pictures.
+    # Loshchilov 2017, arXiv:1711.05101, as Liu 2022, arXiv:2201.03545, table 5, sets it: 4e-3 for 4,096 images.
     "adamw": Schedule(
         epochs=300, learning_rate=4e-3 * 256 / 4096, weight_decay=0.05, warmup=20 / 300, algorithm="adamw",
         label_smoothing=0.1, mixup=0.8, cutmix=1.0, randaugment=0.9, ema=0.1,
     ),
     # You 2019, arXiv:1904.00962, whose rate grows with the root of the batch, as recipe A2 of Wightman 2021,
-    # arXiv:2110.00476, table 2, sets it: 5e-3 for 2,048 pictures. Its binary cross-entropy is a matter of the loss.
+    # arXiv:2110.00476, table 2, sets it: 5e-3 for 2,048 images. Its binary cross-entropy is a matter of the loss.
     "lamb": Schedule(
         epochs=300, learning_rate=5e-3 * (256 / 2048) ** 0.5, weight_decay=0.02, warmup=5 / 300, algorithm="lamb",
         epsilon=1e-6, scaling=0.5, mixup=0.1, cutmix=1.0, randaugment=0.7,

@@ -44,7 +44,7 @@ def from_keras(model, state, name, *, blue_first=False, classes=1000):
         state: {layer's name: its arrays}, as `arrays` gives them.
         name: `name(our layer's name) -> theirs`, such as `kapps.weights.names.resnet.keras`, or `name(name, names of
             all our layers)`.
-        blue_first: whether that network's pictures have blue first; the first kernel is turned round, so that the
+        blue_first: whether that network's images have blue first; the first kernel is turned round, so that the
             model's have red first, as all have here.
         classes: of the published weights; a model with others keeps its classifier.
 

@@ -2,7 +2,7 @@
 
 - The classifier: a model with other classes than the published ones keeps the classifier that it was built with.
 - The first kernel, of three channels: one channel takes the sum over the three; four take three quarters of the three
-  and, for the fourth, of their mean. A grey picture, all of its channels equal, then gives the same answer.
+  and, for the fourth, of their mean. A grey image, all of its channels equal, then gives the same answer.
 - What the model has no place for: the head without `include_top`, auxiliary classifiers.
 Everything else that differs is refused.
 """
@@ -45,14 +45,14 @@ def assign(model, values, classes):
 
 
 def first_kernel(model):
-    """Returns the first layer that has a kernel, which the picture's channels meet, or None."""
+    """Returns the first layer that has a kernel, which the image's channels meet, or None."""
     return next(
         (layer for layer in model.layers if getattr(layer, "kernel", None) is not None), None
     )
 
 
 def channels(kernel, shape):
-    """Returns a first kernel (height, width, 3, filters) for pictures of one or four channels, if `shape` has those."""
+    """Returns a first kernel (height, width, 3, filters) for images of one or four channels, if `shape` has those."""
     if len(shape) != 4 or kernel.ndim != 4 or kernel.shape[2] != 3 or shape[2] not in (1, 4):
         return kernel
     if shape[2] == 1:

@@ -2,7 +2,7 @@
 import {createRequire} from 'node:module';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
-const [, , modules, file, pictures] = process.argv;
+const [, , modules, file, images] = process.argv;
 const {chromium} = createRequire(path.join(modules, 'x.js'))('playwright-core');
 
 const browser = await chromium.launch({executablePath: process.env.CHROMIUM || '/usr/bin/chromium', chromiumSandbox: false, args: ['--disable-gpu']});
@@ -17,7 +17,7 @@ try {
   await page.goto(url);
   await page.waitForFunction('document.body.dataset.ready', null, {timeout: 60000});
   const texts = selector => page.$$eval(selector, all => all.map(each => each.textContent));
-  const shot = name => page.screenshot({path: path.join(pictures, name), fullPage: true});
+  const shot = name => page.screenshot({path: path.join(images, name), fullPage: true});
   const columns = () => texts('#table thead th');
   const column = async heading => {
     const n = (await columns()).indexOf(heading) + 1;

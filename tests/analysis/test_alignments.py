@@ -1,4 +1,4 @@
-"""The picture of an alignment: of these words, and refused where it is of others."""
+"""The image of an alignment: of these words, and refused where it is of others."""
 
 import numpy as np
 import pytest

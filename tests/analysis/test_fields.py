@@ -59,7 +59,7 @@ def agrees(model, exact=True):
                 assert (first, last) == (low, high), (field, i, ends)
             assert last - first < field.size, (field, i, ends)
             assert not exact or (first >= low and last <= high), (field, i, ends)
-        assert inside or not exact, "no unit sees the picture alone"
+        assert inside or not exact, "no unit sees the image alone"
         assert max(last - first + 1 for first, last in ends) == min(field.size, side)
     return fields
 

@@ -86,8 +86,8 @@ def test_every_cell(rows, network):
         for cells in apart(row, before)
     ]
     first, *printed = rows
-    picture = {"B": 1, "Ni": 3, "M": 224, "in_map": 0, "out_map": 224 * 224 * 3, "macs": 0}
-    assert {key: int(first[key]) for key in picture} == picture
+    image = {"B": 1, "Ni": 3, "M": 224, "in_map": 0, "out_map": 224 * 224 * 3, "macs": 0}
+    assert {key: int(first[key]) for key in image} == image
     assert len(printed) == len(counted) == 21
     for (kind, found), expected in zip(counted, printed, strict=True):
         assert KINDS[expected["type"]] == kind

@@ -95,7 +95,7 @@ def test_command(tmp_path, capsys):
     assert embedded(pathlib.Path(made[0]).read_text())["name"] == "m"
     assert pathlib.Path(made[1]).stat().st_size > 1000
     for path, words in (
-        (tmp_path / "m.txt", "a picture ends in .png"),
+        (tmp_path / "m.txt", "an image ends in .png"),
         (tmp_path / "m.html/x.png", "cannot write"),
     ):
         assert command.main([*given, "--plot", str(path)]) == 1

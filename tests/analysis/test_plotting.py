@@ -1,4 +1,4 @@
-"""Pictures of a profile and of the zoo: written whole, refused in one line, with what they should show in them."""
+"""Images of a profile and of the zoo: written whole, refused in one line, with what they should show in them."""
 
 import builtins
 import pathlib
@@ -18,7 +18,7 @@ def profile():
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_a_picture_is_written(profile, tmp_path, suffix):
+def test_a_image_is_written(profile, tmp_path, suffix):
     path = tmp_path / f"net.{suffix}"
     profile.plot(path)
     beginnings = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -52,8 +52,8 @@ def test_one_layer_and_no_map_are_drawn_too(tmp_path):
     )
     kapps.profile(words).plot(str(tmp_path / "words.png"))
     for name in ("one", "words"):
-        with Image.open(tmp_path / f"{name}.png") as picture:
-            assert min(picture.size) > 500
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert min(image.size) > 500
 
 
 def test_the_zoo_has_a_point_for_each_network_that_is_here(profile, tmp_path, monkeypatch):
@@ -70,7 +70,7 @@ def test_the_zoo_has_a_point_for_each_network_that_is_here(profile, tmp_path, mo
 
 
 def test_a_wrong_suffix_and_a_wrong_place_leave_nothing(profile, tmp_path):
-    with pytest.raises(ValueError, match=r"net\.jpeg2: a picture ends in \.png"):
+    with pytest.raises(ValueError, match=r"net\.jpeg2: an image ends in \.png"):
         profile.plot(tmp_path / "net.jpeg2")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
@@ -114,7 +114,7 @@ def test_every_curve_has_its_panel_and_stands_behind_the_others(tmp_path, monkey
         assert [tuple(point) for point in panel.lines[-1].get_xydata()] == points
         assert len(panel.lines) == 7
     assert [panel.axison for panel in panels[6:]] == [False] * 4
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert min(picture.size) > 300
+    with Image.open(tmp_path / "curves.png") as image:
+        assert min(image.size) > 300
     with pytest.raises(ValueError, match="no curve"):
         plotting.curves({}, tmp_path / "none.png", "", "")

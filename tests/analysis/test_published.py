@@ -107,7 +107,7 @@ BRANCHES = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
 # The layers that a figure of a part of a network speaks of.
 PARTS = {
     "googlenet": {
-        "conv2": ["tail_conv2", "tail_conv3"],
+        "conv2": ["stem_conv2", "stem_conv3"],
         "linear": ["head_logits"],
         **{
             f"{level}{letter}": [f"level{level}_block{i}_{branch}" for branch in BRANCHES]
@@ -115,16 +115,16 @@ PARTS = {
             for i, letter in enumerate(letters, start=1)
         },
     },
-    "lenet5": {"conv1": ["tail_conv"], "conv2": ["level1_conv"], "dense1": ["head_dense1"]},
+    "lenet5": {"conv1": ["stem_conv"], "conv2": ["level1_conv"], "dense1": ["head_dense1"]},
     "alexnet_single": {
-        "conv1": ["tail_conv"],
+        "conv1": ["stem_conv"],
         "conv2": ["level3_conv1"],
         "conv3to5": ["level4_conv1", "level4_conv2", "level4_conv3"],
         "dense1": ["head_dense1"],
         "dense2": ["head_dense2"],
     },
     "squeezenet": {
-        "conv1": ["tail_conv"],
+        "conv1": ["stem_conv"],
         "conv10": ["head_logits"],
         **{
             f"fire{n}": [f"{block}_{part}" for part in ("squeeze", "expand1x1", "expand3x3")]

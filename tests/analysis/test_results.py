@@ -57,7 +57,7 @@ def test_levels_are_those_of_the_builder(profile):
     assert names == ["level 0", "level 1", "level 2", "level 3", "head"]
     for group in profile.levels()[1:-1]:
         levels = {row.name.partition("_")[0] for row in group.rows}
-        assert levels <= {"tail", group.name.replace(" ", "")}
+        assert levels <= {"stem", group.name.replace(" ", "")}
 
 
 def test_levels_of_any_model_are_those_of_its_maps():
@@ -71,7 +71,7 @@ def test_levels_of_any_model_are_those_of_its_maps():
 def test_equal_blocks_are_folded(profile):
     names = [(group.name, group.times) for group in profile.blocks()]
     assert names == [
-        ("tail", 1),
+        ("stem", 1),
         ("level2_block1", 1),
         ("level2_block2", 1),
         ("level3_block1", 1),

@@ -60,10 +60,10 @@ def test_224_and_227_pixels_are_one_network(digits):
     """The three rows of zeros at the end are all that 224 lacks."""
     small, large = body("alexnet"), body("alexnet", size=227)
     large.set_weights(small.get_weights())
-    pictures = digits(224)[0][:1]
-    padded = np.pad(pictures, ((0, 0), (0, 3), (0, 3), (0, 0)))
+    images = digits(224)[0][:1]
+    padded = np.pad(images, ((0, 0), (0, 3), (0, 3), (0, 0)))
     given, expected = (
-        keras.ops.convert_to_numpy(model(x)) for model, x in ((small, pictures), (large, padded))
+        keras.ops.convert_to_numpy(model(x)) for model, x in ((small, images), (large, padded))
     )
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)

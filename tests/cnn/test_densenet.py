@@ -44,11 +44,11 @@ def test_a_layer_reads_all_before_it_and_adds_growth():
     assert model.output.shape[-1] == 20 + 2 * 8
 
 
-@pytest.mark.parametrize("bc, tail, between", [(True, 24, 18), (False, 16, 28)])
-def test_compression_and_the_tail_are_of_bc_alone(bc, tail, between):
+@pytest.mark.parametrize("bc, stem, between", [(True, 24, 18), (False, 16, 28)])
+def test_compression_and_the_stem_are_of_bc_alone(bc, stem, between):
     depth = 10 if bc else 7
     model = kapps.densenet_cifar(depth=depth, bc=bc, input_shape=(32, 32, 3))
-    assert model.get_layer("tail_conv").filters == tail
+    assert model.get_layer("stem_conv").filters == stem
     assert model.get_layer("level0_transition").filters == between
     assert any(layer.name.endswith("_conv1") for layer in model.layers) == bc
 

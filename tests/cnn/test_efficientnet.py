@@ -21,7 +21,7 @@ def test_stages_are_the_papers_table(model):
     assert given == expected + 4 * [(7, 192)] + [(7, 320)]
     kernels = [x.kernel_size[0] for x in model.layers if x.name.endswith("_depthwise")]
     assert kernels == [3] + 2 * [3] + 2 * [5] + 3 * [3] + 3 * [5] + 4 * [5] + [3]
-    assert model.get_layer("tail_conv").filters == 32
+    assert model.get_layer("stem_conv").filters == 32
     assert model.get_layer("level5_conv").filters == 1280
 
 
@@ -39,12 +39,12 @@ def test_stochastic_depth_rises_to_the_last_block(model):
     assert rates["level5_block4_drop"] == pytest.approx(0.2 * 14 / 16)
 
 
-def test_stochastic_depth_drops_whole_pictures():
+def test_stochastic_depth_drops_whole_images():
     image = keras.Input((4, 4, 8))
     ends = module.mbconv(image, 8, 3, expansion=6, strides=1, drop=0.5, name="block")
     model = keras.Model(image, ends)
-    pictures = np.random.default_rng(0).normal(size=(64, 4, 4, 8)).astype("float32")
-    added = keras.ops.convert_to_numpy(model(pictures, training=True)) - pictures
+    images = np.random.default_rng(0).normal(size=(64, 4, 4, 8)).astype("float32")
+    added = keras.ops.convert_to_numpy(model(images, training=True)) - images
     untouched = (np.abs(added) < 1e-6).all(axis=(1, 2, 3))
     assert (
         16 < untouched.sum() < 48 and (np.abs(added[~untouched]) > 1e-6).any(axis=(1, 2, 3)).all()
@@ -77,9 +77,9 @@ def test_logits_are_keras_applications(size, randomise):
     )
     kept = theirs.layers[2].get_weights()  # of its normalisation
     theirs.set_weights([*kept, *ours.get_weights()])
-    pictures = np.random.default_rng(0).uniform(-500, 500, (2, *shape)).astype("float32")
-    expected = keras.ops.convert_to_numpy(theirs(pictures, training=False))
-    given = keras.ops.convert_to_numpy(ours(pictures / 255, training=False))
+    images = np.random.default_rng(0).uniform(-500, 500, (2, *shape)).astype("float32")
+    expected = keras.ops.convert_to_numpy(theirs(images, training=False))
+    given = keras.ops.convert_to_numpy(ours(images / 255, training=False))
     largest = np.abs(expected).max()
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest
     np.testing.assert_allclose(given, expected, atol=1e-4 * largest)

@@ -48,7 +48,7 @@ def test_modules_are_table_1(model, name):
 
 
 def test_maps_are_table_1(model):
-    shapes = {level: x.shape[1:] for level, x in kapps.endpoints(model).items()}
+    shapes = {level: x.shape[1:] for level, x in kapps.pyramid_outputs(model).items()}
     assert shapes[2] == (56, 56, 192) and model.get_layer("level3_pool").output.shape[1] == 28
     assert [shapes[level][0] for level in (3, 4, 5)] == [28, 14, 7]
 
@@ -96,7 +96,7 @@ def test_the_papers_network_normalises_twice_and_has_biases():
     model = kapps.googlenet(include_top=False, input_shape=(32, 32, 3))
     norms = [x for x in model.layers if isinstance(x, LocalResponseNormalization)]
     read = [x.input._keras_history.operation.name for x in norms]
-    assert read == ["tail_pool", "tail_conv3"]
+    assert read == ["stem_pool", "stem_conv3"]
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     assert len(convolutions) == 3 + 9 * 6 and all(x.use_bias for x in convolutions)
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers)

@@ -35,7 +35,7 @@ def test_two_modules_halve_and_pass_their_maximum_through(model):
     strided = [x.name for x in model.layers if max(getattr(x, "strides", (1,))) == 2]
     halves = ("3x3", "double2", "pool")
     expected = {f"level{level}_block1_{part}" for level in (4, 5) for part in halves}
-    assert set(strided) == expected | {"tail_conv1", "tail_pool", "level3_pool"}
+    assert set(strided) == expected | {"stem_conv1", "stem_pool", "level3_pool"}
     for level in (4, 5):
         inputs = model.get_layer(f"level{level}_block1_concat").input
         names = [x._keras_history.operation.name for x in inputs]
@@ -54,5 +54,5 @@ def test_poolings_are_means_but_for_the_last(model):
 
 def test_no_window_is_above_3x3_but_the_first(model):
     sizes = {x.name: x.kernel_size for x in model.layers if isinstance(x, keras.layers.Conv2D)}
-    assert sizes.pop("tail_conv1") == (7, 7)
+    assert sizes.pop("stem_conv1") == (7, 7)
     assert set(sizes.values()) == {(1, 1), (3, 3)}

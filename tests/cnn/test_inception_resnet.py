@@ -21,7 +21,7 @@ def model(request):
 
 
 def test_maps_are_the_figures(model):
-    maps = {level: x.shape[1:] for level, x in kapps.endpoints(model).items() if level > 2}
+    maps = {level: x.shape[1:] for level, x in kapps.pyramid_outputs(model).items() if level > 2}
     assert maps == MAPS[model.name]
 
 

@@ -20,11 +20,11 @@ def concatenated(model, name):
 def test_maps_are_table_1(model):
     shapes = [
         model.get_layer(f"{name}_relu").output.shape[1:]
-        for name in ("tail_conv1_bn", "tail_conv2_bn", "tail_conv3_bn")
+        for name in ("stem_conv1_bn", "stem_conv2_bn", "stem_conv3_bn")
     ]
     assert shapes == [(149, 149, 32), (147, 147, 32), (147, 147, 64)]
     assert model.get_layer("level3_pool").output.shape[1:] == (35, 35, 192)
-    maps = {level: x.shape[1:] for level, x in kapps.endpoints(model).items() if level > 2}
+    maps = {level: x.shape[1:] for level, x in kapps.pyramid_outputs(model).items() if level > 2}
     assert maps == {3: (35, 35, 288), 4: (17, 17, 768), 5: (8, 8, 2048)}
 
 

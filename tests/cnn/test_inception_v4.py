@@ -8,7 +8,7 @@ import kapps
 
 # arXiv:1602.07261: (rows and columns, channels) after what Figures 3 and 9 name.
 FIGURES = {
-    "tail_conv3": (147, 64),
+    "stem_conv3": (147, 64),
     "level2_block1_concat": (73, 160),
     "level2_block2_concat": (71, 192),
     "level3_block1_concat": (35, 384),

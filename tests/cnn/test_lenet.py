@@ -7,9 +7,9 @@ import pytest
 import kapps
 
 # Figure 2 of LeCun 1998: maps C1, S2, C3, S4; and trainable parameters, C3's with every map of S2 read.
-MAPS = {"tail_conv": (28, 6), "level1_pool": (14, 6), "level1_conv": (10, 16), "level2_pool": (5, 16)}  # fmt: skip
+MAPS = {"stem_conv": (28, 6), "level1_pool": (14, 6), "level1_conv": (10, 16), "level2_pool": (5, 16)}  # fmt: skip
 PARAMETERS = {
-    "tail_conv": 156,
+    "stem_conv": 156,
     "level1_conv": 16 * (6 * 25 + 1),
     "head_dense1": 48_120,
     "head_dense2": 10_164,
@@ -30,20 +30,20 @@ def test_maps_and_parameters_are_the_papers(model):
 
 def test_a_digit_padded_by_hand_goes_the_papers_way(model, digits):
     """28x28 with our padding is 32x32 without."""
-    pictures = digits(28, channels=1)[0][:2]
-    convolution = model.get_layer("tail_conv")
+    images = digits(28, channels=1)[0][:2]
+    convolution = model.get_layer("stem_conv")
     alone = keras.layers.Conv2D(6, 5, activation="tanh")
-    padded = np.pad(pictures, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
     assert alone(padded).shape[1:3] == (28, 28)
     alone.set_weights(convolution.get_weights())
-    given = keras.ops.convert_to_numpy(convolution(pictures))
+    given = keras.ops.convert_to_numpy(convolution(images))
     np.testing.assert_allclose(given, keras.ops.convert_to_numpy(alone(padded)), atol=1e-6)
 
 
 def test_pools_are_means_and_activations_are_tanh(model):
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds.count("AveragePooling2D") == 2 and not any("Max" in kind for kind in kinds)
-    inner = ("tail_conv", "level1_conv", "head_dense1", "head_dense2")
+    inner = ("stem_conv", "level1_conv", "head_dense1", "head_dense2")
     assert {model.get_layer(name).activation.__name__ for name in inner} == {"tanh"}
 
 

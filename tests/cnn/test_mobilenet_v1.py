@@ -11,7 +11,7 @@ PRINTED = {
     "mobilenet_v1_050": (149, 1.3),
     "mobilenet_v1_025": (41, 0.5),
 }
-# Table 7: millions of multiply-adds of smaller pictures.
+# Table 7: millions of multiply-adds of smaller images.
 RESOLUTIONS = {192: 418, 160: 290, 128: 186}
 
 
@@ -42,7 +42,7 @@ def test_pairs_are_the_papers_table():
 def test_only_the_first_of_a_level_strides_and_every_relu_ends_at_6():
     model = kapps.mobilenet_v1_025(input_shape=(32, 32, 3))
     strided = [layer.name for layer in model.layers if getattr(layer, "strides", None) == (2, 2)]
-    assert strided == ["tail_conv"] + [f"level{n}_block1_depthwise" for n in (2, 3, 4, 5)]
+    assert strided == ["stem_conv"] + [f"level{n}_block1_depthwise" for n in (2, 3, 4, 5)]
     activations = [layer for layer in model.layers if layer.name.endswith("_relu6")]
-    assert len(activations) == 27  # the tail and 13 pairs
+    assert len(activations) == 27  # the stem and 13 pairs
     assert {layer.activation.__name__ for layer in activations} == {"relu6"}

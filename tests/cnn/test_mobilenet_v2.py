@@ -60,7 +60,7 @@ def test_wide_insides_are_clipped_at_six(model):
 
 
 def test_the_first_block_does_not_expand(model):
-    assert source(model.get_layer("level1_block1_depthwise").input).name == "tail_conv_bn_relu6"
+    assert source(model.get_layer("level1_block1_depthwise").input).name == "stem_conv_bn_relu6"
     assert model.get_layer("level2_block1_expand").filters == 6 * 16
 
 

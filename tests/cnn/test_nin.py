@@ -11,7 +11,7 @@ PRINTED = [(96, 54), (96, 26), (256, 26), (256, 12), (384, 12), (384, 5), (384, 
 
 def test_maps_are_the_lectures():
     model = kapps.nin(classes=10)
-    names = ["tail_conv3", "level3_pool", "level3_conv3", "level4_pool", "level4_conv3", "level5_pool"]  # fmt: skip
+    names = ["stem_conv3", "level3_pool", "level3_conv3", "level4_pool", "level4_conv3", "level5_pool"]  # fmt: skip
     found = [
         model.get_layer(name).output.shape[1:] for name in [*names, "head_dropout", "head_logits"]
     ]
@@ -43,10 +43,10 @@ def test_each_block_is_one_convolution_and_two_1x1():
 def test_logits_are_means_of_evidence(digits):
     model = kapps.nin_cifar(classifier_activation=None)
     evidence = keras.Model(model.input, model.get_layer("head_logits").output)
-    pictures = digits(32)[0][:2]
-    maps = keras.ops.convert_to_numpy(evidence(pictures, training=False))
+    images = digits(32)[0][:2]
+    maps = keras.ops.convert_to_numpy(evidence(images, training=False))
     assert maps.shape == (2, 8, 8, 10) and maps.min() == 0 < maps.max()
-    given = keras.ops.convert_to_numpy(model(pictures, training=False))
+    given = keras.ops.convert_to_numpy(model(images, training=False))
     np.testing.assert_allclose(given, maps.mean(axis=(1, 2)), rtol=1e-5, atol=1e-7)
 
 

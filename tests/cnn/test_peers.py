@@ -11,7 +11,7 @@ import pytest
 import kapps
 from kapps.weights import applications, from_keras, from_torch, to_keras, to_torch
 
-DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 pictures and published weights
+DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 images and published weights
 
 TORCHVISION = {"inception_v1_bn": "googlenet_bn_3x3", "factorised_inception": "inception_v3"}
 """The families that torchvision has with auxiliary classifiers, and the member that is its."""
@@ -73,24 +73,24 @@ def arrays(state):
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
-def compare(ours, other, pictures):
+def compare(ours, other, images):
     """Asserts that a model and one of PyTorch's give the same logits, or features."""
     import torch
 
     with torch.no_grad():
-        expected = other(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).numpy()
-    near(ours, expected.reshape(len(pictures), -1), pictures)
+        expected = other(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    near(ours, expected.reshape(len(images), -1), images)
 
 
-def same_logits(ours, other, pictures, other_pictures):
+def same_logits(ours, other, images, other_images):
     """Asserts that two models of Keras give the same logits."""
-    expected = other(np.ascontiguousarray(other_pictures), training=False)
-    near(ours, keras.ops.convert_to_numpy(expected), pictures)
+    expected = other(np.ascontiguousarray(other_images), training=False)
+    near(ours, keras.ops.convert_to_numpy(expected), images)
 
 
-def near(ours, expected, pictures):
-    """Asserts that a model gives what is expected, and that it depends on the picture."""
-    given = keras.ops.convert_to_numpy(ours(pictures, training=False))
+def near(ours, expected, images):
+    """Asserts that a model gives what is expected, and that it depends on the image."""
+    given = keras.ops.convert_to_numpy(ours(images, training=False))
     largest = np.abs(expected).max()
     assert given.shape == expected.shape
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest
@@ -98,7 +98,7 @@ def near(ours, expected, pictures):
 
 
 def noise(shape, times=1):
-    """Returns two pictures of noise, or maps, so many times as bright."""
+    """Returns two images of noise, or maps, so many times as bright."""
     draw = np.random.default_rng(shape[0])
     return times * draw.normal(size=(2, *shape)).astype("float32")
 
@@ -132,14 +132,14 @@ def test_logits_are_those_of_keras_applications(applications_row, randomise):
         state = state or applications.arrays(randomise(theirs))
         for layer, values in state.items():
             applications.layers(theirs)[layer].set_weights(values)
-        pictures = noise(shape, times=100 if module.BLUE_FIRST else 1)  # those are not scaled
-        other_way = pictures[..., ::-1] if module.BLUE_FIRST else pictures
+        images = noise(shape, times=100 if module.BLUE_FIRST else 1)  # those are not scaled
+        other_way = images[..., ::-1] if module.BLUE_FIRST else images
         from_keras(ours, state, module.keras, blue_first=module.BLUE_FIRST)
-        same_logits(ours, theirs, pictures, other_way)
+        same_logits(ours, theirs, images, other_way)
         back = to_keras(randomise(ours), module.keras, state, blue_first=module.BLUE_FIRST)
         for layer, values in back.items():
             applications.layers(theirs)[layer].set_weights(values)
-        same_logits(ours, theirs, pictures, other_way)
+        same_logits(ours, theirs, images, other_way)
 
 
 @pytest.mark.peers
@@ -274,9 +274,9 @@ def test_inception_resnet_v1_features_are_the_peers(operations):
 
 
 @pytest.mark.peers
-@pytest.mark.skipif(DATA is None, reason="KAPPS_TEST_DATA names no folder of pictures and weights")
+@pytest.mark.skipif(DATA is None, reason="KAPPS_TEST_DATA names no folder of images and weights")
 def test_published_cifar_weights_reach_their_accuracy():
-    """akamaster/pytorch_resnet_cifar10's ResNet-20, on pictures that it was trained on."""
+    """akamaster/pytorch_resnet_cifar10's ResNet-20, on images that it was trained on."""
     import torch
 
     file = pathlib.Path(DATA, "weights", "cifar_resnet20-12fca82f.th")
@@ -285,10 +285,10 @@ def test_published_cifar_weights_reach_their_accuracy():
     state = {name.removeprefix("module."): array for name, array in arrays(state).items()}
     from_torch(model, state, names("resnet20_cifar", "akamaster"))
     with np.load(pathlib.Path(DATA, "cifar10_lossless_first1000.npz")) as data:
-        pictures, labels = (data[key] for key in data)
+        images, labels = (data[key] for key in data)
     mean, std = kapps.cards.IMAGENET.mean, kapps.cards.IMAGENET.std  # its author's, for CIFAR too
-    pictures = (pictures / np.float32(255) - np.float32(mean)) / np.float32(std)
-    logits = keras.ops.convert_to_numpy(model.predict(pictures, batch_size=250, verbose=0))
+    images = (images / np.float32(255) - np.float32(mean)) / np.float32(std)
+    logits = keras.ops.convert_to_numpy(model.predict(images, batch_size=250, verbose=0))
     accuracy = (logits.argmax(axis=-1) == labels.reshape(-1)).mean()
     print("accuracy", accuracy)
     assert accuracy > 0.97

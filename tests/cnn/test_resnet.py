@@ -22,8 +22,8 @@ LOAD_WITHOUT_KAPPS = """
 import sys
 sys.modules["kapps"] = None  # so that importing it fails as where it is not installed
 import numpy as np, keras
-model = keras.saving.load_model("stock.keras", safe_mode=True)
-np.save("outputs.npy", keras.ops.convert_to_numpy(model(np.load("pictures.npy"), training=False)))
+model = keras.saving.load_model("portable.keras", safe_mode=True)
+np.save("outputs.npy", keras.ops.convert_to_numpy(model(np.load("images.npy"), training=False)))
 """
 
 
@@ -50,7 +50,7 @@ def test_a_bottleneck_strides_where_its_version_says(name, place):
     model = getattr(kapps, name)(include_top=False, input_shape=(32, 32, 3))
     strided = [layer.name for layer in model.layers if getattr(layer, "strides", 1) == (2, 2)]
     expected = [f"level{n}_block1_{part}" for n in (3, 4, 5) for part in (place, "shortcut")]
-    assert sorted(strided) == sorted([*expected, "tail_conv", "tail_pool"])
+    assert sorted(strided) == sorted([*expected, "stem_conv", "stem_pool"])
 
 
 @pytest.mark.parametrize("name, levels", [("resnet18", (3, 4, 5)), ("resnet50", (2, 3, 4, 5))])
@@ -62,7 +62,7 @@ def test_a_shortcut_projects_only_where_the_shape_changes(name, levels):
 
 def test_the_last_level_is_the_features():
     model = kapps.resnet18(include_top=False, input_shape=(40, 40, 3))
-    levels = kapps.endpoints(model)
+    levels = kapps.pyramid_outputs(model)
     assert list(levels) == [1, 2, 3, 4, 5] and levels[5] is model.output
     assert [levels[level].shape[-1] for level in levels] == [64, 64, 128, 256, 512]
 
@@ -100,28 +100,28 @@ def test_groups_are_grouped_convolutions(grouped):
     assert kinds["level3_block1_conv2"].kernel.shape == (3, 3, 8, 256)
 
 
-def test_training_grouped_lowers_the_loss_on_real_pictures(digits):
+def test_training_grouped_lowers_the_loss_on_real_images(digits):
     model = kapps.resnet(
         depths=(1,), groups=32, group_width=4, se=16, input_shape=(32, 32, 1), classes=10
     )
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    pictures, labels = digits(32, channels=1)
-    losses = [model.train_on_batch(pictures[:16], labels[:16]) for _ in range(8)]
+    images, labels = digits(32, channels=1)
+    losses = [model.train_on_batch(images[:16], labels[:16]) for _ in range(8)]
     assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
 
 
 @pytest.mark.long
 def test_stock_resnext50_loads_where_kapps_is_not_installed(digits, randomise, tmp_path, fresh):
-    stock = randomise(kapps.resnext50(stock=True, **SMALL))
-    assert not any(isinstance(layer, GroupedConv2D) for layer in stock.layers)
+    portable = randomise(kapps.resnext50(portable=True, **SMALL))
+    assert not any(isinstance(layer, GroupedConv2D) for layer in portable.layers)
     ours = kapps.resnext50(**SMALL)
-    ours.set_weights(stock.get_weights())
-    pictures = digits(32)[0][:2]
-    np.save(tmp_path / "pictures.npy", pictures)
-    stock.save(tmp_path / "stock.keras")
+    ours.set_weights(portable.get_weights())
+    images = digits(32)[0][:2]
+    np.save(tmp_path / "images.npy", images)
+    portable.save(tmp_path / "portable.keras")
     fresh(LOAD_WITHOUT_KAPPS)
-    expected = keras.ops.convert_to_numpy(ours(pictures, training=False))
+    expected = keras.ops.convert_to_numpy(ours(images, training=False))
     largest = np.abs(expected).max()
     assert np.abs(np.load(tmp_path / "outputs.npy") - expected).max() < 1e-5 * largest
 

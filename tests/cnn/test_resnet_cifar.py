@@ -33,7 +33,7 @@ def test_the_shortcut_takes_every_second_pixel_and_pads_channels(size):
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_lowers_the_loss_on_real_pictures(precision, digits):
+def test_half_precision_lowers_the_loss_on_real_images(precision, digits):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -42,7 +42,7 @@ def test_half_precision_lowers_the_loss_on_real_pictures(precision, digits):
         keras.config.set_dtype_policy(before)
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
-    pictures, labels = digits(16, channels=1)
-    losses = [model.train_on_batch(pictures, labels) for _ in range(12)]
+    images, labels = digits(16, channels=1)
+    losses = [model.train_on_batch(images, labels) for _ in range(12)]
     assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}

@@ -18,12 +18,12 @@ def source(model, name):
 def test_the_first_unit_has_no_activation_of_its_own(model):
     activated = [layer.name for layer in model.layers if layer.name.endswith("_preact")]
     assert activated == ["level2_block2_preact", "level3_block1_preact"]
-    assert source(model, "level2_block1_conv1") == "tail_pool"
+    assert source(model, "level2_block1_conv1") == "stem_pool"
 
 
 def test_a_projection_reads_the_activated_map(model):
     assert source(model, "level3_block1_shortcut") == "level3_block1_preact_relu"
-    assert source(model, "level2_block1_shortcut") == "tail_pool"
+    assert source(model, "level2_block1_shortcut") == "stem_pool"
 
 
 def test_the_shortcut_path_is_clean(model):
@@ -37,6 +37,6 @@ def test_the_shortcut_path_is_clean(model):
 def test_the_features_are_normed_and_activated(model):
     assert source(model, "level3_norm") == "level3_block1_out"
     assert model.layers[-1].name == "level3_norm_relu"
-    levels = kapps.endpoints(model)
+    levels = kapps.pyramid_outputs(model)
     assert list(levels) == [1, 2, 3] and levels[3] is model.output
     assert levels[2] is model.get_layer("level2_block2_out").output

@@ -11,9 +11,9 @@ def model():
     return kapps.senet(depths=(2, 2), input_shape=(32, 32, 3), classes=10)
 
 
-def test_the_tail_is_three_3x3_convolutions(model):
-    tail = [model.get_layer(f"tail_conv{i}") for i in (1, 2, 3)]
-    assert [(x.filters, x.kernel_size, x.strides) for x in tail] == [
+def test_the_stem_is_three_3x3_convolutions(model):
+    stem = [model.get_layer(f"stem_conv{i}") for i in (1, 2, 3)]
+    assert [(x.filters, x.kernel_size, x.strides) for x in stem] == [
         (64, (3, 3), (2, 2)),
         (64, (3, 3), (1, 1)),
         (128, (3, 3), (1, 1)),
@@ -36,7 +36,7 @@ def test_a_fifth_of_the_features_is_dropped(model):
 
 
 def test_layers_are_what_the_name_says():
-    """SENet-154 counts convolutions on the residual path, and the tail's and head's."""
+    """SENet-154 counts convolutions on the residual path, and the stem's and head's."""
     model = kapps.senet154(input_shape=(32, 32, 3))
     names = [x.name for x in model.layers if hasattr(x, "kernel")]
     path = [x for x in names if "_se_" not in x and "_shortcut" not in x]

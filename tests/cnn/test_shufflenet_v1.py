@@ -34,7 +34,7 @@ def test_all_but_the_first_1x1_are_grouped(model):
     groups = {
         layer.name: layer.groups for layer in model.layers if type(layer).__name__ == "Conv2D"
     }
-    assert groups.pop("tail_conv") == 1 and groups.pop("level3_block1_conv1") == 1
+    assert groups.pop("stem_conv") == 1 and groups.pop("level3_block1_conv1") == 1
     assert len(groups) == 7 and set(groups.values()) == {3}
 
 
@@ -51,8 +51,8 @@ def test_without_groups_nothing_is_shuffled():
 
 
 def test_a_unit_that_strides_keeps_the_mean_of_what_it_read(digits):
-    model = kapps.shuffle_units(groups=3, filters=60, tail=24, depths=(1, 1, 1), **SMALL)
-    ends = [model.get_layer(name).output for name in ("tail_pool", "level3_block1_out")]
+    model = kapps.shuffle_units(groups=3, filters=60, stem=24, depths=(1, 1, 1), **SMALL)
+    ends = [model.get_layer(name).output for name in ("stem_pool", "level3_block1_out")]
     before, after = (
         keras.ops.convert_to_numpy(x)
         for x in keras.Model(model.input, ends)(digits(32)[0][:2], training=False)
@@ -66,12 +66,12 @@ def test_a_unit_that_strides_keeps_the_mean_of_what_it_read(digits):
     "name, widths", [("shufflenet_v1_g8", (384, 768, 1536)), ("shufflenet_v1_050", (120, 240, 480))]
 )
 def test_widths_are_the_papers_table(name, widths):
-    levels = kapps.endpoints(getattr(kapps, name)(**SMALL))
+    levels = kapps.pyramid_outputs(getattr(kapps, name)(**SMALL))
     assert tuple(levels[level].shape[-1] for level in (3, 4, 5)) == widths
 
 
 def test_the_50_layer_one_has_a_level_more_and_50_layers():
     model = kapps.shufflenet_v1_50(input_shape=(32, 32, 3))
     assert sum(hasattr(layer, "kernel") for layer in model.layers) == 50
-    levels = kapps.endpoints(model)
+    levels = kapps.pyramid_outputs(model)
     assert [levels[level].shape[-1] for level in (2, 3, 4, 5)] == [360, 720, 1440, 2880]

@@ -14,10 +14,10 @@ def model():
     return kapps.split_shuffle_units(filters=48, depths=(2, 1, 1), **SMALL)
 
 
-def outputs(model, names, pictures):
+def outputs(model, names, images):
     """Returns the outputs of layers, as NumPy has them."""
     ends = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    return [keras.ops.convert_to_numpy(x) for x in ends(pictures, training=False)]
+    return [keras.ops.convert_to_numpy(x) for x in ends(images, training=False)]
 
 
 def test_half_of_the_channels_pass_untouched(model, digits):

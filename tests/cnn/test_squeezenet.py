@@ -34,7 +34,7 @@ def test_modules_are_table_1s(name):
     ],
 )
 def test_maps_between_the_poolings(name, size, sides):
-    ends = kapps.endpoints(body(name, size))
+    ends = kapps.pyramid_outputs(body(name, size))
     assert tuple(features.shape[1] for features in ends.values()) == sides
 
 
@@ -47,8 +47,8 @@ def test_the_later_network_pools_earlier(name, modules):
 def test_a_last_window_over_the_edge_is_not_lost(digits):
     """14 rows make 7."""
     model = body("squeezenet", 33)  # 14 rows, then 7
-    tail, pool = model.get_layer("tail_conv"), model.get_layer("level2_pool")
-    both = keras.Model(model.input, [tail.output, pool.output])(digits(33)[0][:1], training=False)
+    stem, pool = model.get_layer("stem_conv"), model.get_layer("level2_pool")
+    both = keras.Model(model.input, [stem.output, pool.output])(digits(33)[0][:1], training=False)
     before, after = map(keras.ops.convert_to_numpy, both)
     assert before.shape[1] == 14 and after.shape[1] == 7
     np.testing.assert_array_equal(after[0, 6, 6], before[0, 12:, 12:].max(axis=(0, 1)))

@@ -66,8 +66,8 @@ def test_batch_norms_lie_between_convolution_and_relu():
 
 def test_dropout_follows_both_dense_layers():
     model = kapps.vgg11(input_shape=(32, 32, 3), classes=10)
-    tail = [layer.name.removeprefix("head_") for layer in model.layers[-6:]]
-    assert tail == ["dense1", "dropout1", "dense2", "dropout2", "logits", "predictions"]
+    ending = [layer.name.removeprefix("head_") for layer in model.layers[-6:]]
+    assert ending == ["dense1", "dropout1", "dense2", "dropout2", "logits", "predictions"]
     assert model.get_layer("head_dense1").kernel.shape == (7 * 7 * 512, 4096)
     assert {model.get_layer(f"head_dropout{i}").rate for i in (1, 2)} == {0.5}
 

@@ -24,12 +24,12 @@ def test_logits_are_keras_applications(size, randomise):
     ours = kapps.xception(**options)
     for our, their in zip(weights(ours), weights(theirs), strict=True):
         our.assign(their)
-    pictures = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    images = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     given, expected = (
-        keras.ops.convert_to_numpy(model(pictures, training=False)) for model in (ours, theirs)
+        keras.ops.convert_to_numpy(model(images, training=False)) for model in (ours, theirs)
     )
     largest = np.abs(expected).max()
-    assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest  # the picture matters
+    assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest  # the image matters
     assert np.abs(given - expected).max() < 1e-4 * largest
 
 

@@ -16,7 +16,7 @@ def test_maps_are_those_of_figure_3():
 def test_contrast_is_normalised_after_the_first_two_poolings():
     model = kapps.zfnet(include_top=False, input_shape=(64, 64, 3))
     names = " ".join(layer.name for layer in model.layers if "pad" not in layer.name)
-    assert "tail_conv level2_pool level2_norm level3_conv1 level4_pool level4_norm" in names
+    assert "stem_conv level2_pool level2_norm level3_conv1 level4_pool level4_norm" in names
 
 
 def test_the_wide_one_has_table_2s_maps():

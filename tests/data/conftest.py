@@ -1,4 +1,4 @@
-"""Pictures that the tests of the input pipeline make."""
+"""Images that the tests of the input pipeline make."""
 
 import io
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ import kapps.data
 
 @pytest.fixture
 def make(tmp_path):
-    """Makes pictures: `make.photograph()`, encodes them, and writes class folders under `tmp_path`."""
+    """Makes images: `make.photograph()`, encodes them, and writes class folders under `tmp_path`."""
 
     def photograph(height=120, width=160, seed=0, mode="RGB"):
         # Smooth, so that decoders and kernels may differ by rounding alone.
@@ -20,13 +20,13 @@ def make(tmp_path):
         smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
         return smooth.convert(mode)
 
-    def encoded(picture, kind, **options):
+    def encoded(image, kind, **options):
         file = io.BytesIO()
-        picture.save(file, kind, **options)
+        image.save(file, kind, **options)
         return file.getvalue()
 
-    def folder(pictures, split="train"):
-        for name, content in pictures.items():
+    def folder(images, split="train"):
+        for name, content in images.items():
             path = tmp_path / split / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

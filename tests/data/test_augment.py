@@ -14,9 +14,9 @@ LABELS = tf.one_hot(range(64), 64)
 @pytest.mark.parametrize(
     "options", [{"mixup": 0.2}, {"cutmix": 1.0}, {"mixup": 0.2, "cutmix": 1.0}], ids=str
 )
-def test_mixed_labels_say_what_the_pictures_hold(options):
+def test_mixed_labels_say_what_the_images_hold(options):
     images, labels = augment.mix(IMAGES, LABELS, SEED, **options)
-    # Picture i is i everywhere, so its mean is the labels' mean class.
+    # Image i is i everywhere, so its mean is the labels' mean class.
     np.testing.assert_allclose(
         tf.reduce_mean(images, [1, 2, 3]), labels.numpy() @ np.arange(64.0), atol=1e-3
     )
@@ -30,13 +30,13 @@ def test_mixed_labels_say_what_the_pictures_hold(options):
 
 def test_cutmix_cuts_rectangles_and_mixup_blends():
     images, _ = augment.mix(IMAGES, LABELS, SEED, cutmix=1.0)
-    for index, picture in enumerate(images.numpy()[..., 0]):
-        strange = picture != index
-        assert len(np.unique(picture)) <= 2
+    for index, image in enumerate(images.numpy()[..., 0]):
+        strange = image != index
+        assert len(np.unique(image)) <= 2
         rows, columns = np.flatnonzero(strange.any(1)), np.flatnonzero(strange.any(0))
         assert strange.sum() == len(rows) * len(columns)
     images, _ = augment.mix(IMAGES, LABELS, SEED, mixup=0.2)
-    assert all(len(np.unique(picture)) == 1 for picture in images.numpy())
+    assert all(len(np.unique(image)) == 1 for image in images.numpy())
 
 
 def test_shares_follow_the_beta_distribution():
@@ -53,16 +53,16 @@ def test_nothing_asked_is_nothing_done():
 
 
 def test_shift_moves_by_an_eighth_at_most():
-    picture = tf.ones([16, 16, 1])
+    image = tf.ones([16, 16, 1])
     kept = [
-        int(tf.reduce_sum(augment.shift(picture, tf.constant([0, i], tf.int64)))) for i in range(60)
+        int(tf.reduce_sum(augment.shift(image, tf.constant([0, i], tf.int64)))) for i in range(60)
     ]
     assert min(kept) == 14 * 14 and max(kept) == 16 * 16
 
 
-def test_rand_augment_holds_no_state_and_changes_pictures():
+def test_rand_augment_holds_no_state_and_changes_images():
     policy = augment.rand_augment(0.5)
-    apply = tf.function(lambda picture, seed: policy(picture, seed))
+    apply = tf.function(lambda image, seed: policy(image, seed))
     noise = tf.random.stateless_uniform([24, 24, 3], [1, 2], 0, 255)
     graph = apply.get_concrete_function(noise, SEED).graph
     nodes = [
@@ -79,5 +79,5 @@ def test_rand_augment_holds_no_state_and_changes_pictures():
     seeds = [tf.constant([0, i], tf.int64) for i in range(12)]
     first, second = ([apply(noise, seed).numpy() for seed in seeds] for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert len({picture.tobytes() for picture in first}) > 8
+    assert len({image.tobytes() for image in first}) > 8
     assert min(map(np.min, first)) >= 0 and max(map(np.max, first)) <= 255

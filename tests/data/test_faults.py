@@ -1,4 +1,4 @@
-"""Pictures that do not decode, and shards that cannot be read."""
+"""Images that do not decode, and shards that cannot be read."""
 
 import numpy as np
 import pytest
@@ -11,26 +11,26 @@ PLAIN = Preprocessing(size=(32, 32), crop=1.0, scale=1.0, mean=(0.0, 0.0, 0.0), 
 
 
 def broken(make, bad=("a/03.jpg", "b/07.png", "b/08.jpg")):
-    pictures = {
+    images = {
         f"{'ab'[i > 4]}/{i:02d}.jpg": make.encoded(make.photograph(40, 50, i), "JPEG")
         for i in range(10)
     }
     whole = make.encoded(make.photograph(40, 50), "JPEG")
-    pictures |= dict(
-        zip(bad, (b"no picture", b"\x89PNG\r\n\x1a\nbroken", whole[: len(whole) // 2]), strict=True)
+    images |= dict(
+        zip(bad, (b"no image", b"\x89PNG\r\n\x1a\nbroken", whole[: len(whole) // 2]), strict=True)
     )
-    return make.folder(pictures)
+    return make.folder(images)
 
 
 @pytest.mark.parametrize("pipeline", ["training", "evaluation"])
-def test_bad_pictures_are_skipped_counted_once_and_named(make, pipeline):
+def test_bad_images_are_skipped_counted_once_and_named(make, pipeline):
     source, faults = broken(make), kapps.data.Faults()
     assert source.examples == 11
     dataset = getattr(kapps.data, pipeline)(source, PLAIN, 4, classes=2, faults=faults)
     batches = [x.shape[0] for x, _ in dataset.take(12)]
     assert batches == ([4] * 12 if pipeline == "training" else [4, 4])
     assert sorted(faults.names) == ["a/03.jpg", "b/07.png", "b/08.jpg"]
-    assert faults.summary().startswith("3 of 11 pictures could not be decoded and were skipped: ")
+    assert faults.summary().startswith("3 of 11 images could not be decoded and were skipped: ")
     assert "a/03.jpg" in faults.summary()
 
 
@@ -43,7 +43,7 @@ def test_skipping_repeats_exactly(make):
     np.testing.assert_array_equal(*runs)
 
 
-def test_strict_stops_with_one_line_that_names_the_picture(make):
+def test_strict_stops_with_one_line_that_names_the_image(make):
     source = broken(make)
     for pipeline in (kapps.data.training, kapps.data.evaluation):
         dataset = pipeline(source, PLAIN, 4, classes=2, strict=True)
@@ -55,9 +55,9 @@ def test_strict_stops_with_one_line_that_names_the_picture(make):
 
 
 def test_nothing_decodable_ends_rather_than_searching_forever(make):
-    source = make.folder({f"a/{i}.jpg": b"no picture" for i in range(20)})
+    source = make.folder({f"a/{i}.jpg": b"no image" for i in range(20)})
     with (
-        pytest.raises(kapps.data.DataError, match="none of the 20 pictures could be decoded"),
+        pytest.raises(kapps.data.DataError, match="none of the 20 images could be decoded"),
         kapps.data.explained(source),
     ):
         next(iter(kapps.data.training(source, PLAIN, 4, classes=1)))
@@ -66,14 +66,14 @@ def test_nothing_decodable_ends_rather_than_searching_forever(make):
 def test_summary_without_faults_and_with_many():
     faults = kapps.data.Faults()
     faults.expect("x", "train", 1437)
-    assert faults.summary() == "0 of 1,437 pictures were skipped"
+    assert faults.summary() == "0 of 1,437 images were skipped"
     faults.record([f"{i}.jpg" for i in range(12)])
     assert faults.summary().endswith("9.jpg and 2 more")
 
 
 def shards(tmp_path, count=30):
-    pictures = np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8)
-    kapps.data.write_records(pictures, np.arange(count) % 3, "abc", tmp_path, "train", shards=3)
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8)
+    kapps.data.write_records(images, np.arange(count) % 3, "abc", tmp_path, "train", shards=3)
     return tmp_path / "train-00001-of-00003.tfrecord"
 
 

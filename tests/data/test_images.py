@@ -101,12 +101,12 @@ def test_evaluation_resizes_and_crops_as_torchvision(make, interpolation, height
 
 
 def test_evaluation_of_an_oblong_size_keeps_proportions(make):
-    picture = make.photograph(100, 200)
-    source = make.folder({"a/x.png": make.encoded(picture, "PNG")})
+    image = make.photograph(100, 200)
+    source = make.folder({"a/x.png": make.encoded(image, "PNG")})
     steps = Preprocessing(size=(50, 80), crop=1.0, scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
     ((batch, _),) = kapps.data.evaluation(source, steps, 1, classes=1)
     expected = np.asarray(
-        picture.resize((100, 50), Image.Resampling.BILINEAR).crop((10, 0, 90, 50)), np.float32
+        image.resize((100, 50), Image.Resampling.BILINEAR).crop((10, 0, 90, 50)), np.float32
     )
     assert np.abs(batch[0].numpy() - expected).mean() < 0.5
 
@@ -164,7 +164,7 @@ def test_a_later_step_is_what_a_run_from_the_start_comes_to(make, options, damag
         for c in "ab"
     }
     for name in list(files)[5 : 5 + damaged]:
-        files[name] = b"no picture"
+        files[name] = b"no image"
     source = make.folder(files)
 
     def run(faults, **where):
@@ -174,7 +174,7 @@ def test_a_later_step_is_what_a_run_from_the_start_comes_to(make, options, damag
         return taken(dataset, 8 - where.get("first_step", 0))
 
     faults = kapps.data.Faults()
-    whole = run(faults)  # an epoch is 2.6 batches, or 2.4 where two pictures are damaged
+    whole = run(faults)  # an epoch is 2.6 batches, or 2.4 where two images are damaged
     assert len(faults.names) == damaged
     for step in (1, 2, 3, 7):
         assert same(whole[step:], run(faults, first_step=step)), step
@@ -201,7 +201,7 @@ def test_a_batch_that_does_not_divide_among_workers_is_refused(make):
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**30])
-def test_an_epoch_visits_every_picture_once_in_an_order_of_its_own(cache_bytes):
+def test_an_epoch_visits_every_image_once_in_an_order_of_its_own(cache_bytes):
     source = kapps.data.open_source("digits")
     dataset = kapps.data.training(
         source,
@@ -225,7 +225,7 @@ def test_an_epoch_visits_every_picture_once_in_an_order_of_its_own(cache_bytes):
 
 
 def test_random_crops_stay_inside_and_differ(make):
-    # A picture whose red tells the column and whose green tells the row.
+    # An image whose red tells the column and whose green tells the row.
     ramp = np.zeros((200, 200, 3), np.uint8)
     ramp[..., 0], ramp[..., 1] = np.arange(200)[None, :], np.arange(200)[:, None]
     source = make.folder(
@@ -246,15 +246,15 @@ def test_random_crops_stay_inside_and_differ(make):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_crop_of_the_whole_is_the_picture(make, kind):
+def test_a_crop_of_the_whole_is_the_image(make, kind):
     # The JPEG is 8 times the size asked for, so that it is decoded at an eighth.
-    picture = make.photograph(256, 256)
-    source = make.folder({"a/x.any.png": make.encoded(picture, kind)})
+    image = make.photograph(256, 256)
+    source = make.folder({"a/x.any.png": make.encoded(image, kind)})
     dataset = kapps.data.training(
         source, PLAIN, 1, classes=1, crop_area=(0.999, 1.0), crop_ratio=(0.999, 1.001), flip=False
     )
     ((batch, _),) = taken(dataset, 1)
-    expected = np.asarray(picture.resize((32, 32), Image.Resampling.BOX), np.float32)
+    expected = np.asarray(image.resize((32, 32), Image.Resampling.BOX), np.float32)
     assert np.abs(batch[0] - expected).mean() < 4
 
 

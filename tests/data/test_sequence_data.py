@@ -51,15 +51,15 @@ def test_copy_memory():
 
 
 def test_pixels_in_order_and_permuted():
-    pictures = np.arange(6 * 4, dtype="uint8").reshape(6, 2, 2) * 10
+    images = np.arange(6 * 4, dtype="uint8").reshape(6, 2, 2) * 10
     labels = np.arange(6)
-    (x, y), *_ = batches(sequences.pixels(pictures, labels, 6))
+    (x, y), *_ = batches(sequences.pixels(images, labels, 6))
     np.testing.assert_allclose(x[1, :, 0] * 255, [40, 50, 60, 70], rtol=1e-6)
-    (permuted, _), *_ = batches(sequences.pixels(pictures, labels, 6, order=0))
+    (permuted, _), *_ = batches(sequences.pixels(images, labels, 6, order=0))
     orders = np.argsort(permuted[..., 0], axis=1)
     assert (orders == orders[0]).all() and orders[0].tolist() != [0, 1, 2, 3]
-    (_, one), *_ = batches(sequences.pixels(pictures, labels, 4, shuffle=True, seed=3))
-    (_, other), *_ = batches(sequences.pixels(pictures, labels, 4, shuffle=True, seed=3))
+    (_, one), *_ = batches(sequences.pixels(images, labels, 4, shuffle=True, seed=3))
+    (_, other), *_ = batches(sequences.pixels(images, labels, 4, shuffle=True, seed=3))
     assert one.tolist() == other.tolist() != y[:4].tolist()
 
 
@@ -104,8 +104,8 @@ def test_published_chorales():
 
 def test_moving_digits_move_as_light_does():
     """A bright block: its corner is where the fold says, at an even speed between the edges."""
-    pictures = np.full((1, 4, 3), 255, "uint8")
-    made = moving_digits.moving_digits(pictures, 40, count=1, given=3, frames=16, side=20, speed=(2, 3))  # fmt: skip
+    images = np.full((1, 4, 3), 255, "uint8")
+    made = moving_digits.moving_digits(images, 40, count=1, given=3, frames=16, side=20, speed=(2, 3))  # fmt: skip
     (given, after), *_ = batches(made)
     assert given.shape == (40, 3, 20, 20, 1) and after.shape == (40, 13, 20, 20, 1)
     frames = np.concatenate([given, after], axis=1)[..., 0]
@@ -127,17 +127,17 @@ def test_moving_digits_move_as_light_does():
 
 
 def test_two_digits_overlap_by_the_brighter_pixel_and_repeat():
-    pictures = np.stack([np.full((3, 3), 100), np.full((3, 3), 200)]).astype("uint8")
+    images = np.stack([np.full((3, 3), 100), np.full((3, 3), 200)]).astype("uint8")
 
     def made(seed):
         return batches(
-            moving_digits.moving_digits(pictures, 20, side=6, sequences=20, seed=seed, speed=(1, 2))
+            moving_digits.moving_digits(images, 20, side=6, sequences=20, seed=seed, speed=(1, 2))
         )[0]
 
     given, _ = made(5)
     np.testing.assert_allclose(np.unique(given), np.array([0, 100, 200]) / 255, rtol=1e-6)
     assert same(made(5), made(5)) and not same(made(5), made(6))
-    with pytest.raises(ValueError, match="pictures of 3x3 do not fit frames of 2x2"):
-        moving_digits.moving_digits(pictures, 1, side=2)
+    with pytest.raises(ValueError, match="images of 3x3 do not fit frames of 2x2"):
+        moving_digits.moving_digits(images, 1, side=2)
     with pytest.raises(ValueError, match="of 20 frames 1 to 19 can be given, not 20"):
-        moving_digits.moving_digits(pictures, 1, given=20)
+        moving_digits.moving_digits(images, 1, given=20)

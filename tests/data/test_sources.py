@@ -17,7 +17,7 @@ GREY = np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8)
 
 
 class KappsSquares(tfds.core.GeneratorBasedBuilder):
-    """Six pictures to prepare without a network."""
+    """Six images to prepare without a network."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -37,7 +37,7 @@ class KappsSquares(tfds.core.GeneratorBasedBuilder):
 
 
 class KappsNumbers(KappsSquares):
-    """A data set that is none of pictures."""
+    """A data set that is none of images."""
 
     def _info(self):
         features = {"image": tfds.features.Tensor(shape=(), dtype=np.int64)}
@@ -48,9 +48,9 @@ class KappsNumbers(KappsSquares):
 
 
 def read(source):
-    """The decoded pictures and labels of a source, in an order of the pictures."""
+    """The decoded images and labels of a source, in an order of the images."""
     rows = [
-        (tf.io.decode_image(e).numpy().tobytes(), int(label)) for _, e, label in source.pictures()
+        (tf.io.decode_image(e).numpy().tobytes(), int(label)) for _, e, label in source.images()
     ]
     return sorted(rows)
 
@@ -83,12 +83,12 @@ def test_class_folders(make, tmp_path):
     train = make.folder(
         {"cat/1.jpg": jpeg, "cat/2.JPEG": jpeg, "dog/1.png": make.encoded(make.photograph(), "PNG")}
     )
-    (tmp_path / "train/cat/notes.txt").write_text("no picture")
+    (tmp_path / "train/cat/notes.txt").write_text("no image")
     (tmp_path / "train/cat/.hidden.jpg").write_bytes(b"")
     assert train.kind == "folder" and train.class_names == ("cat", "dog") and train.examples == 3
     found = [
         (n.numpy().decode(), int(label))
-        for n, _, label in kapps.data.open_source(None, tmp_path).pictures()
+        for n, _, label in kapps.data.open_source(None, tmp_path).images()
     ]
     assert found == [("cat/1.jpg", 0), ("cat/2.JPEG", 0), ("dog/1.png", 1)]
     # A class that the evaluation split lacks keeps its number.
@@ -100,14 +100,14 @@ def test_class_folders(make, tmp_path):
 
 
 def names(*arguments):
-    return [name.numpy().decode() for name, _, _ in kapps.data.open_source(*arguments).pictures()]
+    return [name.numpy().decode() for name, _, _ in kapps.data.open_source(*arguments).images()]
 
 
 def put(directory, found):
-    """Writes what is named like a picture; only opening one decodes it."""
+    """Writes what is named like an image; only opening one decodes it."""
     for name in found:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_bytes(b"a picture")
+        (directory / name).write_bytes(b"an image")
 
 
 def test_class_folders_without_splits_hold_out_a_fifth(tmp_path):
@@ -125,19 +125,19 @@ def test_class_folders_without_splits_hold_out_a_fifth(tmp_path):
         ("cat", "dog"),
     )
     assert names(None, tmp_path, "val") == names(None, tmp_path, "test") == held
-    labels = [int(label) for _, _, label in source.pictures()]
+    labels = [int(label) for _, _, label in source.images()]
     assert labels == [int(name.startswith("dog")) for name in held]
     assert f"{tmp_path} has no split 'extra': it has train, validation" in refused(
         None, tmp_path, "extra"
     )
-    # What comes later, and where the folder lies, moves no picture to the other side.
+    # What comes later, and where the folder lies, moves no image to the other side.
     put(tmp_path, ["ant/1.jpg", "ant/2.jpg", "cat/0a.jpg"])
     shutil.copytree(tmp_path, tmp_path.with_name("elsewhere"))
     assert set(held) <= set(names(None, tmp_path.with_name("elsewhere"), "validation"))
     assert set(train) <= set(names(None, tmp_path.with_name("elsewhere"), "train"))
 
 
-def test_a_class_with_all_pictures_on_one_side(tmp_path):
+def test_a_class_with_all_images_on_one_side(tmp_path):
     put(tmp_path, [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(40)])
     held = set(names(None, tmp_path, "validation"))
     dogs = {f"dog/{i}.jpg" for i in range(40)}
@@ -150,14 +150,14 @@ def test_a_class_with_all_pictures_on_one_side(tmp_path):
     put(tmp_path, dogs & held)
     for name in dogs - held:
         (tmp_path / name).unlink()
-    told = f"dog has {len(dogs & held)} pictures, and all are held out for validation"
+    told = f"dog has {len(dogs & held)} images, and all are held out for validation"
     assert told in refused(None, tmp_path)
     shutil.rmtree(tmp_path / "cat")
     shutil.rmtree(tmp_path / "dog")
     (tmp_path / "dog").mkdir()
-    assert "dog holds no pictures (.jpg" in refused(None, tmp_path, "validation")
+    assert "dog holds no images (.jpg" in refused(None, tmp_path, "validation")
     put(tmp_path, [min(dogs - held)])
-    assert f"{tmp_path} holds no pictures for validation" in refused(None, tmp_path, "validation")
+    assert f"{tmp_path} holds no images for validation" in refused(None, tmp_path, "validation")
 
 
 def test_tfds_by_name_and_by_directory(tmp_path):
@@ -194,15 +194,15 @@ def test_records_round_trip(make, tmp_path):
     jpeg = make.encoded(make.photograph(), "JPEG")
     kapps.data.write_records([jpeg, jpeg], [0, 2], ["a", "b", "c"], tmp_path, "test")
     assert [
-        e.numpy() for _, e, _ in kapps.data.open_source(None, tmp_path, "validation").pictures()
+        e.numpy() for _, e, _ in kapps.data.open_source(None, tmp_path, "validation").images()
     ] == [jpeg, jpeg]
 
 
 @pytest.mark.parametrize(
     "changed, says",
     [
-        ({"pictures": GREY / 255}, "pictures are float64"),
-        ({"labels": np.arange(11)}, "12 pictures and 11 labels"),
+        ({"images": GREY / 255}, "images are float64"),
+        ({"labels": np.arange(11)}, "12 images and 11 labels"),
         ({"labels": np.full(12, 3)}, "labels lie in 3..3, but 3 classes are named"),
         ({"split": "a-b"}, "split 'a-b'"),
         ({"shards": 2}, "holds other 'train' shards"),
@@ -211,7 +211,7 @@ def test_records_round_trip(make, tmp_path):
 )
 def test_writing_refuses(tmp_path, changed, says):
     arguments = {
-        "pictures": GREY,
+        "images": GREY,
         "labels": np.zeros(12, int),
         "class_names": "abc",
         "split": "train",
@@ -240,7 +240,7 @@ def test_npz_to_shards_on_the_command_line(tmp_path):
         text=True,
         check=True,
     )
-    assert "12 train pictures in 2 shards, 4 classes" in done.stdout
+    assert "12 train images in 2 shards, 4 classes" in done.stdout
     train = kapps.data.open_source(None, tmp_path / "out")
     assert train.class_names == tuple("0123") and train.examples == 12
     assert read(train) == sorted((colour[i].tobytes(), i % 4) for i in range(12))
@@ -255,12 +255,12 @@ def test_npz_to_shards_on_the_command_line(tmp_path):
 def test_directories_that_cannot_be_used(make, tmp_path):
     assert "no data: give the name" in refused(None, None)
     assert "does not exist" in refused(None, tmp_path / "nowhere")
-    assert "holds no pictures: kapps reads class folders" in refused(None, tmp_path)
+    assert "holds no images: kapps reads class folders" in refused(None, tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "train/1.jpg").write_bytes(make.encoded(make.photograph(), "JPEG"))
-    assert "so that a picture is train/daisy/name.jpg" in refused(None, tmp_path)
+    assert "so that an image is train/daisy/name.jpg" in refused(None, tmp_path)
     (tmp_path / "train/cat").mkdir()
-    assert "train/cat holds no pictures" in refused(None, tmp_path)
+    assert "train/cat holds no images" in refused(None, tmp_path)
     assert "has no split 'validation'" in refused(None, tmp_path, "validation")
 
 
@@ -297,16 +297,16 @@ def test_one_npz_file_is_a_source(tmp_path):
     assert train.class_names == test.class_names == tuple("0123")
     assert read(train) == sorted((colour[i].tobytes(), i % 4) for i in range(12))
     assert read(test) == sorted((GREY[i].tobytes(), (3 + i) % 4) for i in range(5))
-    assert train.bytes == sum(len(e) for _, e, _ in train.pictures().as_numpy_iterator())
+    assert train.bytes == sum(len(e) for _, e, _ in train.images().as_numpy_iterator())
     orders = [
-        [name for name, _, _ in train.pictures(tf.constant(s, tf.int64)).as_numpy_iterator()]
+        [name for name, _, _ in train.images(tf.constant(s, tf.int64)).as_numpy_iterator()]
         for s in (1, 1, 2)
     ]
     assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
     np.savez(tmp_path / "y.npz", **arrays)
     assert "and y_test is missing" in refused(None, tmp_path / "y.npz")
     np.savez(tmp_path / "z.npz", **arrays, y_test=np.zeros(4, int))
-    assert "5 pictures and 4 labels" in refused(None, tmp_path / "z.npz", "test")
+    assert "5 images and 4 labels" in refused(None, tmp_path / "z.npz", "test")
     assert "has no split 'extra'" in refused(None, tmp_path / "x.npz", "extra")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:-40])
     assert "is no readable .npz file" in refused(None, tmp_path / "cut.npz")
@@ -329,13 +329,13 @@ def test_one_zip_file_is_a_source_with_the_classes_and_splits_of_its_folders(mak
     assert (train.split, test.split) == ("train", "test")
     assert train.class_names == test.class_names == ("a", "b") and train.labels == (0, 0, 1, 1)
     assert test.files == tuple(sorted(names[4:]))
-    assert {e for _, e, _ in test.pictures().as_numpy_iterator()} == {png}
+    assert {e for _, e, _ in test.images().as_numpy_iterator()} == {png}
     alone = zipped(tmp_path / "train.zip", *names[:4])
     assert kapps.data.open_source(None, alone).files == tuple(sorted(names[:4]))
     assert "has no split 'validation': it has train" in refused(None, alone, "validation")
 
 
-def test_a_zip_without_splits_holds_out_the_pictures_that_its_folders_would(make, tmp_path):
+def test_a_zip_without_splits_holds_out_the_images_that_its_folders_would(make, tmp_path):
     names = [f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(40)]
     for name in names:
         (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -353,7 +353,7 @@ def test_a_zip_without_splits_holds_out_the_pictures_that_its_folders_would(make
 def test_zip_files_that_cannot_be_used(tmp_path, monkeypatch):
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
     assert "is no readable .zip file" in refused(None, tmp_path / "cut.zip")
-    assert "holds 0 pictures" in refused(None, zipped(tmp_path / "none.zip", "a/b/read.me"))
+    assert "holds 0 images" in refused(None, zipped(tmp_path / "none.zip", "a/b/read.me"))
     assert "not in class folders" in refused(None, zipped(tmp_path / "flat.zip", "1.jpg"))
     mixed = zipped(tmp_path / "mixed.zip", "train/a/1.jpg", "b/2.jpg")
     assert "not in class folders" in refused(None, mixed)

@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).normal(size=(60, 8, 8, 3)).astype("float32")
 
 @pytest.fixture
 def model():
-    """A network whose answers differ from picture to picture."""
+    """A network whose answers differ from image to image."""
     keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(16, 3, activation="relu", name="first")(image)
@@ -31,7 +31,7 @@ def test_files_of_one_version(model, tmp_path):
         names = [str(report.path.relative_to(tmp_path)) for report in reports]
         assert names == [f"net/{version}", f"net/{version}.tflite", f"net/{version}.int8.tflite"]
         assert [report.precision for report in reports] == ["float32", "float32", "int8"]
-        assert faults == [] and all(report.pictures == 60 for report in reports)
+        assert faults == [] and all(report.images == 60 for report in reports)
 
 
 def test_a_file_that_falls_short_names_the_layers(model, tmp_path):

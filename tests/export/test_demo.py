@@ -1,4 +1,4 @@
-"""The page that runs a .tflite file in the browser: a picture is chosen, one is drawn, nothing leaves."""
+"""The page that runs a .tflite file in the browser: an image is chosen, one is drawn, nothing leaves."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ NAMES = ["red", "green", "blue", "white", "dark", "other"]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A .tflite file that says which colour a picture has most of."""
+    """A .tflite file that says which colour an image has most of."""
     image = keras.Input((16, 16, 3))
     dense = keras.layers.Dense(6)
     model = keras.Model(
@@ -36,7 +36,7 @@ def file(tmp_path_factory):
 
 
 def visit(file, modules, tmp_path):
-    """Returns what the page shows to somebody who chooses a green picture, clears, draws, and chooses no picture."""
+    """Returns what the page shows to somebody who chooses a green image, clears, draws, and chooses no image."""
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[..., 1] = 255
     Image.fromarray(pixels).save(tmp_path / "green.png")
@@ -54,21 +54,21 @@ def visit(file, modules, tmp_path):
 
 
 @pytest.mark.browser
-def test_a_picture_is_named_and_a_drawing_too(file, modules, tmp_path):
+def test_a_image_is_named_and_a_drawing_too(file, modules, tmp_path):
     found = visit(file, modules, tmp_path)
     assert (found["ready"], found["fault"], found["outside"], found["said"]) == ("yes", "", [], [])
     assert found["name"] == "colours: 16 x 16, 6 classes"
     green = np.broadcast_to(np.float32([0, 255, 0]), (1, 16, 16, 3))
     expected = runtimes.run(file, green)["probabilities"][0]
-    assert [row[0] for row in found["picture"]] == [
+    assert [row[0] for row in found["image"]] == [
         NAMES[n] for n in np.argsort(-expected, kind="stable")[:5]
     ]
-    assert found["picture"][0][:2] == ["green", f"{100 * expected[1]:.1f} %"]
-    widths = [row[2] for row in found["picture"]]
+    assert found["image"][0][:2] == ["green", f"{100 * expected[1]:.1f} %"]
+    widths = [row[2] for row in found["image"]]
     assert widths == sorted(widths, reverse=True) and widths[0] > 10 * widths[-1]
     assert found["time"].endswith(" ms") and found["cleared"] == 0
     assert found["drawn"][0][0] != "green" and len(found["drawn"]) == 5
-    assert found["refused"] == "notes.txt is no picture that this browser can read"
+    assert found["refused"] == "notes.txt is no image that this browser can read"
     with Image.open(tmp_path / "page.png") as page:
         assert page.width > 600
 

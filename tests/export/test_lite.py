@@ -73,7 +73,7 @@ def test_every_precision_agrees_with_the_trained_network(model, digits, precisio
         assert report.largest_difference > 1e-6
 
 
-def test_a_calibration_of_other_pictures_is_a_fault(model, digits, tmp_path):
+def test_a_calibration_of_other_images_is_a_fault(model, digits, tmp_path):
     dark = digits["train"][0][:50] * 0.01
     options = {"preprocessing": PIXELS, "precision": "int8", "calibration": dark}
     file = kapps.export.litert(model, tmp_path / "net.tflite", **options)

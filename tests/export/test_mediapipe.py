@@ -1,4 +1,4 @@
-"""MediaPipe, a phone's runtime, classifies raw pictures by what a .tflite file says of itself."""
+"""MediaPipe, a phone's runtime, classifies raw images by what a .tflite file says of itself."""
 
 import json
 
@@ -21,8 +21,8 @@ from mediapipe.tasks.python.vision import ImageClassifier, ImageClassifierOption
 
 options = ImageClassifierOptions(base_options=BaseOptions(model_asset_path=sys.argv[1]), max_results=10)
 with ImageClassifier.create_from_options(options) as classifier:
-    picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.load(sys.argv[2]))
-    found = classifier.classify(picture).classifications[0].categories
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.load(sys.argv[2]))
+    found = classifier.classify(image).classifications[0].categories
 print(json.dumps({each.category_name: each.score for each in found}))
 """
 
@@ -32,9 +32,9 @@ print(json.dumps({each.category_name: each.score for each in found}))
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_mediapipe_reads_the_labels_and_the_range(precision, randomise, fresh, tmp_path):
     draw = np.random.default_rng(0)
-    pictures = draw.integers(0, 256, (16, 32, 32, 3), "uint8")
+    images = draw.integers(0, 256, (16, 32, 32, 3), "uint8")
     model = randomise(kapps.resnet20_cifar())
-    calibration = {"calibration": pictures.astype("float32")} if precision == "int8" else {}
+    calibration = {"calibration": images.astype("float32")} if precision == "int8" else {}
     path = export.litert(
         model,
         tmp_path / "net.tflite",
@@ -43,17 +43,17 @@ def test_mediapipe_reads_the_labels_and_the_range(precision, randomise, fresh, t
         precision=precision,
         **calibration,
     )
-    np.save(tmp_path / "picture.npy", pictures[0])
-    found = json.loads(fresh(CLASSIFY, path, tmp_path / "picture.npy").splitlines()[-1])
+    np.save(tmp_path / "image.npy", images[0])
+    found = json.loads(fresh(CLASSIFY, path, tmp_path / "image.npy").splitlines()[-1])
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     interpreter.set_tensor(
-        interpreter.get_input_details()[0]["index"], pictures[:1].astype("float32")
+        interpreter.get_input_details()[0]["index"], images[:1].astype("float32")
     )
     interpreter.invoke()
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
     assert set(found) == set(NAMES) and expected.max() > 2 * expected.min()
     np.testing.assert_allclose([found[name] for name in NAMES], expected, atol=1e-5)
-    scaled = (pictures[:1] / 255 - IMAGENET.mean) / IMAGENET.std
+    scaled = (images[:1] / 255 - IMAGENET.mean) / IMAGENET.std
     logits = keras.ops.convert_to_numpy(model(scaled.astype("float32"), training=False))[0]
     np.testing.assert_allclose(expected, logits, atol=1e-4 if precision == "float32" else 0.1)

@@ -17,8 +17,8 @@ def test_openvino_gives_the_same_answers(name, randomise, tmp_path):
     path = kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS)
     # On CPUs that can, OpenVINO computes in bfloat16 unless it is told otherwise.
     compiled = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    pictures = np.random.default_rng(0).uniform(0, 255, (3, 40, 40, 3)).astype("float32")
-    outputs = {port.any_name: values for port, values in compiled(pictures).to_dict().items()}
-    expected = model.predict((pictures / 255 - PIXELS.mean) / PIXELS.std, verbose=0)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 40, 40, 3)).astype("float32")
+    outputs = {port.any_name: values for port, values in compiled(images).to_dict().items()}
+    expected = model.predict((images / 255 - PIXELS.mean) / PIXELS.std, verbose=0)
     assert expected.std() > 1e-3
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)

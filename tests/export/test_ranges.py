@@ -23,24 +23,24 @@ def network():
 
 
 @pytest.fixture
-def pictures():
+def images():
     found = np.zeros((16, 9, 9, 1), "float32")
     found[:, ::3, ::3, 0] = np.linspace(0.5, 1, 16)[:, None, None]
     return found
 
 
-def test_a_mean_leaves_what_it_is_of_its_range(network, pictures, tmp_path):
-    path = export.litert(network, tmp_path / "a.tflite", precision="int8", calibration=pictures)
-    (found,) = runtimes.run(path, pictures).values()
-    expected = np.stack([pictures[:, ::3, ::3, 0] / 10, pictures[:, ::3, ::3, 0] / 9], axis=-1)
+def test_a_mean_leaves_what_it_is_of_its_range(network, images, tmp_path):
+    path = export.litert(network, tmp_path / "a.tflite", precision="int8", calibration=images)
+    (found,) = runtimes.run(path, images).values()
+    expected = np.stack([images[:, ::3, ::3, 0] / 10, images[:, ::3, ::3, 0] / 9], axis=-1)
     # With the range of the whole, of at most 1/9, a tenth of the bright pixel would be 1/90.
     np.testing.assert_allclose(found, expected, atol=0.002)
 
 
-def test_no_number_changes(network, pictures):
+def test_no_number_changes(network, images):
     parted = ranges.apart(network)
     assert [layer.name for layer in parted.layers if layer.name.endswith("_range")]
-    np.testing.assert_array_equal(parted(pictures), network(pictures))
+    np.testing.assert_array_equal(parted(images), network(images))
 
 
 def test_other_networks_stay_what_they_are():

@@ -84,7 +84,7 @@ def test_a_text_classifier_takes_text_and_gives_words(classifier, signatures, tm
     said = [label.decode() for label in found["labels"].numpy()[:, 0]]
     assert said == [names[i] for i in expected.argmax(-1)] and set(said) == set(names)
     report = kapps.export.verify(path, model, np.asarray(tokenizer(lines)))
-    assert report.fault() is None and report.pictures == len(lines)
+    assert report.fault() is None and report.images == len(lines)
 
 
 def test_a_language_model_continues_text(language_model, tokenizer, signatures, tmp_path):
@@ -167,7 +167,7 @@ def test_sequences_of_vectors(tmp_path):
     [
         ({"length": 7}, "no length=7"),
         ({"precision": "int8", "calibration": np.ones((3, 6), int)}, "unroll=True"),
-        ({"preprocessing": kapps.cards.IMAGENET}, "takes tokens, and preprocessing is of pictures"),
+        ({"preprocessing": kapps.cards.IMAGENET}, "takes tokens, and preprocessing is of images"),
     ],
 )
 def test_litert_refuses_in_one_line(classifier, tmp_path, options, words):
@@ -179,12 +179,12 @@ def test_litert_refuses_in_one_line(classifier, tmp_path, options, words):
 def test_a_tokenizer_that_does_not_fit_is_refused(classifier, language_model, tokenizer, tmp_path):
     model, words, _ = classifier
     image = keras.Input((8, 8, 3))
-    picture = keras.Model(image, keras.layers.Flatten()(image), name="flat")
+    image = keras.Model(image, keras.layers.Flatten()(image), name="flat")
     multi_hot = keras.layers.TextVectorization(output_mode="multi_hot", vocabulary=["a", "b"])
     for given, layer, said in [
         (model, tokenizer, "takes 6 tokens, and the tokenizer gives any number"),
         (language_model, words, "takes any number of tokens, and the tokenizer gives 6"),
-        (picture, tokenizer, "flat takes image"),
+        (image, tokenizer, "flat takes image"),
         (model, str.split, "not a method_descriptor"),
         (model, multi_hot, "output_mode"),
     ]:
@@ -220,7 +220,7 @@ def test_several_inputs_and_outputs_keep_their_names(form, signatures, tmp_path)
         "state_c": draw.uniform(-1, 1, (5, 4)),
     }
     report = kapps.export.verify(path, model, given, timed=True)
-    assert report.fault() is None and report.pictures == 5 and report.largest_value > 0.1
+    assert report.fault() is None and report.images == 5 and report.largest_value > 0.1
     if write is kapps.export.litert:
         assert not [name for name in lite.operations(path) if name.startswith(("WHILE", "CUSTOM"))]
     else:

@@ -1,4 +1,4 @@
-"""The SavedModel as a server sees it: signatures, pictures in bytes, class names."""
+"""The SavedModel as a server sees it: signatures, images in bytes, class names."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ NAMES = ["daisy", "red rose", "tulip", "ünïcode", "five", "six"]
 
 @pytest.fixture(scope="module")
 def model():
-    """A network whose answers differ from picture to picture."""
+    """A network whose answers differ from image to image."""
     keras.utils.set_random_seed(0)
     image = keras.Input((24, 20, 3))
     x = keras.layers.Conv2D(4, 3, activation="relu")(image)
@@ -36,8 +36,8 @@ def path(model, tmp_path_factory):
     return kapps.export.saved_model(model, folder, preprocessing=PIXELS, class_names=NAMES)
 
 
-def pictures(folder):
-    """Writes pictures of several kinds and shapes in class folders, and returns their files."""
+def images(folder):
+    """Writes images of several kinds and shapes in class folders, and returns their files."""
     draw = np.random.default_rng(0)
     files = []
     for i, (kind, height, width) in enumerate([("jpg", 40, 60), ("png", 25, 20), ("jpg", 90, 33)]):
@@ -51,11 +51,11 @@ def pictures(folder):
 
 
 def test_signatures_stay_as_they_are(path, signatures):
-    assert signatures(path) == json.loads(GOLDEN.read_text())["pictures"]
+    assert signatures(path) == json.loads(GOLDEN.read_text())["images"]
 
 
 def test_bytes_are_prepared_as_the_evaluation_pipeline_does(path, model, tmp_path):
-    files = pictures(tmp_path)
+    files = images(tmp_path)
     source = data.open_source(None, tmp_path, "validation")
     batch = next(iter(data.evaluation(source, PIXELS, 3, classes=3)))[0]
     expected = model.predict(batch, verbose=0)
@@ -68,8 +68,8 @@ def test_bytes_are_prepared_as_the_evaluation_pipeline_does(path, model, tmp_pat
     assert labels == [[NAMES[i] for i in row] for row in order]
 
 
-def test_a_broken_picture_is_an_error_that_says_so(path, tmp_path):
-    good = pictures(tmp_path)[0].read_bytes()
+def test_a_broken_image_is_an_error_that_says_so(path, tmp_path):
+    good = images(tmp_path)[0].read_bytes()
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
     for bad, words in [(b"rubbish", "Unknown image file format"), (good[:200], "JPEG")]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=words):
@@ -96,12 +96,12 @@ def test_weights_beyond_what_a_graph_holds_stay_variables(model, tmp_path, monke
     assert sum(name.endswith("VARIABLE_VALUE") for name in names) == len(weights)
 
 
-def test_a_grey_model_takes_colour_pictures(tmp_path):
+def test_a_grey_model_takes_colour_images(tmp_path):
     image = keras.Input((24, 20, 1))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image), name="grey")
     path = kapps.export.saved_model(model, tmp_path / "served", preprocessing=PIXELS)
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
-    bytes_ = [file.read_bytes() for file in pictures(tmp_path)]
+    bytes_ = [file.read_bytes() for file in images(tmp_path)]
     assert serve(image_bytes=tf.constant(bytes_))["logits"].shape == (3, 1)
 
 

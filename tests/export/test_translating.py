@@ -14,9 +14,9 @@ import tensorflow as tf
 import kapps
 from kapps.attention import transformer
 from kapps.data import subwords
-from kapps.decoding import generation, stepping
 from kapps.export import lite, pairs, stepped
 from kapps.export.subwords import BytePairs
+from kapps.generation import stepping, text_generation
 
 TEXT = (
     "a dog runs in the park. ein Hund läuft im Park. two men are talking; zwei Männer reden!\n" * 3
@@ -106,7 +106,7 @@ def test_a_saved_model_translates_text_without_kapps(model, learned, tmp_path):
         capture_output=True, text=True, cwd=tmp_path, check=True,
     )  # fmt: skip
     start, end = learned.size, learned.size + 1
-    expected = generation.translate(
+    expected = text_generation.translate(
         model, numbers(learned, LINES), start=start, end=end, beam=2, never=(1, start)
     )
     texts = [learned.decode(row[row < start]) for row in expected]
@@ -126,7 +126,7 @@ def test_two_litert_files_write_the_same_words(model, learned, tmp_path):
     for name in ("encoder", "step"):
         operations = lite.operations(tmp_path / f"{name}.tflite")
         assert not [one for one in operations if one.startswith(("CUSTOM", "Flex", "WHILE"))]
-    files, both = kapps.export.stepped_pair(tmp_path), stepping.halves(model)
+    files, both = kapps.export.stepped_pair(tmp_path), stepping.encoder_and_step(model)
     source = numbers(learned, LINES)
     target = np.random.default_rng(0).integers(2, learned.size, (4, 12), "int32")
     for (given, found), (_, expected) in zip(
@@ -136,19 +136,19 @@ def test_two_litert_files_write_the_same_words(model, learned, tmp_path):
         np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-4)
     for beam in (None, 3):
         its = dict(start=learned.size, end=learned.size + 1, beam=beam, steps=10)
-        found = generation.translate(files, source, **its)
-        np.testing.assert_array_equal(found, generation.translate(both, source, **its))
+        found = text_generation.translate(files, source, **its)
+        np.testing.assert_array_equal(found, text_generation.translate(both, source, **its))
 
 
 def test_int8_of_a_step_with_attention_in_float(model, learned, tmp_path):
     source = numbers(learned, LINES[:2] * 8, 8)
     target = np.random.default_rng(0).integers(2, learned.size, (16, 6), "int32")
     known = pairs.sampled(model, source, target, 40)
-    one = stepping.halves(model, batch=1, length=6, source_length=8).step
+    one = stepping.encoder_and_step(model, batch=1, length=6, source_length=8).step
     how = dict(precision="int8", calibration=known, float_operations=pairs.FLOATS)
     file = stepped.SteppedFile(kapps.export.litert(one, tmp_path / "step.tflite", **how))
     found = file.predict_on_batch(known)["logits"]
-    expected = stepping.halves(model).step.predict_on_batch(known)["logits"]
+    expected = stepping.encoder_and_step(model).step.predict_on_batch(known)["logits"]
     assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
     assert lite.precision(file.path) == "int8"
 
@@ -177,7 +177,7 @@ def test_refusals(model, tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             kapps.export.litert_pair(model, tmp_path / "pair", **options)
-    one = stepping.halves(model, batch=1, length=4, source_length=4).step
+    one = stepping.encoder_and_step(model, batch=1, length=4, source_length=4).step
     with pytest.raises(ValueError, match="takes no float_operations"):
         kapps.export.litert(one, tmp_path / "step.tflite", float_operations=["SOFTMAX"])
     assert not (tmp_path / "pair" / "step.tflite").exists()

@@ -15,11 +15,11 @@ from kapps.cards import Preprocessing
 from kapps.export import _run_saved_model, verification, worker
 
 PIXELS = Preprocessing(size=(12, 12))
-PICTURES = np.random.default_rng(0).integers(0, 256, (35, 12, 12, 3)).astype("uint8")
+IMAGES = np.random.default_rng(0).integers(0, 256, (35, 12, 12, 3)).astype("uint8")
 
 
 def network(classes=6, seed=0, name="net"):
-    """A small network whose answers differ from picture to picture."""
+    """A small network whose answers differ from image to image."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((12, 12, 3))
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, activation="relu")(image))
@@ -47,8 +47,8 @@ def files(model, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["saved_model", "litert"])
 def test_a_right_file(files, model, kind):
-    report = kapps.export.verify(files[kind], model, PICTURES, preprocessing=PIXELS)
-    assert (report.path, report.kind, report.pictures) == (files[kind], kind, 35)
+    report = kapps.export.verify(files[kind], model, IMAGES, preprocessing=PIXELS)
+    assert (report.path, report.kind, report.images) == (files[kind], kind, 35)
     assert report.largest_difference < 1e-5
     assert report.top1_agreement == 1
     sizes = [p.stat().st_size for p in files["saved_model"].rglob("*") if p.is_file()]
@@ -59,13 +59,13 @@ def test_a_right_file(files, model, kind):
 
 @pytest.mark.parametrize("kind", ["saved_model", "litert"])
 def test_a_file_of_other_weights(files, kind):
-    report = kapps.export.verify(files[kind], network(seed=1), PICTURES, preprocessing=PIXELS)
+    report = kapps.export.verify(files[kind], network(seed=1), IMAGES, preprocessing=PIXELS)
     assert report.largest_difference > 0.01
     assert report.top1_agreement < 0.9
 
 
 def test_forgotten_preprocessing(files, model):
-    assert kapps.export.verify(files["litert"], model, PICTURES).largest_difference > 0.01
+    assert kapps.export.verify(files["litert"], model, IMAGES).largest_difference > 0.01
 
 
 def test_a_model_trained_in_half_precision_is_measured_in_float32(files, model):
@@ -75,7 +75,7 @@ def test_a_model_trained_in_half_precision_is_measured_in_float32(files, model):
     finally:
         keras.config.set_dtype_policy("float32")
     half.set_weights(model.get_weights())
-    report = kapps.export.verify(files["litert"], half, PICTURES, preprocessing=PIXELS)
+    report = kapps.export.verify(files["litert"], half, IMAGES, preprocessing=PIXELS)
     assert report.largest_difference < 1e-5
 
 
@@ -84,9 +84,9 @@ def test_several_outputs_one_of_them_wrong(tmp_path):
     x = keras.layers.GlobalAveragePooling2D()(image)
     make = lambda factor: keras.Model(image, {"right": x, "wrong": factor * x})  # noqa: E731
     file = kapps.export.litert(make(1.0), tmp_path / "two.tflite")
-    report = kapps.export.verify(file, make(2.0), PICTURES)
+    report = kapps.export.verify(file, make(2.0), IMAGES)
     assert report.top1_agreement == 1
-    assert report.largest_difference == pytest.approx(PICTURES.mean((1, 2)).max(), rel=1e-5)
+    assert report.largest_difference == pytest.approx(IMAGES.mean((1, 2)).max(), rel=1e-5)
 
 
 def test_what_is_not_a_number_agrees_with_nothing():
@@ -103,8 +103,8 @@ def test_an_output_one_wide_is_compared_by_its_side():
 
 
 def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
-    np.savez(tmp_path / "pictures.npz", only=PICTURES.astype("float32"))
-    job = {"path": str(files["saved_model"]), "pictures": str(tmp_path / "pictures.npz")}
+    np.savez(tmp_path / "images.npz", only=IMAGES.astype("float32"))
+    job = {"path": str(files["saved_model"]), "images": str(tmp_path / "images.npz")}
     job |= {"outputs": str(tmp_path / "outputs.npz"), "threads": 0, "rounds": 0}
     command = [sys.executable, "-X", "importtime", worker.__file__, _run_saved_model.__file__]
     env = os.environ | {"PYTHONSAFEPATH": "1"}
@@ -129,10 +129,10 @@ def test_one_clear_line(files, model, tmp_path):
     empty.mkdir()
     (empty / "saved_model.pb").write_bytes(b"")
     saved, lite = files["saved_model"], files["litert"]
-    small = PICTURES[:2]
+    small = IMAGES[:2]
     image = keras.Input((8, 8, 3))
     other = keras.Model(image, keras.layers.Dense(6)(image))
-    for words, path, against, pictures in [
+    for words, path, against, images in [
         ("does not exist", tmp_path / "nothing", model, small),
         ("is neither", tmp_path, model, small),
         ("is neither", pathlib.Path(__file__), model, small),
@@ -145,8 +145,8 @@ def test_one_clear_line(files, model, tmp_path):
         ("a keras.Model", lite, "resnet50", small),
         ("it takes .*12, 12, 3.*and is given", saved, other, small[:, :8, :8]),
         ("it takes .*12, 12, 3.*and is given", lite, other, small[:, :8, :8]),
-        (r"gives .*\(6,\).* a picture, net .*\(7,\)", lite, network(classes=7), small),
+        (r"gives .*\(6,\).* an image, net .*\(7,\)", lite, network(classes=7), small),
     ]:
         with pytest.raises(ValueError, match=words) as caught:
-            kapps.export.verify(path, against, pictures)
+            kapps.export.verify(path, against, images)
         assert "\n" not in str(caught.value)

@@ -15,8 +15,8 @@ from kapps.export.lite import operations
 from kapps.layers import GroupedConv2D
 
 PIXELS = Preprocessing(size=(16, 16))
-PICTURES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3)).astype("float32")
-NORMALIZED = ((PICTURES / 255 - PIXELS.mean) / PIXELS.std).astype("float32")
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3)).astype("float32")
+NORMALIZED = ((IMAGES / 255 - PIXELS.mean) / PIXELS.std).astype("float32")
 
 
 def network(activation="softmax", policy="float32", first=None, name="net"):
@@ -43,9 +43,9 @@ def serve(path):
     return tf.saved_model.load(str(path)).signatures["serving_default"]
 
 
-def run_litert(path, pictures):
+def run_litert(path, images):
     runner = Interpreter(str(path)).get_signature_runner("serving_default")
-    return np.concatenate([next(iter(runner(image=p[None]).values())) for p in pictures])
+    return np.concatenate([next(iter(runner(image=p[None]).values())) for p in images])
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_names_in_both_signatures(tmp_path, activation, output):
 def test_saved_model_answers_as_the_model_for_any_batch(tmp_path):
     model = network()
     signature = serve(kapps.export.saved_model(model, tmp_path))
-    expected = model.predict(PICTURES, verbose=0)
+    expected = model.predict(IMAGES, verbose=0)
     for n in (1, 7):
-        found = signature(image=tf.constant(PICTURES[:n]))["probabilities"]
+        found = signature(image=tf.constant(IMAGES[:n]))["probabilities"]
         np.testing.assert_allclose(found, expected[:n], atol=1e-5)
 
 
@@ -81,10 +81,10 @@ def test_preprocessing_is_inside_both_files(tmp_path):
     model = network()
     expected = model.predict(NORMALIZED, verbose=0)
     signature = serve(kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS))
-    found = signature(image=tf.constant(PICTURES))["probabilities"]
+    found = signature(image=tf.constant(IMAGES))["probabilities"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     file = kapps.export.litert(model, tmp_path / "net.tflite", preprocessing=PIXELS)
-    np.testing.assert_allclose(run_litert(file, PICTURES), expected, atol=1e-6)
+    np.testing.assert_allclose(run_litert(file, IMAGES), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
@@ -99,7 +99,7 @@ def test_half_precision_training_exports_as_float32(tmp_path, policy):
         kapps.export.litert(m, tmp_path / f"{i}.tflite", preprocessing=PIXELS)
         for i, m in enumerate((half, full))
     ]
-    found, expected = (run_litert(file, PICTURES) for file in files)
+    found, expected = (run_litert(file, IMAGES) for file in files)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(found, full.predict(NORMALIZED, verbose=0), atol=1e-6)
     assert half.layers[1].dtype_policy.name == policy
@@ -144,10 +144,10 @@ def test_dictionary_outputs_and_sequential_models(tmp_path):
 
 def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
     model = network(first=keras.layers.RandomFlip())
-    assert any(not np.array_equal(model(PICTURES), model(PICTURES)) for _ in range(20))
-    expected = model.predict(PICTURES, verbose=0)
+    assert any(not np.array_equal(model(IMAGES), model(IMAGES)) for _ in range(20))
+    expected = model.predict(IMAGES, verbose=0)
     path = kapps.export.saved_model(model, tmp_path)
-    found = serve(path)(image=tf.constant(PICTURES))["probabilities"]
+    found = serve(path)(image=tf.constant(IMAGES))["probabilities"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     functions = graph.meta_graphs[0].graph_def.library.function
@@ -157,7 +157,7 @@ def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
     assert "Conv2D" in [node.op for node in nodes]
     assert not [node.op for node in nodes if "Random" in node.op or node.device]
     file = kapps.export.litert(model, tmp_path / "net.tflite")
-    np.testing.assert_allclose(run_litert(file, PICTURES), expected, atol=1e-6)
+    np.testing.assert_allclose(run_litert(file, IMAGES), expected, atol=1e-6)
 
 
 class Noise(keras.layers.Layer):
@@ -248,17 +248,17 @@ def test_grouped_convolution_stays_one_operation(tmp_path, kind):
     model = keras.Model(image, x, name="grouped")
     file = kapps.export.litert(model, tmp_path / "grouped.tflite")
     assert operations(file) == ["CONV_2D", "MEAN"]
-    pictures = np.random.default_rng(0).random((3, 8, 8, 8), "float32")
-    np.testing.assert_allclose(run_litert(file, pictures), model(pictures), atol=1e-6)
+    images = np.random.default_rng(0).random((3, 8, 8, 8), "float32")
+    np.testing.assert_allclose(run_litert(file, images), model(images), atol=1e-6)
 
 
 def test_what_a_normalization_learnt_is_exported(tmp_path):
-    pictures = np.random.default_rng(0).normal(5, 3, (4, 6, 6, 3)).astype("float32")
+    images = np.random.default_rng(0).normal(5, 3, (4, 6, 6, 3)).astype("float32")
     norm = keras.layers.Normalization()
-    norm.adapt(pictures)
+    norm.adapt(images)
     image = keras.Input((6, 6, 3))
     features = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(norm(image)))
     model = keras.Model(image, features, name="normalizing")
     path = kapps.export.litert(model, tmp_path / "it.tflite")
-    report = kapps.export.verify(path, model, pictures)
+    report = kapps.export.verify(path, model, images)
     assert report.largest_difference < 1e-5

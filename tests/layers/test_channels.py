@@ -4,19 +4,19 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.layers import ChannelShuffle, channel_shuffle, split_channels, stock
+from kapps.layers import ChannelShuffle, channel_shuffle, split_channels, to_keras_layers
 
-PICTURES = np.arange(2 * 3 * 5 * 12, dtype="float32").reshape(2, 3, 5, 12)
+IMAGES = np.arange(2 * 3 * 5 * 12, dtype="float32").reshape(2, 3, 5, 12)
 
 
 def model(make, size=(3, 5)):
-    """Returns the model of what `make` makes of a picture."""
+    """Returns the model of what `make` makes of an image."""
     image = keras.Input((*size, 12))
     return keras.Model(image, make(image))
 
 
-def run(model, pictures=PICTURES):
-    given = model(pictures)
+def run(model, images=IMAGES):
+    given = model(images)
     return [keras.ops.convert_to_numpy(x) for x in given] if isinstance(given, list) else (
         keras.ops.convert_to_numpy(given)
     )  # fmt: skip
@@ -28,7 +28,7 @@ def test_shuffle_deals_groups_out_in_turn(groups, size):
     shuffled = model(lambda x: channel_shuffle(x, groups, name="shuffle"), size)
     assert shuffled.output_shape == (None, *size, 12)
     order = np.arange(12).reshape(groups, -1).T.reshape(-1)
-    np.testing.assert_array_equal(run(shuffled), PICTURES[..., order])
+    np.testing.assert_array_equal(run(shuffled), IMAGES[..., order])
     assert [order[0], order[1]] == [0, 12 // groups]  # neighbours are of different groups
 
 
@@ -39,7 +39,7 @@ def test_one_group_needs_no_shuffle():
 
 def test_shuffle_of_keras_own_layers_is_the_same():
     shuffled = model(lambda x: channel_shuffle(x, 3, name="shuffle"))
-    own = stock(shuffled)
+    own = to_keras_layers(shuffled)
     assert not any(isinstance(layer, ChannelShuffle) for layer in own.layers)
     assert own.layers[-1].name == "shuffle"
     np.testing.assert_array_equal(run(own), run(shuffled))
@@ -47,7 +47,7 @@ def test_shuffle_of_keras_own_layers_is_the_same():
 
 def test_shuffle_of_keras_own_layers_wants_a_size():
     with pytest.raises(ValueError) as caught:
-        stock(model(lambda x: channel_shuffle(x, 3, name="shuffle"), (None, None)))
+        to_keras_layers(model(lambda x: channel_shuffle(x, 3, name="shuffle"), (None, None)))
     assert "fixed height and width" in str(caught.value)
 
 
@@ -60,8 +60,8 @@ def test_channels_that_no_groups_divide_are_refused():
 @pytest.mark.parametrize("size", [(3, 5), (None, None)])
 def test_split_is_a_slice(size):
     first, rest = run(model(lambda x: split_channels(x, 5, name="split"), size))
-    np.testing.assert_array_equal(first, PICTURES[..., :5])
-    np.testing.assert_array_equal(rest, PICTURES[..., 5:])
+    np.testing.assert_array_equal(first, IMAGES[..., :5])
+    np.testing.assert_array_equal(rest, IMAGES[..., 5:])
 
 
 @pytest.mark.tensorflow
@@ -75,4 +75,4 @@ def test_exported_shuffle_and_split_are_the_same(tmp_path):
 
     whole = model(both)
     path = export.litert(whole, tmp_path / "shuffle.tflite")
-    assert export.verify(path, whole, PICTURES).largest_difference < 1e-3  # of values to 360
+    assert export.verify(path, whole, IMAGES).largest_difference < 1e-3  # of values to 360

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.layers import GroupedConv2D, conv, stock
+from kapps.layers import GroupedConv2D, conv, to_keras_layers
 from kapps.layers import convolution as module
 
 # channels, groups, and what else the layer takes; 12 channels in 3 groups make uneven blocks.
@@ -41,8 +41,8 @@ def pair(channels, groups, options):
     return ours, theirs
 
 
-def pictures(channels):
-    """Returns two pictures of even and odd sides."""
+def images(channels):
+    """Returns two images of even and odd sides."""
     return np.random.default_rng(0).normal(size=(2, 9, 8, channels)).astype("float32")
 
 
@@ -74,7 +74,7 @@ def close(ours, theirs, within):
 @pytest.mark.parametrize("channels, groups, options", CASES)
 def test_values_and_gradients_are_keras(channels, groups, options, path):
     ours, theirs = pair(channels, groups, options)
-    x = pictures(channels)
+    x = images(channels)
     close(values_and_gradients(ours, x), values_and_gradients(theirs, x), within=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_the_cpu_has_gradients_if_onednn_is_on():
 @pytest.mark.tensorflow
 def test_compiled_by_xla(path):
     ours, theirs = pair(*CASES[5])
-    x = pictures(128)
+    x = images(128)
     close(
         values_and_gradients(ours, x, jit_compile=True),
         values_and_gradients(theirs, x),
@@ -121,7 +121,7 @@ def test_half_precision(precision, within):
     half, _ = pair(channels, groups, {**options, "dtype": precision})
     full, _ = pair(channels, groups, options)
     full.set_weights(half.get_weights())
-    x = pictures(channels)
+    x = images(channels)
     y, *gradients = values_and_gradients(half, x)
     assert half(x).dtype == keras.DTypePolicy(precision).compute_dtype
     close([y, *gradients], values_and_gradients(full, x), within)
@@ -175,7 +175,7 @@ def test_weights_files_interchange_with_keras(source, target, tmp_path):
     models = [chain(GroupedConv2D), chain(keras.layers.Conv2D)]
     models[source].save_weights(tmp_path / "net.weights.h5")
     models[target].load_weights(tmp_path / "net.weights.h5")
-    x = pictures(4)[:, :8]
+    x = images(4)[:, :8]
     first, second = (keras.ops.convert_to_numpy(model(x)) for model in models)
     close([first, first], [second, second], within=1e-5)
 
@@ -186,7 +186,7 @@ def test_loads_from_its_configuration_in_safe_mode(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "net.keras", safe_mode=True)
     assert isinstance(loaded.get_layer("grouped"), GroupedConv2D)
     assert not isinstance(loaded.get_layer("last"), GroupedConv2D)
-    x = pictures(4)[:, :8]
+    x = images(4)[:, :8]
     np.testing.assert_array_equal(
         *(keras.ops.convert_to_numpy(each(x)) for each in (model, loaded))
     )
@@ -194,10 +194,10 @@ def test_loads_from_its_configuration_in_safe_mode(tmp_path):
 
 def test_stock_keeps_names_weights_and_values():
     model = chain(GroupedConv2D)
-    twin = stock(model)
+    twin = to_keras_layers(model)
     assert not any(isinstance(layer, GroupedConv2D) for layer in twin.layers)
     assert [layer.name for layer in twin.layers] == [layer.name for layer in model.layers]
-    x = pictures(4)[:, :8]
+    x = images(4)[:, :8]
     ours, theirs = (keras.ops.convert_to_numpy(each(x)) for each in (model, twin))
     close([ours, ours], [theirs, theirs], within=1e-5)
     twin.get_layer("grouped").kernel.assign(0 * twin.get_layer("grouped").kernel)
@@ -206,7 +206,7 @@ def test_stock_keeps_names_weights_and_values():
 
 def test_stock_of_an_unbuilt_model_is_refused():
     with pytest.raises(ValueError, match="not built"):
-        stock(keras.Sequential([keras.layers.Conv2D(2, 3)], name="unbuilt"))
+        to_keras_layers(keras.Sequential([keras.layers.Conv2D(2, 3)], name="unbuilt"))
 
 
 @pytest.mark.parametrize("size", [7, 8])
@@ -217,7 +217,7 @@ def test_conv_pads_the_same_on_every_side(size, kernel_size, strides, groups):
     image = keras.Input((size, size, 4))
     y = conv(image, 6, kernel_size, strides=strides, groups=groups, use_bias=True, name="it")
     model = keras.Model(image, y)
-    x = pictures(4)[:, :size, :8][:, :, :size]
+    x = images(4)[:, :size, :8][:, :, :size]
     kernel, bias = model.get_weights()
     expected = convolve(x, kernel, strides, groups) + bias
     given = keras.ops.convert_to_numpy(model(x))
@@ -230,7 +230,7 @@ def test_conv_pads_what_it_is_given(size, padding, sides):
     """(0, strides - 1) is ceil mode: as many windows as begin inside the map."""
     image = keras.Input((size, size, 4))
     model = keras.Model(image, conv(image, 6, 3, strides=2, padding=padding, name="it"))
-    x = pictures(4)[:, :size, :8][:, :, :size]
+    x = images(4)[:, :size, :8][:, :, :size]
     expected = convolve(x, model.get_weights()[0], 2, 1, sides)
     assert sides != (0, 1) or expected.shape[1] == math.ceil((size - 3) / 2) + 1
     given = keras.ops.convert_to_numpy(model(x))

@@ -50,7 +50,7 @@ def test_half_precision_does_not_overflow():
 def test_saved_and_in_keras_own_layers_it_is_the_same(values, tmp_path):
     ours = model(k=1.0, alpha=2e-5)
     expected = keras.ops.convert_to_numpy(ours(values))
-    for i, each in enumerate((ours, kapps.stock(ours))):
+    for i, each in enumerate((ours, kapps.to_keras_layers(ours))):
         each.save(tmp_path / f"{i}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{i}.keras", safe_mode=True)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(loaded(values)), expected, rtol=1e-6)

@@ -63,7 +63,7 @@ def test_files_stock_and_cost(layer, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(array(loaded(sequences())), expected)
-    plain = kapps.stock(model)
+    plain = kapps.to_keras_layers(model)
     assert type(plain.get_layer("conv")) is keras.layers.Conv1D
     np.testing.assert_allclose(array(plain(sequences())), expected, atol=1e-6)
     assert kapps.profile(model).macs == kapps.profile(plain).macs == 9 * 3 * 4 * 5

@@ -41,8 +41,8 @@ def folder(tmp_path_factory, randomise):
     for name, digit in zip(CLASSES, DIGITS, strict=True):
         (folder / "flowers" / name).mkdir(parents=True)
         for number, pixels in enumerate(digits.images[digits.target == digit][:60]):
-            picture = Image.fromarray(np.round(pixels * 255 / 16).astype("uint8")).resize((20, 20))
-            picture.save(folder / "flowers" / name / f"{number}.jpg", quality=95)
+            image = Image.fromarray(np.round(pixels * 255 / 16).astype("uint8")).resize((20, 20))
+            image.save(folder / "flowers" / name / f"{number}.jpg", quality=95)
     (folder / "one_class").mkdir()
     (folder / "one_class" / "four").symlink_to(folder / "flowers" / "four")
     model = kapps.resnet(depths=(1,), groups=8, group_width=4, input_shape=(32, 32, 3), classes=7)

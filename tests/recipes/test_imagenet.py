@@ -48,7 +48,7 @@ def test_from_digits_to_two_exported_files(tmp_path):
         (["--model=dpn68", "--weights=imagenet"], "dpn68: no weights are published"),
         (["--data_dir=nowhere"], "nowhere"),
         (["--dataset=digits", "--schedule=fast"], "Allowed: paper, modern, cosine"),
-        (["--dataset=digits", "--batch_size=5000"], "1437 training pictures"),
+        (["--dataset=digits", "--batch_size=5000"], "1437 training images"),
         (["--dataset=digits", "--image_size=16"], "must be at least 32"),
     ],
 )

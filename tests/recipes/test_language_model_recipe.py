@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kapps import export
-from kapps.decoding import generation
+from kapps.generation import text_generation
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "language_model.py"
 WORDS = ["the", "time", "traveller", "for", "so", "it", "will", "be", "convenient", "to", "speak"]
@@ -61,14 +61,16 @@ def test_the_step_file_writes_what_the_model_writes(folder):
     prompt = [tokens.index(character) for character in "the time"]
     (file,) = (folder / "exported").glob("*.tflite")
     step = export.SteppedFile(file)
-    expected = generation.generate(model, prompt, 12, temperature=0)
-    np.testing.assert_array_equal(generation.generate(step, prompt, 12, temperature=0), expected)
+    expected = text_generation.generate(model, prompt, 12, temperature=0)
+    np.testing.assert_array_equal(
+        text_generation.generate(step, prompt, 12, temperature=0), expected
+    )
     written = "".join(tokens[number] for number in expected[0])
     assert (
         f"the likeliest token each time:\nthe time{written}\n"
         in (folder / "run" / "text.txt").read_text()
     )
-    both = generation.generate(step, [prompt, prompt], 3, temperature=0)  # a row at a time
+    both = text_generation.generate(step, [prompt, prompt], 3, temperature=0)  # a row at a time
     np.testing.assert_array_equal(both, np.repeat(expected[:, :3], 2, axis=0))
 
 

@@ -75,14 +75,14 @@ def test_numbers_are_spelled(tasks):
 
 def test_rows_are_of_whole_digits(tasks):
     values, said = tasks.written_rows("validation", 5, np.random.default_rng(0), gap=4)
-    pictures, numbers = tasks.digits("validation")
-    assert pictures.min() == -1 and pictures.max() == 1 and np.bincount(numbers).min() > 30
+    images, numbers = tasks.digits("validation")
+    assert images.min() == -1 and images.max() == 1 and np.bincount(numbers).min() > 30
     for row, labels in zip(values, said, strict=True):
         steps = int(np.any(row != 0, axis=-1).sum())
         assert not row[steps:].any() and 3 <= len(labels) <= 6
         assert 8 * len(labels) <= steps <= 12 * len(labels)
         first = row[:8].T
-        assert any((first == each).all() for each in pictures[numbers == labels[0]])
+        assert any((first == each).all() for each in images[numbers == labels[0]])
 
 
 def test_refusals(tasks, tmp_path):

@@ -30,7 +30,7 @@ NAMES = ["red", "green", "blue"]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A SavedModel that says which colour a picture has most of."""
+    """A SavedModel that says which colour an image has most of."""
     image = keras.Input((8, 8, 3))
     x = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(image))
     model = keras.Model(image, x, name="colours")
@@ -42,7 +42,7 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     """A green JPEG."""
     path = tmp_path / "green.jpg"
     pixels = np.zeros((20, 30, 3), np.uint8)
@@ -77,9 +77,9 @@ def rest(served):
             values = [row["image_bytes"] for row in body["instances"]]
             if not all(isinstance(value, dict) for value in values):
                 return 400, {"error": "JSON Value is not of expected type"}
-            pictures = [base64.b64decode(value["b64"], validate=True) for value in values]
+            images = [base64.b64decode(value["b64"], validate=True) for value in values]
             try:
-                outputs = served[body["signature_name"]](image_bytes=tf.constant(pictures))
+                outputs = served[body["signature_name"]](image_bytes=tf.constant(images))
             except tf.errors.InvalidArgumentError as error:
                 return 400, {"error": error.message}
             columns = {key: value.numpy().tolist() for key, value in outputs.items()}
@@ -127,26 +127,26 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_pictures_are_named(protocol, rest, rpc, picture):
+def test_images_are_named(protocol, rest, rpc, image):
     server = {"rest": rest, "grpc": rpc}[protocol]
     flags = [f"--protocol={protocol}", f"--server={server}", "--model=colours"]
-    done = run(*flags, picture, picture)
+    done = run(*flags, image, image)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and lines[0] == lines[1]
-    assert lines[0].startswith(f"{picture}: green 0.9") and ", red 0.0" in lines[0]
+    assert lines[0].startswith(f"{image}: green 0.9") and ", red 0.0" in lines[0]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_a_mistake_gets_one_line(protocol, rest, rpc, picture, tmp_path):
+def test_a_mistake_gets_one_line(protocol, rest, rpc, image, tmp_path):
     server = {"rest": rest, "grpc": rpc}[protocol]
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"rubbish")
     for flags, file, says in [
         ([f"--server={server}", "--model=colours"], broken, "Unknown image file format"),
-        ([f"--server={server}", "--model=other"], picture, "Servable not found"),
-        (["--server=localhost:1", "--model=colours"], picture, "no answer from localhost:1"),
+        ([f"--server={server}", "--model=other"], image, "Servable not found"),
+        (["--server=localhost:1", "--model=colours"], image, "no answer from localhost:1"),
         ([f"--server={server}", "--model=colours"], tmp_path / "none.jpg", "there is no file"),
     ]:
         done = run(f"--protocol={protocol}", *flags, file)

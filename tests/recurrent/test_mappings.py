@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.decoding import generation
+from kapps.generation import text_generation
 from kapps.recurrent import ctc, embedding_classifier, encoder_decoder, mappings
 
 FEATURES, CLASSES = 3, 4
@@ -127,13 +127,13 @@ def test_a_decoder_sees_no_later_word_and_writes_what_it_would_read():
     scores = array(model([source, target]))
     target[:, 4:] = 8
     np.testing.assert_allclose(array(model([source, target]))[:, :4], scores[:, :4], atol=1e-6)
-    found = generation.translate(model, source, start=1, end=99, steps=5, beam=None)
+    found = text_generation.translate(model, source, start=1, end=99, steps=5, beam=None)
     again = np.concatenate([np.ones((2, 1), "int32"), found[:, :-1]], axis=1)
     best = 1 + array(model([source, again]))[..., 1:].argmax(axis=-1)
     assert found.tolist() == best.tolist() and found.min() > 0
     end = int(found[0, 2])
     first = found[0].tolist().index(end)
-    ended = generation.translate(model, source, start=1, end=end, steps=5, beam=None)
+    ended = text_generation.translate(model, source, start=1, end=end, steps=5, beam=None)
     assert ended[0].tolist() == [*found[0, :first], *[0] * (5 - first)]
 
 

@@ -100,7 +100,7 @@ def test_a_train_step_lowers_the_loss():
 def test_files_and_stock(tmp_path):
     model = network(outputs=3)
     expected = array(model(sequences()))
-    for name, each in ("own", model), ("stock", kapps.stock(model)):
+    for name, each in ("own", model), ("to_keras_layers", kapps.to_keras_layers(model)):
         each.save(tmp_path / f"{name}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{name}.keras", safe_mode=True)
         np.testing.assert_allclose(array(loaded(sequences())), expected, rtol=1e-5, atol=1e-5)

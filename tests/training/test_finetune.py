@@ -136,7 +136,7 @@ def test_another_resolution(pretrained, digits):
     after = values(model)
     assert all(same(after[name], given[name]) for name in norms(model))
 
-    # One picture at any size: the body is the same function there.
+    # One image at any size: the body is the same function there.
     free = finetune(pretrained, classes=10, input_shape=(None, None, 3))
     small = keras.Model(pretrained.input, pretrained.get_layer("head_pool").output)
     large = keras.Model(free.input, free.get_layer("head_pool").output)
@@ -376,7 +376,7 @@ def hiding():
     ("given", "options", "said"),
     [
         (None, {"unfreeze": "levl3"}, "Did you mean level3"),
-        (None, {"unfreeze": "level1"}, "Layers begin with: tail, level2, level3"),
+        (None, {"unfreeze": "level1"}, "Layers begin with: stem, level2, level3"),
         (None, {"unfreeze": 2}, "not 2"),
         (None, {"batch_norm": "freeze"}, "frozen, train"),
         (None, {"classes": 0}, "positive whole number"),
@@ -385,7 +385,7 @@ def hiding():
         (None, {"input_shape": (48, 3)}, r"not \(48, 3\)"),
         (None, {"input_shape": (0, 48, 3)}, r"not \(0, 48, 3\)"),
         (tied, {"input_shape": (48, 48, 3)}, r"'fc'.*it stays at \(32, 32, 3\)"),
-        (tied, {"input_shape": (2, 2, 3)}, r"cannot be rebuilt for pictures \(2, 2, 3\)"),
+        (tied, {"input_shape": (2, 2, 3)}, r"cannot be rebuilt for images \(2, 2, 3\)"),
         (tied, {"input_shape": (None, None, 3)}, "tied"),
         (two_outputs, {}, "1 inputs and 2 outputs"),
         (wrapped, {}, "inside a model that it holds"),

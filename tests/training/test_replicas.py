@@ -41,7 +41,7 @@ def test_several_replicas_train_as_one(ended, name):
     for left in several:
         for key in names:
             np.testing.assert_allclose(left[key], one[key], rtol=0, atol=1e-5, err_msg=key)
-        # 17 pictures in batches of 16: the last holds fewer than there are replicas.
+        # 17 images in batches of 16: the last holds fewer than there are replicas.
         assert left["predicted"].shape == (17, 10)
         np.testing.assert_allclose(left["predicted"], one["predicted"], rtol=0, atol=1e-5)
 
@@ -57,8 +57,8 @@ def test_predictions_in_scope_are_those_of_the_reloaded_model(ended, name):
 
     source = data.open_source("digits", split="validation")
     plain = Preprocessing(size=(8, 8), crop=1.0)
-    pictures, _ = next(iter(data.evaluation(source, plain, 17, classes=10)))
-    given = model(pictures, training=False).numpy()
+    images, _ = next(iter(data.evaluation(source, plain, 17, classes=10)))
+    given = model(images, training=False).numpy()
     np.testing.assert_allclose(given, several[0]["predicted"], rtol=0, atol=1e-5)
 
 

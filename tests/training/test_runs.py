@@ -27,9 +27,9 @@ def test_curves_grow_by_a_row_an_epoch(tmp_path):
     for key in ("loss", "val_accuracy"):
         assert [float(row[key]) for row in rows] == history[key]
     assert float(rows[0]["learning_rate"]) == 0.5
-    with Image.open(tmp_path / "run" / "curves.png") as picture:
-        assert picture.format == "PNG" and picture.width > picture.height
-        assert len(np.unique(np.asarray(picture.convert("L")))) > 10  # something is drawn
+    with Image.open(tmp_path / "run" / "curves.png") as image:
+        assert image.format == "PNG" and image.width > image.height
+        assert len(np.unique(np.asarray(image.convert("L")))) > 10  # something is drawn
 
 
 def test_the_record_holds_flags_versions_and_results(tmp_path):

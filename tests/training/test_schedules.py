@@ -82,7 +82,7 @@ def test_an_unknown_name_says_the_nearest():
         schedule("modren")
 
 
-def test_inception_falls_by_094_every_two_of_100_epochs_from_0045_for_32_pictures():
+def test_inception_falls_by_094_every_two_of_100_epochs_from_0045_for_32_images():
     per_epoch = rates("inception", 100, batch_size=32)
     for epoch, expected in ((0, 0.045), (2, 0.045), (3, 0.045 * 0.94), (99, 0.045 * 0.94**49)):
         assert per_epoch[epoch] == pytest.approx(expected), epoch

@@ -16,7 +16,7 @@ from absl import flags
 from kapps import data, training
 from kapps.cards import Preprocessing
 
-BATCH, EPOCH = 24, 10  # pictures a step over all replicas; steps an epoch
+BATCH, EPOCH = 24, 10  # images a step over all replicas; steps an epoch
 asked = flags.FLAGS
 flags.DEFINE_integer("steps", 20, "of the training")
 flags.DEFINE_bool("rich", False, "see above")
@@ -75,20 +75,20 @@ def main(argv):
         model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
     source, test = (data.open_source("digits", split=split) for split in ("train", "validation"))
 
-    def pictures(first_step, shard):
+    def images(first_step, shard):
         return data.training(
             source, PLAIN, BATCH, classes=10, augmentation="cifar", flip=False, first_step=first_step, shard=shard,
             mixup=0.2 if asked.rich else 0.0,
         )  # fmt: skip
 
-    # 17 pictures in batches of 16: the last leaves one, fewer than there are replicas.
+    # 17 images in batches of 16: the last leaves one, fewer than there are replicas.
     few = data.evaluation(test, PLAIN, 17, classes=10).unbatch().take(17).batch(16)
     run = Paced(
         folder / name, strategy, epochs=asked.steps // EPOCH, steps=EPOCH, batch_size=BATCH,
         identity={"rich": asked.rich}, every=asked.every,
     )  # fmt: skip
     run.pace = asked.pace
-    run.fit(model, pictures, few)
+    run.fit(model, images, few)
     with training.replicated(model, strategy):
         predicted = model.predict(few, verbose=0)
     if run.writes:

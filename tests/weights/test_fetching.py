@@ -129,7 +129,7 @@ def test_what_is_not_the_publishers_is_refused(row, server, damage, randomise, t
         content += bytes(2**22)
     else:
         other = randomise(kapps.resnet20_cifar(input_shape=(8, 8, 3), name="other"))
-        other.get_layer("tail_conv").kernel.assign(np.ones((3, 3, 3, 16)))
+        other.get_layer("stem_conv").kernel.assign(np.ones((3, 3, 3, 16)))
         state = to_torch(other, resnet_cifar.akamaster)
         save_file({key: np.ascontiguousarray(x) for key, x in state.items()}, tmp_path / "other")
         content = (tmp_path / "other").read_bytes()

@@ -170,7 +170,7 @@ def test_a_file_with_a_top_loads_without(model10, tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("channels", [1, 4])
-def test_a_grey_picture_gives_the_same_in_one_three_and_four_channels(
+def test_a_grey_image_gives_the_same_in_one_three_and_four_channels(
     model, tmp_path, suffix, channels
 ):
     path = written(model, tmp_path, suffix)
@@ -182,7 +182,7 @@ def test_a_grey_picture_gives_the_same_in_one_three_and_four_channels(
     )
     assert np.ptp(expected, axis=0).max() > 0.01
     np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-6)
-    kernel, adapted = (each.get_layer("tail_conv").get_weights()[0] for each in (model, other))
+    kernel, adapted = (each.get_layer("stem_conv").get_weights()[0] for each in (model, other))
     if channels == 4:
         np.testing.assert_allclose(adapted[:, :, :3], 0.75 * kernel, rtol=1e-6)
         np.testing.assert_allclose(adapted[:, :, 3], kernel.sum(axis=2) / 4, atol=1e-6)
@@ -366,7 +366,7 @@ def test_a_file_of_keras_applications(xception):
         )
     grey = kapps.xception(weights=folder / "top.h5", include_top=False, input_shape=(71, 71, 1))
     first = network.get_layer("block1_conv1").get_weights()[0].sum(axis=2, keepdims=True)
-    np.testing.assert_allclose(grey.get_layer("tail_conv1").get_weights()[0], first, atol=1e-6)
+    np.testing.assert_allclose(grey.get_layer("stem_conv1").get_weights()[0], first, atol=1e-6)
 
 
 @pytest.mark.peers

@@ -113,7 +113,7 @@ def test_a_published_network_has_our_names_and_as_many_values(published_name, op
 
 @pytest.mark.peers
 @pytest.mark.parametrize("name", ["googlenet_bn_3x3", "inception_v3"])
-def test_torchvisions_inceptions_take_pictures_from_minus_one_to_one(name, tool, monkeypatch):
+def test_torchvisions_inceptions_take_images_from_minus_one_to_one(name, tool, monkeypatch):
     """With weights, its network turns what its own preprocessing gives into that."""
     import torch
     import torchvision.models

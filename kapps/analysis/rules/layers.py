@@ -207,7 +207,7 @@ def enlarged(layer, inputs, outputs):
 
 
 def resized(layer, inputs, outputs):
-    """As enlarging; the axes are the two before the channels, of one picture or of a batch."""
+    """As enlarging; the axes are the two before the channels, of one image or of a batch."""
     axes = spatial(outputs[0], layer.data_format)
     return interpolated(layer.interpolation, inputs[0], outputs[0], axes)
 

@@ -3,14 +3,14 @@
 import re
 
 ENDS = {
-    "tail_conv": "features.conv0",
-    "tail_conv_bn": "features.norm0",
+    "stem_conv": "features.conv0",
+    "stem_conv_bn": "features.norm0",
     "level5_norm": "features.norm5",
     "head_logits": "classifier",
 }
 APPLICATIONS = {
-    "tail_conv": "conv1_conv",
-    "tail_conv_bn": "conv1_bn",
+    "stem_conv": "conv1_conv",
+    "stem_conv_bn": "conv1_bn",
     "level5_norm": "bn",
     "head_logits": "predictions",
 }

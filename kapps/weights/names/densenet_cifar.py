@@ -3,7 +3,7 @@
 import re
 
 ENDS = {
-    "tail_conv": "features.init_block",
+    "stem_conv": "features.init_block",
     "level2_norm": "features.post_activ.bn",
     "head_logits": "output",
 }

@@ -2,7 +2,7 @@
 
 import re
 
-ENDS = {"tail_conv": "conv_stem", "tail_conv_bn": "bn1", "head_logits": "classifier"}
+ENDS = {"stem_conv": "conv_stem", "stem_conv_bn": "bn1", "head_logits": "classifier"}
 PARTS = {"depthwise": "conv_dw", "depthwise_bn": "bn1", "pointwise": "conv_pw", "pointwise_bn": "bn2"}  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 import re
 
 ENDS = {
-    "tail_conv": "features.conv1_1.conv",
-    "tail_conv_bn": "features.conv1_1.bn",
+    "stem_conv": "features.conv1_1.conv",
+    "stem_conv_bn": "features.conv1_1.bn",
     "level5_norm": "features.conv5_bn_ac.bn",
     "head_logits": "classifier",
 }

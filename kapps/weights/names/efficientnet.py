@@ -4,8 +4,8 @@ import math
 import re
 
 ENDS = {
-    "tail_conv": "conv_stem",
-    "tail_conv_bn": "bn1",
+    "stem_conv": "conv_stem",
+    "stem_conv_bn": "bn1",
     "level5_conv": "conv_head",
     "level5_conv_bn": "bn2",
     "head_logits": "classifier",

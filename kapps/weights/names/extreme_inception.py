@@ -16,7 +16,7 @@ def keras(layer):
     layer = layer.removesuffix("_depthwise")
     norm = "_bn" if layer.endswith("_bn") else ""
     layer = layer.removesuffix("_bn")
-    if layer.startswith("tail_"):
+    if layer.startswith("stem_"):
         return f"block1_{layer[5:]}{norm}"
     level, block, part = re.fullmatch(r"level(\d)_(?:block(\d+)_)?(\w+)", layer).groups()
     if part == "shortcut":

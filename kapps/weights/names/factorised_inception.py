@@ -2,12 +2,12 @@
 
 import re
 
-TAIL = {
-    "tail_conv1": "Conv2d_1a_3x3",
-    "tail_conv2": "Conv2d_2a_3x3",
-    "tail_conv3": "Conv2d_2b_3x3",
-    "tail_conv4": "Conv2d_3b_1x1",
-    "tail_conv5": "Conv2d_4a_3x3",
+STEM = {
+    "stem_conv1": "Conv2d_1a_3x3",
+    "stem_conv2": "Conv2d_2a_3x3",
+    "stem_conv3": "Conv2d_2b_3x3",
+    "stem_conv4": "Conv2d_3b_1x1",
+    "stem_conv5": "Conv2d_4a_3x3",
     "auxiliary1_conv1": "AuxLogits.conv0",
     "auxiliary1_conv2": "AuxLogits.conv1",
 }
@@ -38,8 +38,8 @@ def torchvision(layer):
         return {"head": "fc", "auxiliary1": "AuxLogits.fc"}[layer.removesuffix("_logits")]
     part = "bn" if layer.endswith("_bn") else "conv"
     layer = layer.removesuffix("_bn")
-    if layer in TAIL:
-        return f"{TAIL[layer]}.{part}"
+    if layer in STEM:
+        return f"{STEM[layer]}.{part}"
     level, block, branch = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
     first = "bcd" if level == "3" else "abcde"
     module = f"Mixed_{int(level) + 2}{first[int(block) - 1]}"

@@ -2,8 +2,8 @@
 
 import re
 
-TORCHVISION = {"tail_conv": "features.0", "head_logits": "classifier.1"}
-PYTORCHCV = {"tail_conv": "features.init_block.conv", "head_logits": "output.final_conv"}
+TORCHVISION = {"stem_conv": "features.0", "head_logits": "classifier.1"}
+PYTORCHCV = {"stem_conv": "features.init_block.conv", "head_logits": "output.final_conv"}
 
 
 def torchvision(layer, layers):

@@ -1,7 +1,7 @@
 """AlexNet with normalisation, and ZFNet, whose layers have the same names."""
 
 NAMES = {
-    "tail_conv": "features.stage1.unit1.conv",
+    "stem_conv": "features.stage1.unit1.conv",
     "level3_conv1": "features.stage2.unit1.conv",
     "level4_conv1": "features.stage3.unit1.conv",
     "level4_conv2": "features.stage3.unit2.conv",

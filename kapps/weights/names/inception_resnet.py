@@ -3,11 +3,11 @@
 import re
 
 TIMM = {
-    "tail_conv1": "conv2d_1a",
-    "tail_conv2": "conv2d_2a",
-    "tail_conv3": "conv2d_2b",
-    "tail_conv4": "conv2d_3b",
-    "tail_conv5": "conv2d_4a",
+    "stem_conv1": "conv2d_1a",
+    "stem_conv2": "conv2d_2a",
+    "stem_conv3": "conv2d_2b",
+    "stem_conv4": "conv2d_3b",
+    "stem_conv5": "conv2d_4a",
     "level5_conv": "conv2d_7b",
 }
 MODULES = {
@@ -61,9 +61,9 @@ def pytorchcv(layer):
         return "output"
     kind = "bn" if layer.endswith("_bn") else "conv"
     plain = layer.removesuffix("_bn")
-    if not plain.startswith(("tail", "level")):
+    if not plain.startswith(("stem", "level")):
         raise KeyError(layer)
-    if plain.startswith("tail") or not re.match(r"level\d_block", plain):
+    if plain.startswith("stem") or not re.match(r"level\d_block", plain):
         return f"features.init_block.{'conv6' if plain == 'level3_conv' else plain[5:]}.{kind}"
     level, block, branch, convolution, kind = parts(layer)
     unit = f"features.stage{int(level) - 2}.unit{block if level == '3' else block + 1}"
@@ -81,7 +81,7 @@ def keras(layer):
     if layer.startswith("level5_conv"):
         return layer.replace("level5_conv", "conv_7b")
     kind = "batch_normalization" if layer.endswith("_bn") else "conv2d"
-    if layer.startswith("tail_conv"):
+    if layer.startswith("stem_conv"):
         return f"{kind}:{layer.removesuffix('_bn')[-1]}"
     level, block, branch, convolution, _ = parts(layer)
     if layer.endswith("_linear"):

@@ -17,9 +17,9 @@ def torchvision(layer):
     """Names as in `torchvision.models.googlenet`."""
     if layer == "head_logits":
         return "fc"
-    tail = re.fullmatch(r"tail_(conv\d)(_bn)?", layer)
-    if tail:
-        return tail[1] + (".bn" if tail[2] else ".conv")
+    stem = re.fullmatch(r"stem_(conv\d)(_bn)?", layer)
+    if stem:
+        return stem[1] + (".bn" if stem[2] else ".conv")
     head = re.fullmatch(r"auxiliary(\d)_(\w+)", layer)
     if head and head[2] in AUXILIARY:
         return f"aux{head[1]}.{AUXILIARY[head[2]]}"

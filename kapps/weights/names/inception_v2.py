@@ -2,7 +2,7 @@
 
 import re
 
-TAIL = {"tail_conv1": "conv1", "tail_conv2": "conv2.conv1", "tail_conv3": "conv2.conv2"}
+STEM = {"stem_conv1": "conv1", "stem_conv2": "conv2.conv1", "stem_conv3": "conv2.conv2"}
 PARTS = {
     "1x1": "branch1",
     "3x3_reduce": "branch2.conv1",
@@ -20,8 +20,8 @@ def pytorchcv(layer):
         return "output"
     part = "bn" if layer.endswith("_bn") else "conv"
     layer = layer.removesuffix("_bn")
-    if layer in TAIL:
-        return f"features.init_block.{TAIL[layer]}.{part}"
+    if layer in STEM:
+        return f"features.init_block.{STEM[layer]}.{part}"
     level, block, branch = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
     branch = PARTS[branch]
     if level != "3" and block == "1":  # the modules that halve have no first branch

@@ -5,8 +5,8 @@ import re
 from kapps.weights.names import efficientnet
 
 ENDS = {
-    "tail_conv": "features.0.0",
-    "tail_conv_bn": "features.0.1",
+    "stem_conv": "features.0.0",
+    "stem_conv_bn": "features.0.1",
     "level5_conv": "features.18.0",
     "level5_conv_bn": "features.18.1",
     "head_logits": "classifier.1",

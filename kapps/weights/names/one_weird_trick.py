@@ -1,7 +1,7 @@
 """AlexNet in one tower."""
 
 NAMES = {
-    "tail_conv": "features.0",
+    "stem_conv": "features.0",
     "level3_conv1": "features.3",
     "level4_conv1": "features.6",
     "level4_conv2": "features.8",

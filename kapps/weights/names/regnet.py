@@ -3,8 +3,8 @@
 import re
 
 TIMM = {
-    "tail_conv": "stem.conv",
-    "tail_conv_bn": "stem.bn",
+    "stem_conv": "stem.conv",
+    "stem_conv_bn": "stem.bn",
     "head_logits": "head.fc",
     "shortcut": "downsample.conv",
     "shortcut_bn": "downsample.bn",
@@ -12,8 +12,8 @@ TIMM = {
     "se_expand": "se.fc2",
 }
 TORCHVISION = {
-    "tail_conv": "stem.0",
-    "tail_conv_bn": "stem.1",
+    "stem_conv": "stem.0",
+    "stem_conv_bn": "stem.1",
     "head_logits": "fc",
     "shortcut": "proj.0",
     "shortcut_bn": "proj.1",

@@ -2,7 +2,7 @@
 
 import re
 
-ENDS = {"tail_conv": "conv1", "tail_conv_bn": "bn1", "head_logits": "fc"}
+ENDS = {"stem_conv": "conv1", "stem_conv_bn": "bn1", "head_logits": "fc"}
 PARTS = {
     "shortcut": "downsample.0",
     "shortcut_bn": "downsample.1",
@@ -10,18 +10,18 @@ PARTS = {
     "se_expand": "se.fc2",
 }
 APPLICATIONS = {
-    "tail_conv": "conv1_conv",
-    "tail_conv_bn": "conv1_bn",
+    "stem_conv": "conv1_conv",
+    "stem_conv_bn": "conv1_bn",
     "head_logits": "predictions",
 }
 KERAS = {"resnet50_v1": "ResNet50", "resnet101_v1": "ResNet101", "resnet152_v1": "ResNet152"}
 """Our builders that are networks of Keras Applications, and their names there."""
 BLUE_FIRST = True
-"""Whether these take pictures with blue first."""
+"""Whether these take images with blue first."""
 
 PYTORCHCV = {
-    "tail_conv": "features.init_block.conv.conv",
-    "tail_conv_bn": "features.init_block.conv.bn",
+    "stem_conv": "features.init_block.conv.conv",
+    "stem_conv_bn": "features.init_block.conv.bn",
     "head_logits": "output",
     "shortcut": "identity_conv.conv",
     "shortcut_bn": "identity_conv.bn",

@@ -2,7 +2,7 @@
 
 import re
 
-ENDS = {"tail_conv": "conv1", "tail_conv_bn": "bn1", "head_logits": "linear"}
+ENDS = {"stem_conv": "conv1", "stem_conv_bn": "bn1", "head_logits": "linear"}
 
 
 def akamaster(layer):

@@ -3,8 +3,8 @@
 import re
 
 ENDS = {
-    "tail_conv": "stem.conv",
-    "tail_conv_bn": "stages.0.blocks.0.norm1",  # timm normalises after the pooling
+    "stem_conv": "stem.conv",
+    "stem_conv_bn": "stages.0.blocks.0.norm1",  # timm normalises after the pooling
     "level5_norm": "norm",
     "head_logits": "head.fc",
 }

@@ -3,8 +3,8 @@
 import re
 
 ENDS = {
-    "tail_conv": "features.init_block.conv",
-    "tail_conv_bn": "features.init_block.bn",
+    "stem_conv": "features.init_block.conv",
+    "stem_conv_bn": "features.init_block.bn",
     "head_logits": "output",
 }
 PARTS = {"1": "compress_{}1", "2": "dw_{}2", "3": "expand_{}3"}

@@ -3,8 +3,8 @@
 import re
 
 ENDS = {
-    "tail_conv": "features.init_block.conv.conv",
-    "tail_conv_bn": "features.init_block.conv.bn",
+    "stem_conv": "features.init_block.conv.conv",
+    "stem_conv_bn": "features.init_block.conv.bn",
     "head_logits": "output",
 }
 PARTS = {

@@ -3,8 +3,8 @@
 import re
 
 ENDS = {
-    "tail_conv1": "conv1.0",
-    "tail_conv1_bn": "conv1.1",
+    "stem_conv1": "conv1.0",
+    "stem_conv1_bn": "conv1.1",
     "level5_conv": "conv5.0",
     "level5_conv_bn": "conv5.1",
     "head_logits": "fc",

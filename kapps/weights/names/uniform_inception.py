@@ -32,7 +32,7 @@ def timm(layer):
         return "last_linear"
     part = "bn" if layer.endswith("_bn") else "conv"
     layer = layer.removesuffix("_bn")
-    if layer.startswith("tail"):
+    if layer.startswith("stem"):
         return f"features.{int(layer[-1]) - 1}.{part}"
     level, block, branch = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
     module = f"features.{BEFORE[level] + int(block)}"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.decoding import generation, search, stepping
+from kapps.generation import search, stepping, text_generation
 from kapps.recurrent import language_model
 
 SIZE = 9
@@ -31,20 +31,22 @@ def chances(model, tokens):
 
 def test_greedy_is_the_whole_models_run(model):
     prompts = np.array([[3, 4, 2], [5, 0, 0], [6, 7, 0]])
-    found = generation.generate(model, prompts, 12, temperature=0)
+    found = text_generation.generate(model, prompts, 12, temperature=0)
     for prompt, row in zip(prompts, found, strict=True):
         tokens = prompt[prompt > 0].tolist()
         for token in row:
             assert token == np.argmax(chances(model, tokens)) + 2
             tokens.append(token)
-    alone = generation.generate(stepping.step(model), [3, 4, 2], 12, temperature=0)
+    alone = text_generation.generate(stepping.step_model(model), [3, 4, 2], 12, temperature=0)
     np.testing.assert_array_equal(alone, found[:1])
 
 
 def test_draws_follow_the_probabilities(model):
     prompt = np.tile([3, 4], (4000, 1))
     for temperature, top_k in ((1.0, None), (0.5, None), (2.0, 3)):
-        drawn = generation.generate(model, prompt, 1, temperature=temperature, top_k=top_k, seed=0)
+        drawn = text_generation.generate(
+            model, prompt, 1, temperature=temperature, top_k=top_k, seed=0
+        )
         share = np.bincount(drawn[:, 0], minlength=SIZE)[2:] / 4000
         expected = np.exp(chances(model, [3, 4]) / temperature)
         if top_k:
@@ -55,7 +57,7 @@ def test_draws_follow_the_probabilities(model):
 
 def test_a_seed_repeats(model):
     given = dict(prompt=[3], length=20, temperature=3.0)
-    one, same, other = (generation.generate(model, **given, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (text_generation.generate(model, **given, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     assert one.min() > 1, "neither padding nor the unknown"
@@ -71,18 +73,18 @@ def test_a_beam_as_wide_as_all_finds_the_best(model):
         return sum(chances(model, [3, 4, *tokens[:i]])[token - 2] for i, token in enumerate(tokens))
 
     best = max(itertools.product(range(2, SIZE), repeat=2), key=score)
-    found = generation.generate(model, [3, 4], 2, beam=SIZE**2)
+    found = text_generation.generate(model, [3, 4], 2, beam=SIZE**2)
     assert tuple(found[0]) == best
-    greedy = generation.generate(model, [3, 4], 8, temperature=0)
-    np.testing.assert_array_equal(generation.generate(model, [3, 4], 8, beam=1), greedy)
-    wide = generation.generate(model, [3, 4], 8, beam=4)
+    greedy = text_generation.generate(model, [3, 4], 8, temperature=0)
+    np.testing.assert_array_equal(text_generation.generate(model, [3, 4], 8, beam=1), greedy)
+    wide = text_generation.generate(model, [3, 4], 8, beam=4)
     assert score(wide[0]) >= score(greedy[0]) - 1e-9
 
 
 def test_scores_of_no_known_scale_give_the_likeliest_alone(model):
     chances = keras.layers.Dense(SIZE, "softmax")(model.get_layer("head_logits").input)
     unnamed = keras.Model(model.input, chances)
-    found = generation.generate(unnamed, [3], 4, temperature=0)
+    found = text_generation.generate(unnamed, [3], 4, temperature=0)
     tokens = [3]
     for token in found[0]:
         scores = keras.ops.convert_to_numpy(unnamed(np.array([tokens])))
@@ -90,19 +92,19 @@ def test_scores_of_no_known_scale_give_the_likeliest_alone(model):
         tokens.append(token)
     for choice in (dict(temperature=0.5), dict(beam=2)):
         with pytest.raises(ValueError, match="head_logits"):
-            generation.generate(unnamed, [3], 4, **choice)
+            text_generation.generate(unnamed, [3], 4, **choice)
 
 
 def test_texts_end(model):
-    free = generation.generate(model, [3, 4], 8, temperature=0)[0]
+    free = text_generation.generate(model, [3, 4], 8, temperature=0)[0]
     end = int(free[2])
     first = free.tolist().index(end)
-    found = generation.generate(model, [3, 4], 8, temperature=0, end=end)[0]
+    found = text_generation.generate(model, [3, 4], 8, temperature=0, end=end)[0]
     np.testing.assert_array_equal(found[: first + 1], free[: first + 1])
     assert not found[first + 1 :].any()
     # With alpha = 0 the sum of logarithms counts, which only falls: a text that ends early is never worse.
-    early = generation.generate(model, [3, 4], 8, beam=4, end=end, length_penalty=0)[0]
-    late = generation.generate(model, [3, 4], 8, beam=4, end=end, length_penalty=3)[0]
+    early = text_generation.generate(model, [3, 4], 8, beam=4, end=end, length_penalty=0)[0]
+    late = text_generation.generate(model, [3, 4], 8, beam=4, end=end, length_penalty=3)[0]
     assert (early > 0).sum() <= (late > 0).sum()
 
 
@@ -125,4 +127,4 @@ def test_refusals(model):
         dict(prompt=[3], length=3, beam=0),
     ):
         with pytest.raises(ValueError):
-            generation.generate(model, **given)
+            text_generation.generate(model, **given)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from kapps.attention import seq2seq, transformer
-from kapps.decoding import stepping
+from kapps.generation import stepping
 from kapps.recurrent import encoder_decoder
 
 SOURCE = np.array([[3, 4, 5, 6], [7, 2, 0, 0], [1, 0, 0, 0]])
@@ -56,7 +56,7 @@ def run(one, target, states):
 def test_halves_equal_the_whole(kind):
     keras.utils.set_random_seed(0)
     model = large(MODELS[kind]())
-    encoder, one = stepping.halves(model)
+    encoder, one = stepping.encoder_and_step(model)
     known = {name: array(x) for name, x in encoder.predict_on_batch({"source": SOURCE}).items()}
     found = run(one, TARGET, {**stepping.zeros(one, 3, length=6), **known})
     expected = array(model([SOURCE, TARGET]))
@@ -77,7 +77,7 @@ def test_halves_equal_the_whole(kind):
 def test_a_language_model_of_attention_in_steps():
     keras.utils.set_random_seed(0)
     model = large(transformer.transformer_decoder(**SIZES))
-    one = stepping.step(model)
+    one = stepping.step_model(model)
     found = array(keras.ops.softmax(run(one, TARGET, stepping.zeros(one, 3, length=5))))
     np.testing.assert_allclose(found[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
 
@@ -85,7 +85,7 @@ def test_a_language_model_of_attention_in_steps():
 def test_padding_moves_nothing_on():
     """A prompt of two tokens beside one of three: what follows is as without the padding between."""
     keras.utils.set_random_seed(0)
-    one = stepping.step(large(transformer.transformer_decoder(**SIZES)))
+    one = stepping.step_model(large(transformer.transformer_decoder(**SIZES)))
     padded, whole = np.array([[3, 4, 0, 6, 7]]), np.array([[3, 4, 6, 7]])
     states = stepping.zeros(one, 1, length=5)
     np.testing.assert_allclose(
@@ -99,13 +99,15 @@ def test_a_sliding_window():
     x = layers.Embedding(9, 4)(tokens)
     x = layers.MultiHeadAttention(1, 4, sliding_window=2)(x, x, use_causal_mask=True)
     model = keras.Model(tokens, layers.Dense(9, name="head_logits")(x))
-    one, given = stepping.step(model), np.array([[3, 4, 2, 5, 6, 1]])
+    one, given = stepping.step_model(model), np.array([[3, 4, 2, 5, 6, 1]])
     found = run(one, given, stepping.zeros(one, 1, 6))
     np.testing.assert_allclose(found, array(model(given)), atol=1e-5)
 
 
 def test_both_halves_are_saved_and_loaded(tmp_path):
-    both = stepping.halves(transformer.transformer(**SIZES), batch=3, length=7, source_length=4)
+    both = stepping.encoder_and_step(
+        transformer.transformer(**SIZES), batch=3, length=7, source_length=4
+    )
     assert both.step.input["decoder1_attention_keys"].shape == (3, 7, 2, 4)
     assert both.step.input["source_mask"].shape == (3, 4)
     for half in both:
@@ -140,15 +142,15 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_step_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match=rf"^net: {name.lower()}\S* .*") as caught:
-        stepping.halves(of_target(REFUSED[name]))
+        stepping.encoder_and_step(of_target(REFUSED[name]))
     assert "\n" not in str(caught.value)
 
 
 def test_one_input_or_two():
     model = transformer.transformer_decoder(**SIZES)
     with pytest.raises(ValueError, match="has 1 inputs"):
-        stepping.halves(model)
+        stepping.encoder_and_step(model)
     with pytest.raises(ValueError, match=r"kapps\.halves makes one of two inputs"):
-        stepping.step(transformer.transformer(**SIZES))
+        stepping.step_model(transformer.transformer(**SIZES))
     with pytest.raises(ValueError, match="length says how many"):
-        stepping.zeros(stepping.step(model), 1)
+        stepping.zeros(stepping.step_model(model), 1)

@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import layers
 
-from kapps.decoding.layers import (
+from kapps.generation.layers import (
     AlignmentKeys,
     AlignmentQuery,
     CausalQuery,

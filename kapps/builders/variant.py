@@ -1,15 +1,15 @@
 """What a family's file is written with: its body becomes a builder, and so does each row of its table.
 
-A family file decorates its body, a function from a picture to a feature map, with `family`, and lists its
+A family file decorates its body, a function from an image to a feature map, with `image_family`, and lists its
 variants below it, one line each, with `variant`:
 
-    @family(minimum=32)
+    @image_family(minimum=32)
     def resnet(x, *, depths, block=bottleneck): ...
 
     resnet50 = variant(resnet, "resnet50", depths=(3, 4, 6, 3), paper="arXiv:1512.03385", params=25_557_032)
 
 Both are functions that return a `keras.Model`: `resnet50()` builds the row, `resnet(depths=(2, 2, 2, 2))` any
-other member of the family. A network on sequences is decorated with `sequences`.
+other member of the family. A network on sequences is decorated with `sequence_family`.
 """
 
 import math
@@ -18,11 +18,13 @@ import re
 import keras
 
 from kapps import heads
-from kapps.builders import Pictures, Sequences, unknown_options
+from kapps.builders._builder import unknown_options
+from kapps.builders.image import Images
+from kapps.builders.sequence import Sequences
 from kapps.cards import IMAGENET, Card
 
 
-def family(
+def image_family(
     *, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IMAGENET, any_size=True,
     head=heads.average, auxiliary=None,
 ):  # fmt: skip
@@ -32,7 +34,7 @@ def family(
         minimum: smallest height and width that the family builds, in pixels.
         input_shape: (height, width, channels) where a caller names none.
         classes: width of the prediction layer where a caller names none.
-        preprocessing: what the family's pictures go through.
+        preprocessing: what the family's images go through.
         any_size: whether height and width may stay open with the head too; not where it reads a flattened map.
         head: `head(x, classes, activation) -> predictions`, from the body's feature map.
         auxiliary: `auxiliary(x, classes, activation, name) -> predictions` named `name`, where the body returns
@@ -45,13 +47,13 @@ def family(
             minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size
         )  # fmt: skip
         ends = {"head": head, "auxiliary": auxiliary}
-        return Pictures(body, body.__name__, {}, None, defaults, ends).function()
+        return Images(body, body.__name__, {}, None, defaults, ends).function()
 
     return decorate
 
 
-def sequences(*, shape, vocabulary=None, classes=None, head=heads.classifier, inputs=None):
-    """Makes a body of a network on sequences a builder that takes the body's options too, as `family` for pictures.
+def sequence_family(*, shape, vocabulary=None, classes=None, head=heads.classifier, inputs=None):
+    """Makes a body of a network on sequences a builder that takes the body's options too, as `image_family` for images.
 
     Args:
         shape: of the input without the batch, where a caller names none: (steps,) of tokens, (steps, features) of
@@ -91,9 +93,9 @@ def variant(
         paper: arXiv number or citation.
         params: trainable parameters at the family's default classes, from the paper or a second
             implementation; the conformance suite holds the builder to it.
-        macs: multiply-accumulates of convolutions and dense layers on one picture of the row's input shape, from
+        macs: multiply-accumulates of convolutions and dense layers on one image of the row's input shape, from
             the paper or a second implementation; None where nobody gives them.
-        preprocessing: what the row's pictures go through where it is not the family's; the row's input has its size.
+        preprocessing: what the row's images go through where it is not the family's; the row's input has its size.
         head: the row's where it is not the family's.
         shape: as head; of a network on sequences.
         vocabulary: as shape.
@@ -118,11 +120,11 @@ def variant(
     return type(builder)(builder.body, name, row, about, defaults, ends).function()
 
 
-def endpoints(model):
+def pyramid_outputs(model):
     """Returns the features at each level: {level: Keras tensor}, 1 / 2**level of the input's resolution.
 
     A level's features are the output of the last layer that stands in it. The levels are read off the layer
-    names (`level3_block2_add`) and, for the tail, off its strides, so a loaded model has them too.
+    names (`level3_block2_add`) and, for the stem, off its strides, so a loaded model has them too.
 
     Args:
         model: a `keras.Model` that a kapps builder made, with or without its head.
@@ -132,10 +134,10 @@ def endpoints(model):
     """
     found, stride = {}, 1
     for layer in model.layers:
-        match = re.match(r"(tail|level(\d+))_", layer.name)
+        match = re.match(r"(stem|level(\d+))_", layer.name)
         if match is None or isinstance(layer, keras.layers.ZeroPadding2D):
             continue  # padding belongs to the layer after it
-        if match[1] == "tail":
+        if match[1] == "stem":
             stride *= max(getattr(layer, "strides", (1,)))
         found[math.frexp(stride)[1] - 1 if match[2] is None else int(match[2])] = layer.output
     if not found:

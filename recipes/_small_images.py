@@ -1,6 +1,6 @@
-"""What cifar10.py and fashion_mnist.py share: networks by name on small pictures, in a budget, and a table of them.
+"""What cifar10.py and fashion_mnist.py share: networks by name on small images, in a budget, and a table of them.
 
-A network whose least input is larger than the pictures gets them enlarged, whole. All train by the "cosine" schedule,
+A network whose least input is larger than the images gets them enlarged, whole. All train by the "cosine" schedule,
 those without batch norms at a tenth of its rate, as their papers do (0.01, arXiv:1409.1556). What is finished is kept
 in results.json: the same command takes up the rest.
 """
@@ -30,7 +30,7 @@ flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its -
 
 SECONDS = 45
 SEEN = 512
-"""Test pictures behind each point of a curve by the clock; the last point's and the table's are all."""
+"""Test images behind each point of a curve by the clock; the last point's and the table's are all."""
 RATE = 0.2
 SETTLING = (
     "dataset", "data", "seconds", "epochs", "batch_size", "image_size", "channels", "augmentation", "learning_rate",
@@ -61,18 +61,18 @@ def define_flags(dataset: str, model: str, channels: int, side: int, augmentatio
     flags.DEFINE_float("seconds", None, f"of training, a network [{SECONDS}]", lower_bound=0)
     flags.DEFINE_float("minutes", None, "instead of --seconds", lower_bound=0)
     flags.DEFINE_integer("epochs", None, "instead of a time", lower_bound=1)
-    flags.DEFINE_integer("batch_size", 64, "pictures a step", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 64, "images a step", lower_bound=1)
     flags.DEFINE_integer(
         "image_size", side, "height and width, where a network takes it", lower_bound=1
     )
     flags.DEFINE_integer("channels", channels, "3, or 1 for grey")
     flags.DEFINE_enum(
-        "augmentation", augmentation, list(data.AUGMENTATIONS), "of the training pictures"
+        "augmentation", augmentation, list(data.AUGMENTATIONS), "of the training images"
     )
     flags.DEFINE_float(
-        "learning_rate", None, f"for 256 pictures a step [{RATE}; without batch norms a tenth]"
+        "learning_rate", None, f"for 256 images a step [{RATE}; without batch norms a tenth]"
     )
-    flags.DEFINE_integer("seed", 0, "of the weights, the order of the pictures, and every draw")
+    flags.DEFINE_integer("seed", 0, "of the weights, the order of the images, and every draw")
     flags.DEFINE_integer("checkpoint_every", 500, "steps, of a training by epochs", lower_bound=1)
     flags.DEFINE_string("model_dir", f"runs/{dataset}", "where models, table and curves go")
 
@@ -81,7 +81,7 @@ def resolve() -> list[str]:
     """Returns the networks that are asked for, and settles the budget."""
     names = kapps.cards.smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
     for name in names:
-        kapps.cards.of_pictures(name)
+        kapps.cards.of_images(name)
     given = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
     if len(given) > 1:
         raise ValueError(f"--{given[0]} and --{given[1]}: give one budget")
@@ -93,7 +93,7 @@ def resolve() -> list[str]:
 
 
 def sources() -> list[data.Source]:
-    """Opens the pictures to train and to test on: what is asked for, what TFDS has prepared, or the digits."""
+    """Opens the images to train and to test on: what is asked for, what TFDS has prepared, or the digits."""
     if FLAGS.data:
         FLAGS.dataset = ""
     elif not FLAGS["dataset"].present and not data.prepared.is_prepared(FLAGS.dataset):
@@ -113,12 +113,12 @@ def write(results, train_source, test_source):
     name = train_source.name.rpartition("/")[2]
     title = f"What {budget} of training come to, on {name}"
     note = (
-        f"{train_source.examples:,} pictures to train on, in batches of {FLAGS.batch_size}, augmentation "
+        f"{train_source.examples:,} images to train on, in batches of {FLAGS.batch_size}, augmentation "
         f"{FLAGS.augmentation}; top 1 on {test_source.examples:,} others. Parameters and multiply-accumulates are "
-        f"those with {len(train_source.class_names)} classes and that input; the rate is for 256 pictures a step."
+        f"those with {len(train_source.class_names)} classes and that input; the rate is for 256 images a step."
     )
     across = "epochs" if FLAGS.epochs else "seconds of training"
-    curves = results.curves("curve", "curves.png", across, "top 1 (%) on test pictures")
+    curves = results.curves("curve", "curves.png", across, "top 1 (%) on test images")
     results.table(title, COLUMNS, note, [curves])
 
 
@@ -134,20 +134,20 @@ def train(name, train_source, test_source):
     schedule = dataclasses.replace(training.schedule("cosine"), learning_rate=rate)
     faults = data.Faults()
     common = {"classes": classes, "channels": FLAGS.channels, "faults": faults}
-    pictures = functools.partial(
+    images = functools.partial(
         data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         **data.AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
     test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
     run = None
     if FLAGS.epochs:
-        run, took = by_epochs(model, schedule, pictures, test, train_source, faults)
+        run, took = by_epochs(model, schedule, images, test, train_source, faults)
     else:
         mixed = data.evaluation(
             test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **common
         )
         seen = mixed.take(-(-SEEN // FLAGS.batch_size)).cache()
-        took = by_the_clock(model, schedule, pictures, test, seen)
+        took = by_the_clock(model, schedule, images, test, seen)
     profile = kapps.profile(model)
     return run, {
         "network": name,
@@ -161,15 +161,15 @@ def train(name, train_source, test_source):
     }
 
 
-def by_the_clock(model, schedule, pictures, test, seen):
+def by_the_clock(model, schedule, images, test, seen):
     """Trains for --seconds, and keeps the model."""
     clock, rows = training.Clock(FLAGS.seconds), []
     trained = training.on_logits(model, clock.optimizer(schedule, FLAGS.batch_size))
     directory = pathlib.Path(FLAGS.model_dir, model.name)
-    # Keras says so of every evaluation whose length it cannot know, and pictures may be skipped.
+    # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     trained.fit(
-        pictures(), epochs=clock.parts, steps_per_epoch=training.ENDLESS, shuffle=False,
+        images(), epochs=clock.parts, steps_per_epoch=training.ENDLESS, shuffle=False,
         validation_data=seen, verbose=0,
         callbacks=[
             training.Throughput(FLAGS.batch_size), clock, training.Curves(directory, rows, writes=False),
@@ -188,7 +188,7 @@ def by_the_clock(model, schedule, pictures, test, seen):
     }
 
 
-def by_epochs(model, schedule, pictures, test, source, faults):
+def by_epochs(model, schedule, images, test, source, faults):
     """Trains for --epochs, from where an earlier process was stopped, and keeps the model."""
     steps = data.steps(source, FLAGS.batch_size)
     optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
@@ -198,9 +198,9 @@ def by_epochs(model, schedule, pictures, test, source, faults):
         steps=steps, batch_size=FLAGS.batch_size, identity=identity(), every=FLAGS.checkpoint_every,
     )  # fmt: skip
     run.describe(model, source, f"augmentation {FLAGS.augmentation}")
-    before, after = run.fit(trained, pictures, test, faults=faults)
+    before, after = run.fit(trained, images, test, faults=faults)
     run.keep(model)
-    results = {"before": before, "after": after, "skipped_pictures": faults.names}
+    results = {"before": before, "after": after, "skipped_images": faults.names}
     training.record(run.directory / "run.json", training.asked(), results)
     rows = run.checkpoints.notes["history"]
     points = [(row["epoch"], 100 * row["val_accuracy"]) for row in rows]

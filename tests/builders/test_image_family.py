@@ -8,9 +8,9 @@ import pytest
 
 import kapps
 from kapps import heads
+from kapps.builders import image_family, variant
 from kapps.cnn.resnet import basic, resnet
 from kapps.cnn.resnet_cifar import resnet_cifar
-from kapps.variants import family, variant
 
 SMALL = {"input_shape": (8, 8, 3)}
 
@@ -26,7 +26,7 @@ def message(kind, what, *args, **options):
 def test_a_family_builds_members_that_have_no_row():
     model = resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=5)
     assert model.name == "resnet" and model.output_shape == (None, 5)
-    assert list(kapps.endpoints(model)) == [1, 2, 3]
+    assert list(kapps.pyramid_outputs(model)) == [1, 2, 3]
     assert resnet.card is None and "block" in inspect.signature(resnet).parameters
 
 
@@ -45,7 +45,7 @@ def test_a_row_with_an_unknown_option_is_refused():
 
 
 def test_a_body_without_a_row_has_the_familys_defaults():
-    @family(minimum=4, input_shape=(6, 6, 2), classes=3)
+    @image_family(minimum=4, input_shape=(6, 6, 2), classes=3)
     def plain(x, *, filters=4):
         """One convolution."""
         return keras.layers.Conv2D(filters, 3, name="level0_conv")(x)
@@ -94,8 +94,8 @@ def test_weights_are_loaded_from_a_file(tmp_path, randomise, digits):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("stock", [False, True])
-def test_weights_files_interchange_with_stock(stock, tmp_path, randomise):
+@pytest.mark.parametrize("to_keras_layers", [False, True])
+def test_weights_files_interchange_with_stock(portable, tmp_path, randomise):
     path = tmp_path / "grouped.weights.h5"
     small = {
         "depths": (1,),
@@ -104,9 +104,9 @@ def test_weights_files_interchange_with_stock(stock, tmp_path, randomise):
         "input_shape": (32, 32, 1),
         "classes": 3,
     }
-    model = randomise(resnet(stock=stock, **small))
+    model = randomise(resnet(portable=portable, **small))
     model.save_weights(path)
-    loaded = resnet(stock=not stock, weights=path, **small)
+    loaded = resnet(portable=not portable, weights=path, **small)
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -143,12 +143,12 @@ def test_channels_first_is_refused():
 def test_endpoints_of_another_model_are_refused():
     image = keras.Input((8, 8, 3))
     other = keras.Model(image, keras.layers.Conv2D(2, 3)(image), name="other")
-    assert "other" in message(ValueError, kapps.endpoints, other)
+    assert "other" in message(ValueError, kapps.pyramid_outputs, other)
 
 
 def test_endpoints_feed_a_second_model(digits):
     model = resnet_cifar(n=1, include_top=False, input_shape=(16, 16, 1))
-    levels = kapps.endpoints(model)
+    levels = kapps.pyramid_outputs(model)
     features = keras.Model(model.inputs, levels)(digits(16, channels=1)[0][:2])
     assert [features[level].shape for level in (0, 1, 2)] == [
         (2, 16, 16, 16),
@@ -170,7 +170,9 @@ def inner_head(x, classes, activation, name):
     return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
 
 
-@family(minimum=4, input_shape=(8, 8, 3), any_size=False, head=vectorised, auxiliary=inner_head)
+@image_family(
+    minimum=4, input_shape=(8, 8, 3), any_size=False, head=vectorised, auxiliary=inner_head
+)
 def with_ends(x, *, filters=4):
     """Two convolutions."""
     inside = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level1_conv")(x)

@@ -52,13 +52,13 @@ def bars(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     draw, arrays = np.random.default_rng(0), {}
     for split, count in (("train", 240), ("test", 60)):
-        pictures = draw.integers(0, 80, (count, 12, 12))
+        images = draw.integers(0, 80, (count, 12, 12))
         labels = np.arange(count) % 3
-        for picture, label in zip(pictures, labels, strict=True):
+        for image, label in zip(images, labels, strict=True):
             place = draw.integers(3, 9)
             if label:
-                (picture if label == 1 else picture.T)[place] += 160
-        arrays |= {f"x_{split}": pictures.astype("uint8"), f"y_{split}": labels}
+                (image if label == 1 else image.T)[place] += 160
+        arrays |= {f"x_{split}": images.astype("uint8"), f"y_{split}": labels}
     np.savez(folder / "bars.npz", **arrays)
     return folder
 
@@ -100,8 +100,8 @@ def test_a_table_is_made_and_taken_up_again(bars):
     table = (bars / "timed" / "table.txt").read_text()
     assert table.strip() in done.stdout and "bars.npz" in table and "60 others" in table
     assert "| lenet5 | lenet | 12x12x1 |" in (bars / "timed" / "table.md").read_text()
-    with Image.open(bars / "timed" / "curves.png") as picture:
-        assert picture.format == "PNG" and picture.width > picture.height
+    with Image.open(bars / "timed" / "curves.png") as image:
+        assert image.format == "PNG" and image.width > image.height
 
 
 @pytest.mark.long

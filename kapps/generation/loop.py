@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kapps.decoding import search, stepping
+from kapps.generation import search, stepping
 
 
 @dataclasses.dataclass(frozen=True)

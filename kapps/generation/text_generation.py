@@ -5,7 +5,7 @@
 [3] Vaswani 2017, arXiv:1706.03762, section 6.1: a beam of 4, alpha 0.6 of [4], at most 50 tokens more than the source
 [4] Wu 2016, GNMT, arXiv:1609.08144, equation (14)
 
-A token is one step (`kapps.decoding.stepping`) of a loop that is compiled as a whole: the ten-thousandth costs what the
+A token is one step (`kapps.generation.stepping`) of a loop that is compiled as a whole: the ten-thousandth costs what the
 first did, but for the look at a cache that has room for all of them.
 """
 
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kapps.decoding import loop, stepping
+from kapps.generation import loop, stepping
 
 NEVER = (0, 1)
 """Tokens that no text has: padding and the unknown of `kapps.data.text`."""
@@ -26,8 +26,8 @@ class Writer:
 
     Args:
         model: a language model, tokens (batch, time) to scores at each step, or of two inputs, a source and a target;
-            or what `kapps.step` or `kapps.halves` made of it, or a file of either.
-        **choice: as for `kapps.decoding.loop.Choice`.
+            or what `kapps.generation.step_model` or `kapps.generation.encoder_and_step` made of it, or a file of either.
+        **choice: as for `kapps.generation.loop.Choice`.
 
     Raises:
         ValueError: for a network that has no step, and for values outside their ranges.
@@ -35,14 +35,14 @@ class Writer:
 
     def __init__(self, model, **choice):
         encoder = None
-        if isinstance(model, stepping.Halves):
+        if isinstance(model, stepping.EncoderAndStep):
             encoder, one = model
         elif stepping.stepped(model):
             one = model
         elif len(model.inputs) > 1:
-            encoder, one = stepping.halves(model)
+            encoder, one = stepping.encoder_and_step(model)
         else:
-            one = stepping.step(model)
+            one = stepping.step_model(model)
         self.encoder, self.one = encoder, one
         self.loop = loop.Loop(one, encoder, loop.Choice(**choice))
 

@@ -1,12 +1,12 @@
-"""Builders of networks on pictures."""
+"""Builders of networks on images."""
 
 import keras
 
 from kapps import heads
-from kapps.builders.base import COMMON, Builder, given_shape, positive
+from kapps.builders._builder import COMMON, Builder, given_shape, positive
 from kapps.weights import loading
 
-PICTURES = """
+IMAGES = """
     Args:
         include_top: whether to end in the classifier; without it the model ends in the features.
         weights: None for random ones; "imagenet" for published ones, fetched once and checked; or the path of a file,
@@ -23,7 +23,7 @@ PICTURES = """
         classifier_activation: what follows the logits, by Keras's name; None for bare logits.{common}{auxiliary}
 
     Returns:
-        A functional `keras.Model` from pictures (batch, height, width, channels), preprocessed as the card
+        A functional `keras.Model` from images (batch, height, width, channels), preprocessed as the card
         says, to float32 predictions (batch, classes) or to features.
 """
 
@@ -32,8 +32,8 @@ AUXILIARY = """
             predictions, then theirs (see `kapps.training.auxiliary`)."""
 
 
-class Pictures(Builder):
-    """Of networks on pictures (batch, height, width, channels)."""
+class Images(Builder):
+    """Of networks on images (batch, height, width, channels)."""
 
     def common(self):
         auxiliary = {"auxiliary": False} if self.ends["auxiliary"] else {}
@@ -44,11 +44,11 @@ class Pictures(Builder):
 
     def arguments(self):
         auxiliary = AUXILIARY if self.ends["auxiliary"] else ""
-        return PICTURES.format(**self.defaults, common=COMMON, auxiliary=auxiliary)
+        return IMAGES.format(**self.defaults, common=COMMON, auxiliary=auxiliary)
 
     def build(
         self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
-        classifier_activation, name, stock, auxiliary=False,
+        classifier_activation, name, portable, auxiliary=False,
     ):  # fmt: skip
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
@@ -83,7 +83,7 @@ class Pictures(Builder):
         elif pooling:
             x = heads.pool(x, pooling)
         inputs = keras.utils.get_source_inputs(image)
-        return self.finished(inputs, x, path, name, stock)
+        return self.finished(inputs, x, path, name, portable)
 
     def top(self, name, x, pooling, classes, activation):
         """Returns the predictions from the feature map, by the family's head."""

@@ -1,14 +1,14 @@
-"""Builders of networks on sequences; those of pictures go through tests/test_conformance.py."""
+"""Builders of networks on sequences; those of images go through tests/test_conformance.py."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from kapps.variants import sequences, variant
+from kapps.builders import sequence_family, variant
 
 
-@sequences(shape=(None,), vocabulary=9)
+@sequence_family(shape=(None,), vocabulary=9)
 def reader(x, *, vocabulary, units=4):
     """A network on tokens, with an answer at every step."""
     x = layers.Embedding(vocabulary, 3, mask_zero=True, name="embedding")(x)
@@ -21,13 +21,13 @@ wider = variant(
 )
 
 
-@sequences(shape=(None, 5), classes=3)
+@sequence_family(shape=(None, 5), classes=3)
 def listener(x, *, units=4):
     """A network on vectors, with one answer."""
     return layers.GRU(units, name="layer1")(x)
 
 
-@sequences(shape=(None,), vocabulary=9, inputs=("source", "target"))
+@sequence_family(shape=(None,), vocabulary=9, inputs=("source", "target"))
 def translator(x, *, vocabulary):
     """A network on two sequences of tokens."""
     embedding = layers.Embedding(vocabulary, 3, name="embedding")
@@ -36,7 +36,7 @@ def translator(x, *, vocabulary):
     return layers.Add(name="sum")([target, mean])
 
 
-@sequences(shape=(4, 8, 8, 1), head=None)
+@sequence_family(shape=(4, 8, 8, 1), head=None)
 def forecaster(x, *, filters=2):
     """A network from frames to frames."""
     return layers.Conv3D(filters, 3, padding="same", name="layer1")(x)

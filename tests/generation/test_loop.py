@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kapps.attention import transformer
-from kapps.decoding import generation, search, stepping
+from kapps.generation import search, stepping, text_generation
 from kapps.recurrent import encoder_decoder
 
 START, END = 1, 2
@@ -36,7 +36,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def both(model):
-    return stepping.halves(model)
+    return stepping.encoder_and_step(model)
 
 
 def scores(model, source, tokens):
@@ -48,9 +48,9 @@ def scores(model, source, tokens):
 
 
 def test_greedy_is_the_whole_models_run(model, both):
-    found = generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=None)
+    found = text_generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=None)
     np.testing.assert_array_equal(
-        found, generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=1)
+        found, text_generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=1)
     )
     for source, row in zip(SOURCE, found, strict=True):
         written = []
@@ -65,8 +65,10 @@ def test_greedy_is_the_whole_models_run(model, both):
 @pytest.mark.parametrize("penalty, alpha", [("length", 0.75), ("wu", 0.6)])
 def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
     """Of all texts of up to three tokens, ended or as long as allowed, each source of the batch its own."""
-    writer = generation.translator(both, end=END, beam=30, length_penalty=alpha, penalty=penalty)
-    found = generation.translate(writer, SOURCE, start=START, end=END, steps=3)
+    writer = text_generation.translator(
+        both, end=END, beam=30, length_penalty=alpha, penalty=penalty
+    )
+    found = text_generation.translate(writer, SOURCE, start=START, end=END, steps=3)
     words = [token for token in range(1, 6) if token != END]
     texts = np.array(list(itertools.product(words, repeat=3)))
     starts = np.pad(texts[:, :2], ((0, 0), (1, 0)), constant_values=START)
@@ -86,14 +88,14 @@ def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
 
 def test_the_paper_s_limit(both):
     """50 tokens more than each source's own."""
-    writer = generation.translator(both, end=99, beam=2)
-    found = generation.translate(writer, SOURCE, start=START, end=99)
+    writer = text_generation.translator(both, end=99, beam=2)
+    found = text_generation.translate(writer, SOURCE, start=START, end=99)
     assert (found > 0).sum(axis=1).tolist() == [54, 53, 51]
 
 
 def test_draws(model, both):
     source = np.tile(SOURCE[:1], (3000, 1))
-    found = generation.translate(
+    found = text_generation.translate(
         both, source, start=START, end=END, steps=1, beam=None, temperature=2.0, top_k=3, seed=0
     )
     share = np.bincount(np.where(found[:, 0] == 0, END, found[:, 0]), minlength=6)[1:] / len(source)
@@ -103,15 +105,18 @@ def test_draws(model, both):
 
 
 def test_refusals(model):
-    fixed = stepping.halves(model, length=4, source_length=3)
+    fixed = stepping.encoder_and_step(model, length=4, source_length=3)
     if "decoder1_attention_keys" in fixed.step.input:
         with pytest.raises(
             ValueError, match=r"room for 4 .* 5 are asked for: make it with length=5"
         ):
-            generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=5)
+            text_generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=5)
     with pytest.raises(ValueError, match="the encoder reads 3 tokens, and a source has 4"):
-        generation.translate(fixed, SOURCE, start=START, end=END, steps=4)
-    assert generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=4).shape == (2, 4)
+        text_generation.translate(fixed, SOURCE, start=START, end=END, steps=4)
+    assert text_generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=4).shape == (
+        2,
+        4,
+    )
     for wrong in (dict(beam=0), dict(penalty="none"), dict(beam=None, top_k=0)):
         with pytest.raises(ValueError):
-            generation.translator(model, end=END, **wrong)
+            text_generation.translator(model, end=END, **wrong)

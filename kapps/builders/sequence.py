@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from kapps import heads
-from kapps.builders.base import COMMON, Builder, given_shape, positive
+from kapps.builders._builder import COMMON, Builder, given_shape, positive
 from kapps.weights import loading
 
 SEQUENCES = """
@@ -85,7 +85,7 @@ class Sequences(Builder):
         )
 
     def build(
-        self, options, *, weights, input_tensor, input_shape, name, stock, include_top=True, pooling=None,
+        self, options, *, weights, input_tensor, input_shape, name, portable, include_top=True, pooling=None,
         classes=None, classifier_activation=None, vocabulary=None,
     ):  # fmt: skip
         head = self.ends["head"]
@@ -114,7 +114,7 @@ class Sequences(Builder):
         inputs = list(
             dict.fromkeys(i for each in given for i in keras.utils.get_source_inputs(each))
         )
-        return self.finished(inputs, x, path, name, stock)
+        return self.finished(inputs, x, path, name, portable)
 
     def given(self, name, input_tensor, input_shape):
         """Returns the Keras tensors that the body starts from, their shapes checked."""

@@ -9,17 +9,17 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from kapps.decoding.walk import Walk
+from kapps.generation.walk import Walk
 
 
-class Halves(NamedTuple):
-    """A network of a source and a target: `encoder` runs once, `step` once a word. See `halves`."""
+class EncoderAndStep(NamedTuple):
+    """A network of a source and a target: `encoder` runs once, `step` once a word. See `encoder_and_step`."""
 
     encoder: keras.Model
     step: keras.Model
 
 
-def step(model, batch=None, length=None):
+def step_model(model, batch=None, length=None):
     """Returns a model of one step of a network that answers at each step; the weights are the same ones.
 
     Its inputs and outputs are dictionaries. Inputs: {the model's own input: [batch, 1, ...], and what is remembered,
@@ -41,12 +41,12 @@ def step(model, batch=None, length=None):
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name}: a step is made of a model of one input and one output; kapps.halves makes one of two inputs"
+            f"{model.name}: a step is made of a model of one input and one output; kapps.generation.encoder_and_step makes one of two inputs"
         )
     return Walk(model, batch, length, None).step()
 
 
-def halves(model, batch=None, length=None, source_length=None):
+def encoder_and_step(model, batch=None, length=None, source_length=None):
     """Returns the encoder and one step of the decoder of a network that reads a source and writes a target.
 
     The encoder's input is the model's own source, (batch, time). Its outputs are what the decoder begins with, the
@@ -73,7 +73,7 @@ def halves(model, batch=None, length=None, source_length=None):
         )
     walk = Walk(model, batch, length, source_length)
     one = walk.step()
-    return Halves(keras.Model(walk.source, walk.given, name=f"{model.name}_encoder"), one)
+    return EncoderAndStep(keras.Model(walk.source, walk.given, name=f"{model.name}_encoder"), one)
 
 
 def remembered(one):

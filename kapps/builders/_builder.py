@@ -5,12 +5,12 @@ import inspect
 import keras
 
 from kapps.cards import nearest
-from kapps.layers import stock as to_stock
+from kapps.layers import to_keras_layers
 from kapps.weights import loading
 
 COMMON = """
         name: of the model.
-        stock: use Keras's own layers only, so that a saved model loads where kapps is not installed."""
+        portable: use Keras's own layers only, so that a saved model loads where kapps is not installed."""
 
 RAISES = """
     Raises:
@@ -68,7 +68,7 @@ class Builder:
             "classes": self.defaults["classes"],
             "classifier_activation": "softmax",
             "name": self.name,
-            "stock": False,
+            "portable": False,
         }
 
     def document(self):
@@ -88,11 +88,11 @@ class Builder:
         """Returns the name by which weights are published."""
         return self.card.name if self.card else self.body.__name__
 
-    def finished(self, inputs, x, path, name, stock):
+    def finished(self, inputs, x, path, name, portable):
         """Returns the model, with the weights of a file."""
         model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
-        if stock:
-            model = to_stock(model)
+        if portable:
+            model = to_keras_layers(model)
         if path is not None:
             family, classes = self.body.__name__, self.defaults["classes"]
             loading.load(model, path, self.published(), family, classes)
