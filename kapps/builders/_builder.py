@@ -23,8 +23,15 @@ class Builder:
     """A body, the row that binds its options, what the signature's defaults are, and the heads."""
 
     def __init__(self, body, name, row, card, defaults, ends):
-        self.body, self.name, self.row, self.card = body, name, row, card
+        self.body, self.row, self.card = body, row, card
+        self.name = name or self.family
         self.defaults, self.ends = defaults, ends
+
+    @property
+    def family(self):
+        """The family's name: that of its file, in which it is called `body`."""
+        name = self.body.__name__
+        return self.body.__module__.rpartition(".")[2] if name == "body" else name
 
     def options(self):
         """Returns the parameters of the body that a row or a caller may set, by name."""
@@ -86,7 +93,7 @@ class Builder:
 
     def published(self):
         """Returns the name by which weights are published."""
-        return self.card.name if self.card else self.body.__name__
+        return self.card.name if self.card else self.family
 
     def finished(self, inputs, x, path, name, portable):
         """Returns the model, with the weights of a file."""
@@ -94,7 +101,7 @@ class Builder:
         if portable:
             model = to_keras_layers(model)
         if path is not None:
-            family, classes = self.body.__name__, self.defaults["classes"]
+            family, classes = self.family, self.defaults["classes"]
             loading.load(model, path, self.published(), family, classes)
         return model
 

@@ -47,7 +47,7 @@ def image_family(
             minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size
         )  # fmt: skip
         ends = {"head": head, "auxiliary": auxiliary}
-        return Images(body, body.__name__, {}, None, defaults, ends).function()
+        return Images(body, None, {}, None, defaults, ends).function()
 
     return decorate
 
@@ -72,7 +72,7 @@ def sequence_family(*, shape, vocabulary=None, classes=None, head=heads.classifi
             minimum=1, input_shape=shape, classes=classes, vocabulary=vocabulary, inputs=inputs or (kind,),
             kind=kind, preprocessing=None, any_size=shape[0] is None,
         )  # fmt: skip
-        return Sequences(body, body.__name__, {}, None, defaults, {"head": head}).function()
+        return Sequences(body, None, {}, None, defaults, {"head": head}).function()
 
     return decorate
 
