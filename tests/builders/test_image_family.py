@@ -94,8 +94,8 @@ def test_weights_are_loaded_from_a_file(tmp_path, randomise, digits):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("to_keras_layers", [False, True])
-def test_weights_files_interchange_with_stock(portable, tmp_path, randomise):
+@pytest.mark.parametrize("portable", [False, True])
+def test_weights_files_interchange_with_portable_models(portable, tmp_path, randomise):
     path = tmp_path / "grouped.weights.h5"
     small = {
         "depths": (1,),
