@@ -10,38 +10,45 @@ before their batch norms, and its ResNet50 strides in another convolution.
 """
 
 import argparse
+import csv
 import functools
+import pathlib
 import sys
 
 import contest
 
-#                        Keras Applications   torchvision, or timm
-NETWORKS = {
-    "lenet5": (None, None),
-    "alexnet_owt": (None, "alexnet"),
-    "zfnet": (None, None),
-    "vgg16": ("VGG16", "vgg16"),
-    "nin": (None, None),
-    "squeezenet": (None, "squeezenet1_0"),
-    "googlenet_bn_3x3": (None, "googlenet"),
-    "inception_bn": (None, None),
-    "inception_v3": ("InceptionV3", "inception_v3"),
-    "inception_v4": (None, "timm/inception_v4"),
-    "inception_resnet_v2": ("InceptionResNetV2", "timm/inception_resnet_v2"),
-    "resnet50": ("ResNet50", "resnet50"),
-    "resnet50_v2": ("ResNet50V2", "timm/resnetv2_50"),
-    "resnet20_cifar": (None, None),
-    "resnext50": (None, "resnext50_32x4d"),
-    "senet154": (None, "timm/legacy_senet154"),
-    "sknet50": (None, "timm/skresnext50_32x4d"),
-    "densenet121": ("DenseNet121", "densenet121"),
-    "dpn92": (None, "timm/dpn92"),
-    "xception": ("Xception", "timm/legacy_xception"),
-    "mobilenet_v1": ("MobileNet", "timm/mobilenetv1_100"),
-    "mobilenet_v2": ("MobileNetV2", "mobilenet_v2"),
-    "shufflenet_v1": (None, None),
-    "shufflenet_v2": (None, "shufflenet_v2_x1_0"),
+NETWORKS = (
+    "lenet5", "alexnet_owt", "zfnet", "vgg16", "nin", "squeezenet", "googlenet_bn_3x3", "inception_bn", "inception_v3",
+    "inception_v4", "inception_resnet_v2", "resnet50", "resnet50_v2", "resnet20_cifar", "resnext50", "senet154", "sknet50",
+    "densenet121", "dpn92", "xception", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
+)  # fmt: skip
+"""One of each family."""
+NEAREST_KERAS = {
+    "inception_v3": "InceptionV3",
+    "resnet50": "ResNet50",
+    "resnet50_v2": "ResNet50V2",
+    "mobilenet_v1": "MobileNet",
+    "mobilenet_v2": "MobileNetV2",
 }
+"""Networks of Keras Applications of the same cost that differ in a detail, such as a bias or a side of padding."""
+NEAREST_TORCH = {
+    "senet154": "timm/legacy_senet154",
+    "sknet50": "timm/skresnext50_32x4d",
+    "xception": "timm/legacy_xception",
+}
+"""The same for PyTorch."""
+with open(pathlib.Path(__file__).parents[1] / "tests/reference/models.csv", newline="") as file:
+    MODELS = {row["name"]: row for row in csv.DictReader(file)}
+
+
+def peers(network):
+    """Returns the names of a network in Keras Applications and in torchvision, or timm; None where there is none."""
+    row = MODELS[network]
+    timm = f"timm/{row['timm'].partition('.')[0]}" if row["timm"] else None
+    applications = NEAREST_KERAS.get(network) or row["keras"] or None
+    return applications, NEAREST_TORCH.get(network) or row["torchvision"] or timm
+
+
 KAPPS, APPLICATIONS, TORCH = "kapps", "Keras Applications", "PyTorch"
 BUILD, BATCHES = "build", (1, 8)
 # Without their auxiliary classifiers, and without hours of drawing torchvision's own first weights for them.
@@ -51,7 +58,7 @@ PLAIN["inception_v3"] = PLAIN["googlenet"]
 
 def builder(contender, network):
     """Returns a function that builds the network of a contender, with random weights."""
-    applications, torch = NETWORKS[network]
+    applications, torch = peers(network)
     if contender == TORCH:
         return functools.partial(contest.torch_builder(torch), **PLAIN.get(torch, {}))
     if contender == KAPPS:
@@ -115,7 +122,7 @@ def start(contender, network, options):
 
 def contenders(network, options):
     """Returns the names of those that compete."""
-    applications, torch = NETWORKS[network]
+    applications, torch = peers(network)
     names = [KAPPS] + [APPLICATIONS] * bool(applications)
     return names + [TORCH] * bool(torch and options.peer_python)
 

@@ -1,6 +1,5 @@
 """What the tests share: which builders they run over, real images, and programs in a new process."""
 
-import csv
 import math
 import multiprocessing
 import os
@@ -9,12 +8,12 @@ import subprocess
 import sys
 
 import child
+import models
 import numpy as np
 import pytest
 
 from kapps import cards
 
-REFERENCE = pathlib.Path(__file__).parent / "reference"
 ROOT = pathlib.Path(cards.__file__).parents[1]
 
 
@@ -50,19 +49,22 @@ def pytest_generate_tests(metafunc):
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
     if "published_name" in metafunc.fixturenames:
-        found = [name for name, row in cards.checkpoints().items() if row.source != "keras"]
-        least = smallest((name, cards.checkpoints()[name].source, name) for name in found)
-        metafunc.parametrize("published_name", found if every else least)
-    for fixture, keras_own in (("peer_row", False), ("applications_row", True)):
+        checkpoints = {
+            name: row for name, row in cards.checkpoints().items() if row.source != "keras"
+        }
+        least = models.smallest((name, row.source, name) for name, row in checkpoints.items())
+        metafunc.parametrize("published_name", list(checkpoints) if every else least)
+    for fixture, libraries in (
+        ("peer_row", ("torchvision", "timm", "pytorchcv")),
+        ("applications_row", ("keras",)),
+    ):
         if fixture in metafunc.fixturenames:
-            # A line each: where the other model comes from, its name there, the builder, the sizes.
-            with open(REFERENCE / "peers.csv", newline="") as file:
-                found = [tuple(row.values()) for row in csv.DictReader(file)]
-            found = [row for row in found if (row[0] == "keras") == keras_own]
-            least = smallest((row[2], row[0], row) for row in found)
-            if keras_own:  # which are large, and slow to build: at the last of their sizes
-                least = [(*row[:3], row[3].split()[-1]) for row in least]
-            metafunc.parametrize(fixture, found if every else least, ids="-".join)
+            peers = models.peers(libraries)
+            if not every:
+                peers = models.smallest((row[2], row[0], row) for row in peers)
+            if libraries == ("keras",) and not every:  # large models: only the last size
+                peers = [(*row[:3], row[3].split()[-1]) for row in peers]
+            metafunc.parametrize(fixture, peers, ids="-".join)
     if "sequence_name" in metafunc.fixturenames:
         kinds = [kind for kind in cards.KINDS if kind != "image"]
         named = cards.list_models if every else cards.smallest
@@ -76,14 +78,6 @@ def pytest_generate_tests(metafunc):
         every = cards.list_models(kind="image") if every else cards.smallest("module")
         found = EACH_HEAD if shared and not metafunc.config.getoption("--all") else every
         metafunc.parametrize("builder_name", found, scope="module")
-
-
-def smallest(found):
-    """Returns of (builder's name, library, what is found) what the smallest of each family has, for each library."""
-    least = {}
-    for name, library, each in sorted(found, key=lambda row: cards.card(row[0]).params):
-        least.setdefault((cards.card(name).family, library), each)
-    return list(least.values())
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
@@ -110,11 +104,8 @@ def seeds():
 
 @pytest.fixture(scope="session")
 def reference():
-    """What papers and second implementations have: {name: {trainable, total, macs}}."""
-    with open(REFERENCE / "parameters.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    figures = ("trainable", "total", "macs")
-    return {row["name"]: {k: int(row[k]) if row[k] else None for k in figures} for row in rows}
+    """The parameters and multiply-accumulates of each builder by its paper or by another library."""
+    return models.counts()
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +146,7 @@ def digits():
     """Real images: `digits(size, channels)` gives 64 in [-1, 1], float32, and their int labels."""
 
     def digits(size, channels=3):
-        with np.load(REFERENCE / "digits64.npz") as file:  # scikit-learn's, 8x8, of 0 to 16
+        with np.load(models.REFERENCE / "digits64.npz") as file:  # scikit-learn's, 8x8, of 0 to 16
             images, labels = file["images"] / 8 - 1, file["labels"].astype("int32")
         times = math.ceil(size / 8)
         images = images.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]

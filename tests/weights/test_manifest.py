@@ -7,6 +7,7 @@ import pkgutil
 import runpy
 import types
 
+import models
 import numpy as np
 import pytest
 
@@ -120,7 +121,7 @@ def test_torchvisions_inceptions_take_images_from_minus_one_to_one(name, tool, m
 
     enum, _, weights = cards.checkpoints()[name].checkpoint.partition(".")
     weights = getattr(getattr(torchvision.models, enum), weights)
-    other = tool["TORCHVISION"][name]
+    other = models.rows()[name]["torchvision"]
     file = importlib.import_module(f"torchvision.models.{other.replace('_v3', '')}")
     network, asked = (
         getattr(file, {"googlenet": "GoogLeNet", "inception_v3": "Inception3"}[other]),
