@@ -55,8 +55,13 @@ def builders():
         package = importlib.import_module(f"kapps.{folder}")
         for info in pkgutil.iter_modules(package.__path__):
             name = f"{folder}.{info.name}"
-            values = vars(importlib.import_module(f"kapps.{name}")).values()
-            found[name] = [value for value in values if hasattr(value, "builder")]
+            values = vars(importlib.import_module(f"kapps.{name}")).items()
+            # A body is named as its file, and in it `body`: it is no name of the package.
+            found[name] = [
+                value
+                for key, value in values
+                if hasattr(value, "builder") and key == value.__name__
+            ]
     return found
 
 

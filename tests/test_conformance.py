@@ -26,26 +26,26 @@ INCEPTION = {1: ((3, 2), (3, 1)), 2: ((3, 2), (3, 1)), 3: WHOLE, 4: WHOLE, 5: WH
 UNPADDED = {
     "densenet": {3: HALF, 4: HALF, 5: HALF},
     "densenet_cifar": {1: HALF, 2: HALF},
-    "extreme_inception": {1: ((3, 2), (3, 1))},
-    "factorised_inception": INCEPTION,
+    "xception": {1: ((3, 2), (3, 1))},
+    "inception_v3": INCEPTION,
     "inception_resnet": INCEPTION,
-    "inception_v1": {2: HALF, 3: HALF, 4: HALF, 5: HALF},
-    "inception_v1_bn": {2: HALF, 3: HALF, 4: HALF},
-    "inception_v2": {2: HALF, 3: HALF},
-    "uniform_inception": INCEPTION,
+    "googlenet": {2: HALF, 3: HALF, 4: HALF, 5: HALF},
+    "googlenet_bn": {2: HALF, 3: HALF, 4: HALF},
+    "inception_bn": {2: HALF, 3: HALF},
+    "inception_v4": INCEPTION,
     "vgg": dict.fromkeys(range(1, 6), HALF),
 }
 """Windows and strides of what comes to a level without padding, where a paper has it so."""
 SIDES = {
     # A pooling of 3 by 2 makes n // 2 rows of n where it pads at the end, else (n - 1) // 2.
-    "five_convolutions": lambda n: {level: (n // 4 - 1) >> level - 2 for level in range(2, 6)},
-    "one_weird_trick": lambda n: {level: (n + 1 >> level) - 1 for level in range(2, 6)},
-    "network_in_network": lambda n: {level: (n - 3 >> level) - 1 for level in range(2, 6)},
-    "fire_modules": lambda n: {level: n - 5 >> level for level in range(1, 5)},
+    "alexnet": lambda n: {level: (n // 4 - 1) >> level - 2 for level in range(2, 6)},
+    "alexnet_owt": lambda n: {level: (n + 1 >> level) - 1 for level in range(2, 6)},
+    "nin": lambda n: {level: (n - 3 >> level) - 1 for level in range(2, 6)},
+    "squeezenet": lambda n: {level: n - 5 >> level for level in range(1, 5)},
     "squeezenet1_1": lambda n: {level: n - 1 >> level for level in range(1, 5)},
-    "single_tower": lambda n: {level: (n - 3 >> level) - 1 for level in range(2, 6)},
+    "alexnet_single": lambda n: {level: (n - 3 >> level) - 1 for level in range(2, 6)},
     "lenet": lambda n: {0: n, 1: n // 2 - 4, 2: (n // 2 - 4) // 2},
-    "zeiler_fergus": lambda n: (
+    "zfnet": lambda n: (
         {1: (n - 3) // 2, 2: (n - 3) // 4, 3: (n - 15) // 8, 4: (n - 15) // 16, 5: (n - 15) // 32}
     ),
 }
@@ -54,19 +54,19 @@ SIDES = {
 TRAINED = {
     # Deep without batch norms: at the others' steps their ReLUs die.
     **dict.fromkeys(
-        ("five_convolutions", "one_weird_trick", "single_tower", "zeiler_fergus", "vgg", "fire_modules"),
+        ("alexnet", "alexnet_owt", "alexnet_single", "zfnet", "vgg", "squeezenet"),
         ("adam", 3e-4, 100, 0.7),
     ),
-    "inception_v1": ("sgd", 0.01, 100, 0.7),
+    "googlenet": ("sgd", 0.01, 100, 0.7),
     "inception_resnet": ("sgd", 0.01, 100, 0.7),  # sums that no batch norm follows
-    "network_in_network": ("sgd", 5e-3, 100, 0.85),  # ten ReLUs, and a half of the features dropped
-    "network_in_network_cifar": ("adam", 3e-4, 100, 0.85),
+    "nin": ("sgd", 5e-3, 100, 0.85),  # ten ReLUs, and a half of the features dropped
+    "nin_cifar": ("adam", 3e-4, 100, 0.85),
 }  # fmt: skip
 """How a family trains that does not by 20 steps of SGD at 0.05: optimizer, rate, steps, and what the loss falls to."""
 
 UNDELEGATED = {
     # What repeats the cells of a map smaller than the dense layer wants; at the papers' sizes there is none.
-    **dict.fromkeys(("single_tower", "five_convolutions", "one_weird_trick", "zeiler_fergus", "vgg"), ("TILE",)),
+    **dict.fromkeys(("alexnet_single", "alexnet", "alexnet_owt", "zfnet", "vgg"), ("TILE",)),
     # Every second pixel, by a pooling of one pixel.
     **dict.fromkeys(("resnet_cifar", "sknet"), ("AVERAGE_POOL_2D",)),
 }  # fmt: skip

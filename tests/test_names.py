@@ -77,7 +77,7 @@ def test_files_are_what_the_tables_say():
 
 def test_every_model_is_a_public_name():
     assert set(kapps.list_models()) < set(kapps.__all__)
-    assert {"resnet", "card", "pyramid_outputs", "to_keras_layers", "data", "export"} < set(
+    assert {"resnet50", "card", "pyramid_outputs", "to_keras_layers", "data", "export"} < set(
         dir(kapps)
     )
     for name in set(kapps.__all__) - set(index.SUBMODULES):

@@ -1,22 +1,18 @@
 """AlexNet and CaffeNet: five convolutions, three poolings that overlap, three dense layers.
 
 [1] Krizhevsky 2012, "ImageNet classification with deep convolutional neural networks"
-[2] Krizhevsky 2014, arXiv:1404.5997, which has AlexNet in one tower, as torchvision's `alexnet`
-[3] BVLC's CaffeNet, github.com/BVLC/caffe, models/bvlc_reference_caffenet
-[4] Zhang 2021, arXiv:2106.11342 (Dive into Deep Learning), section 8.1, and the lectures that print its table
+[2] Jia 2014, arXiv:1408.5093, and its CaffeNet, github.com/BVLC/caffe, models/bvlc_reference_caffenet
 
-`alexnet` is [1]: the two towers, one on each of two devices, are the two groups of convolutions 2, 4 and 5; `caffenet`
-normalises after pooling. Three have one tower: `alexnet_ungrouped` is [1] without groups, `alexnet_single` is [4],
-without normalisation and padding before the first convolution, and `alexnet_owt` is [2].
+`alexnet` is [1]: the two towers, one on each of two devices, are the two groups of convolutions 2, 4 and 5. `caffenet`
+normalises after pooling. `alexnet_ungrouped` is [1] without groups.
 
 Departures from the papers:
 - An image of 224 or 227 has 55 rows after the first convolution, as in [1]: three rows of zeros at the end stand for
-  the window that its code lets overlap the edge. With 227 pixels, as in [3], no value comes from them.
-- A larger image is averaged to the 6x6 map that the first dense layer reads (5x5 in [4]), as in torchvision, a smaller
+  the window that its code lets overlap the edge. With 227 pixels, as in [2], no value comes from them.
+- A larger image is averaged to the 6x6 map that the first dense layer reads , as in torchvision, a smaller
   one by area.
-- Local response normalisation has k = 2 and alpha = 1e-4 as [1] prints them; [3] has 1 and a fifth of it.
-- [3] as published has groups, though lectures have it without: that is `alexnet_ungrouped`, but for the order.
-- torchvision drops values before the first two dense layers, not after them as [1].
+- Local response normalisation has k = 2 and alpha = 1e-4 as [1] prints them; [2] has 1 and a fifth of it.
+- [2] as published has groups, though lectures have it without: that is `alexnet_ungrouped`, but for the order.
 - Weights begin as He's initialisation by fan-in and Glorot's draw them and biases at 0; [1] has N(0, 0.01), and 1.
 """
 
@@ -26,12 +22,7 @@ from kapps import heads
 from kapps.builders import image_family, variant
 from kapps.layers import LocalResponseNormalization, conv_relu, max_pool
 
-AUTHOR, TRICK, CAFFE, DIVE = (
-    "Krizhevsky 2012",
-    "arXiv:1404.5997",
-    "Jia 2014, arXiv:1408.5093",
-    "arXiv:2106.11342",
-)
+KRIZHEVSKY, JIA = "Krizhevsky 2012", "Jia 2014, arXiv:1408.5093"
 FILTERS = (96, 256, 384, 384, 256)
 
 
@@ -60,34 +51,16 @@ def convolutions(x, filters, *, groups, first, pooling):
 
 
 @image_family(minimum=36, any_size=False, head=partial(heads.dense, grid=(6, 6)))
-def five_convolutions(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=FILTERS):
+def body(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=FILTERS):
     """AlexNet in `groups` towers; `norm` is k, size and alpha, before pooling where `norm_first`."""
     pooling = partial(pool, norm=norm, norm_first=norm_first)
     x = convolutions(x, filters, groups=groups, first=(0, 3), pooling=pooling)
     return pool(x, level=5)
 
 
-@image_family(minimum=63, any_size=False, head=partial(heads.dense, grid=(6, 6)))
-def one_weird_trick(x, *, filters=(64, 192, 384, 256, 256)):
-    """The one tower of [2], without normalisation, as in torchvision."""
-    pooling = partial(pool, padding="valid")
-    x = convolutions(x, filters, groups=1, first=2, pooling=pooling)
-    return pooling(x, level=5)
-
-
-@image_family(minimum=67, any_size=False, head=partial(heads.dense, grid=(5, 5)))
-def single_tower(x, *, filters=FILTERS):
-    """The one tower of [4], without normalisation and padding."""
-    pooling = partial(pool, padding="valid")
-    x = convolutions(x, filters, groups=1, first="valid", pooling=pooling)
-    return pooling(x, level=5)
-
-
 # fmt: off
 #                                                                   k, size, alpha of the norm, and its place                            trainable parameters and multiply-accumulates
-alexnet           = variant(five_convolutions, "alexnet",           groups=2, norm=(2.0, 5, 1e-4),                   paper=AUTHOR, params=60_965_224, macs=724_406_816)
-alexnet_ungrouped = variant(five_convolutions, "alexnet_ungrouped", groups=1, norm=(2.0, 5, 1e-4),                   paper=AUTHOR, params=62_378_344, macs=1_135_256_096)
-caffenet          = variant(five_convolutions, "caffenet",          groups=2, norm=(1.0, 5, 2e-5), norm_first=False, paper=CAFFE,  params=60_965_224, macs=724_406_816)
-alexnet_owt       = variant(one_weird_trick,   "alexnet_owt",       filters=(64, 192, 384, 256, 256),                paper=TRICK,  params=61_100_840, macs=714_188_480)
-alexnet_single    = variant(single_tower,      "alexnet_single",    filters=(96, 256, 384, 384, 256),                paper=DIVE,   params=50_844_008, macs=1_009_945_728)
+alexnet           = variant(body, "alexnet",           groups=2, norm=(2.0, 5, 1e-4),                   paper=KRIZHEVSKY, params=60_965_224, macs=724_406_816)
+alexnet_ungrouped = variant(body, "alexnet_ungrouped", groups=1, norm=(2.0, 5, 1e-4),                   paper=KRIZHEVSKY, params=62_378_344, macs=1_135_256_096)
+caffenet          = variant(body, "caffenet",          groups=2, norm=(1.0, 5, 2e-5), norm_first=False, paper=JIA,  params=60_965_224, macs=724_406_816)
 # fmt: on

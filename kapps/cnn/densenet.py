@@ -14,7 +14,6 @@ Departures from the paper:
 from keras import layers
 
 from kapps.builders import image_family, variant
-from kapps.cards import CIFAR10
 from kapps.layers import batch_norm, conv, conv_bn, max_pool
 
 HUANG = "arXiv:1608.06993"
@@ -55,7 +54,7 @@ def transition(x, filters, *, dropout=0.0, level):
 
 
 @image_family(minimum=32)
-def densenet(x, *, depths, growth=32):
+def body(x, *, depths, growth=32):
     """DenseNet-BC with `depths` layers at levels 2, 3, 4 ... of `growth` channels each."""
     x = conv_bn(x, 2 * growth, 7, strides=2, activation="relu", name="stem_conv")
     x = max_pool(x, name="stem_pool")
@@ -66,36 +65,12 @@ def densenet(x, *, depths, growth=32):
     return batch_norm(x, activation="relu", name=f"level{level}_norm")
 
 
-@image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
-def densenet_cifar(x, *, depth, growth=12, bc=True, dropout=0.0):
-    """DenseNet of `depth` layers (L of [1]), a third at each of the levels 0, 1 and 2; `bc` for DenseNet-BC."""
-    per_level, rest = divmod(depth - 4, 6 if bc else 3)
-    if rest or per_level < 1:
-        raise ValueError(
-            f"depth is 4 and a multiple of {6 if bc else 3}, such as {100 if bc else 40}, not {depth}"
-        )
-    x = conv(x, 2 * growth if bc else 16, 3, name="stem_conv")
-    for level in range(3):
-        if level:
-            filters = x.shape[-1] // 2 if bc else x.shape[-1]
-            x = transition(x, filters, dropout=dropout, level=level)
-        x = block(x, per_level, growth, bottleneck=bc, dropout=dropout, level=level)
-    return batch_norm(x, activation="relu", name="level2_norm")
-
-
 # fmt: off
 #                                                      layers at levels 2 to 5   growth                trainable parameters and multiply-accumulates
-densenet121     = variant(densenet, "densenet121",     depths=(6, 12, 24, 16),             paper=HUANG, params=7_978_856, macs=2_834_161_664)
-densenet169     = variant(densenet, "densenet169",     depths=(6, 12, 32, 32),             paper=HUANG, params=14_149_480, macs=3_359_843_328)
-densenet201     = variant(densenet, "densenet201",     depths=(6, 12, 48, 32),             paper=HUANG, params=20_013_928, macs=4_291_365_888)
-densenet264     = variant(densenet, "densenet264",     depths=(6, 12, 64, 48),             paper=HUANG, params=33_337_704, macs=5_751_653_376)
-densenet161     = variant(densenet, "densenet161",     depths=(6, 12, 36, 24), growth=48,  paper=HUANG, params=28_681_000, macs=7_727_907_072)
-densenet264_k48 = variant(densenet, "densenet264_k48", depths=(6, 12, 64, 48), growth=48,  paper=HUANG, params=72_686_632, macs=12_850_693_632)
-#                                                                      L of Table 2, k                  the paper prints 1.0M, 7.0M, 27.2M, 0.8M, 15.3M, 25.6M
-densenet40_cifar      = variant(densenet_cifar, "densenet40_cifar",      depth=40,  growth=12, bc=False, paper=HUANG, params=1_019_722, macs=264_812_928)
-densenet100_cifar     = variant(densenet_cifar, "densenet100_cifar",     depth=100, growth=12, bc=False, paper=HUANG, params=6_979_642, macs=1_769_516_448)
-densenet100_k24_cifar = variant(densenet_cifar, "densenet100_k24_cifar", depth=100, growth=24, bc=False, paper=HUANG, params=27_249_082, macs=6_889_347_744)
-densenet_bc           = variant(densenet_cifar, "densenet_bc",           depth=100, growth=12,           paper=HUANG, params=769_162, macs=287_929_692)
-densenet_bc250        = variant(densenet_cifar, "densenet_bc250",        depth=250, growth=24,           paper=HUANG, params=15_324_406, macs=5_418_785_724)
-densenet_bc190        = variant(densenet_cifar, "densenet_bc190",        depth=190, growth=40,           paper=HUANG, params=25_624_430, macs=9_301_945_740)
+densenet121     = variant(body, "densenet121",     depths=(6, 12, 24, 16),             paper=HUANG, params=7_978_856, macs=2_834_161_664)
+densenet169     = variant(body, "densenet169",     depths=(6, 12, 32, 32),             paper=HUANG, params=14_149_480, macs=3_359_843_328)
+densenet201     = variant(body, "densenet201",     depths=(6, 12, 48, 32),             paper=HUANG, params=20_013_928, macs=4_291_365_888)
+densenet264     = variant(body, "densenet264",     depths=(6, 12, 64, 48),             paper=HUANG, params=33_337_704, macs=5_751_653_376)
+densenet161     = variant(body, "densenet161",     depths=(6, 12, 36, 24), growth=48,  paper=HUANG, params=28_681_000, macs=7_727_907_072)
+densenet264_k48 = variant(body, "densenet264_k48", depths=(6, 12, 64, 48), growth=48,  paper=HUANG, params=72_686_632, macs=12_850_693_632)
 # fmt: on

@@ -40,7 +40,7 @@ def block(residual, dense, filters, *, inner, growth, groups, strides, first, na
 
 
 @image_family(minimum=32)
-def dual_path(x, *, depths, growths, inner, groups, stem, stem_size=7, residual=256):
+def body(x, *, depths, growths, inner, groups, stem, stem_size=7, residual=256):
     """Dual path network of `depths` blocks at levels 2 to 5, in whose second path each appends `growths`.
 
     At level 2 a bottleneck is `inner` wide, in `groups`, and the first path `residual`; each next level has
@@ -61,9 +61,9 @@ def dual_path(x, *, depths, growths, inner, groups, stem, stem_size=7, residual=
 
 # fmt: off
 #                                        blocks at levels 2 to 5   appended at each                    the 3x3             stem                                trainable parameters and multiply-accumulates
-dpn68  = variant(dual_path, "dpn68",  depths=(3, 4, 12, 3), growths=(16, 32, 32, 64),  inner=128, groups=32, stem=10,  stem_size=3, residual=64, paper=CHEN, params=12_611_602, macs=2_326_163_456)
-dpn92  = variant(dual_path, "dpn92",  depths=(3, 4, 20, 3), growths=(16, 32, 24, 128), inner=96,  groups=32, stem=64,                            paper=CHEN, params=37_668_392, macs=6_501_684_224)
-dpn98  = variant(dual_path, "dpn98",  depths=(3, 6, 20, 3), growths=(16, 32, 32, 128), inner=160, groups=40, stem=96,                            paper=CHEN, params=61_570_728, macs=11_671_217_152)
-dpn107 = variant(dual_path, "dpn107", depths=(4, 8, 20, 3), growths=(20, 64, 64, 128), inner=200, groups=50, stem=128,                           paper=CHEN, params=86_917_800, macs=18_298_764_288)
-dpn131 = variant(dual_path, "dpn131", depths=(4, 8, 28, 3), growths=(16, 32, 32, 128), inner=160, groups=40, stem=128,                           paper=CHEN, params=79_254_504, macs=16_013_648_896)
+dpn68  = variant(body, "dpn68",  depths=(3, 4, 12, 3), growths=(16, 32, 32, 64),  inner=128, groups=32, stem=10,  stem_size=3, residual=64, paper=CHEN, params=12_611_602, macs=2_326_163_456)
+dpn92  = variant(body, "dpn92",  depths=(3, 4, 20, 3), growths=(16, 32, 24, 128), inner=96,  groups=32, stem=64,                            paper=CHEN, params=37_668_392, macs=6_501_684_224)
+dpn98  = variant(body, "dpn98",  depths=(3, 6, 20, 3), growths=(16, 32, 32, 128), inner=160, groups=40, stem=96,                            paper=CHEN, params=61_570_728, macs=11_671_217_152)
+dpn107 = variant(body, "dpn107", depths=(4, 8, 20, 3), growths=(20, 64, 64, 128), inner=200, groups=50, stem=128,                           paper=CHEN, params=86_917_800, macs=18_298_764_288)
+dpn131 = variant(body, "dpn131", depths=(4, 8, 28, 3), growths=(16, 32, 32, 128), inner=160, groups=40, stem=128,                           paper=CHEN, params=79_254_504, macs=16_013_648_896)
 # fmt: on

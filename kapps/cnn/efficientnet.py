@@ -61,7 +61,7 @@ def mbconv(x, filters, kernel_size, *, expansion, strides, drop, name):
 
 
 @image_family(minimum=32, head=partial(heads.average, dropout=0.2))
-def efficientnet(x, *, width=1.0, repeats=1.0, drop=0.2):
+def body(x, *, width=1.0, repeats=1.0, drop=0.2):
     """EfficientNet with `width` times B0's channels and `repeats` times its layers.
 
     Stochastic depth rises from none at the first block to `drop` behind the last.
@@ -91,7 +91,7 @@ def scaled(name, width, repeats, size, crop, dropout, **known):
     )
     head = partial(heads.average, dropout=dropout)
     return variant(
-        efficientnet, name, width=width, repeats=repeats, preprocessing=preprocessing, head=head,
+        body, name, width=width, repeats=repeats, preprocessing=preprocessing, head=head,
         paper=TAN, **known,
     )  # fmt: skip
 

@@ -3,8 +3,6 @@
 [1] Szegedy 2014, arXiv:1409.4842, and the constants of Caffe's "bvlc_googlenet"
 
 Departures from the paper:
-- `googlenet_bn` has batch norms (epsilon 1e-3, as torchvision's) for biases and local response normalization.
-- `googlenet_bn_3x3` is torchvision's network as it stands: 3x3 where [1] has the 5x5, and 2x2 the last pooling.
 - [1] names no constants of the local response normalization; those are Caffe's: 5 channels, k 1, alpha 1e-4 of
   their mean, beta 0.75.
 - Table 1 gives the first convolution 2.7K parameters and 34M operations; a 7x7 from 3 channels to 64, as the same
@@ -23,7 +21,7 @@ from keras import layers
 from kapps import heads
 from kapps.builders import image_family, variant
 from kapps.cards import INCEPTION
-from kapps.layers import LocalResponseNormalization, conv_bn, conv_relu, max_pool
+from kapps.layers import LocalResponseNormalization, conv_relu, max_pool
 
 SZEGEDY = "arXiv:1409.4842"
 
@@ -40,8 +38,6 @@ OVER = (0, 1)
 """The padding of a pooling whose last window may reach over the edge."""
 OBSERVED = ("level4_block1", "level4_block4")
 """The modules, 4a and 4d of [1], whose features the auxiliary classifiers read."""
-
-normed = partial(conv_bn, activation="relu", epsilon=1e-3)
 
 
 def normalise(x, *, name):
@@ -94,7 +90,7 @@ def auxiliary(x, classes, activation, name, *, convolution):
     minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
     auxiliary=partial(auxiliary, convolution=conv_relu),
 )  # fmt: skip
-def inception_v1(x):
+def body(x):
     """GoogLeNet of the paper."""
     x = conv_relu(x, 64, 7, strides=2, name="stem_conv1")
     x = normalise(max_pool(x, padding=OVER, name="stem_pool"), name="stem_norm1")
@@ -103,22 +99,7 @@ def inception_v1(x):
     return modules(normalise(x, name="stem_norm2"), conv_relu)
 
 
-@image_family(
-    minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
-    auxiliary=partial(auxiliary, convolution=normed),
-)  # fmt: skip
-def inception_v1_bn(x, *, window=5, last_pool=3):
-    """GoogLeNet with batch norms, `window` the size of the "5x5" and `last_pool` that of the pooling to level 5."""
-    x = normed(x, 64, 7, strides=2, name="stem_conv1")
-    x = max_pool(x, padding=OVER, name="stem_pool")
-    x = normed(x, 64, 1, name="stem_conv2")
-    x = normed(x, 192, 3, name="stem_conv3")
-    return modules(x, normed, window=window, last_pool=last_pool)
-
-
 # fmt: off
 #                                                            windows                    trainable parameters and multiply-accumulates
-googlenet        = variant(inception_v1,    "googlenet",                               paper=SZEGEDY, params=6_998_552, macs=1_582_671_872)
-googlenet_bn     = variant(inception_v1_bn, "googlenet_bn",                            paper=SZEGEDY, params=7_005_832, macs=1_582_671_872)
-googlenet_bn_3x3 = variant(inception_v1_bn, "googlenet_bn_3x3", window=3, last_pool=2, paper=SZEGEDY, params=6_624_904, macs=1_498_376_192)
+googlenet        = variant(body,    "googlenet",                               paper=SZEGEDY, params=6_998_552, macs=1_582_671_872)
 # fmt: on

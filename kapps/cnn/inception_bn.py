@@ -65,7 +65,7 @@ def module(x, widths, *, name):
 
 
 @image_family(minimum=15)
-def inception_v2(x):
+def body(x):
     """Inception-BN."""
     x = convolution(x, 64, 7, strides=2, name="stem_conv1")
     x = max_pool(x, padding=OVER, name="stem_pool")
@@ -80,5 +80,5 @@ def inception_v2(x):
 
 # fmt: off
 #                                                                trainable parameters and multiply-accumulates
-inception_bn = variant(inception_v2, "inception_bn", paper=IOFFE, params=11_295_240, macs=2_032_600_064)
+inception_bn = variant(body, "inception_bn", paper=IOFFE, params=11_295_240, macs=2_032_600_064)
 # fmt: on

@@ -113,7 +113,7 @@ def pooled(x):
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.2),
 )  # fmt: skip
-def inception_resnet(x, *, to_level3, depths, modules, reductions, features=0):
+def body(x, *, to_level3, depths, modules, reductions, features=0):
     """Inception-ResNet of `depths` modules at levels 3, 4 and 5.
 
     `modules` are the branches of one at each level, `reductions` those that lead to levels 4 and 5, `to_level3`
@@ -136,6 +136,6 @@ def inception_resnet(x, *, to_level3, depths, modules, reductions, features=0):
 
 # fmt: off
 #                                                                                          modules at levels 3 to 5                                                                                       trainable parameters and multiply-accumulates
-inception_resnet_v1 = variant(inception_resnet, "inception_resnet_v1", to_level3=strided, depths=(5, 10, 6),   modules=MODULES_1, reductions=REDUCTIONS_1,                paper=SZEGEDY, params=24_357_096, macs=6_308_597_856)
-inception_resnet_v2 = variant(inception_resnet, "inception_resnet_v2", to_level3=pooled,  depths=(10, 20, 10), modules=MODULES_2, reductions=REDUCTIONS_2, features=1536, paper=SZEGEDY, params=55_843_464, macs=13_155_794_016)
+inception_resnet_v1 = variant(body, "inception_resnet_v1", to_level3=strided, depths=(5, 10, 6),   modules=MODULES_1, reductions=REDUCTIONS_1,                paper=SZEGEDY, params=24_357_096, macs=6_308_597_856)
+inception_resnet_v2 = variant(body, "inception_resnet_v2", to_level3=pooled,  depths=(10, 20, 10), modules=MODULES_2, reductions=REDUCTIONS_2, features=1536, paper=SZEGEDY, params=55_843_464, macs=13_155_794_016)
 # fmt: on

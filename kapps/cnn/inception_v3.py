@@ -131,7 +131,7 @@ def auxiliary(x, classes, activation, name):
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.5), auxiliary=auxiliary,
 )  # fmt: skip
-def factorised_inception(x):
+def body(x):
     """Inception-v3; the auxiliary classifier reads the last module of level 4."""
     x = stem(x)
     for i, projected in enumerate((32, 64, 64), start=1):
@@ -148,5 +148,5 @@ def factorised_inception(x):
 
 # fmt: off
 #                                                                                  trainable parameters and multiply-accumulates
-inception_v3 = variant(factorised_inception, "inception_v3", paper=SZEGEDY, params=23_834_568, macs=5_713_216_096)
+inception_v3 = variant(body, "inception_v3", paper=SZEGEDY, params=23_834_568, macs=5_713_216_096)
 # fmt: on

@@ -104,7 +104,7 @@ def to_level5(x, *, name):
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.2),
 )  # fmt: skip
-def uniform_inception(x, *, depths):
+def body(x, *, depths):
     """Inception-v4 of `depths` modules A, B and C, at levels 3, 4 and 5."""
     x = stem(x)
     for level, depth in enumerate(depths, start=3):
@@ -117,5 +117,5 @@ def uniform_inception(x, *, depths):
 
 # fmt: off
 #                                                             A, B, C                           trainable parameters and multiply-accumulates
-inception_v4 = variant(uniform_inception, "inception_v4", depths=(4, 7, 3), paper=SZEGEDY, params=42_679_816, macs=12_253_974_624)
+inception_v4 = variant(body, "inception_v4", depths=(4, 7, 3), paper=SZEGEDY, params=42_679_816, macs=12_253_974_624)
 # fmt: on

@@ -26,7 +26,7 @@ DIGITS = Preprocessing(size=(28, 28), crop=1.0, mean=(0.1 / 1.275,), std=(1 / 1.
     minimum=12, input_shape=(28, 28, 1), classes=10, preprocessing=DIGITS, any_size=False,
     head=partial(heads.dense, units=(120, 84), function="tanh", dropout=0),
 )  # fmt: skip
-def lenet(x, *, filters=(6, 16)):
+def body(x, *, filters=(6, 16)):
     """C1 to S4: two 5x5 convolutions of `filters`, the second without padding, a mean of each 2x2 after each."""
     options = dict(use_bias=True, activation="tanh", initializer="glorot_uniform")
     x = conv(x, filters[0], 5, **options, name="stem_conv")
@@ -37,5 +37,5 @@ def lenet(x, *, filters=(6, 16)):
 
 # fmt: off
 #                                                                         trainable parameters and multiply-accumulates
-lenet5 = variant(lenet, "lenet5", filters=(6, 16), paper="LeCun 1998", params=61_706, macs=416_520)
+lenet5 = variant(body, "lenet5", filters=(6, 16), paper="LeCun 1998", params=61_706, macs=416_520)
 # fmt: on

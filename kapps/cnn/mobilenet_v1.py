@@ -29,7 +29,7 @@ def separable(x, filters, *, strides, name):
 
 
 @image_family(minimum=32, preprocessing=INCEPTION)
-def depthwise_separable(x, *, width=1.0):
+def body(x, *, width=1.0):
     """MobileNet V1 with `width` (alpha of [1]) times the channels."""
     x = conv_bn(x, int(32 * width), 3, strides=2, activation="relu6", name="stem_conv")
     for level, filters, depth in ROWS:
@@ -42,8 +42,8 @@ def depthwise_separable(x, *, width=1.0):
 
 # fmt: off
 #                                                                           alpha                     trainable parameters and multiply-accumulates
-mobilenet_v1_025 = variant(depthwise_separable, "mobilenet_v1_025", width=0.25, paper=HOWARD, params=470_072, macs=41_030_272)
-mobilenet_v1_050 = variant(depthwise_separable, "mobilenet_v1_050", width=0.50, paper=HOWARD, params=1_331_592, macs=149_497_088)
-mobilenet_v1_075 = variant(depthwise_separable, "mobilenet_v1_075", width=0.75, paper=HOWARD, params=2_585_560, macs=325_400_448)
-mobilenet_v1     = variant(depthwise_separable, "mobilenet_v1",     width=1.00, paper=HOWARD, params=4_231_976, macs=568_740_352)
+mobilenet_v1_025 = variant(body, "mobilenet_v1_025", width=0.25, paper=HOWARD, params=470_072, macs=41_030_272)
+mobilenet_v1_050 = variant(body, "mobilenet_v1_050", width=0.50, paper=HOWARD, params=1_331_592, macs=149_497_088)
+mobilenet_v1_075 = variant(body, "mobilenet_v1_075", width=0.75, paper=HOWARD, params=2_585_560, macs=325_400_448)
+mobilenet_v1     = variant(body, "mobilenet_v1",     width=1.00, paper=HOWARD, params=4_231_976, macs=568_740_352)
 # fmt: on

@@ -48,7 +48,7 @@ def bottleneck(x, filters, *, expansion, strides, name):
 
 
 @image_family(minimum=32)
-def inverted_residuals(x, *, width=1.0):
+def body(x, *, width=1.0):
     """MobileNet V2 with `width` (alpha of [1]) times the channels; fewer than 1 leave the last layer as it is."""
     x = conv_bn(x, rounded(32 * width), 3, strides=2, activation="relu6", name="stem_conv")
     blocks = dict.fromkeys(range(1, 6), 0)
@@ -64,10 +64,10 @@ def inverted_residuals(x, *, width=1.0):
 
 # fmt: off
 #                                                                          alpha                      trainable parameters and multiply-accumulates
-mobilenet_v2_035 = variant(inverted_residuals, "mobilenet_v2_035", width=0.35, paper=SANDLER, params=1_677_128, macs=59_285_808)
-mobilenet_v2_050 = variant(inverted_residuals, "mobilenet_v2_050", width=0.50, paper=SANDLER, params=1_968_680, macs=97_131_840)
-mobilenet_v2_075 = variant(inverted_residuals, "mobilenet_v2_075", width=0.75, paper=SANDLER, params=2_636_424, macs=209_069_792)
-mobilenet_v2     = variant(inverted_residuals, "mobilenet_v2",     width=1.00, paper=SANDLER, params=3_504_872, macs=300_774_272)
-mobilenet_v2_130 = variant(inverted_residuals, "mobilenet_v2_130", width=1.30, paper=SANDLER, params=5_386_792, macs=509_374_560)
-mobilenet_v2_140 = variant(inverted_residuals, "mobilenet_v2_140", width=1.40, paper=SANDLER, params=6_108_776, macs=582_195_824)
+mobilenet_v2_035 = variant(body, "mobilenet_v2_035", width=0.35, paper=SANDLER, params=1_677_128, macs=59_285_808)
+mobilenet_v2_050 = variant(body, "mobilenet_v2_050", width=0.50, paper=SANDLER, params=1_968_680, macs=97_131_840)
+mobilenet_v2_075 = variant(body, "mobilenet_v2_075", width=0.75, paper=SANDLER, params=2_636_424, macs=209_069_792)
+mobilenet_v2     = variant(body, "mobilenet_v2",     width=1.00, paper=SANDLER, params=3_504_872, macs=300_774_272)
+mobilenet_v2_130 = variant(body, "mobilenet_v2_130", width=1.30, paper=SANDLER, params=5_386_792, macs=509_374_560)
+mobilenet_v2_140 = variant(body, "mobilenet_v2_140", width=1.40, paper=SANDLER, params=6_108_776, macs=582_195_824)
 # fmt: on

@@ -16,10 +16,9 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import CIFAR10
 from kapps.layers import conv_relu, max_pool
 
-LIN, DIVE = "arXiv:1312.4400", "arXiv:2106.11342"
+ZHANG = "arXiv:2106.11342"
 
 
 def mlpconv(x, filters, kernel_size, *, strides=1, padding=None, name):
@@ -39,7 +38,7 @@ def last_block(x, classes, activation):
 
 
 @image_family(minimum=67, head=last_block)
-def network_in_network(x, *, filters=(96, 256, 384)):
+def body(x, *, filters=(96, 256, 384)):
     """Three blocks of `filters` with 11x11, 5x5 and 3x3 convolutions; the fourth belongs to the head."""
     x = mlpconv(x, filters[:1] * 3, 11, strides=4, padding="valid", name="stem")
     for level, (width, kernel_size) in enumerate(zip(filters[1:], (5, 3), strict=True), start=3):
@@ -48,23 +47,7 @@ def network_in_network(x, *, filters=(96, 256, 384)):
     return max_pool(x, padding="valid", name="level5_pool")
 
 
-@image_family(
-    minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, head=heads.evidence
-)
-def network_in_network_cifar(x, *, filters=((192, 160, 96), (192, 192, 192), (192, 192))):
-    """Blocks of `filters` at levels 0, 1 and 2, the last one's third layer in the head; dropout after each pooling."""
-    x = mlpconv(x, filters[0], 5, name="level0")
-    x = max_pool(x, name="level1_pool")
-    x = layers.Dropout(0.5, name="level1_dropout")(x)
-    x = mlpconv(x, filters[1], 5, name="level1")
-    x = layers.ZeroPadding2D(1, name="level2_pool_pad")(x)
-    x = layers.AveragePooling2D(3, strides=2, name="level2_pool")(x)
-    x = layers.Dropout(0.5, name="level2_dropout")(x)
-    return mlpconv(x, filters[2], 3, name="level2")
-
-
 # fmt: off
 #                                                     widths                                                                  trainable parameters and multiply-accumulates
-nin       = variant(network_in_network,       "nin",       filters=(96, 256, 384),                                    paper=DIVE, params=7_439_608, macs=965_572_864)
-nin_cifar = variant(network_in_network_cifar, "nin_cifar", filters=((192, 160, 96), (192, 192, 192), (192, 192)), paper=LIN,  params=966_986, macs=222_486_528)
+nin       = variant(body,       "nin",       filters=(96, 256, 384),                                    paper=ZHANG, params=7_439_608, macs=965_572_864)
 # fmt: on

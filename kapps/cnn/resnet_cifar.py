@@ -32,7 +32,7 @@ def unit(x, filters, *, strides, name):
 
 
 @image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
-def resnet_cifar(x, *, n):
+def body(x, *, n):
     """CIFAR ResNet with `n` blocks at each of the levels 0, 1 and 2."""
     x = conv_bn(x, 16, 3, activation="relu", name="stem_conv")
     for level in range(3):
@@ -44,9 +44,9 @@ def resnet_cifar(x, *, n):
 
 # fmt: off
 #                                                           6n + 2    the paper prints       0.27M, 0.46M, 0.66M, 0.85M, 1.7M
-resnet20_cifar  = variant(resnet_cifar, "resnet20_cifar",  n=3,  paper=HE, params=269_722,     macs=40_551_040)
-resnet32_cifar  = variant(resnet_cifar, "resnet32_cifar",  n=5,  paper=HE, params=464_154,     macs=68_862_592)
-resnet44_cifar  = variant(resnet_cifar, "resnet44_cifar",  n=7,  paper=HE, params=658_586,     macs=97_174_144)
-resnet56_cifar  = variant(resnet_cifar, "resnet56_cifar",  n=9,  paper=HE, params=853_018,     macs=125_485_696)
-resnet110_cifar = variant(resnet_cifar, "resnet110_cifar", n=18, paper=HE, params=1_727_962,   macs=252_887_680)
+resnet20_cifar  = variant(body, "resnet20_cifar",  n=3,  paper=HE, params=269_722,     macs=40_551_040)
+resnet32_cifar  = variant(body, "resnet32_cifar",  n=5,  paper=HE, params=464_154,     macs=68_862_592)
+resnet44_cifar  = variant(body, "resnet44_cifar",  n=7,  paper=HE, params=658_586,     macs=97_174_144)
+resnet56_cifar  = variant(body, "resnet56_cifar",  n=9,  paper=HE, params=853_018,     macs=125_485_696)
+resnet110_cifar = variant(body, "resnet110_cifar", n=18, paper=HE, params=1_727_962,   macs=252_887_680)
 # fmt: on

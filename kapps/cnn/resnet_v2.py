@@ -27,7 +27,7 @@ def unit(x, filters, *, strides, activate, name):
 
 
 @image_family(minimum=32)
-def resnet_v2(x, *, depths):
+def body(x, *, depths):
     """Pre-activation ResNet with `depths` bottlenecks at levels 2, 3, 4 ..."""
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
     x = max_pool(x, name="stem_pool")
@@ -42,8 +42,8 @@ def resnet_v2(x, *, depths):
 
 # fmt: off
 #                                                   bottlenecks at levels 2 to 5       trainable parameters and multiply-accumulates
-resnet50_v2  = variant(resnet_v2, "resnet50_v2",  depths=(3,  4,  6, 3), paper=HE, params=25_549_352,  macs=4_089_184_256)
-resnet101_v2 = variant(resnet_v2, "resnet101_v2", depths=(3,  4, 23, 3), paper=HE, params=44_541_480,  macs=7_801_405_440)
-resnet152_v2 = variant(resnet_v2, "resnet152_v2", depths=(3,  8, 36, 3), paper=HE, params=60_185_128,  macs=11_513_626_624)
-resnet200_v2 = variant(resnet_v2, "resnet200_v2", depths=(3, 24, 36, 3), paper=HE, params=64_666_152,  macs=15_007_481_856)
+resnet50_v2  = variant(body, "resnet50_v2",  depths=(3,  4,  6, 3), paper=HE, params=25_549_352,  macs=4_089_184_256)
+resnet101_v2 = variant(body, "resnet101_v2", depths=(3,  4, 23, 3), paper=HE, params=44_541_480,  macs=7_801_405_440)
+resnet152_v2 = variant(body, "resnet152_v2", depths=(3,  8, 36, 3), paper=HE, params=60_185_128,  macs=11_513_626_624)
+resnet200_v2 = variant(body, "resnet200_v2", depths=(3, 24, 36, 3), paper=HE, params=64_666_152,  macs=15_007_481_856)
 # fmt: on

@@ -37,7 +37,7 @@ def unit(x, filters, *, strides, groups, se, name):
 
 
 @image_family(minimum=32, head=partial(heads.average, dropout=0.2))
-def senet(x, *, depths, groups=64, se=16):
+def body(x, *, depths, groups=64, se=16):
     """SENet with `depths` blocks at levels 2, 3, 4 ... of 256, 512, 1024 ... channels; r of [1] is `se`."""
     for i, (width, strides) in enumerate(((64, 2), (64, 1), (128, 1)), start=1):
         x = conv_bn(x, width, 3, strides=strides, activation="relu", name=f"stem_conv{i}")
@@ -51,5 +51,5 @@ def senet(x, *, depths, groups=64, se=16):
 
 # fmt: off
 #                                       blocks at levels 2 to 5            trainable parameters and multiply-accumulates
-senet154 = variant(senet, "senet154", depths=(3, 8, 36, 3), paper=HU, params=115_088_984, macs=20_688_363_520)
+senet154 = variant(body, "senet154", depths=(3, 8, 36, 3), paper=HU, params=115_088_984, macs=20_688_363_520)
 # fmt: on

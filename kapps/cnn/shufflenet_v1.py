@@ -40,7 +40,7 @@ def unit(x, filters, *, strides, groups, first_groups, squeeze, name):
 
 
 @image_family(minimum=32)
-def shuffle_units(x, *, groups, filters, stem=24, depths=(4, 8, 4), squeeze=4):
+def body(x, *, groups, filters, stem=24, depths=(4, 8, 4), squeeze=4):
     """ShuffleNet with `filters` channels at its first level, twice as many at each next.
 
     g of [1] is `groups`, s times the width are s times `filters` and `stem`; a bottleneck is 1 / `squeeze` of
@@ -62,22 +62,22 @@ def shuffle_units(x, *, groups, filters, stem=24, depths=(4, 8, 4), squeeze=4):
 
 # fmt: off
 #                                                                                 g       width                         trainable parameters and multiply-accumulates
-shufflenet_v1_g1     = variant(shuffle_units, "shufflenet_v1_g1",     groups=1, filters=144,           paper=ZHANG, params=1_531_936, macs=143_078_976)
-shufflenet_v1_g2     = variant(shuffle_units, "shufflenet_v1_g2",     groups=2, filters=200,           paper=ZHANG, params=1_733_848, macs=140_836_512)
-shufflenet_v1        = variant(shuffle_units, "shufflenet_v1",        groups=3, filters=240,           paper=ZHANG, params=1_865_728, macs=137_460_672)
-shufflenet_v1_g4     = variant(shuffle_units, "shufflenet_v1_g4",     groups=4, filters=272,           paper=ZHANG, params=1_968_344, macs=134_339_776)
-shufflenet_v1_g8     = variant(shuffle_units, "shufflenet_v1_g8",     groups=8, filters=384,           paper=ZHANG, params=2_434_768, macs=138_365_952)
-shufflenet_v1_g1_050 = variant(shuffle_units, "shufflenet_v1_g1_050", groups=1, filters=72,  stem=12,  paper=ZHANG, params=534_484, macs=38_517_408)
-shufflenet_v1_g2_050 = variant(shuffle_units, "shufflenet_v1_g2_050", groups=2, filters=100, stem=12,  paper=ZHANG, params=643_932, macs=38_570_608)
-shufflenet_v1_050    = variant(shuffle_units, "shufflenet_v1_050",    groups=3, filters=120, stem=12,  paper=ZHANG, params=718_324, macs=37_589_856)
-shufflenet_v1_g4_050 = variant(shuffle_units, "shufflenet_v1_g4_050", groups=4, filters=136, stem=12,  paper=ZHANG, params=778_040, macs=37_468_832)
-shufflenet_v1_g8_050 = variant(shuffle_units, "shufflenet_v1_g8_050", groups=8, filters=192, stem=16,  paper=ZHANG, params=1_011_448, macs=40_469_760)
-shufflenet_v1_g1_025 = variant(shuffle_units, "shufflenet_v1_g1_025", groups=1, filters=36,  stem=6,   paper=ZHANG, params=209_746, macs=11_003_184)
-shufflenet_v1_g2_025 = variant(shuffle_units, "shufflenet_v1_g2_025", groups=2, filters=50,  stem=6,   paper=ZHANG, params=267_026, macs=11_156_596)
-shufflenet_v1_025    = variant(shuffle_units, "shufflenet_v1_025",    groups=3, filters=60,  stem=6,   paper=ZHANG, params=305_902, macs=11_009_808)
-shufflenet_v1_g4_025 = variant(shuffle_units, "shufflenet_v1_g4_025", groups=4, filters=68,  stem=8,   paper=ZHANG, params=339_252, macs=12_394_600)
-shufflenet_v1_g8_025 = variant(shuffle_units, "shufflenet_v1_g8_025", groups=8, filters=96,  stem=8,   paper=ZHANG, params=454_504, macs=12_426_240)
-shufflenet_v1_150    = variant(shuffle_units, "shufflenet_v1_150",    groups=3, filters=360,           paper=ZHANG, params=3_442_168, macs=292_443_552)
-shufflenet_v1_200    = variant(shuffle_units, "shufflenet_v1_200",    groups=3, filters=480, stem=48,  paper=ZHANG, params=5_450_776, macs=524_045_184)
-shufflenet_v1_50     = variant(shuffle_units, "shufflenet_v1_50",     groups=3, filters=360, stem=64,  depths=(3, 4, 6, 3), squeeze=2, paper=MA, params=14_496_276, macs=2_297_081_952)
+shufflenet_v1_g1     = variant(body, "shufflenet_v1_g1",     groups=1, filters=144,           paper=ZHANG, params=1_531_936, macs=143_078_976)
+shufflenet_v1_g2     = variant(body, "shufflenet_v1_g2",     groups=2, filters=200,           paper=ZHANG, params=1_733_848, macs=140_836_512)
+shufflenet_v1        = variant(body, "shufflenet_v1",        groups=3, filters=240,           paper=ZHANG, params=1_865_728, macs=137_460_672)
+shufflenet_v1_g4     = variant(body, "shufflenet_v1_g4",     groups=4, filters=272,           paper=ZHANG, params=1_968_344, macs=134_339_776)
+shufflenet_v1_g8     = variant(body, "shufflenet_v1_g8",     groups=8, filters=384,           paper=ZHANG, params=2_434_768, macs=138_365_952)
+shufflenet_v1_g1_050 = variant(body, "shufflenet_v1_g1_050", groups=1, filters=72,  stem=12,  paper=ZHANG, params=534_484, macs=38_517_408)
+shufflenet_v1_g2_050 = variant(body, "shufflenet_v1_g2_050", groups=2, filters=100, stem=12,  paper=ZHANG, params=643_932, macs=38_570_608)
+shufflenet_v1_050    = variant(body, "shufflenet_v1_050",    groups=3, filters=120, stem=12,  paper=ZHANG, params=718_324, macs=37_589_856)
+shufflenet_v1_g4_050 = variant(body, "shufflenet_v1_g4_050", groups=4, filters=136, stem=12,  paper=ZHANG, params=778_040, macs=37_468_832)
+shufflenet_v1_g8_050 = variant(body, "shufflenet_v1_g8_050", groups=8, filters=192, stem=16,  paper=ZHANG, params=1_011_448, macs=40_469_760)
+shufflenet_v1_g1_025 = variant(body, "shufflenet_v1_g1_025", groups=1, filters=36,  stem=6,   paper=ZHANG, params=209_746, macs=11_003_184)
+shufflenet_v1_g2_025 = variant(body, "shufflenet_v1_g2_025", groups=2, filters=50,  stem=6,   paper=ZHANG, params=267_026, macs=11_156_596)
+shufflenet_v1_025    = variant(body, "shufflenet_v1_025",    groups=3, filters=60,  stem=6,   paper=ZHANG, params=305_902, macs=11_009_808)
+shufflenet_v1_g4_025 = variant(body, "shufflenet_v1_g4_025", groups=4, filters=68,  stem=8,   paper=ZHANG, params=339_252, macs=12_394_600)
+shufflenet_v1_g8_025 = variant(body, "shufflenet_v1_g8_025", groups=8, filters=96,  stem=8,   paper=ZHANG, params=454_504, macs=12_426_240)
+shufflenet_v1_150    = variant(body, "shufflenet_v1_150",    groups=3, filters=360,           paper=ZHANG, params=3_442_168, macs=292_443_552)
+shufflenet_v1_200    = variant(body, "shufflenet_v1_200",    groups=3, filters=480, stem=48,  paper=ZHANG, params=5_450_776, macs=524_045_184)
+shufflenet_v1_50     = variant(body, "shufflenet_v1_50",     groups=3, filters=360, stem=64,  depths=(3, 4, 6, 3), squeeze=2, paper=MA, params=14_496_276, macs=2_297_081_952)
 # fmt: on

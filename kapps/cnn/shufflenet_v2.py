@@ -48,7 +48,7 @@ def unit(x, filters, *, strides, first, se, name):
 
 
 @image_family(minimum=32)
-def split_shuffle_units(x, *, filters, stem=(24,), depths=(4, 8, 4), last=1024, se=0):
+def body(x, *, filters, stem=(24,), depths=(4, 8, 4), last=1024, se=0):
     """ShuffleNet V2 with `filters` channels at its first level, twice as many at each next.
 
     `stem` are the widths of the convolutions before the pooling, `last` that of the one before the head. Three
@@ -69,11 +69,11 @@ def split_shuffle_units(x, *, filters, stem=(24,), depths=(4, 8, 4), last=1024, 
 
 # fmt: off
 #                                                                              channels of Table 5                                  trainable parameters and multiply-accumulates
-shufflenet_v2_050     = variant(split_shuffle_units, "shufflenet_v2_050", filters=48,             paper=MA, params=1_366_792, macs=40_476_448)
-shufflenet_v2         = variant(split_shuffle_units, "shufflenet_v2",     filters=116,            paper=MA, params=2_278_604, macs=144_907_992)
-shufflenet_v2_150     = variant(split_shuffle_units, "shufflenet_v2_150", filters=176,            paper=MA, params=3_503_624, macs=295_759_392)
-shufflenet_v2_200     = variant(split_shuffle_units, "shufflenet_v2_200", filters=244, last=2048, paper=MA, params=7_393_996, macs=583_253_464)
+shufflenet_v2_050     = variant(body, "shufflenet_v2_050", filters=48,             paper=MA, params=1_366_792, macs=40_476_448)
+shufflenet_v2         = variant(body, "shufflenet_v2",     filters=116,            paper=MA, params=2_278_604, macs=144_907_992)
+shufflenet_v2_150     = variant(body, "shufflenet_v2_150", filters=176,            paper=MA, params=3_503_624, macs=295_759_392)
+shufflenet_v2_200     = variant(body, "shufflenet_v2_200", filters=244, last=2048, paper=MA, params=7_393_996, macs=583_253_464)
 #                                                                              the appendix: channels, units at levels 2 to 5
-shufflenet_v2_50      = variant(split_shuffle_units, "shufflenet_v2_50",      filters=244, stem=(64,), depths=(3, 4, 6, 3), last=2048, paper=MA, params=16_573_534, macs=2_304_152_672)
-se_shufflenet_v2_164  = variant(split_shuffle_units, "se_shufflenet_v2_164",  filters=340, stem=(64, 64, 128), depths=(10, 10, 23, 10), last=2048, se=16, paper=MA, params=75_717_922, macs=12_541_354_352)
+shufflenet_v2_50      = variant(body, "shufflenet_v2_50",      filters=244, stem=(64,), depths=(3, 4, 6, 3), last=2048, paper=MA, params=16_573_534, macs=2_304_152_672)
+se_shufflenet_v2_164  = variant(body, "se_shufflenet_v2_164",  filters=340, stem=(64, 64, 128), depths=(10, 10, 23, 10), last=2048, se=16, paper=MA, params=75_717_922, macs=12_541_354_352)
 # fmt: on

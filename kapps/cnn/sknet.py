@@ -63,7 +63,7 @@ def unit(x, filters, *, strides, groups, reduction, name):
 
 
 @image_family(minimum=32)
-def sknet(x, *, depths, groups=32, reduction=16):
+def body(x, *, depths, groups=32, reduction=16):
     """SKNet with `depths` units at levels 2, 3, 4 ...; G and r of [1] are `groups` and `reduction`."""
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
     x = max_pool(x, name="stem_pool")
@@ -78,6 +78,6 @@ def sknet(x, *, depths, groups=32, reduction=16):
 
 # fmt: off
 #                                     units at levels 2 to 5              trainable parameters and multiply-accumulates
-sknet50  = variant(sknet, "sknet50",  depths=(3, 4,  6, 3), paper=LI, params=27_479_784, macs=4_462_710_784)
-sknet101 = variant(sknet, "sknet101", depths=(3, 4, 23, 3), paper=LI, params=48_736_040, macs=8_448_724_992)
+sknet50  = variant(body, "sknet50",  depths=(3, 4,  6, 3), paper=LI, params=27_479_784, macs=4_462_710_784)
+sknet101 = variant(body, "sknet101", depths=(3, 4, 23, 3), paper=LI, params=48_736_040, macs=8_448_724_992)
 # fmt: on

@@ -39,7 +39,7 @@ def fire(x, squeezed, *, bypass, name):
 
 
 @image_family(minimum=21, head=partial(heads.evidence, dropout=0.5))
-def fire_modules(x, *, modules=V1_0, first=(96, 7), bypass=None):
+def body(x, *, modules=V1_0, first=(96, 7), bypass=None):
     """SqueezeNet of `modules`, (level, squeezed channels) each.
 
     `first` is filters and kernel size of the first convolution; `bypass` is None, "simple" or "complex".
@@ -59,8 +59,8 @@ def fire_modules(x, *, modules=V1_0, first=(96, 7), bypass=None):
 
 # fmt: off
 #                                                                                                                                           trainable parameters and multiply-accumulates
-squeezenet                = variant(fire_modules, "squeezenet",                modules=V1_0, first=(96, 7),                   paper=IANDOLA, params=1_248_424, macs=818_924_576)
-squeezenet1_1             = variant(fire_modules, "squeezenet1_1",             modules=V1_1, first=(64, 3),                   paper=IANDOLA, params=1_235_496, macs=349_151_936)
-squeezenet_bypass         = variant(fire_modules, "squeezenet_bypass",         modules=V1_0, first=(96, 7), bypass="simple",  paper=IANDOLA, params=1_248_424, macs=818_924_576)
-squeezenet_complex_bypass = variant(fire_modules, "squeezenet_complex_bypass", modules=V1_0, first=(96, 7), bypass="complex", paper=IANDOLA, params=1_589_672, macs=1_165_298_720)
+squeezenet                = variant(body, "squeezenet",                modules=V1_0, first=(96, 7),                   paper=IANDOLA, params=1_248_424, macs=818_924_576)
+squeezenet1_1             = variant(body, "squeezenet1_1",             modules=V1_1, first=(64, 3),                   paper=IANDOLA, params=1_235_496, macs=349_151_936)
+squeezenet_bypass         = variant(body, "squeezenet_bypass",         modules=V1_0, first=(96, 7), bypass="simple",  paper=IANDOLA, params=1_248_424, macs=818_924_576)
+squeezenet_complex_bypass = variant(body, "squeezenet_complex_bypass", modules=V1_0, first=(96, 7), bypass="complex", paper=IANDOLA, params=1_589_672, macs=1_165_298_720)
 # fmt: on

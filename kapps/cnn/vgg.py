@@ -31,7 +31,7 @@ def convolution(x, filters, kernel_size, *, norm, name):
 
 
 @image_family(minimum=32, any_size=False, head=partial(heads.dense, grid=(7, 7)))
-def vgg(x, *, depths, third=3, norm=None):
+def body(x, *, depths, third=3, norm=None):
     """VGG with `depths` convolutions at levels 0 to 4.
 
     `third` is the kernel size of each level's third one, 1 in configuration C; `norm` is None, "batch", or "lrn" for a
@@ -51,14 +51,14 @@ def vgg(x, *, depths, third=3, norm=None):
 
 # fmt: off
 #                                          convolutions at levels 0 to 4                           trainable parameters and multiply-accumulates
-vgg11     = variant(vgg, "vgg11",     depths=(1, 1, 2, 2, 2),               paper=SIMONYAN, params=132_863_336, macs=7_609_090_048)
-vgg11_lrn = variant(vgg, "vgg11_lrn", depths=(1, 1, 2, 2, 2), norm="lrn",   paper=SIMONYAN, params=132_863_336, macs=7_609_090_048)
-vgg13     = variant(vgg, "vgg13",     depths=(2, 2, 2, 2, 2),               paper=SIMONYAN, params=133_047_848, macs=11_308_466_176)
-vgg16_1x1 = variant(vgg, "vgg16_1x1", depths=(2, 2, 3, 3, 3), third=1,      paper=SIMONYAN, params=133_638_952, macs=11_770_888_192)
-vgg16     = variant(vgg, "vgg16",     depths=(2, 2, 3, 3, 3),               paper=SIMONYAN, params=138_357_544, macs=15_470_264_320)
-vgg19     = variant(vgg, "vgg19",     depths=(2, 2, 4, 4, 4),               paper=SIMONYAN, params=143_667_240, macs=19_632_062_464)
-vgg11_bn  = variant(vgg, "vgg11_bn",  depths=(1, 1, 2, 2, 2), norm="batch", paper=SIMONYAN, params=132_868_840, macs=7_609_090_048)
-vgg13_bn  = variant(vgg, "vgg13_bn",  depths=(2, 2, 2, 2, 2), norm="batch", paper=SIMONYAN, params=133_053_736, macs=11_308_466_176)
-vgg16_bn  = variant(vgg, "vgg16_bn",  depths=(2, 2, 3, 3, 3), norm="batch", paper=SIMONYAN, params=138_365_992, macs=15_470_264_320)
-vgg19_bn  = variant(vgg, "vgg19_bn",  depths=(2, 2, 4, 4, 4), norm="batch", paper=SIMONYAN, params=143_678_248, macs=19_632_062_464)
+vgg11     = variant(body, "vgg11",     depths=(1, 1, 2, 2, 2),               paper=SIMONYAN, params=132_863_336, macs=7_609_090_048)
+vgg11_lrn = variant(body, "vgg11_lrn", depths=(1, 1, 2, 2, 2), norm="lrn",   paper=SIMONYAN, params=132_863_336, macs=7_609_090_048)
+vgg13     = variant(body, "vgg13",     depths=(2, 2, 2, 2, 2),               paper=SIMONYAN, params=133_047_848, macs=11_308_466_176)
+vgg16_1x1 = variant(body, "vgg16_1x1", depths=(2, 2, 3, 3, 3), third=1,      paper=SIMONYAN, params=133_638_952, macs=11_770_888_192)
+vgg16     = variant(body, "vgg16",     depths=(2, 2, 3, 3, 3),               paper=SIMONYAN, params=138_357_544, macs=15_470_264_320)
+vgg19     = variant(body, "vgg19",     depths=(2, 2, 4, 4, 4),               paper=SIMONYAN, params=143_667_240, macs=19_632_062_464)
+vgg11_bn  = variant(body, "vgg11_bn",  depths=(1, 1, 2, 2, 2), norm="batch", paper=SIMONYAN, params=132_868_840, macs=7_609_090_048)
+vgg13_bn  = variant(body, "vgg13_bn",  depths=(2, 2, 2, 2, 2), norm="batch", paper=SIMONYAN, params=133_053_736, macs=11_308_466_176)
+vgg16_bn  = variant(body, "vgg16_bn",  depths=(2, 2, 3, 3, 3), norm="batch", paper=SIMONYAN, params=138_365_992, macs=15_470_264_320)
+vgg19_bn  = variant(body, "vgg19_bn",  depths=(2, 2, 4, 4, 4), norm="batch", paper=SIMONYAN, params=143_678_248, macs=19_632_062_464)
 # fmt: on

@@ -44,7 +44,7 @@ def block(x, filters, *, activate=True, name):
     minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.average, dropout=0.5),
 )  # fmt: skip
-def extreme_inception(x, *, middle=8):
+def body(x, *, middle=8):
     """Xception with `middle` blocks in the middle flow; dropout of 0.5 before the classifier ([1], section 4.3)."""
     for i, (filters, strides) in enumerate(((32, 2), (64, 1)), start=1):
         x = conv_bn(
@@ -63,5 +63,5 @@ def extreme_inception(x, *, middle=8):
 
 # fmt: off
 #                                                                               trainable parameters and multiply-accumulates
-xception = variant(extreme_inception, "xception", middle=8, paper=CHOLLET, params=22_855_952, macs=8_357_403_496)
+xception = variant(body, "xception", middle=8, paper=CHOLLET, params=22_855_952, macs=8_357_403_496)
 # fmt: on

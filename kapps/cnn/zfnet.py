@@ -23,7 +23,7 @@ ZEILER = "arXiv:1311.2901"
 
 
 @image_family(minimum=47, any_size=False, head=partial(heads.dense, grid=(6, 6)))
-def zeiler_fergus(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
+def body(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
     """Five convolutions of `filters`; `norm` is k, size and alpha, after pooling unless `norm_first`."""
     pooling = partial(pool, norm=norm, norm_first=norm_first)
     x = conv_relu(x, filters[0], 7, strides=2, padding=1, name="stem_conv")
@@ -37,6 +37,6 @@ def zeiler_fergus(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
 
 # fmt: off
 #                                                                                                trainable parameters and multiply-accumulates
-zfnet      = variant(zeiler_fergus, "zfnet",      filters=(96, 256, 384, 384, 256),  paper=ZEILER, params=62_357_608, macs=1_168_032_896)
-zfnet_wide = variant(zeiler_fergus, "zfnet_wide", filters=(96, 256, 512, 1024, 512), paper=ZEILER, params=107_627_624, macs=2_476_704_896)
+zfnet      = variant(body, "zfnet",      filters=(96, 256, 384, 384, 256),  paper=ZEILER, params=62_357_608, macs=1_168_032_896)
+zfnet_wide = variant(body, "zfnet_wide", filters=(96, 256, 512, 1024, 512), paper=ZEILER, params=107_627_624, macs=2_476_704_896)
 # fmt: on

@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import kapps
+from kapps.cnn import resnet
 
 
 def measured(model):
@@ -152,7 +153,7 @@ def test_channel_shuffle_in_operations_keeps_the_field():
 
 @pytest.mark.tensorflow
 def test_field_of_a_residual_network_is_the_measured_one():
-    first, _ = agrees(kapps.resnet(depths=(2, 1), include_top=False, input_shape=(56, 56, 1)))
+    first, _ = agrees(resnet.body(depths=(2, 1), include_top=False, input_shape=(56, 56, 1)))
     assert (first.size, first.stride) == (35, 8)
 
 

@@ -10,11 +10,12 @@ import pytest
 from keras import layers
 
 import kapps
+from kapps.cnn import resnet
 
 
 @pytest.fixture(scope="module")
 def profile():
-    return kapps.profile(kapps.resnet(depths=(2, 3), input_shape=(64, 64, 3), classes=10))
+    return kapps.profile(resnet.body(depths=(2, 3), input_shape=(64, 64, 3), classes=10))
 
 
 def test_rows_hold_how_a_convolution_slides():

@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import kapps
+from kapps.cnn import resnet
 from kapps import analysis
 
 
@@ -231,7 +232,7 @@ def test_a_recurrent_layer_with_a_cell_of_ones_own():
 
 def test_the_model_and_keras_are_left_as_they_were():
     call, symbolic = layers.Layer.__call__, keras.Operation.symbolic_call
-    model = kapps.resnet(depths=(1, 1), input_shape=(32, 32, 3), classes=3)
+    model = resnet.body(depths=(1, 1), input_shape=(32, 32, 3), classes=3)
     config, weights = model.get_config(), model.get_weights()
     nodes = [len(layer._inbound_nodes) for layer in model.layers]
     kapps.profile(model)

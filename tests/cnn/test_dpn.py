@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import dpn
 
 # Channels after each level: Table 1 of arXiv:1707.01629, the authors' code for DPN-68.
 WIDTHS = {
@@ -17,7 +18,7 @@ SMALL = {"include_top": False, "input_shape": (32, 32, 3)}
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.dual_path(
+    return dpn.body(
         depths=(2, 2), growths=(8, 16), inner=32, groups=8, stem=16, residual=64, **SMALL
     )
 

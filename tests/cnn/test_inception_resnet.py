@@ -65,7 +65,7 @@ def test_a_module_adds_its_scaled_residual():
 
 def test_a_fifth_is_dropped_before_the_classifier():
     tables = {"modules": inception_resnet.MODULES_1, "reductions": inception_resnet.REDUCTIONS_1}
-    model = kapps.inception_resnet(
+    model = inception_resnet.body(
         to_level3=inception_resnet.strided, depths=(1, 1, 1), **tables, input_shape=(75, 75, 3)
     )
     assert model.get_layer("head_dropout").rate == 0.2

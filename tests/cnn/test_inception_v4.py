@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import inception_v4
 
 # arXiv:1602.07261: (rows and columns, channels) after what Figures 3 and 9 name.
 FIGURES = {
@@ -50,5 +51,5 @@ def test_means_leave_out_what_is_beyond_the_edge(model):
 
 
 def test_a_fifth_is_dropped_before_the_classifier():
-    model = kapps.uniform_inception(depths=(1, 1, 1), input_shape=(75, 75, 3))
+    model = inception_v4.body(depths=(1, 1, 1), input_shape=(75, 75, 3))
     assert model.get_layer("head_dropout").rate == 0.2

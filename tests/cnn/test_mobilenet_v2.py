@@ -3,6 +3,7 @@
 import pytest
 
 import kapps
+from kapps.cnn import mobilenet_v2
 from kapps.cnn.mobilenet_v2 import rounded
 
 PRINTED = {
@@ -73,5 +74,5 @@ def test_widths_are_rounded_to_eights_without_losing_a_tenth(channels, expected)
 
 @pytest.mark.parametrize("width, last", [(0.5, 1280), (1.4, 1792)])
 def test_only_wider_networks_widen_the_last_layer(width, last):
-    model = kapps.inverted_residuals(width=width, input_shape=(32, 32, 3))
+    model = mobilenet_v2.body(width=width, input_shape=(32, 32, 3))
     assert model.get_layer("level5_conv").filters == last

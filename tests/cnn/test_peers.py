@@ -13,7 +13,7 @@ from kapps.weights import applications, from_keras, from_torch, to_keras, to_tor
 
 DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 images and published weights
 
-TORCHVISION = {"inception_v1_bn": "googlenet_bn_3x3", "factorised_inception": "inception_v3"}
+TORCHVISION = {"googlenet_bn": "googlenet_bn_3x3", "inception_v3": "inception_v3"}
 """The families that torchvision has with auxiliary classifiers, and the member that is its."""
 PLAIN = {
     name: {"aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")
@@ -60,6 +60,11 @@ def used(model, size, channels=3):
             )  # ... but for some noise
             norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.7, 1.4))
     return model.eval()
+
+
+def family_function(family):
+    """Returns the function that builds any member of a family."""
+    return importlib.import_module(f"kapps.cnn.{family}").body
 
 
 def names(builder, source):
@@ -161,7 +166,7 @@ def test_logits_of_shallow_members_are_the_peers(family, size, operations):
         model = SKNet([[256 * 2**i] * depth for i, depth in enumerate(depths)], 64)
     model = used(model, size)
     shape = (size, size, 3)
-    ours = getattr(kapps, family)(depths=depths, input_shape=shape, classifier_activation=None)
+    ours = family_function(family)(depths=depths, input_shape=shape, classifier_activation=None)
     module = importlib.import_module(f"kapps.weights.names.{family}")
     from_torch(ours, arrays(model.state_dict()), getattr(module, source))
     compare(ours, model, noise(shape))
@@ -208,8 +213,8 @@ def test_logits_of_googlenet_are_torchvisions_of_the_papers_blocks(size, operati
 @pytest.mark.parametrize(
     "other, family, size, options",
     [
-        ("alexnet", "five_convolutions", 227, {"groups": 1}),
-        ("zfnet", "zeiler_fergus", 224, {"filters": (96, 256, 384, 384, 256), "norm_first": True}),
+        ("alexnet", "alexnet", 227, {"groups": 1}),
+        ("zfnet", "zfnet", 224, {"filters": (96, 256, 384, 384, 256), "norm_first": True}),
     ],
 )
 def test_logits_of_normalising_members_are_the_peers(other, family, size, options, operations):
@@ -220,7 +225,7 @@ def test_logits_of_normalising_members_are_the_peers(other, family, size, option
     from pytorchcv.model_provider import get_model
 
     model, shape = get_model(other).eval(), (size, size, 3)
-    ours = getattr(kapps, family)(
+    ours = family_function(family)(
         norm=(2.0, 5, 2e-5), input_shape=shape, classifier_activation=None, **options
     )
     module = importlib.import_module(f"kapps.weights.names.{family}")
@@ -233,8 +238,8 @@ def test_logits_of_normalising_members_are_the_peers(other, family, size, option
 @pytest.mark.parametrize(
     "family, module, prefix, shape",
     [
-        ("googlenet", "inception_v1_bn", "aux1", (14, 14, 512)),
-        ("inception", "factorised_inception", "AuxLogits", (18, 18, 768)),
+        ("googlenet", "googlenet_bn", "aux1", (14, 14, 512)),
+        ("inception", "inception_v3", "AuxLogits", (18, 18, 768)),
     ],
 )
 def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operations, monkeypatch):
@@ -245,7 +250,7 @@ def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operation
     other = importlib.import_module(f"torchvision.models.{family}")
     other = used(other.InceptionAux(shape[-1], 1000), shape[0], channels=shape[-1])
     image = keras.Input(shape)
-    head = getattr(kapps, module).builder.ends["auxiliary"]
+    head = family_function(module).builder.ends["auxiliary"]
     ours = keras.Model(image, head(image, 1000, None, "auxiliary1"))
     state = {f"{prefix}.{name}": array for name, array in arrays(other.state_dict()).items()}
     from_torch(ours, state, names(TORCHVISION[module], "torchvision"))

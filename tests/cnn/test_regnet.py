@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 import kapps
+from kapps.cnn import regnet
 from kapps.cnn.regnet import stages
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
@@ -17,7 +18,7 @@ with open(REFERENCE / "regnet_stages.csv", newline="") as file:
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.regnet(**SMALL, se=0.25, input_shape=(32, 32, 3), classes=10)
+    return regnet.body(**SMALL, se=0.25, input_shape=(32, 32, 3), classes=10)
 
 
 def test_every_size_of_the_paper_is_here():
@@ -61,5 +62,5 @@ def test_the_se_block_stands_behind_the_3x3_and_is_a_quarter_of_what_enters(mode
 
 
 def test_x_has_no_se_blocks():
-    model = kapps.regnet(**SMALL, input_shape=(32, 32, 3), classes=10)
+    model = regnet.body(**SMALL, input_shape=(32, 32, 3), classes=10)
     assert not any("_se_" in layer.name for layer in model.layers)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.cnn import resnet as module
+from kapps.cnn import resnet
 from kapps.layers import GroupedConv2D, squeeze_excite
 
 # The floating-point operations of Table 1 of arXiv:1512.03385, which strides in the first 1x1.
@@ -30,7 +30,7 @@ np.save("outputs.npy", keras.ops.convert_to_numpy(model(np.load("images.npy"), t
 @pytest.fixture
 def grouped(randomise):
     """A small member with grouped convolutions, ending in logits."""
-    return randomise(kapps.resnet(depths=(1, 1), groups=32, group_width=4, se=16, **SMALL))
+    return randomise(resnet.body(depths=(1, 1), groups=32, group_width=4, se=16, **SMALL))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_block_begins_as_the_identity(digits):
 @pytest.mark.parametrize("option", [{"groups": 2}, {"group_width": 4}, {"stride_in": "1x1"}])
 def test_a_basic_block_takes_no_groups(option):
     with pytest.raises(ValueError) as caught:
-        kapps.resnet(depths=(1,), block=module.basic, **option, **SMALL)
+        resnet.body(depths=(1,), block=resnet.basic, **option, **SMALL)
     assert "basic block takes no groups" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -101,7 +101,7 @@ def test_groups_are_grouped_convolutions(grouped):
 
 
 def test_training_grouped_lowers_the_loss_on_real_images(digits):
-    model = kapps.resnet(
+    model = resnet.body(
         depths=(1,), groups=32, group_width=4, se=16, input_shape=(32, 32, 1), classes=10
     )
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)

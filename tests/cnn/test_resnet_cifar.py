@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import resnet_cifar
 from kapps.cnn.resnet_cifar import unit
 
 PRINTED = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}  # millions, arXiv:1512.03385, Table 6
@@ -37,7 +38,7 @@ def test_half_precision_lowers_the_loss_on_real_images(precision, digits):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = kapps.resnet_cifar(n=1, input_shape=(16, 16, 1))
+        model = resnet_cifar.body(n=1, input_shape=(16, 16, 1))
     finally:
         keras.config.set_dtype_policy(before)
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)

@@ -3,11 +3,12 @@
 import pytest
 
 import kapps
+from kapps.cnn import resnet_v2
 
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.resnet_v2(depths=(2, 1), include_top=False, input_shape=(32, 32, 3))
+    return resnet_v2.body(depths=(2, 1), include_top=False, input_shape=(32, 32, 3))
 
 
 def source(model, name):

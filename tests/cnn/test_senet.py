@@ -4,11 +4,12 @@ import keras
 import pytest
 
 import kapps
+from kapps.cnn import senet
 
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.senet(depths=(2, 2), input_shape=(32, 32, 3), classes=10)
+    return senet.body(depths=(2, 2), input_shape=(32, 32, 3), classes=10)
 
 
 def test_the_stem_is_three_3x3_convolutions(model):
@@ -44,7 +45,7 @@ def test_layers_are_what_the_name_says():
 
 
 def test_another_pooling_keeps_the_dropout():
-    model = kapps.senet(depths=(1,), input_shape=(32, 32, 3), classes=10, pooling="max")
+    model = senet.body(depths=(1,), input_shape=(32, 32, 3), classes=10, pooling="max")
     names = [layer.name for layer in model.layers[-4:]]
     assert names == ["head_pool", "head_dropout", "head_logits", "predictions"]
     assert isinstance(model.layers[-4], keras.layers.GlobalMaxPooling2D)

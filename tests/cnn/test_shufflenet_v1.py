@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import shufflenet_v1
 from kapps.layers import ChannelShuffle
 
 SMALL = {"include_top": False, "input_shape": (32, 32, 3)}
@@ -16,7 +17,7 @@ PRINTED = {  # millions of multiply-adds, arXiv:1707.01083
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.shuffle_units(groups=3, filters=240, depths=(2, 1, 1), **SMALL)
+    return shufflenet_v1.body(groups=3, filters=240, depths=(2, 1, 1), **SMALL)
 
 
 def source(model, name):
@@ -51,7 +52,7 @@ def test_without_groups_nothing_is_shuffled():
 
 
 def test_a_unit_that_strides_keeps_the_mean_of_what_it_read(digits):
-    model = kapps.shuffle_units(groups=3, filters=60, stem=24, depths=(1, 1, 1), **SMALL)
+    model = shufflenet_v1.body(groups=3, filters=60, stem=24, depths=(1, 1, 1), **SMALL)
     ends = [model.get_layer(name).output for name in ("stem_pool", "level3_block1_out")]
     before, after = (
         keras.ops.convert_to_numpy(x)

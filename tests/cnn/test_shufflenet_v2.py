@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import shufflenet_v2
 
 SMALL = {"include_top": False, "input_shape": (32, 32, 3)}
 
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.split_shuffle_units(filters=48, depths=(2, 1, 1), **SMALL)
+    return shufflenet_v2.body(filters=48, depths=(2, 1, 1), **SMALL)
 
 
 def outputs(model, names, images):

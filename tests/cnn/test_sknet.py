@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-import kapps
+from kapps.cnn import sknet
 from kapps.cnn.sknet import paths, select
 
 # The table that arXiv:1903.06586 prints: millions of parameters, billions of FLOPs.
@@ -59,7 +59,7 @@ def test_the_second_path_is_dilated(strides, size):
 
 
 def test_units_are_grouped_and_squeezed_as_the_table_says():
-    model = kapps.sknet(depths=(1, 1), include_top=False, input_shape=(32, 32, 3))
+    model = sknet.body(depths=(1, 1), include_top=False, input_shape=(32, 32, 3))
     assert model.get_layer("level3_block1_path1").kernel.shape == (3, 3, 256 // 32, 256)
     assert model.get_layer("level3_block1_path2").groups == 32
     assert model.get_layer("level2_block1_path2").dilation_rate == (2, 2)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import squeezenet
 
 FIRES = ((16, 128), (16, 128), (32, 256), (32, 256), (48, 384), (48, 384), (64, 512), (64, 512))
 
@@ -69,4 +70,4 @@ def test_bypasses_are_figure_2s(name, added, projected):
 
 def test_an_unknown_bypass_is_refused():
     with pytest.raises(ValueError, match="simple"):
-        kapps.fire_modules(bypass="complicated")
+        squeezenet.body(bypass="complicated")

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 import kapps
+from kapps.cnn import vgg
 
 # Millions of parameters in Table 2 of arXiv:1409.1556, and layers with weights in Table 1.
 PRINTED = {
@@ -74,4 +75,4 @@ def test_dropout_follows_both_dense_layers():
 
 def test_an_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="layer"):
-        kapps.vgg(depths=(1, 1, 1, 1, 1), norm="layer")
+        vgg.body(depths=(1, 1, 1, 1, 1), norm="layer")

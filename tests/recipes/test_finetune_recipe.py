@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import kapps
+from kapps.cnn import resnet
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "finetune.py"
 CLASSES = ("zero", "one", "four")
@@ -45,7 +46,7 @@ def folder(tmp_path_factory, randomise):
             image.save(folder / "flowers" / name / f"{number}.jpg", quality=95)
     (folder / "one_class").mkdir()
     (folder / "one_class" / "four").symlink_to(folder / "flowers" / "four")
-    model = kapps.resnet(depths=(1,), groups=8, group_width=4, input_shape=(32, 32, 3), classes=7)
+    model = resnet.body(depths=(1,), groups=8, group_width=4, input_shape=(32, 32, 3), classes=7)
     randomise(model).save(folder / "small.keras")
     kapps.resnet20_cifar().save_weights(folder / "twenty.weights.h5")
     (folder / "small.h5").write_bytes((folder / "small.keras").read_bytes())

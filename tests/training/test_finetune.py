@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.cnn import resnet
 from kapps.cnn.resnet import basic
 from kapps.training import finetune, load_model, set_trainable
 
@@ -41,7 +42,7 @@ print(json.dumps({"norms": len(norms), "changed": changed, "head": moved}))
 @pytest.fixture(scope="module")
 def pretrained(randomise):
     """Levels 2 and 3 of a ResNet, with values that differ from those that any layer begins with."""
-    return randomise(kapps.resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=7))
+    return randomise(resnet.body(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=7))
 
 
 def fit(model, x, y, epochs=1):
@@ -117,7 +118,7 @@ def test_the_body_computes_what_it_did(pretrained, digits):
 
 
 def test_the_result_is_as_a_builder_makes_it(pretrained):
-    built = kapps.resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=10)
+    built = resnet.body(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=10)
     model = finetune(pretrained, classes=10)
     assert type(model) is type(built)
     assert [layer.name for layer in model.layers] == [layer.name for layer in built.layers]
@@ -197,7 +198,7 @@ def test_a_model_that_was_frozen_trains_again(pretrained):
     ids=["resnext", "se"],
 )
 def test_grouped_and_squeezed_members(randomise, digits, options):
-    given = randomise(kapps.resnet(depths=(1, 1), input_shape=(32, 32, 3), classes=7, **options))
+    given = randomise(resnet.body(depths=(1, 1), input_shape=(32, 32, 3), classes=7, **options))
     model = fit(finetune(given, classes=10, unfreeze="level3"), *digits(32))
     before, after = values(given), values(model)
     assert all(same(after[name], before[name]) for name in norms(model))

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 import kapps
 from kapps import cards
+from kapps.cnn import resnet
 from kapps.weights import fetching, to_torch
 from kapps.weights.names import resnet_cifar
 
@@ -176,7 +177,7 @@ def test_networks_without_published_weights_name_those_of_the_family():
     with pytest.raises(ValueError, match=r"resnet200: no weights.*of its family, resnet18, .*some"):
         kapps.resnet200(weights="imagenet")
     with pytest.raises(ValueError, match=r"resnet: no weights.*resnet18"):
-        kapps.resnet(depths=(1, 1), weights="imagenet")
+        resnet.body(depths=(1, 1), weights="imagenet")
     with pytest.raises(ValueError, match=r"dpn68: no weights.*nor for its family"):
         kapps.dpn68(weights="imagenet")
     with pytest.raises(ValueError, match=r'weights is None, "imagenet" or the path .*\'imagnet\''):

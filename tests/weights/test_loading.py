@@ -12,15 +12,17 @@ import pytest
 from safetensors.numpy import save_file
 
 import kapps
+import kapps.cnn.densenet
+import kapps.cnn.resnet_cifar
 from kapps.weights import pickled, to_torch
-from kapps.weights.names import densenet, inception_v1_bn, resnet_cifar
+from kapps.weights.names import densenet, googlenet_bn, resnet_cifar
 
 SMALL = {"input_shape": (8, 8, 3), "classes": 5}
 
 
 def network(**options):
     """The shallowest CIFAR ResNet: one block a level."""
-    return kapps.resnet_cifar(n=1, **options)
+    return kapps.cnn.resnet_cifar.body(n=1, **options)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def nothing_built(monkeypatch):
     def body(*arguments, **options):
         pytest.fail("a network was built")
 
-    monkeypatch.setattr(kapps.resnet_cifar.builder, "body", body)
+    monkeypatch.setattr(kapps.cnn.resnet_cifar.body.builder, "body", body)
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".safetensors"])
@@ -194,7 +196,7 @@ def test_a_grey_image_gives_the_same_in_one_three_and_four_channels(
 def test_auxiliary_classifiers_in_a_file_are_left_out(tmp_path):
     options = {"input_shape": (96, 96, 3), "classes": 2}
     with_them = kapps.googlenet_bn_3x3(auxiliary=True, **options)
-    state = to_torch(with_them, inception_v1_bn.torchvision)
+    state = to_torch(with_them, googlenet_bn.torchvision)
     assert {"aux1.conv.conv.weight", "aux2.fc2.bias"} < set(state)
     path = tmp_path / "model.safetensors"
     save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, path)
@@ -209,7 +211,7 @@ def test_auxiliary_classifiers_in_a_file_are_left_out(tmp_path):
 
 def test_the_older_names_in_torchvisions_densenets(tmp_path):
     options = {"depths": (2, 1, 1, 1), "input_shape": (32, 32, 3), "classes": 3}
-    model = kapps.densenet(**options)
+    model = kapps.cnn.densenet.body(**options)
     state = to_torch(model, densenet.torchvision)
     older = {
         re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key): np.ascontiguousarray(value)
@@ -218,7 +220,7 @@ def test_the_older_names_in_torchvisions_densenets(tmp_path):
     assert "features.denseblock1.denselayer2.norm.2.weight" in older
     path = tmp_path / "model.safetensors"
     save_file(older, path)
-    loaded = kapps.densenet(weights=path, **options)
+    loaded = kapps.cnn.densenet.body(weights=path, **options)
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -226,7 +228,7 @@ def test_the_older_names_in_torchvisions_densenets(tmp_path):
 def test_a_member_that_no_library_has(model, tmp_path):
     path = written(model, tmp_path, ".safetensors")
     with pytest.raises(ValueError, match="no other library's names are known for it"):
-        kapps.densenet(depths=(2, 1), input_shape=(32, 32, 3), weights=path)
+        kapps.cnn.densenet.body(depths=(2, 1), input_shape=(32, 32, 3), weights=path)
 
 
 @pytest.mark.parametrize("link", ["external", "soft"])

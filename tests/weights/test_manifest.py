@@ -46,7 +46,7 @@ def test_every_library_says_what_a_model_may_lack(family, library, headless):
     head = f"{fitting.called(function, 'head_logits', layers)}."
     assert (head in spare) == headless
     if library == "torchvision":
-        auxiliary = {"inception_v1_bn": ("aux1.", "aux2."), "factorised_inception": ("AuxLogits.",)}
+        auxiliary = {"googlenet_bn": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
         assert set(auxiliary.get(family, ())) <= set(spare)
     assert not "features.0.weight".startswith(spare)
 

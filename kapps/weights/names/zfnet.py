@@ -1,8 +1,8 @@
 """ZFNet."""
 
-from kapps.weights.names import five_convolutions
+from kapps.weights.names import alexnet
 
 
 def pytorchcv(layer):
     """Names as in `pytorchcv.models.zfnet`, which normalises before pooling, by k = 2 and alpha = 2e-5."""
-    return five_convolutions.pytorchcv(layer)
+    return alexnet.pytorchcv(layer)

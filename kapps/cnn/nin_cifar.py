@@ -1,0 +1,34 @@
+"""Network in network for CIFAR.
+
+[1] Lin 2013, arXiv:1312.4400, and its author's code for CIFAR, github.com/mavenlin/cuda-convnet
+"""
+
+from keras import layers
+
+from kapps import heads
+from kapps.builders import image_family, variant
+from kapps.cards import CIFAR10
+from kapps.cnn.nin import mlpconv
+from kapps.layers import max_pool
+
+LIN = "arXiv:1312.4400"
+
+
+@image_family(
+    minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, head=heads.evidence
+)
+def body(x, *, filters=((192, 160, 96), (192, 192, 192), (192, 192))):
+    """Blocks of `filters` at levels 0, 1 and 2, the last one's third layer in the head; dropout after each pooling."""
+    x = mlpconv(x, filters[0], 5, name="level0")
+    x = max_pool(x, name="level1_pool")
+    x = layers.Dropout(0.5, name="level1_dropout")(x)
+    x = mlpconv(x, filters[1], 5, name="level1")
+    x = layers.ZeroPadding2D(1, name="level2_pool_pad")(x)
+    x = layers.AveragePooling2D(3, strides=2, name="level2_pool")(x)
+    x = layers.Dropout(0.5, name="level2_dropout")(x)
+    return mlpconv(x, filters[2], 3, name="level2")
+
+
+# fmt: off
+nin_cifar = variant(body, "nin_cifar", filters=((192, 160, 96), (192, 192, 192), (192, 192)), paper=LIN,  params=966_986, macs=222_486_528)
+# fmt: on
