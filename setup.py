@@ -23,6 +23,7 @@ setup(
     # The stub is read at run time: it names what `from kapps import ...` can load.
     package_data={
         "kapps": ["index.json", "*.pyi", "py.typed"],
+        "kapps.training": ["*.pyi"],
         "kapps.analysis": ["published/*", "web/*"],
         "kapps.data": ["digits/*"],
         "kapps.export.web": ["*.html"],

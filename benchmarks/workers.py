@@ -56,23 +56,23 @@ def train(contender, options):
     """Trains as long as standard input has lines: an epoch a line, answered with the seconds of a step."""
     answers = contest.answering()
     # First of all: TensorFlow refuses to connect workers once it has computed anything.
-    strategy = training.strategy("default" if contender == ONE else "multi_worker")
-    training.seed(0)
+    strategy = training.make_strategy("default" if contender == ONE else "multi_worker")
+    training.set_seed(0)
     with strategy.scope():
         model = resnet20_cifar(input_shape=(32, 32, 3), classes=10)
-        trained = training.on_logits(model, keras.optimizers.SGD(0.1, momentum=0.9))
+        trained = training.compile_classifier(model, keras.optimizers.SGD(0.1, momentum=0.9))
     images = functools.partial(
         data.training, data.open_source("digits", split="train"), Preprocessing(size=(32, 32), crop=1.0),
         options.batch_size, classes=10, augmentation="none", flip=False,
     )  # fmt: skip
 
-    with training.replicated(trained, strategy):
+    with training.replica_workarounds(trained, strategy):
         if contender == APART:
             for layer in trained.layers:
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = False
         trained.fit(
-            training.distribute(functools.partial(of_shard, images), strategy),
+            training.distribute_dataset(functools.partial(of_shard, images), strategy),
             epochs=1_000_000, steps_per_epoch=options.steps, shuffle=False, verbose=0, callbacks=[Answers(answers)],
         )  # fmt: skip
 

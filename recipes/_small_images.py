@@ -131,7 +131,7 @@ def train(name, train_source, test_source):
     model = getattr(kapps, name)(input_shape=(side, side, FLAGS.channels), classes=classes)
     norms = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     rate = FLAGS.learning_rate or (RATE if norms else RATE / 10)
-    schedule = dataclasses.replace(training.schedule("cosine"), learning_rate=rate)
+    schedule = dataclasses.replace(training.get_schedule("cosine"), learning_rate=rate)
     faults = data.Faults()
     common = {"classes": classes, "channels": FLAGS.channels, "faults": faults}
     images = functools.partial(
@@ -163,13 +163,13 @@ def train(name, train_source, test_source):
 
 def by_the_clock(model, schedule, images, test, seen):
     """Trains for --seconds, and keeps the model."""
-    clock, rows = training.Clock(FLAGS.seconds), []
-    trained = training.on_logits(model, clock.optimizer(schedule, FLAGS.batch_size))
+    clock, rows = training.TimeBudget(FLAGS.seconds), []
+    trained = training.compile_classifier(model, clock.optimizer(schedule, FLAGS.batch_size))
     directory = pathlib.Path(FLAGS.model_dir, model.name)
     # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     trained.fit(
-        images(), epochs=clock.parts, steps_per_epoch=training.ENDLESS, shuffle=False,
+        images(), epochs=clock.parts, steps_per_epoch=training.UNBOUNDED_STEPS, shuffle=False,
         validation_data=seen, verbose=0,
         callbacks=[
             training.Throughput(FLAGS.batch_size), clock, training.Curves(directory, rows, writes=False),
@@ -192,7 +192,7 @@ def by_epochs(model, schedule, images, test, source, faults):
     """Trains for --epochs, from where an earlier process was stopped, and keeps the model."""
     steps = data.steps(source, FLAGS.batch_size)
     optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
-    trained = training.on_logits(model, optimizer)
+    trained = training.compile_classifier(model, optimizer)
     run = training.Run(
         pathlib.Path(FLAGS.model_dir, model.name), tf.distribute.get_strategy(), epochs=FLAGS.epochs,
         steps=steps, batch_size=FLAGS.batch_size, identity=identity(), every=FLAGS.checkpoint_every,
@@ -201,7 +201,7 @@ def by_epochs(model, schedule, images, test, source, faults):
     before, after = run.fit(trained, images, test, faults=faults)
     run.keep(model)
     results = {"before": before, "after": after, "skipped_images": faults.names}
-    training.record(run.directory / "run.json", training.asked(), results)
+    training.write_run_record(run.directory / "run.json", training.get_flag_values(), results)
     rows = run.checkpoints.notes["history"]
     points = [(row["epoch"], 100 * row["val_accuracy"]) for row in rows]
     rates = [row["examples_per_second"] for row in rows]
@@ -230,7 +230,7 @@ def main(_):
         try:
             with data.explained(train_source, test_source):
                 run, row = train(name, train_source, test_source)
-        except (ValueError, MemoryError, tf.errors.OpError, training.Stopped) as error:
+        except (ValueError, MemoryError, tf.errors.OpError, training.TrainingStopped) as error:
             if len(names) == 1 or getattr(error, "code", 1) == 128 + signal.SIGTERM:
                 raise
             reason = str(error) or type(error).__name__

@@ -53,7 +53,7 @@ def load():
 
 
 def main(_):
-    training.seed(FLAGS.seed)
+    training.set_seed(FLAGS.seed)
     values, steps = load(), sorted(set(FLAGS.steps))
     began = int(FLAGS.share * len(values))
     rest = len(values) - began
@@ -116,4 +116,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

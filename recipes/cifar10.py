@@ -16,4 +16,4 @@ from kapps import training
 small.define_flags("cifar10", model="resnet20_cifar", channels=3, side=32, augmentation="cifar")
 
 if __name__ == "__main__":
-    training.program(small.main)
+    training.run_main(small.main)

@@ -14,4 +14,4 @@ from kapps import training
 small.define_flags("fashion_mnist", model="lenet5", channels=1, side=28, augmentation="shift")
 
 if __name__ == "__main__":
-    training.program(small.main)
+    training.run_main(small.main)

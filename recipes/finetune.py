@@ -98,8 +98,8 @@ def load():
 
 def main(_):
     # First of all: TensorFlow refuses to connect workers once it has computed anything.
-    strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
-    training.seed(FLAGS.seed, FLAGS.deterministic)
+    strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Model file and data, and what they settle
     pretrained, preprocessing, shape = load()
@@ -111,7 +111,7 @@ def main(_):
         raise data.DataError(f"{train_source.name} has {classes} class; a classifier tells two")
     FLAGS.augmentation = FLAGS.augmentation or ("imagenet" if max(shape[:2]) > 64 else "cifar")
     schedule = dataclasses.replace(
-        training.schedule("cosine"), epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate
+        training.get_schedule("cosine"), epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate
     )
     faults = data.Faults()
     common = {
@@ -125,15 +125,15 @@ def main(_):
     steps = data.steps(train_source, FLAGS.batch_size)
 
     # Precision, the new head, optimizer
-    FLAGS.precision = training.precision(FLAGS.precision)
+    FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
         model = training.finetune(
             pretrained, classes=classes, unfreeze=FLAGS.unfreeze, batch_norm=FLAGS.batch_norm,
             input_shape=shape, precision=FLAGS.precision,
         )  # fmt: skip
         optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
-        training.check(optimizer, model=model, strategy=strategy)
-        trained = training.on_logits(model, optimizer)
+        training.check_compile_options(optimizer, model=model, strategy=strategy)
+        trained = training.compile_classifier(model, optimizer)
 
     # Fit and evaluate
     run = training.Run(
@@ -161,10 +161,10 @@ def main(_):
         model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.litert,
         class_names=train_source.class_names, calibration=calibration,
     )  # fmt: skip
-    run.finish(before, after, reports, flags=training.asked(), faults=faults)
+    run.finish(before, after, reports, flags=training.get_flag_values(), faults=faults)
     if faulty:
         raise ValueError("; ".join(faulty))
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

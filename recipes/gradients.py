@@ -6,8 +6,8 @@
 The adding problem asks at the last step for what was seen long before. Drawn and tabled is the norm of dL/dh_t, by all
 paths from step t to the loss, and of LSTM's dL/dc_t: before training and after. "_clipped" networks have gradients of a
 norm up to --clip (Pascanu 2013, arXiv:1211.5063, section 3.2), "rnn_omega" Pascanu's regulariser besides (section 3.3,
-`kapps.training.VanishingGradient`). "fades to" is the norm at the first step as a share of that at the last. A training
-whose loss is no longer a number stops there. In --model_dir: the table, results.json, gradients.png.
+`kapps.training.VanishingGradientModel`). "fades to" is the norm at the first step as a share of that at the last. A
+training whose loss is no longer a number stops there. In --model_dir: the table, results.json, gradients.png.
 
 Run log:
 - no flags, two cores shared with other work, 40 to 90 seconds a network: the plain RNN bursts (a gradient of 340) and
@@ -104,7 +104,7 @@ def build(name):
     model = keras.Model(x, keras.layers.Dense(1, name="predictions")(h[:, -1]), name=name)
     trained = model
     if name.endswith("omega"):
-        trained = training.VanishingGradient(model, "layer1", weight=FLAGS.omega)
+        trained = training.VanishingGradientModel(model, "layer1", weight=FLAGS.omega)
     clip = None if name == kind else FLAGS.clip
     optimizer = keras.optimizers.SGD(FLAGS.learning_rate, global_clipnorm=clip)
     trained.compile(optimizer, "mse", jit_compile=False)
@@ -196,4 +196,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

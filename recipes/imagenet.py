@@ -86,7 +86,7 @@ def sources():
 def resolve_defaults(card):
     """Fills in the flags that nobody set, by the model and the data."""
     small = DIGITS if FLAGS.dataset == "digits" else {}
-    schedule = training.schedule(FLAGS.schedule or small.get("schedule", "modern"))
+    schedule = training.get_schedule(FLAGS.schedule or small.get("schedule", "modern"))
     size = FLAGS.image_size or small.get("image_size", card.input_shape[0])
     defaults = {
         "batch_size": 256,
@@ -103,8 +103,8 @@ def resolve_defaults(card):
 
 def main(_):
     # First of all: TensorFlow refuses to connect workers once it has computed anything.
-    strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
-    training.seed(FLAGS.seed, FLAGS.deterministic)
+    strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data, and what it settles
     card = kapps.cards.of_images(FLAGS.model, FLAGS.weights)
@@ -124,14 +124,14 @@ def main(_):
     steps = data.steps(train_source, FLAGS.batch_size)
 
     # Precision, model, optimizer
-    FLAGS.precision = training.precision(FLAGS.precision)
+    FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
         model = getattr(kapps, FLAGS.model)(
             weights=FLAGS.weights, input_shape=(*size, 3), classes=classes
         )
         optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs, FLAGS.accumulation)
-        training.check(optimizer, model=model, strategy=strategy)
-        trained = training.on_logits(model, optimizer)
+        training.check_compile_options(optimizer, model=model, strategy=strategy)
+        trained = training.compile_classifier(model, optimizer)
 
     # Fit and evaluate
     run = training.Run(
@@ -159,10 +159,10 @@ def main(_):
         model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.litert,
         class_names=train_source.class_names, calibration=calibration,
     )  # fmt: skip
-    run.finish(before, after, reports, flags=training.asked(), faults=faults)
+    run.finish(before, after, reports, flags=training.get_flag_values(), faults=faults)
     if faulty:
         raise ValueError("; ".join(faulty))
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

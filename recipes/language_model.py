@@ -165,8 +165,8 @@ def deliver(model, vocabulary, given):
 
 
 def main(_):
-    strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
-    training.seed(FLAGS.seed, FLAGS.deterministic)
+    strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.set_seed(FLAGS.seed, FLAGS.deterministic)
     if FLAGS.carry and strategy.num_replicas_in_sync > 1:
         raise ValueError("states are carried on one device: give --nocarry, or --strategy=default")
     if FLAGS.epochs % FLAGS.every:
@@ -184,7 +184,7 @@ def main(_):
     baselines = {f"{n}-grams": ngrams.perplexity(counts.probabilities(held, n)) for n in (1, 2, 3)}
 
     # Precision, model, optimizer
-    FLAGS.precision = training.precision(FLAGS.precision)
+    FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
         options = {}
         if FLAGS.carry:
@@ -235,7 +235,7 @@ def main(_):
     rows = (len(held) - 1) // FLAGS.length
     given = held[: min(rows, 32) * FLAGS.length].reshape(-1, FLAGS.length)
     reports = deliver(model, vocabulary, given.astype("int32"))
-    run.finish(before, after, reports, flags=training.asked())
+    run.finish(before, after, reports, flags=training.get_flag_values())
     print()
     training.table(
         (f"perplexity of {FLAGS.tokens}", "held out" if FLAGS.validation else "training text"),
@@ -247,4 +247,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

@@ -57,7 +57,7 @@ def said(figures):
 
 
 def main(_):
-    training.seed(FLAGS.seed)
+    training.set_seed(FLAGS.seed)
     task = _mappings.TASKS[FLAGS.mapping](
         FLAGS.data, FLAGS.units, FLAGS.cell, np.random.default_rng(FLAGS.seed)
     )
@@ -82,7 +82,7 @@ def main(_):
     result = {
         "mapping": FLAGS.mapping, "about": task.about, "loss before": before, "loss": after, **reached,
         "beside": {key: float(value) for key, value in task.beside.items()}, "seconds": round(seconds, 1),
-        "flags": training.asked(),
+        "flags": training.get_flag_values(),
     }  # fmt: skip
     with aside(folder / "model.keras") as path:
         task.model.save(path)
@@ -96,4 +96,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

@@ -48,7 +48,7 @@ SIDE, FRAMES = 28, 10
 
 def main(_):
     filters = tuple(int(each) for each in FLAGS.filters)
-    training.seed(FLAGS.seed)
+    training.set_seed(FLAGS.seed)
     where = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
     sources = [data.open_source(*where, split) for split in ("train", "validation")]
     train_digits, test_digits = (grey(source, SIDE)[0] for source in sources)
@@ -80,7 +80,7 @@ def main(_):
         model.save(path)
     draw(model, given[: FLAGS.rows], came[: FLAGS.rows], directory / "forecast.png")
     results = {"frame_cross_entropy": table, "history": history}
-    training.record(directory / "run.json", training.asked(), results)
+    training.write_run_record(directory / "run.json", training.get_flag_values(), results)
     print(
         f"written: {', '.join(str(directory / name) for name in ('model.keras', 'forecast.png', 'run.json'))}"
     )
@@ -119,4 +119,4 @@ def draw(model, given, came, path):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

@@ -173,4 +173,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

@@ -105,14 +105,14 @@ def optimizer(model):
     else:
         # Of the embeddings' width, which in a Transformer is d_model.
         widths = [x.output_dim for x in model.layers if isinstance(x, keras.layers.Embedding)]
-        rate = training.transformer_rate(widths[-1], FLAGS.warmup)
+        rate = training.transformer_schedule(widths[-1], FLAGS.warmup)
     return keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-9)
 
 
 def averaged(model, test, checkpoints, last):
     """Gives a model the mean of its last epochs' weights where that is better, and returns the better one's metrics."""
     weights = model.get_weights()
-    training.average(model, checkpoints)
+    training.average_checkpoints(model, checkpoints)
     mean = model.evaluate(test, verbose=0, return_dict=True)
     better = mean["perplexity"] < last["perplexity"]
     print(
@@ -135,7 +135,7 @@ def fit(strategy):
     plan = paired.Paired(train, FLAGS.tokens, multiple=replicas)
     test = paired.Paired(held, FLAGS.tokens, multiple=replicas)
 
-    FLAGS.precision = training.precision(FLAGS.precision)
+    FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
         model = _translation.build(FLAGS.model, tokens, FLAGS.dropout)
         trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
@@ -170,8 +170,8 @@ def main(_):
     if FLAGS.translate or FLAGS.interactive:
         translate()
         return
-    strategy = training.strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
-    training.seed(FLAGS.seed, FLAGS.deterministic)
+    strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.set_seed(FLAGS.seed, FLAGS.deterministic)
     model, tokens, corpus, run, before, after = fit(strategy)
     if not run.writes:
         return
@@ -189,7 +189,7 @@ def main(_):
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     scores = _translation.bleu(found, right)
     _translation.image(model, tokens, sources[0], found[0], folder / "alignment.png")
-    run.finish(before, after, [], flags=training.asked())
+    run.finish(before, after, [], flags=training.get_flag_values())
     delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.litert]
     if tokens.joint:  # the graph has one vocabulary
         delivered.insert(0, serve(model, tokens, corpus.validation))
@@ -296,4 +296,4 @@ def translate():
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

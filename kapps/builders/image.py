@@ -29,7 +29,7 @@ IMAGES = """
 
 AUXILIARY = """
         auxiliary: with the classifier, the paper's auxiliary classifiers too, for training: the outputs are the
-            predictions, then theirs (see `kapps.training.auxiliary`)."""
+            predictions, then theirs (see `kapps.training.auxiliary_losses`)."""
 
 
 class Images(Builder):

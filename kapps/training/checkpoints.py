@@ -6,6 +6,7 @@ import signal
 import threading
 import warnings
 import zipfile
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from kapps.files import aside
 _KEPT = 2
 
 
-class Stopped(RuntimeError):  # noqa: N818  # no fault of the program's
+class TrainingStopped(RuntimeError):  # noqa: N818  # no fault of the program's
     """A training that ended early: one line of why, and how it goes on.
 
     Args:
@@ -123,7 +124,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Writes a checkpoint of the current step, and deletes all but the last two.
 
         Raises:
-            Stopped: where it cannot be written, and where a weight is not finite; older ones stay as they are.
+            TrainingStopped: where it cannot be written, and where a weight is not finite; older ones stay as they are.
         """
         if not self.writes:
             return None
@@ -221,7 +222,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop(self, why, code=1):
         self._give_signal_back()
-        raise Stopped(f"step {self.step}: {why}", code)
+        raise TrainingStopped(f"step {self.step}: {why}", code)
 
     def _give_signal_back(self):
         if self._handler is not None:
@@ -265,3 +266,34 @@ def _mean(key, values, weights):
 
 def _variables(model):
     return [*model.variables, *model.optimizer.variables]
+
+
+def average_checkpoints(model: keras.Model, checkpoints: Sequence[pathlib.Path]) -> None:
+    """Gives a model the mean of its weights in several checkpoints, as [1], section 6.1, does with the last 5.
+
+    What is no floating-point number, such as random seeds, is that of the last one.
+
+    Args:
+        model: whose checkpoints they are.
+        checkpoints: files that `kapps.training.Checkpoints` wrote, such as its `epochs()`; the oldest first.
+
+    Raises:
+        ValueError: for no checkpoint, and for one of another model.
+    """
+    if not checkpoints:
+        raise ValueError("there is no checkpoint to average")
+    variables = model.variables
+    sums = [0.0] * len(variables)
+    for path in checkpoints:
+        with np.load(path, allow_pickle=False) as file:
+            count = json.loads(file["about"].tobytes())["variables"]
+            # The model's come first, then the optimizer's.
+            values = [file[f"v{i}"] for i in range(min(count, len(variables)))]
+        if [value.shape for value in values] != [tuple(each.shape) for each in variables]:
+            raise ValueError(f"{path} does not fit {model.name}")
+        for i, value in enumerate(values):
+            floats = value.dtype.kind == "f"
+            sums[i] = sums[i] + value.astype("float64") if floats else value
+    for variable, total in zip(variables, sums, strict=True):
+        floats = total.dtype.kind == "f"
+        variable.assign(total / len(checkpoints) if floats else total)

@@ -1,221 +1,49 @@
-"""Losses beside the one of the task: auxiliary heads, and the vanishing gradients of a recurrent network.
+"""Losses that Keras lacks.
 
-Label smoothing is the data's (`kapps.data.training(label_smoothing=...)`), which mixes smoothed labels in MixUp
-and CutMix as well. Keras's losses have an argument of that name: with both, labels are smoothed twice.
+[1] Vaswani 2017, arXiv:1706.03762, section 5.4
 """
 
 import keras
-import tensorflow as tf
 
 
-def auxiliary(
-    model: keras.Model,
-    loss: keras.losses.Loss,
-    *,
-    main: str | None = None,
-    weight: float = 0.3,
-) -> dict[str, dict]:
-    """Returns `loss` and `loss_weights` for `model.compile`: the main output counts 1, each other one `weight`.
+@keras.saving.register_keras_serializable("kapps")
+class SmoothedSparseCrossentropy(keras.losses.Loss):
+    """Cross-entropy with smoothed labels that are given as numbers: no one-hot row of a vocabulary is made.
+
+    With K classes, e the share of the target that is spread over all, z the logits and y the label's number:
+
+        L = log sum_k exp z_k - (1 - e) z_y - e / K sum_k z_k
+
+    which is `keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=e)` of one-hot labels.
 
     Args:
-        model: one with several outputs.
-        loss: what every output is compared with its target by.
-        main: the name of the main output; None for the first of a list of outputs.
-        weight: of each other output's loss. GoogLeNet has 0.3 (Szegedy 2014, arXiv:1409.4842, section 5),
-            Inception-v3 0.4 in its authors' code.
+        label_smoothing: e, in [0, 1); 0.1 in [1].
+        reduction: Keras's; by default the sum over tokens by the sum of their weights, so that padding counts nothing.
+        name: Keras's.
+
+    Call arguments: labels, int [batch, time], and logits, floats [batch, time, K], computed in float32.
 
     Raises:
-        ValueError: for a model with one output, and a main output that there is none of.
-    """
-    names = _output_names(model)
-    if len(names) < 2:
-        raise ValueError(f"{model.name} has one output, {names[0]!r}: there is nothing auxiliary")
-    if main is None and not isinstance(model.output, dict):
-        main = names[0]
-    if main not in names:
-        raise ValueError(f"main={main!r} is no output of {model.name}: {', '.join(names)}")
-    return {
-        # Keras takes weights by name only beside losses by name.
-        "loss": dict.fromkeys(names, loss),
-        "loss_weights": {name: 1.0 if name == main else weight for name in names},
-    }
-
-
-def repeat_targets(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """Returns batches of (inputs, {output: targets}), the same targets for every output of a model.
-
-    Args:
-        dataset: batches of (inputs, targets) or (inputs, targets, weights of the examples).
-        model: one with several outputs.
-    """
-    names = _output_names(model)
-
-    def repeat(x, y, *weights):
-        return x, dict.fromkeys(names, y), *weights
-
-    return dataset.map(repeat, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _output_names(model):
-    if isinstance(model, keras.Sequential):
-        return [model.layers[-1].name]
-    return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
-
-
-SLOPES = {
-    "linear": keras.ops.ones_like,
-    "relu": lambda states: keras.ops.cast(states > 0, states.dtype),
-    "sigmoid": lambda states: states * (1 - states),
-    "tanh": lambda states: 1 - keras.ops.square(states),
-}
-"""The derivatives of activations, from what the activations gave."""
-
-
-def vanishing_gradient(states, gradients, kernel, activation: str = "tanh"):
-    """Returns Omega, 0 where gradients keep their norm from each step of a recurrent network to the one before.
-
-    With a_k = h_{k-1} W + (input) + b and h_k = activation(a_k),
-
-        Omega = sum over k of (|dE/da_{k+1} da_{k+1}/da_k| / |dE/da_{k+1}| - 1)^2,
-
-    of which only da_{k+1}/da_k = W^T diag(activation'(a_k)) is a function of W: states and dE/da_{k+1} are taken
-    as constant, the "immediate" derivative of equation (10). A step that no error reaches adds nothing.
-
-    Args:
-        states: h, floats [batch, time, units].
-        gradients: dE/dh through the outputs alone, not through later states, floats [batch, time, units]: what a
-            tape gives for the sequence that a recurrent layer returns. Its scale does not matter.
-        kernel: W, floats [units, units].
-        activation: one of `SLOPES`.
-
-    Returns:
-        A float32 scalar, the mean over the batch.
-
-    Raises:
-        ValueError: for an activation there is no slope of.
-
-    Source: Pascanu 2013, arXiv:1211.5063, equations (9) and (10).
-    """
-    if activation not in SLOPES:
-        raise ValueError(f"activation={activation!r}: take one of {', '.join(SLOPES)}")
-    ops = keras.ops
-    states, gradients, kernel = (ops.cast(x, "float32") for x in (states, gradients, kernel))
-    states, gradients = ops.stop_gradient(states), ops.stop_gradient(gradients)
-    slopes = SLOPES[activation](states)
-    later = _errors(gradients, slopes, ops.stop_gradient(kernel))[:, 1:]
-    # What has all but vanished squares to zero in float32: each error is taken for itself, with 1 as its greatest part.
-    greatest = ops.max(ops.abs(later), axis=-1, keepdims=True)
-    reached = greatest > 0
-    later = later / ops.where(reached, greatest, 1.0)
-    earlier = ops.matmul(later, ops.transpose(kernel)) * slopes[:, :-1]
-    ratio = _norm(earlier) / ops.where(reached[..., 0], _norm(later), 1.0)
-    terms = ops.where(reached[..., 0], ops.square(ratio - 1), 0.0)
-    return ops.mean(ops.sum(terms, axis=1))
-
-
-def _norm(vectors):
-    # The root has no derivative at zero.
-    return keras.ops.sqrt(keras.ops.maximum(keras.ops.sum(vectors * vectors, axis=-1), 1e-30))
-
-
-def _errors(gradients, slopes, kernel):
-    """Returns dE/da, [batch, time, units]: backpropagation through time."""
-    ops = keras.ops
-
-    def step(later, at):
-        gradient, slope = at
-        error = slope * (gradient + ops.matmul(later, ops.transpose(kernel)))
-        return error, error
-
-    by_time = tuple(ops.transpose(x, (1, 0, 2)) for x in (gradients, slopes))
-    _, errors = ops.scan(step, ops.zeros_like(by_time[0][0]), by_time, reverse=True)
-    return ops.transpose(errors, (1, 0, 2))
-
-
-class VanishingGradient(keras.Model):
-    """Trains a model with a simple recurrent layer under the task's loss and `weight` times Omega.
-
-        trained = kapps.training.VanishingGradient(model, "rnn", weight=0.5)
-        trained.compile(optimizer, loss)
-        trained.fit(dataset)
-        model.save("model.keras")
-
-    Both share their weights, and `model` stays as it was, so that is the one to save and export. Omega, the mean
-    over the last batch, stands as `omega` among what `fit` logs; evaluation is the model's own.
-
-    Args:
-        model: a functional or sequential model.
-        layer: the name of its `SimpleRNN`, which returns its sequence, without mask and recurrent dropout.
-        weight: of Omega beside the loss.
-
-    Raises:
-        ValueError: for a layer that the equations are not of.
-
-    Source: `vanishing_gradient`.
+        ValueError: for a share that is none.
     """
 
-    def __init__(self, model: keras.Model, layer: str, weight: float = 1.0):
-        super().__init__(name=f"{model.name}_vanishing_gradient")
-        self.model, self.weight = model, weight
-        self.layer = recurrent = model.get_layer(layer)
-        if not isinstance(recurrent, keras.layers.SimpleRNN):
-            raise ValueError(
-                f"{layer!r} is a {type(recurrent).__name__}: Omega is that of a SimpleRNN"
-            )
-        activation = recurrent.activation.__name__
-        masked = any(
-            isinstance(other, keras.layers.Masking) or getattr(other, "mask_zero", False)
-            for other in model._flatten_layers()
-        )
-        for refused, why in (
-            (
-                not recurrent.return_sequences,
-                "return_sequences=False: take True, and [:, -1] of it",
-            ),
-            (
-                recurrent.recurrent_dropout,
-                f"recurrent_dropout={recurrent.recurrent_dropout}: take 0",
-            ),
-            (masked, "a mask before it: take sequences of one length"),
-            (
-                activation not in SLOPES,
-                f"activation={activation!r}: take one of {', '.join(SLOPES)}",
-            ),
-        ):
-            if refused:
-                raise ValueError(f"{layer!r} has {why}")
-        states = recurrent.output[0] if recurrent.return_state else recurrent.output
-        # A sequential model that has not been called yet has these lists alone.
-        single = isinstance(model, keras.Sequential)
-        inputs, outputs = (
-            (model.inputs[0], model.outputs[0]) if single else (model.input, model.output)
-        )
-        self.observed = keras.Model(inputs, [states, outputs])
+    def __init__(
+        self, label_smoothing=0.1, reduction="mean_with_sample_weight", name="smoothed_crossentropy"
+    ):
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing={label_smoothing}: give 0 or more, and less than 1")
+        self.label_smoothing = label_smoothing
 
-    def call(self, inputs, training=None):
-        return self.model(inputs, training=training)
+    def call(self, y_true, y_pred):
+        labels = keras.ops.cast(y_true, "int32")
+        losses = keras.ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+        own = keras.ops.take_along_axis(y_pred, labels[..., None], axis=-1)[..., 0]
+        return losses + self.label_smoothing * (own - keras.ops.mean(y_pred, axis=-1))
 
-    def train_step(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        with tf.GradientTape() as tape:
-            states, y_pred = self.observed(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights
-        sequence, *gradients = tape.gradient(scaled, [states, *(w.value for w in weights)])
-        kernel = self.layer.cell.recurrent_kernel
-        with tf.GradientTape() as tape:
-            omega = vanishing_gradient(states, sequence, kernel, self.layer.activation.__name__)
-            # Replicas' gradients are added up, and their losses are shares of the mean.
-            scaled = self.optimizer.scale_loss(self.weight * omega / replicas)
-        push = tape.gradient(scaled, kernel.value)
-        gradients = [
-            g + tf.cast(push, g.dtype) if w is kernel else g
-            for g, w in zip(gradients, weights, strict=True)
-        ]
-        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss * replicas, sample_weight=tf.shape(states)[0])
-        return {**self.compute_metrics(x, y, y_pred, sample_weight), "omega": omega}
+    def get_config(self):
+        return {
+            "label_smoothing": self.label_smoothing,
+            "reduction": self.reduction,
+            "name": self.name,
+        }

@@ -3,13 +3,12 @@
 import os
 import sys
 
-import keras
 import tensorflow as tf
 from absl import app, flags
 
-from kapps.training.checkpoints import Stopped
-from kapps.training.cluster import lost
-from kapps.training.devices import PRECISIONS, STRATEGIES
+from kapps.training.checkpoints import TrainingStopped
+from kapps.training.distribution.cluster import describe_lost_worker
+from kapps.training.distribution.devices import PRECISIONS, STRATEGIES
 
 flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its --help, its run.json
 
@@ -51,25 +50,13 @@ def define_flags(model_dir: str, export_dir: str = "saved_models") -> None:
     )
 
 
-def asked() -> dict:
+def get_flag_values() -> dict:
     """Returns the recipe's flags by name, as they stand now."""
     recipe = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     return {flag.name: flag.value for flag in recipe}
 
 
-def seed(number: int, deterministic: bool = False) -> None:
-    """Seeds Python, NumPy and TensorFlow.
-
-    Args:
-        number: the seed.
-        deterministic: whether operations repeat bit for bit too, which costs speed on a GPU.
-    """
-    keras.utils.set_random_seed(number)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
-
-
-def program(main) -> None:
+def run_main(main) -> None:
     """Runs a recipe's `main` with absl's flags; what its user can mend is told in one line, without a traceback.
 
     The exit code is 0 at the end, 143 after SIGTERM with everything saved, and 1 for a fault.
@@ -87,14 +74,14 @@ class _Guarded:
         tf.get_logger().setLevel("WARNING")  # of every collective it says a line
         try:
             self.main(argv)
-        except Stopped as stopped:
+        except TrainingStopped as stopped:
             self.leave(str(stopped), stopped.code)
         except (ValueError, TypeError, OSError) as error:
             if "\n" in str(error):
                 raise
             self.leave(str(error))
         except tf.errors.OpError as error:
-            told = lost(error)
+            told = describe_lost_worker(error)
             if told is None:
                 raise
             self.leave(told)

@@ -11,11 +11,13 @@ import keras
 import tensorflow as tf
 
 from kapps.files import aside
-from kapps.training import devices
-from kapps.training.checkpoints import Checkpoints, Stopped
-from kapps.training.progress import Progress, Throughput
-from kapps.training.records import Curves, record
-from kapps.training.replicas import replicated
+from kapps.training.callbacks.history import Curves
+from kapps.training.callbacks.progress import Progress
+from kapps.training.callbacks.throughput import Throughput
+from kapps.training.checkpoints import Checkpoints, TrainingStopped
+from kapps.training.distribution import devices
+from kapps.training.distribution.replicas import replica_workarounds
+from kapps.training.run_record import write_run_record
 
 WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
 
@@ -31,7 +33,7 @@ class Run:
         batch_size: examples a step, over all replicas.
         identity: what settles the training, JSON's types: a run that was begun with other values is not gone on with.
         every: steps between two checkpoints.
-        average: how many epochs' ends are kept for `kapps.training.average`.
+        average: how many epochs' ends are kept for `kapps.training.average_checkpoints`.
         unit: what `batch_size` counts, where that is no examples: "tokens".
     """
 
@@ -93,7 +95,7 @@ class Run:
             callbacks: that come before the run's own.
 
         Raises:
-            Stopped: for SIGTERM, a loss that is not finite, a checkpoint that cannot be written.
+            TrainingStopped: for SIGTERM, a loss that is not finite, a checkpoint that cannot be written.
             ValueError: for a checkpoint of another training.
         """
         with self.strategy.scope():
@@ -108,10 +110,12 @@ class Run:
             print(f"goes on from step {step:,} of {self.epochs * self.steps:,}")
         # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
         warnings.filterwarnings("ignore", "Your input ran out of data")
-        with replicated(model, self.strategy):
+        with replica_workarounds(model, self.strategy):
             if "before" not in notes:
                 notes["before"] = model.evaluate(test, verbose=0, return_dict=True)
-            batches = devices.distribute(functools.partial(_shard, images, step), self.strategy)
+            batches = devices.distribute_dataset(
+                functools.partial(_shard, images, step), self.strategy
+            )
             model.fit(
                 batches, epochs=self.epochs, initial_epoch=step // self.steps, steps_per_epoch=self.steps,
                 shuffle=False, validation_data=test, callbacks=accompanied, verbose=0,
@@ -145,7 +149,7 @@ class Run:
             "skipped_images": faults.names if faults else [],
             "seconds": round(time.monotonic() - self.began, 1),
         }
-        record(self.directory / "run.json", flags, results)
+        write_run_record(self.directory / "run.json", flags, results)
         self.checkpoints.complete()
         print()
         table(
@@ -177,7 +181,7 @@ class Run:
     def _agree(self, step):
         mean = self.strategy.reduce("MEAN", tf.constant(float(step)), axis=None)
         if abs(float(mean) - step) > 1e-3:
-            raise Stopped(
+            raise TrainingStopped(
                 f"workers found different checkpoints in {self.directory}: give a --model_dir that all of them see"
             )
 

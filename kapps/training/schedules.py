@@ -119,7 +119,7 @@ class Schedule:
         With `accumulation` it adds up the gradients of so many batches and makes one update of their mean,
         clipped and decayed once: that of a batch so many times as large, but for batch norms, whose statistics
         stay those of each batch. What is left of the batches at the end of the training makes no update.
-        `kapps.training.check` tells what this, clipping and more do not go together with.
+        `kapps.training.check_compile_options` tells what this, clipping and more do not go together with.
         """
         options = {
             "learning_rate": self.rate(batch_size, steps, accumulation),
@@ -205,6 +205,47 @@ class PerUpdate(keras.optimizers.schedules.LearningRateSchedule):
         return cls(schedule, config["accumulation"])
 
 
+@keras.saving.register_keras_serializable("kapps")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises linearly, and then falls with the square root of the updates [2].
+
+    With n, from 1, the number of the update, and w the warm-up:
+
+        rate = peak min(n / w, sqrt(w / n))
+
+    Args:
+        peak: the rate of update w.
+        warmup: w, updates, 1 or more.
+    """
+
+    def __init__(self, peak, warmup):
+        if peak <= 0 or warmup < 1:
+            raise ValueError(
+                f"peak={peak}, warmup={warmup}: the rate is above 0, the warm-up 1 update or more"
+            )
+        self.peak, self.warmup = peak, warmup
+
+    def __call__(self, step):
+        n = keras.ops.cast(step, "float32") + 1  # Keras counts from 0
+        return self.peak * keras.ops.minimum(n / self.warmup, keras.ops.rsqrt(n) * self.warmup**0.5)
+
+    def get_config(self):
+        return {"peak": self.peak, "warmup": self.warmup}
+
+
+def transformer_schedule(
+    d_model: int, warmup: int = 4000, factor: float = 1.0
+) -> InverseSquareRoot:
+    """Returns the learning rate of [1], equation (3): factor d_model^-0.5 min(n^-0.5, n warmup^-1.5).
+
+    Args:
+        d_model: width of the model.
+        warmup: updates that the rate rises for.
+        factor: 1 in the paper; its peak is factor (d_model warmup)^-0.5.
+    """
+    return InverseSquareRoot(factor * (d_model * warmup) ** -0.5, warmup)
+
+
 SCHEDULES = {
     # He 2015, arXiv:1512.03385, section 3.4, at the 90 epochs and the drops of its authors' later code.
     "paper": Schedule(epochs=90, learning_rate=0.1, weight_decay=1e-4, drops=(30 / 90, 60 / 90, 80 / 90)),
@@ -239,7 +280,7 @@ SCHEDULES = {
 }  # fmt: skip
 
 
-def schedule(name: str) -> Schedule:
+def get_schedule(name: str) -> Schedule:
     """Returns a schedule by name; ValueError for a name there is none of."""
     if name not in SCHEDULES:
         raise ValueError(

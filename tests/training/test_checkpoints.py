@@ -141,7 +141,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(training.Stopped) as stopped:
+    with pytest.raises(training.TrainingStopped) as stopped:
         fit(small(), tmp_path)
     text = str(stopped.value)
     assert "No space left on device" in text and "step-0000000010.npz is the last good" in text
@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10, every=3)
     bad = Y.copy()
     bad[20:24] = np.nan  # the sixth step's
-    with pytest.raises(training.Stopped) as stopped:
+    with pytest.raises(training.TrainingStopped) as stopped:
         model.fit(X, bad, batch_size=4, shuffle=False, verbose=0, callbacks=[checkpoints])
     assert str(stopped.value).startswith("step 6: the loss is nan; ")
     assert [path.name for path in tmp_path.iterdir()] == ["step-0000000003.npz"]
@@ -169,7 +169,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     checkpoints.set_model(model)
     checkpoints.step = 7
     model.layers[1].bias.assign(np.full(5, np.inf, "float32"))
-    with pytest.raises(training.Stopped, match="step 7: a weight is not finite"):
+    with pytest.raises(training.TrainingStopped, match="step 7: a weight is not finite"):
         checkpoints.save()
     assert not tmp_path.exists() or not any(tmp_path.iterdir())
 
@@ -217,7 +217,7 @@ def test_sigterm_saves_this_very_step(tmp_path, whole):
 
     model, before = small(), signal.getsignal(signal.SIGTERM)
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
-    with pytest.raises(training.Stopped) as stopped:
+    with pytest.raises(training.TrainingStopped) as stopped:
         model.fit(
             batches(0),
             epochs=2,

@@ -1,4 +1,4 @@
-"""Auxiliary losses by hand, Omega against its definition in NumPy and finite differences."""
+"""The Transformer's schedule by the paper's equation, smoothed labels as Keras smooths one-hot ones, mean weights."""
 
 import keras
 import numpy as np
@@ -6,321 +6,174 @@ import pytest
 import tensorflow as tf
 
 from kapps import training
-
-UNITS, STEPS, ROWS = 3, 5, 2
-CURVES = {
-    "tanh": np.tanh,
-    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "relu": lambda a: np.maximum(a, 0),
-    "linear": lambda a: a,
-}
+from kapps.data import paired, pairs
 
 
-# Auxiliary heads
+class TestSchedule:
+    def test_the_papers_equation(self):
+        rate = training.transformer_schedule(512)
+        for n in (1, 10, 3999, 4000, 4001, 100_000):
+            expected = 512**-0.5 * min(n**-0.5, n * 4000**-1.5)
+            assert float(rate(n - 1)) == pytest.approx(expected, rel=1e-5)
+
+    def test_named_by_its_peak(self):
+        rate = training.InverseSquareRoot(5e-3, 2000)
+        found = [float(rate(n - 1)) for n in (1, 1000, 2000, 8000)]
+        np.testing.assert_allclose(found, [5e-3 / 2000, 2.5e-3, 5e-3, 2.5e-3], rtol=1e-5)
+        again = keras.optimizers.Adam.from_config(keras.optimizers.Adam(rate).get_config())
+        assert float(again._learning_rate(999)) == found[1]
+        for wrong in ((0, 10), (1e-3, 0)):
+            with pytest.raises(ValueError, match="warm-up 1 update or more"):
+                training.InverseSquareRoot(*wrong)
 
 
-def heads(as_dict=False):
-    image = keras.Input((4,))
-    outputs = {
-        name: keras.layers.Dense(3, activation="softmax", name=name)(image)
-        for name in ("predictions", "auxiliary1", "auxiliary2")
-    }
-    return keras.Model(image, outputs if as_dict else list(outputs.values()), name="heads")
-
-
-@pytest.mark.parametrize("as_dict", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_auxiliary_heads_of_googlenet_count_03(as_dict, weighted):
-    draw = np.random.default_rng(0)
-    x, y = (
-        draw.normal(size=(6, 4)).astype("float32"),
-        np.eye(3, dtype="float32")[[0, 1, 2, 2, 1, 0]],
-    )
-    weights = (np.arange(6, dtype="float32"),) if weighted else ()
-    model = heads(as_dict)
-    model.compile(
-        "sgd",
-        **training.auxiliary(model, keras.losses.CategoricalCrossentropy(), main="predictions"),
-        metrics={"predictions": ["accuracy"]},
-    )
-    batches = tf.data.Dataset.from_tensors((x, y, *weights))
-    found = model.evaluate(training.repeat_targets(batches, model), verbose=0, return_dict=True)
-    outputs = model.predict(x, verbose=0)
-    outputs = list(outputs.values()) if as_dict else outputs
-    factors = {key: 1.0 if key == "predictions" else 0.3 for key in model.output_names}
-    expected = 0.0
-    for name, output in zip(("predictions", "auxiliary1", "auxiliary2"), outputs, strict=True):
-        entropies = -np.log((output * y).sum(-1))
-        expected += factors[name] * np.mean(entropies * (weights[0] if weighted else 1))
-    assert found["loss"] == pytest.approx(expected, rel=1e-5)
-    assert "predictions_accuracy" in found
-
-
-def test_the_first_of_a_list_of_outputs_is_the_main_one():
-    found = training.auxiliary(heads(), "mse", weight=0.4)
-    assert found["loss_weights"] == {"predictions": 1.0, "auxiliary1": 0.4, "auxiliary2": 0.4}
-
-
-def test_what_is_not_auxiliary_is_refused():
-    image = keras.Input((4,))
-    single = keras.Model(image, keras.layers.Dense(3, name="predictions")(image), name="single")
-    stack = keras.Sequential([image, keras.layers.Dense(3, name="predictions")], name="single")
-    for model in (single, stack):
-        with pytest.raises(ValueError, match="single has one output, 'predictions'"):
-            training.auxiliary(model, "mse")
-    with pytest.raises(ValueError, match="main='top' is no output of heads: predictions, aux"):
-        training.auxiliary(heads(), "mse", main="top")
-    with pytest.raises(ValueError, match="main=None is no output of heads: "):
-        training.auxiliary(heads(as_dict=True), "mse")
-
-
-# Omega
-
-
-def forward(x, kernel, recurrent, bias, activation, nudges=None):
-    """h of a simple recurrent network in NumPy; `nudges` are added to the pre-activations."""
-    states, h = [], np.zeros((len(x), len(recurrent)))
-    for t in range(x.shape[1]):
-        a = x[:, t] @ kernel + h @ recurrent + bias + (0 if nudges is None else nudges[:, t])
-        h = CURVES[activation](a)
-        states.append(h)
-    return np.stack(states, 1)
-
-
-def numeric(function, at, width=1e-5):
-    """The gradient of a scalar function by central differences."""
-    gradient = np.zeros_like(at)
-    for index in np.ndindex(at.shape):
-        up, down = at.copy(), at.copy()
-        up[index] += width
-        down[index] -= width
-        gradient[index] = (function(up) - function(down)) / (2 * width)
-    return gradient
-
-
-def omega_of(kernel, states, errors, activation):
-    """Equation (9) with its norms written out; errors are dE/da."""
-    if activation == "tanh":
-        slopes = 1 - states**2
-    elif activation == "sigmoid":
-        slopes = states * (1 - states)
-    else:
-        slopes = (states > 0) * 1.0 if activation == "relu" else np.ones_like(states)
-    total = 0.0
-    for row in range(len(states)):
-        for k in range(states.shape[1] - 1):
-            jacobian = kernel.T * slopes[row, k]  # of a_{k+1} by a_k
-            error = errors[row, k + 1]
-            if np.linalg.norm(error) > 0:  # a relu may let no error through
-                total += (np.linalg.norm(error @ jacobian) / np.linalg.norm(error) - 1) ** 2
-    return total / len(states)
-
-
-class Case:
-    """A recurrent network with an output at every step, and its E, dE/da, Omega and dOmega/dW in NumPy."""
-
-    def __init__(self, activation):
-        draw = np.random.default_rng(1)
-        self.x = draw.normal(size=(ROWS, STEPS, 2))
-        self.y = draw.normal(size=(ROWS, STEPS, 1))
-        self.kernel, self.bias = draw.normal(size=(2, UNITS)), draw.normal(size=UNITS) + 1
-        self.recurrent, self.top = draw.normal(size=(UNITS, UNITS)), draw.normal(size=(UNITS, 1))
-        self.activation = activation
-        self.weights = [self.kernel, self.recurrent, self.bias, self.top]
-        self.states = forward(self.x, self.kernel, self.recurrent, self.bias, activation)
-        self.errors = numeric(self.loss_of_nudges, np.zeros((ROWS, STEPS, UNITS)))
-        self.omega = omega_of(self.recurrent, self.states, self.errors, activation)
-        self.push = numeric(self.omega_of_kernel, self.recurrent)
-        self.gradient = numeric(self.loss_of_recurrent, self.recurrent)
-
-    def loss(self, states):
-        return np.mean((states @ self.top - self.y) ** 2)
-
-    def loss_of_nudges(self, nudges):
-        return self.loss(
-            forward(self.x, self.kernel, self.recurrent, self.bias, self.activation, nudges)
+class TestSmoothing:
+    @pytest.mark.parametrize("share", [0.0, 0.1])
+    def test_is_kerass_on_one_hot_labels(self, share):
+        draw = np.random.default_rng(0)
+        logits = tf.constant(draw.normal(0, 3, (3, 5, 7)), tf.float32)
+        labels = draw.integers(1, 7, (3, 5))
+        weights = (np.arange(5) < np.array([[5], [3], [0]])).astype("float32")
+        ours = training.SmoothedSparseCrossentropy(share)
+        keras_s = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=share, reduction="mean_with_sample_weight"
         )
+        one_hot = np.eye(7, dtype="float32")[labels]
+        results = []
+        for loss, right in ((ours, labels), (keras_s, one_hot)):
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                value = loss(right, logits, sample_weight=weights)
+            results.append((value, tape.gradient(value, logits)))
+        np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+        np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-7)
+        assert not results[0][1][2].numpy().any(), "padding moves nothing"
 
-    def loss_of_recurrent(self, recurrent):
-        return self.loss(forward(self.x, self.kernel, recurrent, self.bias, self.activation))
+    def test_large_logits_and_half_precision_stay_finite(self):
+        logits = tf.constant([[6e4, -6e4, 0.0]], tf.float16)
+        assert float(training.SmoothedSparseCrossentropy(0.1)([0], logits)) == pytest.approx(
+            # log sum exp is 6e4, and the logits' mean 0.
+            6e4 - 0.9 * 6e4, rel=1e-3,
+        )  # fmt: skip
 
-    def omega_of_kernel(self, kernel):
-        """With states and errors held, as equation (10) has it."""
-        return omega_of(kernel, self.states, self.errors, self.activation)
+    def test_trains_under_a_policy_and_is_saved(self, tmp_path):
+        tokens = keras.Input((None,), dtype="int32")
+        x = keras.layers.Embedding(6, 4, mask_zero=True)(tokens)
+        model = keras.Model(tokens, keras.layers.Dense(6)(x))
+        model.compile("adam", training.SmoothedSparseCrossentropy(0.2), jit_compile=False)
+        x = np.array([[1, 2, 3, 0], [4, 5, 0, 0]])
+        losses = [model.train_on_batch(x, x, (x > 0).astype("float32")) for _ in range(30)]
+        assert losses[-1] < losses[0]
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        assert again.loss.label_smoothing == 0.2
 
-    def model(self, **options):
-        x = keras.Input((None, 2))
-        layer = keras.layers.SimpleRNN(
-            UNITS, activation=self.activation, return_sequences=True, name="rnn", **options
-        )
-        states = layer(x)
-        states = states[0] if options.get("return_state") else states
-        model = keras.Model(x, keras.layers.Dense(1, use_bias=False)(states))
-        model.set_weights(self.weights)
-        return model
-
-
-@pytest.mark.parametrize("activation", CURVES)
-def test_omega_and_its_immediate_derivative_are_the_papers(activation):
-    case = Case(activation)
-    direct = 2 * (case.states @ case.top - case.y) @ case.top.T / case.y.size
-    kernel = tf.Variable(case.recurrent.astype("float32"))
-    with tf.GradientTape() as tape:
-        omega = training.vanishing_gradient(
-            case.states.astype("float32"), direct.astype("float32"), kernel, activation
-        )
-    assert case.omega > 0.1
-    assert float(omega) == pytest.approx(case.omega, rel=1e-4)
-    np.testing.assert_allclose(tape.gradient(omega, kernel), case.push, rtol=1e-3, atol=1e-4)
-
-
-def test_an_orthogonal_kernel_without_activation_keeps_the_norm():
-    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(UNITS, UNITS)))
-    states = np.ones((ROWS, STEPS, UNITS), "float32")
-    gradients = np.random.default_rng(1).normal(size=states.shape).astype("float32")
-    for factor, expected in ((1.0, 0.0), (0.5, (STEPS - 1) * 0.25), (3.0, (STEPS - 1) * 4.0)):
-        kernel = (factor * turn).astype("float32")
-        omega = training.vanishing_gradient(states, gradients, kernel, "linear")
-        assert float(omega) == pytest.approx(expected, abs=1e-5)
+    def test_refuses(self):
+        with pytest.raises(ValueError, match="label_smoothing=1"):
+            training.SmoothedSparseCrossentropy(1)
 
 
-def test_gradients_that_have_all_but_vanished_still_count():
-    """An error of 1e-24 squares to zero in float32, and is what Omega is there for."""
-    kernel = (1e-6 * np.eye(UNITS)).astype("float32")
-    gradients = np.zeros((1, STEPS, UNITS), "float32")
-    gradients[:, -1] = 1.0
-    omega = training.vanishing_gradient(np.ones_like(gradients), gradients, kernel, "linear")
-    assert float(omega) == pytest.approx((STEPS - 1) * (1 - 1e-6) ** 2, rel=1e-5)
-
-
-def test_an_activation_without_a_slope_is_refused():
-    with pytest.raises(ValueError, match="activation='gelu': take one of linear, relu, sigmoid"):
-        training.vanishing_gradient(*[np.ones((1, 2, 2), "float32")] * 2, np.eye(2), "gelu")
-
-
-def test_steps_that_no_error_reaches_add_nothing():
-    gradients = np.zeros((1, STEPS, UNITS), "float32")
-    gradients[:, 2] = 1.0
-    kernel = tf.Variable(0.5 * np.eye(UNITS, dtype="float32"))
-    with tf.GradientTape() as tape:
-        omega = training.vanishing_gradient(np.ones_like(gradients), gradients, kernel, "linear")
-    assert float(omega) == pytest.approx(2 * 0.25)  # from step 2 to 1 and from 1 to 0
-    assert np.isfinite(tape.gradient(omega, kernel)).all()
-
-
-@pytest.mark.parametrize("options", [{}, {"return_state": True}])
-def test_fit_takes_the_gradient_of_the_loss_and_of_omega(options):
-    case = Case("tanh")
-    model, rate, weight = case.model(**options), 0.1, 0.7
-    trained = training.VanishingGradient(model, "rnn", weight)
-    trained.compile(keras.optimizers.SGD(rate), "mse")
-    batch = case.x.astype("float32"), case.y.astype("float32")
-    logs = trained.fit(*batch, batch_size=ROWS, epochs=1, verbose=0).history
-    assert logs["loss"] == [pytest.approx(case.loss(case.states), rel=1e-4)]
-    assert logs["omega"] == [pytest.approx(case.omega, rel=1e-4)]
-    found = model.get_layer("rnn").get_weights()
-    expected = case.recurrent - rate * (case.gradient + weight * case.push)
-    np.testing.assert_allclose(found[1], expected, rtol=1e-3, atol=1e-4)
-    plain = case.model()
-    plain.compile(keras.optimizers.SGD(rate), "mse")
-    plain.fit(*batch, batch_size=ROWS, verbose=0)
-    for one, other in zip(found[::2], plain.layers[1].get_weights()[::2], strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)  # Omega is W's alone
-
-
-def test_the_model_stays_plain_and_evaluates_as_itself(tmp_path):
-    case = Case("tanh")
-    model = case.model()
-    trained = training.VanishingGradient(model, "rnn", 0.5)
-    trained.compile(training.schedule("cosine").optimizer(ROWS, 8, accumulation=2), "mse")
-    batch = case.x.astype("float32"), case.y.astype("float32")
-    trained.fit(*batch, batch_size=1, epochs=4, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(
-        loaded.predict(batch[0], verbose=0), trained.predict(batch[0], verbose=0), rtol=1e-6
+def small():
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)], name="small"
     )
-    expected = np.mean((loaded.predict(batch[0], verbose=0) - batch[1]) ** 2)
-    assert trained.evaluate(*batch, verbose=0) == pytest.approx(expected, rel=1e-5)
-    assert len(trained.trainable_weights) == len(model.trainable_weights)
-
-
-def test_omega_lets_gradients_reach_further_back():
-    """What it is for: a network whose gradients vanish learns to keep more of their norm than without."""
-    omegas = {}
-    for weight in (0.0, 1.0):
-        case = Case("tanh")
-        case.recurrent *= 0.2
-        trained = training.VanishingGradient(case.model(), "rnn", weight)
-        trained.compile(keras.optimizers.SGD(0.05), "mse")
-        batch = case.x.astype("float32"), case.y.astype("float32")
-        logs = trained.fit(*batch, batch_size=ROWS, epochs=30, verbose=0).history
-        omegas[weight] = logs["omega"]
-    assert omegas[0.0][0] == pytest.approx(omegas[1.0][0])
-    assert omegas[1.0][-1] < 0.7 * omegas[0.0][-1]
-
-
-REPLICAS = """
-import keras
-import numpy as np
-import tensorflow as tf
-
-from kapps import training
-
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-draw = np.random.default_rng(0)
-x, y = draw.normal(size=(8, 5, 2)).astype("float32"), draw.normal(size=(8, 5, 1)).astype("float32")
-found = []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        rnn = keras.layers.SimpleRNN(3, return_sequences=True, name="rnn")
-        model = keras.Sequential([keras.Input((None, 2)), rnn, keras.layers.Dense(1)])
-        trained = training.VanishingGradient(model, "rnn", 0.5)
-        trained.compile(keras.optimizers.SGD(0.1), "mse")
-    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
-    logs = trained.fit(data, shuffle=False, verbose=0).history
-    found.append([logs["loss"][0], *np.concatenate([w.ravel() for w in model.get_weights()])])
-print(np.abs(np.subtract(*found)).max())
-"""
-
-
-def test_two_replicas_train_as_one_device(forked):
-    assert float(forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split()[-1]) < 1e-5
-
-
-def recurrent(layer, **options):
-    model = keras.Sequential([keras.Input((6, 3)), layer], **options)
-    model.build()
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
     return model
 
 
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        (keras.layers.GRU(2, return_sequences=True, name="rnn"), "'rnn' is a GRU"),
-        (keras.layers.SimpleRNN(2, name="rnn"), r"return_sequences=False: take True"),
-        (
-            keras.layers.SimpleRNN(2, return_sequences=True, recurrent_dropout=0.1, name="rnn"),
-            r"recurrent_dropout=0\.1: take 0",
-        ),
-        (
-            keras.layers.SimpleRNN(2, return_sequences=True, activation="gelu", name="rnn"),
-            "activation='gelu': take one of linear, relu, sigmoid, tanh",
-        ),
-    ],
-)
-def test_layers_that_the_equations_are_not_of_are_refused(layer, message):
-    with pytest.raises(ValueError, match=message) as error:
-        training.VanishingGradient(recurrent(layer), "rnn")
-    assert "\n" not in str(error.value)
+class TestAverage:
+    def fit(self, folder, epochs, kept, every=500):
+        model = small()
+        checkpoints = training.Checkpoints(
+            folder, steps_per_epoch=4, every=every, epochs=kept, identity={"asked": 1}
+        )
+        step = checkpoints.restore(model)
+        x, y = np.random.default_rng(0).random((2, 40, 3), "float32")
+        data = tf.data.Dataset.from_tensor_slices((x, y[:, :2])).batch(10).repeat()
+        weights = []
+        kept_weights = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda *_: weights.append(model.get_weights())
+        )
+        model.fit(
+            data, epochs=epochs, initial_epoch=step // 4, steps_per_epoch=4, verbose=0,
+            callbacks=checkpoints.around([kept_weights]),
+        )  # fmt: skip
+        return model, checkpoints, weights
+
+    def test_is_numpys_mean_of_the_last_epochs(self, tmp_path):
+        model, checkpoints, weights = self.fit(tmp_path, 5, kept=3, every=1)
+        files = checkpoints.epochs()
+        assert [int(path.stem[5:]) for path in files] == [12, 16, 20]
+        assert len(list(tmp_path.iterdir())) == 4, "and step 19, by which it goes on"
+        training.average_checkpoints(model, files)
+        for found, *parts in zip(model.get_weights(), *weights[-3:], strict=True):
+            np.testing.assert_allclose(found, np.mean(parts, axis=0), rtol=1e-6)
+        with np.load(files[-1]) as file:
+            states = [v for v in model.variables if "seed" in v.path]
+            assert len(states) == 1
+            place = [v is states[0] for v in model.variables].index(True)
+            np.testing.assert_array_equal(states[0].numpy(), file[f"v{place}"])
+
+    def test_a_run_that_goes_on_keeps_the_same_epochs(self, tmp_path):
+        _, whole, _ = self.fit(tmp_path / "whole", 4, kept=3)
+        self.fit(tmp_path / "parts", 2, kept=3)
+        _, parts, _ = self.fit(tmp_path / "parts", 4, kept=3)
+        assert [path.name for path in whole.epochs()] == [path.name for path in parts.epochs()]
+
+    def test_refuses(self, tmp_path):
+        model, checkpoints, _ = self.fit(tmp_path, 1, kept=1)
+        other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)], name="other")
+        with pytest.raises(ValueError, match="does not fit other"):
+            training.average_checkpoints(other, checkpoints.epochs())
+        with pytest.raises(ValueError, match="no checkpoint"):
+            training.average_checkpoints(model, [])
 
 
-def test_masked_sequences_are_refused():
-    words = keras.Input((None,))
-    states = keras.layers.Embedding(5, 3, mask_zero=True)(words)
-    states = keras.layers.SimpleRNN(2, return_sequences=True, name="rnn")(states)
-    with pytest.raises(ValueError, match="'rnn' has a mask before it"):
-        training.VanishingGradient(keras.Model(words, states), "rnn")
+class Ends(keras.callbacks.Callback):
+    """Ends a training in the middle, as a machine that fails does."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise training.TrainingStopped("gone")
+
+
+def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(1, 9, 60)
+    flat, ends = draw.integers(2, 9, lengths.sum()).astype("int32"), np.cumsum(lengths)
+    plan = paired.Paired(pairs.Encoded(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1))
+
+    def fit(folder, *callbacks, epochs=3):
+        keras.utils.set_random_seed(1)
+        source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
+        read, written = (keras.layers.Embedding(11, 4)(each) for each in (source, target))
+        x = keras.layers.Add()([written, keras.layers.GlobalAveragePooling1D(keepdims=True)(read)])
+        x = keras.layers.Dense(11)(keras.layers.Dropout(0.3)(x))
+        model = keras.Model([source, target], x)
+        model.compile(
+            keras.optimizers.Adam(training.transformer_schedule(4, 5), beta_2=0.98, epsilon=1e-9),
+            training.SmoothedSparseCrossentropy(), weighted_metrics=[training.Perplexity()], jit_compile=False,
+        )  # fmt: skip
+        run = training.Run(
+            folder, tf.distribute.get_strategy(), epochs=epochs, steps=plan.steps, batch_size=plan.tokens / plan.steps,
+            identity={}, every=2, average=2, unit="tokens",
+        )  # fmt: skip
+        _, after = run.fit(model, plan.training, plan.evaluation(), callbacks=callbacks)
+        training.average_checkpoints(model, run.checkpoints.epochs())
+        return model.get_weights(), after, run.checkpoints.notes["history"]
+
+    whole, after, history = fit(tmp_path / "whole")
+    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["tokens_per_second"] > 0
+    with pytest.raises(training.TrainingStopped):
+        fit(tmp_path / "parts", Ends(plan.steps + 5))
+    _, beyond, rows = fit(tmp_path / "parts", epochs=1)
+    assert beyond["loss"] < rows[-1]["val_loss"], "of the steps after the epoch too"
+    again, same, _ = fit(tmp_path / "parts")
+    assert same == pytest.approx(after, rel=1e-6)
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -90,26 +90,28 @@ def test_what_fails_on_several_replicas_is_refused_in_one_line(
     if scaled:  # as compile wraps it under mixed_float16
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     with pytest.raises(ValueError, match=f"^{message}") as error:
-        training.check(optimizer, strategy=TWO, **compiled)
+        training.check_compile_options(optimizer, strategy=TWO, **compiled)
     assert "\n" not in str(error.value)
-    training.check(optimizer, **compiled)  # on one device all of it works
+    training.check_compile_options(optimizer, **compiled)  # on one device all of it works
 
 
 def test_accumulation_is_refused_under_a_mirrored_strategy_of_one_device_as_well():
-    optimizer = training.schedule("paper").optimizer(256, 100, accumulation=2)
-    training.check(optimizer, strategy=tf.distribute.get_strategy())
+    optimizer = training.get_schedule("paper").optimizer(256, 100, accumulation=2)
+    training.check_compile_options(optimizer, strategy=tf.distribute.get_strategy())
     with pytest.raises(ValueError, match="accumulation=2 does not work under a MirroredStrategy"):
-        training.check(optimizer, strategy=tf.distribute.MirroredStrategy(["CPU:0"]))
+        training.check_compile_options(
+            optimizer, strategy=tf.distribute.MirroredStrategy(["CPU:0"])
+        )
 
 
 @pytest.mark.parametrize("name", training.SCHEDULES)
 def test_every_schedule_that_does_not_clip_goes_on_several_replicas(name):
-    optimizer = training.schedule(name).optimizer(256, 100)
+    optimizer = training.get_schedule(name).optimizer(256, 100)
     if name == "inception":
         with pytest.raises(ValueError, match=r"global_clipnorm=2\.0"):
-            training.check(optimizer, strategy=TWO)
+            training.check_compile_options(optimizer, strategy=TWO)
     else:
-        training.check(optimizer, strategy=TWO)
+        training.check_compile_options(optimizer, strategy=TWO)
 
 
 REPLICAS = """
@@ -154,7 +156,7 @@ print(outcome(lambda: SGD(0.1, global_clipnorm=0.1)))
 print(outcome(lambda: SGD(0.1, clipnorm=0.1)))
 print(outcome(lambda: SGD(0.1, clipvalue=0.01)))
 for name in ("modern", "adamw", "lamb"):
-    print(name, outcome(lambda: training.schedule(name).optimizer(256, 4)))
+    print(name, outcome(lambda: training.get_schedule(name).optimizer(256, 4)))
 """
 
 
@@ -177,15 +179,19 @@ def test_xla_is_refused_for_cudnn_on_a_gpu_and_for_unrolled_layers(monkeypatch):
     layers, sgd = keras.layers, keras.optimizers.SGD(0.1)
     fine = [layers.LSTM(2, use_cudnn=False), layers.SimpleRNN(2)]
     cudnn = [layers.LSTM(2, name="cell"), layers.Bidirectional(layers.GRU(2, name="cell"))]
-    training.check(sgd, model=recurrent(layers.LSTM(2)), jit=True)  # no GPU, no cuDNN
+    training.check_compile_options(
+        sgd, model=recurrent(layers.LSTM(2)), jit=True
+    )  # no GPU, no cuDNN
     with pytest.raises(ValueError, match=r"'cell', which is unrolled.* unroll=False"):
-        training.check(sgd, model=recurrent(layers.LSTM(2, unroll=True, name="cell")), jit=True)
+        training.check_compile_options(
+            sgd, model=recurrent(layers.LSTM(2, unroll=True, name="cell")), jit=True
+        )
     monkeypatch.setattr(
         "tensorflow.config.list_physical_devices", lambda kind: ["one"] if kind == "GPU" else []
     )
     for layer in fine:
-        training.check(sgd, model=recurrent(layer), jit=True)
+        training.check_compile_options(sgd, model=recurrent(layer), jit=True)
     for layer in cudnn:
-        training.check(sgd, model=recurrent(layer), jit=False)
+        training.check_compile_options(sgd, model=recurrent(layer), jit=False)
         with pytest.raises(ValueError, match=r"cell', which runs in cuDNN.* use_cudnn=False"):
-            training.check(sgd, model=recurrent(layer), jit=True)
+            training.check_compile_options(sgd, model=recurrent(layer), jit=True)

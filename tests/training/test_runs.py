@@ -33,7 +33,7 @@ def test_curves_grow_by_a_row_an_epoch(tmp_path):
 
 
 def test_the_record_holds_flags_versions_and_results(tmp_path):
-    training.record(tmp_path / "run.json", {"seed": 3}, {"after": {"accuracy": 0.5}})
+    training.write_run_record(tmp_path / "run.json", {"seed": 3}, {"after": {"accuracy": 0.5}})
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["flags"] == {"seed": 3}
     assert content["results"]["after"]["accuracy"] == 0.5
@@ -42,7 +42,7 @@ def test_the_record_holds_flags_versions_and_results(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("call", "allowed"), [(training.precision, "float32"), (training.strategy, "mirrored")]
+    ("call", "allowed"), [(training.set_precision, "float32"), (training.make_strategy, "mirrored")]
 )
 def test_unknown_names_are_refused_in_one_line(call, allowed):
     with pytest.raises(ValueError, match=allowed) as error:
@@ -53,7 +53,7 @@ def test_unknown_names_are_refused_in_one_line(call, allowed):
 def test_precision_sets_the_policy():
     before = keras.config.dtype_policy()
     try:
-        assert training.precision("mixed_bfloat16") == "mixed_bfloat16"
+        assert training.set_precision("mixed_bfloat16") == "mixed_bfloat16"
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy(before)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.training import SCHEDULES, Schedule, schedule
+from kapps.training import SCHEDULES, Schedule, get_schedule
 
 
 def rates(name, steps, batch_size=256):
@@ -79,7 +79,7 @@ def test_an_unknown_name_says_the_nearest():
         ValueError,
         match=r"'modren'. Did you mean modern\? Allowed: paper, modern, cosine, .*, lamb",
     ):
-        schedule("modren")
+        get_schedule("modren")
 
 
 def test_inception_falls_by_094_every_two_of_100_epochs_from_0045_for_32_images():

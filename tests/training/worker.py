@@ -65,9 +65,9 @@ def main(argv):
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    strategy = training.strategy(strategy, worker_timeout=asked.timeout)
-    training.seed(0, deterministic=True)
-    training.precision("mixed_float16" if asked.rich else "float32")
+    strategy = training.make_strategy(strategy, worker_timeout=asked.timeout)
+    training.set_seed(0, deterministic=True)
+    training.set_precision("mixed_float16" if asked.rich else "float32")
     with strategy.scope():
         model = network(asked.rich)
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=asked.rich, ema_momentum=0.9)
@@ -89,7 +89,7 @@ def main(argv):
     )  # fmt: skip
     run.pace = asked.pace
     run.fit(model, images, few)
-    with training.replicated(model, strategy):
+    with training.replica_workarounds(model, strategy):
         predicted = model.predict(few, verbose=0)
     if run.writes:
         model.save(run.directory / "model.keras")
@@ -104,4 +104,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    training.program(main)
+    training.run_main(main)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from kapps import training
-from kapps.training.progress import duration
+from kapps.training.callbacks.progress import duration
 
 
 def fit(pause, callbacks, *, batch=4, steps=20, epochs=2):

@@ -3,13 +3,13 @@
 import keras
 import tensorflow as tf
 
-from kapps.training import cluster
+from kapps.training.distribution import cluster
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 
 
-def precision(name: str) -> str:
+def set_precision(name: str) -> str:
     """Sets Keras's global dtype policy and returns its name.
 
     Args:
@@ -33,7 +33,19 @@ def _capability():
     return min((major for major, *_ in found), default=0)
 
 
-def strategy(name: str, *, worker_timeout: float = 300.0) -> tf.distribute.Strategy:
+def set_seed(number: int, deterministic: bool = False) -> None:
+    """Seeds Python, NumPy and TensorFlow.
+
+    Args:
+        number: the seed.
+        deterministic: whether operations repeat bit for bit too, which costs speed on a GPU.
+    """
+    keras.utils.set_random_seed(number)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def make_strategy(name: str, *, worker_timeout: float = 300.0) -> tf.distribute.Strategy:
     """Returns the strategy to build and fit under.
 
     Args:
@@ -72,7 +84,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or not resolver.task_id
 
 
-def distribute(dataset_of_shard, strategy: tf.distribute.Strategy):
+def distribute_dataset(dataset_of_shard, strategy: tf.distribute.Strategy):
     """Returns what `fit` takes for training under a strategy.
 
     Args:

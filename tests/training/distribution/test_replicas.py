@@ -78,7 +78,7 @@ import keras, numpy as np, tensorflow as tf
 from kapps import training
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = training.strategy("mirrored")
+strategy = training.make_strategy("mirrored")
 with strategy.scope():
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5)])
     model.compile("sgd")
@@ -87,7 +87,7 @@ with strategy.scope():
 def masks():
     return strategy.run(lambda: model(tf.ones((1, 64)), training=True))
 
-with training.replicated(model, strategy):
+with training.replica_workarounds(model, strategy):
     first, second = (np.concatenate(strategy.experimental_local_results(masks())) for _ in range(2))
 assert set(np.unique(first)) == {0.0, 2.0}
 print([bool((a == b).all()) for a, b in ((first[0], first[1]), (first[0], second[0]), (first[0], second[1]))])
@@ -102,7 +102,7 @@ def test_dropout_masks_differ_between_replicas_and_steps(forked):
 def test_one_replica_is_left_as_it_is():
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     before = dict(vars(model))
-    with training.replicated(model, tf.distribute.get_strategy()) as given:
+    with training.replica_workarounds(model, tf.distribute.get_strategy()) as given:
         assert given is model and not model.layers[0].synchronized
     assert vars(model).keys() == before.keys()
 

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from kapps.training import cluster
+from kapps.training.distribution import cluster
 
 ADDRESSES = ["localhost:4001", "localhost:4002"]
 

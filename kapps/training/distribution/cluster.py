@@ -189,7 +189,7 @@ def _listens(address):
     return True
 
 
-def lost(error: Exception) -> str | None:
+def describe_lost_worker(error: Exception) -> str | None:
     """Returns one line where an error means that another worker is gone, None where it does not.
 
     Args:

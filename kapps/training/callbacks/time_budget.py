@@ -5,20 +5,20 @@ import time
 
 import keras
 
-from kapps.training.checkpoints import Stopped
+from kapps.training.checkpoints import TrainingStopped
 from kapps.training.schedules import Schedule
 
-ENDLESS = 10**9
+UNBOUNDED_STEPS = 10**9
 """For `fit`'s `steps_per_epoch`: the clock ends the epochs."""
 _NOMINAL = 10_000  # steps that a schedule is laid out for; the clock says how far it is
 
 
-class Clock(keras.callbacks.Callback):
+class TimeBudget(keras.callbacks.Callback):
     """Ends a training after so many seconds of its steps, and its epochs after equal parts of them.
 
-        clock = Clock(45)
+        clock = TimeBudget(45)
         model.compile(clock.optimizer(schedule, batch_size), ...)
-        model.fit(endless, epochs=clock.parts, steps_per_epoch=ENDLESS, callbacks=[clock, ...])
+        model.fit(endless, epochs=clock.parts, steps_per_epoch=UNBOUNDED_STEPS, callbacks=[clock, ...])
 
     The first step, which traces, and evaluations are not counted. How many steps are taken depends on the machine, and
     on what else it does. Stand it before the callbacks that look at an epoch's logs: it adds "seconds" and "steps".
@@ -67,7 +67,7 @@ class Clock(keras.callbacks.Callback):
         self.model.stop_training = self._part() > part
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise Stopped(f"step {self.steps}: the loss is {loss}")
+            raise TrainingStopped(f"step {self.steps}: the loss is {loss}")
 
     def on_epoch_end(self, epoch, logs=None):
         logs |= {"seconds": self.spent, "steps": self.steps}

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 
 @contextlib.contextmanager
-def replicated(model: keras.Model, strategy: tf.distribute.Strategy):
+def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy):
     """Lets `model.fit` and `model.evaluate` of the block train right on all replicas of a strategy.
 
     Nothing of it stays in the model afterwards, nor is it saved. One replica needs none of it.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kapps import training
-from kapps.training import clock as clocks
+from kapps.training.callbacks import time_budget
 
 
 class Hands:
@@ -20,7 +20,7 @@ class Hands:
 
 
 def fit(monkeypatch, clock, schedule, loss="mse"):
-    monkeypatch.setattr(clocks, "time", Hands())
+    monkeypatch.setattr(time_budget, "time", Hands())
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(clock.optimizer(schedule, 256), loss)
     rates = []
@@ -35,7 +35,7 @@ def fit(monkeypatch, clock, schedule, loss="mse"):
             yield x, np.ones((4, 1), "float32")
 
     history = model.fit(
-        endless(), epochs=clock.parts, steps_per_epoch=clocks.ENDLESS, verbose=0,
+        endless(), epochs=clock.parts, steps_per_epoch=time_budget.UNBOUNDED_STEPS, verbose=0,
         callbacks=[clock, keras.callbacks.LambdaCallback(on_train_batch_end=note)],
     ).history  # fmt: skip
     return rates, history
@@ -43,7 +43,7 @@ def fit(monkeypatch, clock, schedule, loss="mse"):
 
 def test_the_time_ends_epochs_and_training_and_moves_the_learning_rate(monkeypatch):
     schedule = training.Schedule(epochs=1, learning_rate=0.5, weight_decay=0.0)
-    rates, history = fit(monkeypatch, training.Clock(20, parts=5), schedule)
+    rates, history = fit(monkeypatch, training.TimeBudget(20, parts=5), schedule)
     # A step is a second, but for the first of all, which is not counted.
     assert history["seconds"] == [4, 8, 12, 16, 20] and history["steps"] == [5, 9, 13, 17, 21]
     cosine = [0.5 * (1 + np.cos(np.pi * share)) / 2 for share in np.arange(21) / 20]
@@ -52,15 +52,15 @@ def test_the_time_ends_epochs_and_training_and_moves_the_learning_rate(monkeypat
 
 def test_a_step_longer_than_a_part_ends_it(monkeypatch):
     schedule = training.Schedule(epochs=1, learning_rate=0.5, weight_decay=0.0)
-    _, history = fit(monkeypatch, training.Clock(2, parts=8), schedule)
+    _, history = fit(monkeypatch, training.TimeBudget(2, parts=8), schedule)
     assert history["seconds"] == [1, 2]
 
 
 def test_what_a_clock_cannot_do_is_one_line(monkeypatch):
     with pytest.raises(ValueError, match="0 seconds in 10 parts"):
-        training.Clock(0)
+        training.TimeBudget(0)
     with pytest.raises(ValueError, match="give epochs"):
-        training.Clock(1).optimizer(training.schedule("modern"), 256)
+        training.TimeBudget(1).optimizer(training.get_schedule("modern"), 256)
     wild = training.Schedule(epochs=1, learning_rate=1e30, weight_decay=0.0)
-    with pytest.raises(training.Stopped, match=r"step \d+: the loss is (inf|nan)"):
-        fit(monkeypatch, training.Clock(100), wild)
+    with pytest.raises(training.TrainingStopped, match=r"step \d+: the loss is (inf|nan)"):
+        fit(monkeypatch, training.TimeBudget(100), wild)

@@ -11,7 +11,7 @@ from kapps import heads, training
 def test_the_loss_is_that_of_the_predictions(head):
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, head(image, 5, "softmax"))
-    trained = training.on_logits(model, keras.optimizers.SGD(0.1))
+    trained = training.compile_classifier(model, keras.optimizers.SGD(0.1))
     draw = np.random.default_rng(0)
     x, y = (
         draw.normal(size=(6, 4, 4, 3)).astype("float32"),

@@ -1,0 +1,1 @@
+"""Precision, devices and workers of a training."""

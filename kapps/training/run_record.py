@@ -1,0 +1,53 @@
+"""The record of a run, `run.json`."""
+
+import datetime
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+from importlib import metadata
+
+from kapps.files import aside
+
+PACKAGES = ("kapps", "keras", "tensorflow", "keras-cv", "tensorflow-datasets", "numpy")
+
+
+def write_run_record(path, flags: dict, results: dict) -> None:
+    """Writes `run.json`: what was asked for, by which versions on what machine, and what came of it.
+
+    Args:
+        path: of the file.
+        flags: the resolved flags, seed included.
+        results: whatever the run measured; JSON's types.
+    """
+    content = {
+        "command": sys.argv,
+        "flags": flags,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "commit": _commit(),
+        "machine": {"platform": platform.platform(), "processor": platform.processor()},
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "results": results,
+    }
+    with aside(path) as written:
+        written.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _versions():
+    installed = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
+    return {name: installed[name] for name in PACKAGES if name in installed}
+
+
+def _commit():
+    """Returns the checkout's commit, with "+" where files differ from it, or None away from a checkout."""
+    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
+    try:
+        # An installed copy may lie in somebody else's checkout, which does not track this file.
+        subprocess.run(
+            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True
+        )
+        command = [*git, "describe", "--always", "--abbrev=40", "--dirty=+"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,332 @@
+"""Auxiliary losses by hand, Omega against its definition in NumPy and finite differences."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kapps import training
+
+UNITS, STEPS, ROWS = 3, 5, 2
+CURVES = {
+    "tanh": np.tanh,
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "relu": lambda a: np.maximum(a, 0),
+    "linear": lambda a: a,
+}
+
+
+# Auxiliary heads
+
+
+def heads(as_dict=False):
+    image = keras.Input((4,))
+    outputs = {
+        name: keras.layers.Dense(3, activation="softmax", name=name)(image)
+        for name in ("predictions", "auxiliary1", "auxiliary2")
+    }
+    return keras.Model(image, outputs if as_dict else list(outputs.values()), name="heads")
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_auxiliary_heads_of_googlenet_count_03(as_dict, weighted):
+    draw = np.random.default_rng(0)
+    x, y = (
+        draw.normal(size=(6, 4)).astype("float32"),
+        np.eye(3, dtype="float32")[[0, 1, 2, 2, 1, 0]],
+    )
+    weights = (np.arange(6, dtype="float32"),) if weighted else ()
+    model = heads(as_dict)
+    model.compile(
+        "sgd",
+        **training.auxiliary_losses(
+            model, keras.losses.CategoricalCrossentropy(), main="predictions"
+        ),
+        metrics={"predictions": ["accuracy"]},
+    )
+    batches = tf.data.Dataset.from_tensors((x, y, *weights))
+    found = model.evaluate(training.repeat_targets(batches, model), verbose=0, return_dict=True)
+    outputs = model.predict(x, verbose=0)
+    outputs = list(outputs.values()) if as_dict else outputs
+    factors = {key: 1.0 if key == "predictions" else 0.3 for key in model.output_names}
+    expected = 0.0
+    for name, output in zip(("predictions", "auxiliary1", "auxiliary2"), outputs, strict=True):
+        entropies = -np.log((output * y).sum(-1))
+        expected += factors[name] * np.mean(entropies * (weights[0] if weighted else 1))
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
+    assert "predictions_accuracy" in found
+
+
+def test_the_first_of_a_list_of_outputs_is_the_main_one():
+    found = training.auxiliary_losses(heads(), "mse", weight=0.4)
+    assert found["loss_weights"] == {"predictions": 1.0, "auxiliary1": 0.4, "auxiliary2": 0.4}
+
+
+def test_what_is_not_auxiliary_is_refused():
+    image = keras.Input((4,))
+    single = keras.Model(image, keras.layers.Dense(3, name="predictions")(image), name="single")
+    stack = keras.Sequential([image, keras.layers.Dense(3, name="predictions")], name="single")
+    for model in (single, stack):
+        with pytest.raises(ValueError, match="single has one output, 'predictions'"):
+            training.auxiliary_losses(model, "mse")
+    with pytest.raises(ValueError, match="main='top' is no output of heads: predictions, aux"):
+        training.auxiliary_losses(heads(), "mse", main="top")
+    with pytest.raises(ValueError, match="main=None is no output of heads: "):
+        training.auxiliary_losses(heads(as_dict=True), "mse")
+
+
+# Omega
+
+
+def forward(x, kernel, recurrent, bias, activation, nudges=None):
+    """h of a simple recurrent network in NumPy; `nudges` are added to the pre-activations."""
+    states, h = [], np.zeros((len(x), len(recurrent)))
+    for t in range(x.shape[1]):
+        a = x[:, t] @ kernel + h @ recurrent + bias + (0 if nudges is None else nudges[:, t])
+        h = CURVES[activation](a)
+        states.append(h)
+    return np.stack(states, 1)
+
+
+def numeric(function, at, width=1e-5):
+    """The gradient of a scalar function by central differences."""
+    gradient = np.zeros_like(at)
+    for index in np.ndindex(at.shape):
+        up, down = at.copy(), at.copy()
+        up[index] += width
+        down[index] -= width
+        gradient[index] = (function(up) - function(down)) / (2 * width)
+    return gradient
+
+
+def omega_of(kernel, states, errors, activation):
+    """Equation (9) with its norms written out; errors are dE/da."""
+    if activation == "tanh":
+        slopes = 1 - states**2
+    elif activation == "sigmoid":
+        slopes = states * (1 - states)
+    else:
+        slopes = (states > 0) * 1.0 if activation == "relu" else np.ones_like(states)
+    total = 0.0
+    for row in range(len(states)):
+        for k in range(states.shape[1] - 1):
+            jacobian = kernel.T * slopes[row, k]  # of a_{k+1} by a_k
+            error = errors[row, k + 1]
+            if np.linalg.norm(error) > 0:  # a relu may let no error through
+                total += (np.linalg.norm(error @ jacobian) / np.linalg.norm(error) - 1) ** 2
+    return total / len(states)
+
+
+class Case:
+    """A recurrent network with an output at every step, and its E, dE/da, Omega and dOmega/dW in NumPy."""
+
+    def __init__(self, activation):
+        draw = np.random.default_rng(1)
+        self.x = draw.normal(size=(ROWS, STEPS, 2))
+        self.y = draw.normal(size=(ROWS, STEPS, 1))
+        self.kernel, self.bias = draw.normal(size=(2, UNITS)), draw.normal(size=UNITS) + 1
+        self.recurrent, self.top = draw.normal(size=(UNITS, UNITS)), draw.normal(size=(UNITS, 1))
+        self.activation = activation
+        self.weights = [self.kernel, self.recurrent, self.bias, self.top]
+        self.states = forward(self.x, self.kernel, self.recurrent, self.bias, activation)
+        self.errors = numeric(self.loss_of_nudges, np.zeros((ROWS, STEPS, UNITS)))
+        self.omega = omega_of(self.recurrent, self.states, self.errors, activation)
+        self.push = numeric(self.omega_of_kernel, self.recurrent)
+        self.gradient = numeric(self.loss_of_recurrent, self.recurrent)
+
+    def loss(self, states):
+        return np.mean((states @ self.top - self.y) ** 2)
+
+    def loss_of_nudges(self, nudges):
+        return self.loss(
+            forward(self.x, self.kernel, self.recurrent, self.bias, self.activation, nudges)
+        )
+
+    def loss_of_recurrent(self, recurrent):
+        return self.loss(forward(self.x, self.kernel, recurrent, self.bias, self.activation))
+
+    def omega_of_kernel(self, kernel):
+        """With states and errors held, as equation (10) has it."""
+        return omega_of(kernel, self.states, self.errors, self.activation)
+
+    def model(self, **options):
+        x = keras.Input((None, 2))
+        layer = keras.layers.SimpleRNN(
+            UNITS, activation=self.activation, return_sequences=True, name="rnn", **options
+        )
+        states = layer(x)
+        states = states[0] if options.get("return_state") else states
+        model = keras.Model(x, keras.layers.Dense(1, use_bias=False)(states))
+        model.set_weights(self.weights)
+        return model
+
+
+@pytest.mark.parametrize("activation", CURVES)
+def test_omega_and_its_immediate_derivative_are_the_papers(activation):
+    case = Case(activation)
+    direct = 2 * (case.states @ case.top - case.y) @ case.top.T / case.y.size
+    kernel = tf.Variable(case.recurrent.astype("float32"))
+    with tf.GradientTape() as tape:
+        omega = training.vanishing_gradient_penalty(
+            case.states.astype("float32"), direct.astype("float32"), kernel, activation
+        )
+    assert case.omega > 0.1
+    assert float(omega) == pytest.approx(case.omega, rel=1e-4)
+    np.testing.assert_allclose(tape.gradient(omega, kernel), case.push, rtol=1e-3, atol=1e-4)
+
+
+def test_an_orthogonal_kernel_without_activation_keeps_the_norm():
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(UNITS, UNITS)))
+    states = np.ones((ROWS, STEPS, UNITS), "float32")
+    gradients = np.random.default_rng(1).normal(size=states.shape).astype("float32")
+    for factor, expected in ((1.0, 0.0), (0.5, (STEPS - 1) * 0.25), (3.0, (STEPS - 1) * 4.0)):
+        kernel = (factor * turn).astype("float32")
+        omega = training.vanishing_gradient_penalty(states, gradients, kernel, "linear")
+        assert float(omega) == pytest.approx(expected, abs=1e-5)
+
+
+def test_gradients_that_have_all_but_vanished_still_count():
+    """An error of 1e-24 squares to zero in float32, and is what Omega is there for."""
+    kernel = (1e-6 * np.eye(UNITS)).astype("float32")
+    gradients = np.zeros((1, STEPS, UNITS), "float32")
+    gradients[:, -1] = 1.0
+    omega = training.vanishing_gradient_penalty(
+        np.ones_like(gradients), gradients, kernel, "linear"
+    )
+    assert float(omega) == pytest.approx((STEPS - 1) * (1 - 1e-6) ** 2, rel=1e-5)
+
+
+def test_an_activation_without_a_slope_is_refused():
+    with pytest.raises(ValueError, match="activation='gelu': take one of linear, relu, sigmoid"):
+        training.vanishing_gradient_penalty(*[np.ones((1, 2, 2), "float32")] * 2, np.eye(2), "gelu")
+
+
+def test_steps_that_no_error_reaches_add_nothing():
+    gradients = np.zeros((1, STEPS, UNITS), "float32")
+    gradients[:, 2] = 1.0
+    kernel = tf.Variable(0.5 * np.eye(UNITS, dtype="float32"))
+    with tf.GradientTape() as tape:
+        omega = training.vanishing_gradient_penalty(
+            np.ones_like(gradients), gradients, kernel, "linear"
+        )
+    assert float(omega) == pytest.approx(2 * 0.25)  # from step 2 to 1 and from 1 to 0
+    assert np.isfinite(tape.gradient(omega, kernel)).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"return_state": True}])
+def test_fit_takes_the_gradient_of_the_loss_and_of_omega(options):
+    case = Case("tanh")
+    model, rate, weight = case.model(**options), 0.1, 0.7
+    trained = training.VanishingGradientModel(model, "rnn", weight)
+    trained.compile(keras.optimizers.SGD(rate), "mse")
+    batch = case.x.astype("float32"), case.y.astype("float32")
+    logs = trained.fit(*batch, batch_size=ROWS, epochs=1, verbose=0).history
+    assert logs["loss"] == [pytest.approx(case.loss(case.states), rel=1e-4)]
+    assert logs["omega"] == [pytest.approx(case.omega, rel=1e-4)]
+    found = model.get_layer("rnn").get_weights()
+    expected = case.recurrent - rate * (case.gradient + weight * case.push)
+    np.testing.assert_allclose(found[1], expected, rtol=1e-3, atol=1e-4)
+    plain = case.model()
+    plain.compile(keras.optimizers.SGD(rate), "mse")
+    plain.fit(*batch, batch_size=ROWS, verbose=0)
+    for one, other in zip(found[::2], plain.layers[1].get_weights()[::2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)  # Omega is W's alone
+
+
+def test_the_model_stays_plain_and_evaluates_as_itself(tmp_path):
+    case = Case("tanh")
+    model = case.model()
+    trained = training.VanishingGradientModel(model, "rnn", 0.5)
+    trained.compile(training.get_schedule("cosine").optimizer(ROWS, 8, accumulation=2), "mse")
+    batch = case.x.astype("float32"), case.y.astype("float32")
+    trained.fit(*batch, batch_size=1, epochs=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        loaded.predict(batch[0], verbose=0), trained.predict(batch[0], verbose=0), rtol=1e-6
+    )
+    expected = np.mean((loaded.predict(batch[0], verbose=0) - batch[1]) ** 2)
+    assert trained.evaluate(*batch, verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert len(trained.trainable_weights) == len(model.trainable_weights)
+
+
+def test_omega_lets_gradients_reach_further_back():
+    """What it is for: a network whose gradients vanish learns to keep more of their norm than without."""
+    omegas = {}
+    for weight in (0.0, 1.0):
+        case = Case("tanh")
+        case.recurrent *= 0.2
+        trained = training.VanishingGradientModel(case.model(), "rnn", weight)
+        trained.compile(keras.optimizers.SGD(0.05), "mse")
+        batch = case.x.astype("float32"), case.y.astype("float32")
+        logs = trained.fit(*batch, batch_size=ROWS, epochs=30, verbose=0).history
+        omegas[weight] = logs["omega"]
+    assert omegas[0.0][0] == pytest.approx(omegas[1.0][0])
+    assert omegas[1.0][-1] < 0.7 * omegas[0.0][-1]
+
+
+REPLICAS = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kapps import training
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+draw = np.random.default_rng(0)
+x, y = draw.normal(size=(8, 5, 2)).astype("float32"), draw.normal(size=(8, 5, 1)).astype("float32")
+found = []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        rnn = keras.layers.SimpleRNN(3, return_sequences=True, name="rnn")
+        model = keras.Sequential([keras.Input((None, 2)), rnn, keras.layers.Dense(1)])
+        trained = training.VanishingGradientModel(model, "rnn", 0.5)
+        trained.compile(keras.optimizers.SGD(0.1), "mse")
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    logs = trained.fit(data, shuffle=False, verbose=0).history
+    found.append([logs["loss"][0], *np.concatenate([w.ravel() for w in model.get_weights()])])
+print(np.abs(np.subtract(*found)).max())
+"""
+
+
+def test_two_replicas_train_as_one_device(forked):
+    assert float(forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split()[-1]) < 1e-5
+
+
+def recurrent(layer, **options):
+    model = keras.Sequential([keras.Input((6, 3)), layer], **options)
+    model.build()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (keras.layers.GRU(2, return_sequences=True, name="rnn"), "'rnn' is a GRU"),
+        (keras.layers.SimpleRNN(2, name="rnn"), r"return_sequences=False: take True"),
+        (
+            keras.layers.SimpleRNN(2, return_sequences=True, recurrent_dropout=0.1, name="rnn"),
+            r"recurrent_dropout=0\.1: take 0",
+        ),
+        (
+            keras.layers.SimpleRNN(2, return_sequences=True, activation="gelu", name="rnn"),
+            "activation='gelu': take one of linear, relu, sigmoid, tanh",
+        ),
+    ],
+)
+def test_layers_that_the_equations_are_not_of_are_refused(layer, message):
+    with pytest.raises(ValueError, match=message) as error:
+        training.VanishingGradientModel(recurrent(layer), "rnn")
+    assert "\n" not in str(error.value)
+
+
+def test_masked_sequences_are_refused():
+    words = keras.Input((None,))
+    states = keras.layers.Embedding(5, 3, mask_zero=True)(words)
+    states = keras.layers.SimpleRNN(2, return_sequences=True, name="rnn")(states)
+    with pytest.raises(ValueError, match="'rnn' has a mask before it"):
+        training.VanishingGradientModel(keras.Model(words, states), "rnn")
