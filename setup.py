@@ -18,15 +18,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=[*find_packages(include=["kapps", "kapps.*"]), "kapps.export.web"],
-    package_dir={"kapps.export.web": "recipes/web"},  # the page of `python -m kapps demo`
+    packages=find_packages(include=["kapps", "kapps.*"]),
     # The stub is read at run time: it names what `from kapps import ...` can load.
     package_data={
         "kapps": ["index.json", "*.pyi", "py.typed"],
         "kapps.training": ["*.pyi"],
         "kapps.analysis": ["published/*", "web/*"],
         "kapps.data": ["digits/*"],
-        "kapps.export.web": ["*.html"],
+        "kapps.export.demo": ["*.html"],
         "kapps.weights": ["manifest.csv"],
     },
     install_requires=[

@@ -61,14 +61,14 @@ def examine(model, steps, rate, folder):
         folder: for the files.
     """
     from kapps import export
-    from kapps.export import runtimes
+    from kapps.export import runtime
 
     images, labels = digits(model.input_shape[1])
     known, found = learn(model, images, labels, steps, rate), []
     for precision, options in (("float32", {}), ("int8", {"calibration": images})):
         file = pathlib.Path(folder, f"{precision}.tflite")
-        export.litert(model, file, precision=precision, **options)
-        found += [(export.verify(file, model, images), runtimes.undelegated(file))]
+        export.tflite(model, file, precision=precision, **options)
+        found += [(export.verify(model, file, images), runtime.undelegated(file))]
     (plain, plain_left), (small, small_left) = found
     return known, plain, small, plain_left, small_left
 

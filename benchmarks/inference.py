@@ -44,16 +44,16 @@ def files(network, folder, batches):
     (folder / "saved_model").symlink_to(saved)
     plain(model, folder / "plain")
     for batch in batches:
-        export.litert(model, folder / f"float32_{batch}.tflite", batch_size=batch)
+        export.tflite(model, folder / f"float32_{batch}.tflite", batch_size=batch)
     images = np.random.default_rng(0).random((CALIBRATION, SIZE, SIZE, 3), "float32")
-    export.litert(model, folder / "int8_1.tflite", precision="int8", calibration=images)
+    export.tflite(model, folder / "int8_1.tflite", precision="int8", calibration=images)
     onnx = ["--saved-model", str(saved), "--output", str(folder / "model.onnx"), "--opset", "17"]
     subprocess.run([sys.executable, "-m", "tf2onnx.convert", *onnx], capture_output=True)
 
 
 def plain(model, path):
     """Writes the SavedModel as Keras writes it by itself."""
-    from kapps.export.quiet import quiet
+    from kapps.export._quiet import quiet
 
     with quiet():
         model.export(str(path), verbose=False)

@@ -129,12 +129,12 @@ def verify(options):
     if not options.model.endswith(".keras"):
         raise Fault(f"{options.model} is no .keras file")
     model = build(options)
-    from kapps.export.checking import check, check_arrays
+    from kapps.export.verify_data import verify_on_arrays, verify_on_dataset
 
     if options.inputs:
-        report = check_arrays(options.file, model, options.inputs, options.images)
+        report = verify_on_arrays(model, options.file, options.inputs, options.images)
     else:
-        report = check(options.file, model, options.dataset, options.data_dir, options.images)
+        report = verify_on_dataset(model, options.file, options.dataset, options.data_dir, options.images)
     given = {"difference": options.difference, "agreement": options.agreement}
     fault = report.fault(**{key: value for key, value in given.items() if value is not None})
     if fault:

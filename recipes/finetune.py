@@ -157,8 +157,8 @@ def main(_):
 
     # Save, export, verify
     model = run.keep(model)
-    reports, faulty = export.deliver(
-        model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.litert,
+    reports, faulty = export.export_and_verify(
+        model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.tflite,
         class_names=train_source.class_names, calibration=calibration,
     )  # fmt: skip
     run.finish(before, after, reports, flags=training.get_flag_values(), faults=faults)

@@ -25,7 +25,7 @@ Shakespeare, `--text=tinyshakespeare.txt`, 28 seconds each on two cores, the fir
 twenty-fifth end at 2.320, 2.057, 1.673, 1.623 and 1.619 nats, the last a perplexity of 5.047 where 3-grams have 8.030.
 
 It leaves `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt` and `run.json` in --model_dir, and
-under --export_dir a SavedModel, which continues text, a .tflite file of one step for `kapps.export.SteppedFile`, and
+under --export_dir a SavedModel, which continues text, a .tflite file of one step for `kapps.export.TFLiteStepModel`, and
 the tokens by number, `vocabulary.json`.
 """
 
@@ -152,15 +152,15 @@ def deliver(model, vocabulary, given):
     """Writes a SavedModel and the step's .tflite files, and returns the report of each."""
     tokenizer = None if FLAGS.tokens == "subwords" else vocabulary.vectorization()
     path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokenizer, new_tokens=FLAGS.new)
-    reports = [export.verify(path, model, given, timed=True)]
+    reports = [export.verify(model, path, given, timed=True)]
     with files.aside(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as listed:
         listed.write_text(vocabulary.json(), encoding="utf-8")
     one = stepping.step_model(model, batch=1)
     rows = {"tokens": given[:, :1], **stepping.zeros(one, len(given))}
-    for precision in FLAGS.litert:
+    for precision in FLAGS.tflite:
         path = pathlib.Path(FLAGS.export_dir, f"{one.name}_{precision}.tflite")
-        export.litert(one, path, precision=precision)
-        reports.append(export.verify(path, one, rows, timed=True))
+        export.tflite(one, path, precision=precision)
+        reports.append(export.verify(one, path, rows, timed=True))
     return reports
 
 

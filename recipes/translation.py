@@ -26,7 +26,7 @@ From English to French, --pair=en-fr --model=bahdanau_small --warmup=200 --avera
 It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
 `run.json` in --model_dir; under --export_dir a SavedModel whose signature `translate` takes text and gives text, where
 both languages share subwords, and a folder a precision of `encoder.tflite` and `step.tflite`, for
-`kapps.export.stepped_pair`, with the subwords by number, `vocabulary.json`.
+`kapps.export.load_tflite_encoder_and_step`, with the subwords by number, `vocabulary.json`.
 """
 
 import functools
@@ -190,7 +190,7 @@ def main(_):
     scores = _translation.bleu(found, right)
     _translation.image(model, tokens, sources[0], found[0], folder / "alignment.png")
     run.finish(before, after, [], flags=training.get_flag_values())
-    delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.litert]
+    delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite]
     if tokens.joint:  # the graph has one vocabulary
         delivered.insert(0, serve(model, tokens, corpus.validation))
     print()
@@ -231,7 +231,7 @@ def deliver(model, tokens, known, precision):
     if precision == "int8":
         rows = [np.append(tokens.start, one)[:FILED] for one in tokens.target.encode_all(known[1])]
         calibration = x, keras.utils.pad_sequences(rows, FILED, padding="post")
-    export.litert_pair(
+    export.tflite_encoder_and_step(
         model,
         folder,
         source_length=FILED,
@@ -245,7 +245,7 @@ def deliver(model, tokens, known, precision):
         text_generation.translate(
             each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED
         )
-        for each in (model, export.stepped_pair(folder))
+        for each in (model, export.load_tflite_encoder_and_step(folder))
     ]
     width = max(each.shape[1] for each in told)
     one, other = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in told)

@@ -399,11 +399,11 @@ def test_exported_forms_agree(card, model, size, digits, tmp_path):
     images = digits(size)[0][:8]
     for path in (
         export.saved_model(model, tmp_path / "served"),
-        export.litert(model, tmp_path / "model.tflite"),
+        export.tflite(model, tmp_path / "model.tflite"),
     ):
-        report = export.verify(path, model, images)
+        report = export.verify(model, path, images)
         # Untrained networks give logits of any size; float32's rounding grows with them.
         assert report.largest_difference < 1e-4 * max(1, report.largest_value)
         assert report.top1_agreement == 1
-    left = set(export.runtimes.undelegated(tmp_path / "model.tflite"))
+    left = set(export.runtime.undelegated(tmp_path / "model.tflite"))
     assert left <= set(UNDELEGATED.get(card.family, ()))

@@ -175,7 +175,7 @@ def exported(tmp_path_factory):
         model = kapps.resnet20_cifar(input_shape=(16, 16, 3))
         model.save(folder / f"{name}.keras")
         preprocessing = kapps.card(model).preprocessing
-        export.litert(model, folder / f"{name}.tflite", preprocessing=preprocessing)
+        export.tflite(model, folder / f"{name}.tflite", preprocessing=preprocessing)
     return folder
 
 
@@ -184,7 +184,7 @@ def test_verify(run, exported, tmp_path):
     given = ["--model", exported / "net.keras", "--dataset", "digits", "--images", "20"]
     code, out, _ = run("verify", exported / "net.tflite", *given)
     assert (
-        code == 0 and "litert, float32" in out and "20 images" in out and "ms on 2 threads" in out
+        code == 0 and "tflite, float32" in out and "20 images" in out and "ms on 2 threads" in out
     )
     code, _, error = run("verify", exported / "other.tflite", *given)
     assert code == 1 and "differs by" in error and len(error.splitlines()) == 1
@@ -198,7 +198,7 @@ def test_verify_of_tokens(run, tmp_path):
     x = keras.layers.LSTM(4)(keras.layers.Embedding(9, 4)(tokens))
     model = keras.Model(tokens, keras.layers.Dense(3)(x), name="words")
     model.save(tmp_path / "words.keras")
-    file = kapps.export.litert(model, tmp_path / "words.tflite")
+    file = kapps.export.tflite(model, tmp_path / "words.tflite")
     np.save(tmp_path / "tokens.npy", np.arange(40).reshape(8, 5) % 9)
     given = ["verify", file, "--model", tmp_path / "words.keras", "--inputs"]
     code, out, _ = run(*given, tmp_path / "tokens.npy", "--images", "6")

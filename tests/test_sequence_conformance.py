@@ -292,7 +292,7 @@ def test_exported_forms_agree(card, model, given, tmp_path):
     length = LENGTH if any(None in each.shape[1:] for each in model.inputs) else None
     for path in (
         export.saved_model(model, tmp_path / "served"),
-        export.litert(model, tmp_path / "model.tflite", length=length),
+        export.tflite(model, tmp_path / "model.tflite", length=length),
     ):
-        report = export.verify(path, model, values)
+        report = export.verify(model, path, values)
         assert report.fault() is None and report.top1_agreement == 1

@@ -43,7 +43,7 @@ def define_flags(model_dir: str, export_dir: str = "saved_models") -> None:
     )
     flags.DEFINE_string("export_dir", export_dir, "where SavedModel and .tflite go")
     flags.DEFINE_multi_enum(
-        "litert",
+        "tflite",
         ["float32"],
         ["float32", "float16", "dynamic", "int8", "int16"],
         "precision of a .tflite file; give it again for another file",

@@ -139,6 +139,6 @@ def test_a_grouped_model_loads_after_import_kapps_alone(modules, grouped, tmp_pa
 def test_exported_grouped_forms_agree(grouped, digits, tmp_path):
     from kapps import export
 
-    path = export.litert(grouped, tmp_path / "grouped.tflite")
-    report = export.verify(path, grouped, digits(32)[0][:8])
+    path = export.tflite(grouped, tmp_path / "grouped.tflite")
+    report = export.verify(grouped, path, digits(32)[0][:8])
     assert report.largest_difference < 1e-4 and report.top1_agreement == 1

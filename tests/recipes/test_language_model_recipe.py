@@ -60,7 +60,7 @@ def test_the_step_file_writes_what_the_model_writes(folder):
     tokens = json.loads((folder / "exported" / "vocabulary.json").read_text())
     prompt = [tokens.index(character) for character in "the time"]
     (file,) = (folder / "exported").glob("*.tflite")
-    step = export.SteppedFile(file)
+    step = export.TFLiteStepModel(file)
     expected = text_generation.generate(model, prompt, 12, temperature=0)
     np.testing.assert_array_equal(
         text_generation.generate(step, prompt, 12, temperature=0), expected

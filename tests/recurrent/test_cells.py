@@ -152,9 +152,9 @@ def test_exported_forms_agree(kind, layer, tmp_path):
     model = keras.Model(x, keras.layers.Dense(4)(layer(x)[0]), name=kind)
     for path in (
         kapps.export.saved_model(model, tmp_path),
-        kapps.export.litert(model, tmp_path / "net.tflite", length=7),
+        kapps.export.tflite(model, tmp_path / "net.tflite", length=7),
     ):
-        report = kapps.export.verify(path, model, sequences(5))
+        report = kapps.export.verify(model, path, sequences(5))
         assert report.largest_difference < 1e-5 and report.largest_value > 0.1
 
 

@@ -160,9 +160,9 @@ def test_files_cost_and_refusals(tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_litert_agrees(tmp_path):
+def test_tflite_agrees(tmp_path):
     model = drawn(convlstm_nowcaster(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, 3, 8, 6, 1)).astype("float32")
-    path = kapps.export.litert(model, tmp_path / "net.tflite")
-    report = kapps.export.verify(path, model, frames)
+    path = kapps.export.tflite(model, tmp_path / "net.tflite")
+    report = kapps.export.verify(model, path, frames)
     assert report.largest_difference < 1e-4 and report.largest_value > 0.1

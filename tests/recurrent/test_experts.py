@@ -159,11 +159,11 @@ def test_files_half_precision_and_training(network, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_litert_has_it_with_its_own_operations(network, tmp_path):
+def test_tflite_has_it_with_its_own_operations(network, tmp_path):
     for weight in network.get_layer("layer2").trainable_weights:  # else all gates are equal
         weight.assign(np.random.default_rng(4).normal(size=weight.shape))
-    path = kapps.export.litert(network, tmp_path / "net.tflite", length=6)
-    report = kapps.export.verify(path, network, tokens(3))
+    path = kapps.export.tflite(network, tmp_path / "net.tflite", length=6)
+    report = kapps.export.verify(network, path, tokens(3))
     assert report.largest_difference < 1e-5 and report.largest_value > 0.05
 
 

@@ -289,8 +289,8 @@ def test_refusals_are_one_line():
 
 
 @pytest.mark.tensorflow
-def test_litert_has_segments_with_its_own_operations(tmp_path):
+def test_tflite_has_segments_with_its_own_operations(tmp_path):
     model = drawn("segments")
-    path = kapps.export.litert(model, tmp_path / "net.tflite", length=6)
-    report = kapps.export.verify(path, model, inputs(model, batch=3))
+    path = kapps.export.tflite(model, tmp_path / "net.tflite", length=6)
+    report = kapps.export.verify(model, path, inputs(model, batch=3))
     assert report.largest_difference < 1e-5 and report.largest_value > 0.1

@@ -178,10 +178,10 @@ def test_refusals_are_one_line():
 
 
 @pytest.mark.tensorflow
-def test_litert_has_pairs_and_both_directions(tmp_path):
+def test_tflite_has_pairs_and_both_directions(tmp_path):
     model = network(layers=2, pyramid=2, merge="concat", learned_state=True, cell="gru")
-    path = kapps.export.litert(model, tmp_path / "net.tflite", length=STEPS)
-    report = kapps.export.verify(path, model, sequences(3))
+    path = kapps.export.tflite(model, tmp_path / "net.tflite", length=STEPS)
+    report = kapps.export.verify(model, path, sequences(3))
     assert report.largest_difference < 1e-5 and report.largest_value > 0.1
 
 

@@ -108,10 +108,10 @@ def test_files_and_stock(tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_litert_agrees(tmp_path):
+def test_tflite_agrees(tmp_path):
     model = network(outputs=3)
-    path = kapps.export.litert(model, tmp_path / "net.tflite", length=20)
-    report = kapps.export.verify(path, model, sequences(20, batch=5))
+    path = kapps.export.tflite(model, tmp_path / "net.tflite", length=20)
+    report = kapps.export.verify(model, path, sequences(20, batch=5))
     assert report.largest_difference < 1e-4 and report.largest_value > 0.1
 
 

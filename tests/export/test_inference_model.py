@@ -1,0 +1,264 @@
+"""Tests of what is written: names, versions, precision, inference mode, whole files."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from tensorflow.core.protobuf import saved_model_pb2
+
+import kapps.export
+from kapps.cards import Preprocessing
+from kapps.export.tflite import operations
+from kapps.layers import GroupedConv2D
+
+PIXELS = Preprocessing(size=(16, 16))
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3)).astype("float32")
+NORMALIZED = ((IMAGES / 255 - PIXELS.mean) / PIXELS.std).astype("float32")
+
+
+def network(activation="softmax", policy="float32", first=None, name="net"):
+    """Conv-BN-ReLU-Dropout-GAP-Dense with batch norm statistics as if it were trained."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        image = keras.Input((16, 16, 3))
+        x = image if first is None else first(image)
+        x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
+        x = keras.layers.BatchNormalization(name="norm")(x)
+        x = keras.layers.Dropout(0.5)(keras.layers.ReLU()(x))
+        x = keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x))
+        x = keras.layers.Activation(activation, dtype="float32", name="predictions")(x)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model = keras.Model(image, x, name=name)
+    random = np.random.default_rng(1)
+    model.get_layer("norm").set_weights([random.uniform(0.5, 2, 8) for _ in range(4)])
+    return model
+
+
+def serve(path):
+    return tf.saved_model.load(str(path)).signatures["serving_default"]
+
+
+def run_tflite(path, images):
+    runner = Interpreter(str(path)).get_signature_runner("serving_default")
+    return np.concatenate([next(iter(runner(image=p[None]).values())) for p in images])
+
+
+@pytest.mark.parametrize(
+    ("activation", "output"),
+    [("softmax", "probabilities"), ("sigmoid", "probabilities"), ("linear", "logits")],
+)
+def test_names_in_both_signatures(tmp_path, activation, output):
+    model = network(activation)
+    signature = serve(kapps.export.saved_model(model, tmp_path))
+    assert {k: v.shape.as_list() for k, v in signature.structured_input_signature[1].items()} == {
+        "image": [None, 16, 16, 3]
+    }
+    assert {k: v.dtype for k, v in signature.structured_outputs.items()} == {
+        output: tf.float32,
+        "classes": tf.int64,
+    }
+    file = kapps.export.tflite(model, tmp_path / "net.tflite")
+    assert Interpreter(str(file)).get_signature_list() == {
+        "serving_default": {"inputs": ["image"], "outputs": [output]}
+    }
+
+
+def test_saved_model_answers_as_the_model_for_any_batch(tmp_path):
+    model = network()
+    signature = serve(kapps.export.saved_model(model, tmp_path))
+    expected = model.predict(IMAGES, verbose=0)
+    for n in (1, 7):
+        found = signature(image=tf.constant(IMAGES[:n]))["probabilities"]
+        np.testing.assert_allclose(found, expected[:n], atol=1e-5)
+
+
+def test_preprocessing_is_inside_both_files(tmp_path):
+    model = network()
+    expected = model.predict(NORMALIZED, verbose=0)
+    signature = serve(kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS))
+    found = signature(image=tf.constant(IMAGES))["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    file = kapps.export.tflite(model, tmp_path / "net.tflite", preprocessing=PIXELS)
+    np.testing.assert_allclose(run_tflite(file, IMAGES), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_half_precision_training_exports_as_float32(tmp_path, policy):
+    half = network(policy=policy)
+    half.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    half.fit(NORMALIZED, np.arange(7) % 5, epochs=1, verbose=0)
+    before = [w.copy() for w in half.get_weights()]
+    full = network()
+    full.set_weights(half.get_weights())
+    files = [
+        kapps.export.tflite(m, tmp_path / f"{i}.tflite", preprocessing=PIXELS)
+        for i, m in enumerate((half, full))
+    ]
+    found, expected = (run_tflite(file, IMAGES) for file in files)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found, full.predict(NORMALIZED, verbose=0), atol=1e-6)
+    assert half.layers[1].dtype_policy.name == policy
+    assert keras.config.dtype_policy().name == "float32"
+    for one, other in zip(before, half.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nested_shared_and_unregistered_layers_keep_their_weights(tmp_path):
+    class Twice(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    image = keras.Input((16, 16, 3))
+    shared = keras.layers.Conv2D(3, 3, padding="same", dtype="mixed_bfloat16")
+    x = Twice(name="twice")(network(name="inner")(shared(shared(image))))
+    model = keras.Model(image, [x, keras.layers.Dense(2, name="coarse")(x)], name="outer")
+    full = keras.models.clone_model(model, clone_function=_same_in_float32)
+    full.set_weights(model.get_weights())
+    found = serve(kapps.export.saved_model(model, tmp_path))(image=tf.constant(NORMALIZED))
+    expected = full.predict(NORMALIZED, verbose=0)
+    assert sorted(found) == ["coarse", "twice"]
+    np.testing.assert_allclose(found["twice"], expected[0], atol=1e-6)
+    np.testing.assert_allclose(found["coarse"], expected[1], atol=1e-6)
+
+
+def _same_in_float32(layer):
+    if isinstance(layer, keras.layers.Conv2D):
+        return keras.layers.Conv2D.from_config(layer.get_config() | {"dtype": "float32"})
+    return type(layer).from_config(layer.get_config())
+
+
+def test_dictionary_outputs_and_sequential_models(tmp_path):
+    image = keras.Input((16, 16, 3), name="anything")
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model({"anything": image}, {"b": 2 * x, "a": x}, name="two")
+    assert sorted(serve(kapps.export.saved_model(model, tmp_path)).structured_outputs) == ["a", "b"]
+    layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    signature = serve(kapps.export.saved_model(keras.Sequential(layers, name="one"), tmp_path))
+    assert sorted(signature.structured_outputs) == ["classes", "probabilities"]
+
+
+def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
+    model = network(first=keras.layers.RandomFlip())
+    assert any(not np.array_equal(model(IMAGES), model(IMAGES)) for _ in range(20))
+    expected = model.predict(IMAGES, verbose=0)
+    path = kapps.export.saved_model(model, tmp_path)
+    found = serve(path)(image=tf.constant(IMAGES))["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    functions = graph.meta_graphs[0].graph_def.library.function
+    # Neither chance nor a device is left in the graph (TensorFlow's own saving code has devices).
+    functions = [f for f in functions if "__inference__traced" not in f.signature.name]
+    nodes = [node for function in functions for node in function.node_def]
+    assert "Conv2D" in [node.op for node in nodes]
+    assert not [node.op for node in nodes if "Random" in node.op or node.device]
+    file = kapps.export.tflite(model, tmp_path / "net.tflite")
+    np.testing.assert_allclose(run_tflite(file, IMAGES), expected, atol=1e-6)
+
+
+class Noise(keras.layers.Layer):
+    """Random outside training too."""
+
+    def __init__(self, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.seed = keras.random.SeedGenerator(0)
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
+
+
+class Counter(keras.layers.Layer):
+    """Answers differently every time without any chance."""
+
+    def build(self, shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign(self.calls + 1)
+        return x * self.calls
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (Noise(name="my_noise"), r"'my_noise' \(Noise\) holds StatelessRandom"),
+        (Counter(), "second"),
+    ],
+)
+def test_what_gives_no_one_answer_is_refused(tmp_path, layer, words):
+    model = network(first=layer)
+    for write in (kapps.export.saved_model, kapps.export.tflite):
+        with pytest.raises(ValueError, match=words) as caught:
+            write(model, tmp_path / "net.tflite")
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_versions_count_up_and_are_never_overwritten(tmp_path):
+    model = network()
+    paths = [kapps.export.saved_model(model, tmp_path / "new") for _ in range(2)]
+    assert [p.relative_to(tmp_path).as_posix() for p in paths] == ["new/net/1", "new/net/2"]
+    (tmp_path / "new/net/9").mkdir()
+    (tmp_path / "new/net/notes").mkdir()
+    assert kapps.export.saved_model(model, tmp_path / "new").name == "10"
+    names = {p.name for p in (tmp_path / "new/net").iterdir()}
+    assert names == {"1", "2", "9", "10", "notes"}
+
+
+def test_nothing_half_written_is_left(tmp_path, monkeypatch):
+    file = kapps.export.tflite(network(), tmp_path / "net.tflite")
+    before = file.read_bytes()
+
+    def fails_half_way(trackable, path, *args, **kwargs):
+        pathlib.Path(path).write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fails_half_way)
+    for write, path in [
+        (kapps.export.saved_model, tmp_path / "deep" / "er"),
+        (kapps.export.tflite, tmp_path / "deep" / "net.tflite"),
+        (kapps.export.tflite, file),
+    ]:
+        with pytest.raises(OSError, match="no space"):
+            write(network(), path)
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == before
+
+
+def test_tflite_replaces_a_file_and_has_static_shapes(tmp_path):
+    file = tmp_path / "net.tflite"
+    file.write_bytes(b"old")
+    assert kapps.export.tflite(network(), str(file), batch_size=2) == file
+    interpreter = Interpreter(str(file))
+    interpreter.allocate_tensors()
+    assert interpreter.get_input_details()[0]["shape"].tolist() == [2, 16, 16, 3]
+    assert not [t for t in interpreter.get_tensor_details() if -1 in t["shape_signature"]]
+    # Batch norm went into the convolution, dropout away.
+    assert operations(file) == ["CONV_2D", "FULLY_CONNECTED", "MEAN", "SOFTMAX"]
+
+
+@pytest.mark.parametrize("kind", [keras.layers.Conv2D, GroupedConv2D])
+def test_grouped_convolution_stays_one_operation(tmp_path, kind):
+    image = keras.Input((8, 8, 8))
+    x = keras.layers.GlobalAveragePooling2D()(kind(8, 3, groups=4, use_bias=False)(image))
+    model = keras.Model(image, x, name="grouped")
+    file = kapps.export.tflite(model, tmp_path / "grouped.tflite")
+    assert operations(file) == ["CONV_2D", "MEAN"]
+    images = np.random.default_rng(0).random((3, 8, 8, 8), "float32")
+    np.testing.assert_allclose(run_tflite(file, images), model(images), atol=1e-6)
+
+
+def test_what_a_normalization_learnt_is_exported(tmp_path):
+    images = np.random.default_rng(0).normal(5, 3, (4, 6, 6, 3)).astype("float32")
+    norm = keras.layers.Normalization()
+    norm.adapt(images)
+    image = keras.Input((6, 6, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(norm(image)))
+    model = keras.Model(image, features, name="normalizing")
+    path = kapps.export.tflite(model, tmp_path / "it.tflite")
+    report = kapps.export.verify(model, path, images)
+    assert report.largest_difference < 1e-5

@@ -1,0 +1,145 @@
+"""LiteRT files in every precision, of a network that is trained; and a converter that fails."""
+
+import os
+import signal
+import time
+import zipfile
+
+import flatbuffers
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+import kapps
+from kapps import data
+from kapps.cards import Preprocessing
+from kapps.export.tflite import CALIBRATED, PRECISIONS, _converter
+from kapps.export.tflite import precision as precision_of
+
+PIXELS = Preprocessing(size=(16, 16), crop=1.0, mean=(0.5,), std=(0.5,))
+EXPECTED = {  # the greatest share of the float32 weights' bytes, the least agreement
+    "float32": (1.0, 1.0),
+    "float16": (0.6, 0.99),
+    "dynamic": (0.4, 0.98),
+    "int8": (0.4, 0.98),
+    "int16": (0.4, 0.98),
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The digits that ship with kapps, as the evaluation pipeline gives them: {split: (pixels, labels)}."""
+    found = {}
+    for split in ("train", "validation"):
+        source = data.open_source("digits", None, split)
+        batches = data.evaluation(source, PIXELS, 2000, classes=10, channels=1)
+        images, labels = next(iter(batches))
+        found[split] = (images.numpy() * 0.5 + 0.5) * 255, labels.numpy()
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    """A small network, trained to tell digits."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((16, 16, 1))
+    for filters in (32, 64, 64):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    x = keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, x, name="digits_net")
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    pixels, labels = digits["train"]
+    model.fit(pixels / 127.5 - 1, labels, 32, epochs=6, verbose=0)
+    pixels, labels = digits["validation"]
+    assert model.evaluate(pixels / 127.5 - 1, labels, verbose=0)[1] > 0.9
+    return model
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_agrees_with_the_trained_network(model, digits, precision, tmp_path):
+    calibration = digits["train"][0][:200] if precision in CALIBRATED else None
+    options = {"preprocessing": PIXELS, "precision": precision, "calibration": calibration}
+    file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
+    pixels = digits["validation"][0]
+    report = kapps.export.verify(model, file, pixels, preprocessing=PIXELS, timed=True)
+    share, agreement = EXPECTED[precision]
+    parameters = 4 * sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert report.precision == precision == precision_of(file)
+    assert report.bytes < share * parameters + 14_000
+    assert report.top1_agreement >= agreement and report.fault() is None
+    assert set(report.milliseconds) == {1, 2} and min(report.milliseconds.values()) > 0
+    if precision != "float32":  # that it differs at all shows that it was quantised
+        assert report.largest_difference > 1e-6
+
+
+def test_a_calibration_of_other_images_is_a_fault(model, digits, tmp_path):
+    dark = digits["train"][0][:50] * 0.01
+    options = {"preprocessing": PIXELS, "precision": "int8", "calibration": dark}
+    file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
+    pixels = digits["validation"][0]
+    fault = kapps.export.verify(model, file, pixels, preprocessing=PIXELS).fault()
+    assert "(int8) agrees on" in fault and "98.0% is wanted" in fault
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"precision": "int4"}, r"precision is one of float32, float16.*not 'int4'"),
+        ({"precision": "int8"}, "needs calibration"),
+        ({"precision": "float16", "calibration": np.zeros((1, 16, 16, 1))}, "takes no calibration"),
+        ({"precision": "int8", "calibration": np.zeros((9, 8, 8, 1))}, r"\[9, 8, 8, 1\].*16, 16, 1"),
+        ({"precision": "int8", "calibration": np.zeros((9, 16, 16, 1)), "batch_size": 2}, "batch_size=1"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together(model, tmp_path, options, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        kapps.export.tflite(model, tmp_path / "net.tflite", **options)
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_a_converter_that_crashes_is_one_line_and_the_next_works(model, tmp_path, monkeypatch):
+    kapps.export.tflite(model, tmp_path / "first.tflite").unlink()
+    process = _converter.WORKER.process
+    os.kill(process.pid, signal.SIGSEGV)
+    while process.poll() is None:
+        time.sleep(0.01)
+    with pytest.raises(ValueError, match=r"digits_net.*crashed \(signal SIGSEGV") as caught:
+        kapps.export.tflite(model, tmp_path / "net.tflite")
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+    assert kapps.export.tflite(model, tmp_path / "net.tflite").stat().st_size > 10_000
+
+
+def test_metadata_is_where_the_schema_has_it(model, digits, tmp_path):
+    names = [f"digit {n}" for n in range(10)]
+    options = {"preprocessing": PIXELS, "class_names": names}
+    file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
+    with zipfile.ZipFile(file) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == names
+    packed = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+    (entry,) = [each for each in packed.metadata if each.name == b"TFLITE_METADATA"]
+    root = bytes(packed.buffers[entry.buffer].data)
+    assert root[4:8] == b"M001"
+
+    def text(table, slot):
+        return table.String(table.Pos + table.Offset(4 + 2 * slot)).decode()
+
+    def inner(table, slot, index=None):
+        at = table.Offset(4 + 2 * slot)
+        at = table.Pos + at if index is None else table.Vector(at) + 4 * index
+        return flatbuffers.table.Table(table.Bytes, table.Indirect(at))
+
+    def floats(table, slot):
+        kind, at = flatbuffers.number_types.Float32Flags, table.Offset(4 + 2 * slot)
+        return table.GetVectorAsNumpy(kind, at).tolist()
+
+    field = flatbuffers.table.Table(root, int.from_bytes(root[:4], "little"))
+    assert text(field, 0) == "digits_net"
+    graph = inner(field, 3, 0)
+    taken, given = inner(graph, 2, 0), inner(graph, 3, 0)
+    assert (text(taken, 0), text(given, 0)) == ("image", "probabilities")
+    assert floats(inner(taken, 5), 0) == [255.0] and floats(inner(taken, 5), 1) == [0.0]
+    assert text(inner(given, 6, 0), 0) == "labels.txt"
+    pixels = digits["validation"][0][:20]
+    assert kapps.export.verify(model, file, pixels, preprocessing=PIXELS).fault() is None
