@@ -60,12 +60,12 @@ class KerasGenerate:
         import keras
         import tensorflow as tf
 
-        from kapps.generation import stepping
+        from kapps.generation import step_models
 
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         x = keras.layers.Embedding(TOKENS, UNITS, name="embedding")(tokens)
         x = keras.layers.Dense(TOKENS, name="head_logits")(layer(x))
-        step = stepping.step_model(keras.Model(tokens, x, name="language_model"))
+        step = step_models.step_model(keras.Model(tokens, x, name="language_model"))
         self.call = tf.function(functools.partial(step, training=False), jit_compile=False)
         self.given = {
             name: tf.zeros([1, *each.shape[1:]], each.dtype) for name, each in step.input.items()
@@ -125,9 +125,9 @@ def prepare(work, contender, cell):
     import keras
 
     if contender == KAPPS:
-        from kapps.recurrent import stacks
+        from kapps.layers import recurrent_stack
 
-        layer = stacks.layer(UNITS, cell=cell)
+        layer = recurrent_stack.recurrent_layer(UNITS, cell=cell)
     else:
         layer = getattr(keras.layers, keras_layer)(UNITS, return_sequences=True, **form)
     return {TRAIN: KerasTrain, GENERATE: KerasGenerate}[work](layer)

@@ -30,7 +30,7 @@ def __getattr__(name):
         raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
 
 
-_WITH_LAYERS = ("layers", "recurrent.cells", "attention.cells", "generation.layers")
+_WITH_LAYERS = ("layers", "generation._step_layers")
 
 
 @wrapt.when_imported("keras")

@@ -18,18 +18,18 @@ FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
     "analysis": ("profile",),
     "generation": ("generate", "translate", "translator"),
-    "attention.alignment": ("alignment", "attention_weights"),
+    "visualize.attention_weights": ("alignment", "attention_weights"),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("to_keras_layers",),
-    "recurrent.cells": (
+    "layers.recurrent_cells": (
         "CoupledLSTMCell",
         "GRUCell",
         "LearnedState",
         "MultiplicativeLSTMCell",
         "PeepholeLSTMCell",
     ),
-    "recurrent.ctc": ("ctc_labels", "label_error_rate"),
-    "recurrent.cudnn": ("why_not_cudnn",),
+    "generation.ctc_decoding": ("ctc_labels", "label_error_rate"),
+    "layers.cudnn": ("why_not_cudnn",),
     "builders": ("pyramid_outputs",),
 }
 SUBMODULES = (

@@ -12,8 +12,15 @@ import numpy as np
 
 from kapps import data
 from kapps.data import decoding, text
-from kapps.generation import text_generation
-from kapps.recurrent import ctc, embedding_classifier, encoder_decoder, mappings
+from kapps.generation import ctc_decoding, text_generation
+from kapps.recurrent import (
+    ctc,
+    embedding_classifier,
+    encoder_decoder,
+    sequence_classifier,
+    sequence_generator,
+    sequence_labeller,
+)
 
 DTW = {  # accuracies of the nearest series by dynamic time warping, with its window open
     "JapaneseVowels": (0.949, "arXiv:1811.00075"),
@@ -71,7 +78,7 @@ def many_to_one(path, units, cell, draw):
     train, test = raw.standardised(), other.standardised(raw)
     classes = len(train.class_names)
     name = path.name.partition("_")[0]
-    model = mappings.sequence_classifier(
+    model = sequence_classifier.sequence_classifier(
         units=units, cell=cell, merge="concat", dropout=0.3, input_shape=(None, train.values[0].shape[1]),
         classes=classes,
     )  # fmt: skip
@@ -133,7 +140,7 @@ def each_step(path, units, cell, draw, segment=None):
         return x, y, real
 
     (x, y, _), (test, right, real) = made("train", 1500), made("validation", 300)
-    model = mappings.sequence_labeller(
+    model = sequence_labeller.sequence_labeller(
         units=units, cell=cell, segment=segment, input_shape=(None, ROWS), classes=10
     )
     every = np.bincount(right[real])
@@ -161,15 +168,15 @@ def labels_alone(path, units, cell, draw):
         return x, y
 
     train, (test, right) = made("train", 1500), made("validation", 300)
-    model = ctc.temporal_classifier(
+    model = ctc.ctc(
         units=units, cell=cell, input_shape=(None, ROWS), classes=11, classifier_activation=None
     )
 
     def score(model):
         logits = model.predict(test, verbose=0)
-        found = {"best path": ctc.ctc_labels(logits), "20 beams": ctc.ctc_labels(logits, beams=20)}
+        found = {"best path": ctc_decoding.ctc_labels(logits), "20 beams": ctc_decoding.ctc_labels(logits, beams=20)}
         errors = {
-            f"label error rate, {how}": ctc.label_error_rate(its, right)
+            f"label error rate, {how}": ctc_decoding.label_error_rate(its, right)
             for how, its in found.items()
         }
         best = np.pad(found["20 beams"], ((0, 0), (0, 6)))[:, :6]
@@ -192,7 +199,7 @@ def one_to_many(path, units, cell, draw):
         (images.reshape(-1, 1, ROWS * COLUMNS), names[numbers])
         for images, numbers in (digits("train"), digits("validation"))
     )
-    model = mappings.sequence_generator(
+    model = sequence_generator.sequence_generator(
         steps=6, units=units, cell=cell, input_shape=(1, ROWS * COLUMNS), classes=27
     )
     common = collections.Counter(map(tuple, right.tolist())).most_common(1)[0][1]

@@ -8,9 +8,10 @@ import _mappings
 import numpy as np
 
 from kapps.analysis import alignments
-from kapps.attention import alignment, seq2seq, transformer
+from kapps.attention import seq2seq, transformer
 from kapps.data import parallel
 from kapps.generation import text_generation
+from kapps.visualize.attention_weights import alignment
 
 PUBLISHED = {
     # github.com/LividWo/Revisit-MMT, README-baseline.md, has the first: 71.0/47.5/34.3/24.5, BP 0.999, by fairseq's
@@ -188,7 +189,7 @@ def image(model, tokens, sentence, translation, path):
     """Draws what a model looks at where it writes a translation: words, or subwords where a side has one word alone."""
     source = tokens.rows([sentence])
     labels = np.append(tokens.target.encode(translation), tokens.end)
-    weights = alignment.alignment(model, source, np.append(tokens.start, labels[:-1])[None])
+    weights = alignment(model, source, np.append(tokens.start, labels[:-1])[None])
     across, down = tokens.pieces(source[0], target=False), tokens.pieces(labels, target=True)
     columns, rows = words(across), words(down)
     if len(columns) < 2 or len(rows) < 3:

@@ -14,6 +14,7 @@ values, beside those of saying the training mean and of saying the last value se
 import csv
 import pathlib
 
+import _autoregression
 import _environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
@@ -21,7 +22,6 @@ from absl import flags
 
 from kapps import training
 from kapps.analysis import series as images
-from kapps.recurrent import autoregression
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("series", None, "a CSV file; none for the sine with noise")
@@ -70,22 +70,22 @@ def main(_):
     scaled = (values - mean) / deviation
 
     # Two models
-    markov = autoregression.markov(FLAGS.tau)
-    autoregression.least_squares(markov, scaled[:began])
-    latent = autoregression.latent((FLAGS.units,), cell=FLAGS.cell)
-    x, y = autoregression.windows(scaled[:began], STRETCH)
+    markov = _autoregression.markov(FLAGS.tau)
+    _autoregression.least_squares(markov, scaled[:began])
+    latent = _autoregression.latent((FLAGS.units,), cell=FLAGS.cell)
+    x, y = _autoregression.windows(scaled[:began], STRETCH)
     latent.compile(keras.optimizers.Adam(0.005), "mse")
     latent.fit(x, y, batch_size=32, epochs=FLAGS.epochs, verbose=0)
     models = {f"linear, tau = {FLAGS.tau}": markov, f"{FLAGS.cell}, {FLAGS.units} units": latent}
     predicted = {
-        name: autoregression.ahead(model, scaled, max(steps)) for name, model in models.items()
+        name: _autoregression.ahead(model, scaled, max(steps)) for name, model in models.items()
     }
 
     # Errors in the series' own unit
     rows = {
         name: {k: deviation * error for k, error in errors.items()}
         for name, errors in (
-            (name, autoregression.errors(found, scaled[began:], steps))
+            (name, _autoregression.errors(found, scaled[began:], steps))
             for name, found in predicted.items()
         )
     }

@@ -25,7 +25,7 @@ from absl import flags
 from kapps import training
 from kapps.analysis import plotting, sheets
 from kapps.files import aside
-from kapps.recurrent import stacks
+from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("languages", ["ab", "abc"], "letters of a^n b^n and of a^n b^n c^n")
@@ -96,7 +96,7 @@ def train(name, letters, longest, limit):
     """Trains one network; returns it and its line of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
     given = keras.Input((None, len(letters)), name="sequence")
-    h = stacks.layer(FLAGS.units, cell=name, name="layer1")(given)
+    h = recurrent_stack.recurrent_layer(FLAGS.units, cell=name, name="layer1")(given)
     may_follow = keras.layers.Dense(len(letters) + 1, activation="sigmoid", name="predictions")(h)
     model = keras.Model(given, may_follow, name=f"{name}_{letters}")
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.steps)
@@ -140,7 +140,7 @@ def draw(traces, path):
 
 
 def main(_):
-    for flag, allowed in (("networks", stacks.KERAS), ("languages", ("ab", "abc"))):
+    for flag, allowed in (("networks", recurrent_stack.KERAS), ("languages", ("ab", "abc"))):
         for each in FLAGS[flag].value:
             if each not in allowed:
                 raise ValueError(f"--{flag}: {each!r} is none of {', '.join(allowed)}")

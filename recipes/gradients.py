@@ -30,7 +30,7 @@ from absl import flags
 from kapps import training
 from kapps.analysis import plotting, sheets
 from kapps.data.sequences import adding_problem
-from kapps.recurrent import stacks
+from kapps.layers import recurrent_stack
 
 NETWORKS = ("rnn", "rnn_clipped", "rnn_omega", "lstm", "lstm_clipped", "gru", "gru_clipped")
 
@@ -99,7 +99,7 @@ def build(name):
     kind = name.partition("_")[0]
     x = keras.Input((FLAGS.length, 2), name="sequence")
     initializer = keras.initializers.Orthogonal(FLAGS.gain)
-    layer = stacks.layer(FLAGS.units, cell=kind, recurrent_initializer=initializer, name="layer1")
+    layer = recurrent_stack.recurrent_layer(FLAGS.units, cell=kind, recurrent_initializer=initializer, name="layer1")
     h = layer(x)
     model = keras.Model(x, keras.layers.Dense(1, name="predictions")(h[:, -1]), name=name)
     trained = model

@@ -40,8 +40,8 @@ from absl import flags
 from kapps import data, export, files, training
 from kapps.analysis import series as images
 from kapps.data import ngrams, subsequences, subwords, text
-from kapps.generation import stepping, text_generation
-from kapps.recurrent.language_model import rnn_lm
+from kapps.generation import step_models, text_generation
+from kapps.recurrent.rnn_lm import rnn_lm
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("text", None, "the file")
@@ -139,7 +139,7 @@ def write(model, vocabulary, prompt):
         },
         f"beam search, {FLAGS.beam} kept": {"beam": FLAGS.beam},
     }  # fmt: skip
-    one = stepping.step_model(model)
+    one = step_models.step_model(model)
     return {
         how: prompt
         + (" " if FLAGS.tokens == "words" else "")
@@ -155,8 +155,8 @@ def deliver(model, vocabulary, given):
     reports = [export.verify(model, path, given, timed=True)]
     with files.aside(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as listed:
         listed.write_text(vocabulary.json(), encoding="utf-8")
-    one = stepping.step_model(model, batch=1)
-    rows = {"tokens": given[:, :1], **stepping.zeros(one, len(given))}
+    one = step_models.step_model(model, batch=1)
+    rows = {"tokens": given[:, :1], **step_models.initial_states(one, len(given))}
     for precision in FLAGS.tflite:
         path = pathlib.Path(FLAGS.export_dir, f"{one.name}_{precision}.tflite")
         export.tflite(one, path, precision=precision)

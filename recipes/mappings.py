@@ -38,12 +38,12 @@ from absl import flags
 
 from kapps import training
 from kapps.files import aside
-from kapps.recurrent import stacks
+from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mapping", "many_to_one", list(_mappings.TASKS), "what is mapped to what")
 flags.DEFINE_string("data", None, "the file to read, of many_to_one and embeddings")
-flags.DEFINE_enum("cell", "lstm", stacks.CELLS, "of the recurrent layers")
+flags.DEFINE_enum("cell", "lstm", recurrent_stack.CELLS, "of the recurrent layers")
 flags.DEFINE_integer("units", 64, "width of each recurrent layer", lower_bound=1)
 flags.DEFINE_integer("epochs", 20, "passes over the training sequences", lower_bound=1)
 flags.DEFINE_integer("batch_size", 32, "sequences a step", lower_bound=1)

@@ -26,7 +26,7 @@ from kapps.data.moving_digits import moving_digits
 from kapps.data.sequences import grey
 from kapps.files import aside
 from kapps.layers import frame_cross_entropy
-from kapps.recurrent.convlstm import convlstm_nowcaster
+from kapps.recurrent.convlstm import convlstm
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -55,7 +55,7 @@ def main(_):
     print(f"{len(train_digits):,} digits to train on, {len(test_digits):,} others to test on")
     sequences = moving_digits(train_digits, FLAGS.batch_size, seed=FLAGS.seed)
     test = moving_digits(test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1).cache()  # fmt: skip
-    model = convlstm_nowcaster(filters=filters, kernel_size=FLAGS.kernel_size)
+    model = convlstm(filters=filters, kernel_size=FLAGS.kernel_size)
     print(
         f"{model.name}: {model.count_params():,} parameters, layers of {', '.join(FLAGS.filters)} channels"
     )

@@ -24,7 +24,7 @@ from absl import flags
 
 from kapps import training
 from kapps.analysis import sheets
-from kapps.recurrent import stacks
+from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", None, f"of {', '.join(TASKS)} [all; music where --music is given]")
@@ -87,7 +87,7 @@ def build(name, task):
     units -= 1
     x = keras.Input((None, features), name="sequence")
     every_step = row.get("every_step", False)
-    h = stacks.recurrent(x, units, cell=name, return_sequences=every_step, name="layer1")
+    h = recurrent_stack.recurrent(x, units, cell=name, return_sequences=every_step, name="layer1")
     h = keras.layers.Dropout(row.get("dropout", 0.0), name="layer1_dropout")(h)
     y = keras.layers.Dense(outputs, activation=task.activation, name="predictions")(h)
     return keras.Model(x, y, name=name), units

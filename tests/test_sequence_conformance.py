@@ -14,7 +14,7 @@ import pytest
 from members import equal, narrowed
 
 from kapps import cards
-from kapps.generation import stepping
+from kapps.generation import step_models
 
 LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
 SENTENCES = pathlib.Path(__file__).parent / "reference" / "pairs.tsv"
@@ -25,9 +25,9 @@ STEPPED = ("rnn_lm", "mixture_of_experts", *PAIRS)
 """Families that run a step at a time, what they remember carried."""
 CAUSAL = (*STEPPED, "tcn_copy500", "tcn_copy1000", "tcn_copy2000", "tcn_jsb", "tcn_nottingham")
 """Families, and members, whose answer at a step depends on no later step."""
-MASKED = (*STEPPED, "text_classifier", "sequence_labeller", "temporal_classifier", "imdb_mean")
+MASKED = (*STEPPED, "text_classifier", "sequence_labeller", "ctc", "imdb_mean")
 """Families, and members, that tell padding from what is real."""
-RATE = {"convlstm_nowcaster": 3e-3}
+RATE = {"convlstm": 3e-3}
 """Of Adam, where it is not 0.01."""
 LENGTH = 12
 
@@ -236,12 +236,12 @@ def test_steps_that_pass_on_what_they_remember_equal_one_long_run(model, given):
     if source:  # the first source of full length, others padded
         source = [each.copy() for each in source]
         source[0][1:, 5:] = 0
-        encoder, one = stepping.encoder_and_step(model, length=LENGTH)
+        encoder, one = step_models.encoder_and_step(model, length=LENGTH)
         known = encoder({"source": keras.ops.convert_to_tensor(source[0])}, training=False)
     else:
-        one, known = stepping.step_model(model, length=LENGTH), {}
-    states, found = {**stepping.zeros(one, len(target)), **known}, []
-    name, kept = stepping.written(one, known), stepping.remembered(one)
+        one, known = step_models.step_model(model, length=LENGTH), {}
+    states, found = {**step_models.initial_states(one, len(target)), **known}, []
+    name, kept = step_models.token_input_name(one, known), step_models.state_names(one)
     for column in target.T:
         taken = {name: column[:, None], **states}
         answer = one(keras.tree.map_structure(keras.ops.convert_to_tensor, taken), training=False)

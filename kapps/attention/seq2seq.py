@@ -15,17 +15,16 @@ each. A reversed source's positions, and with them the local windows, count from
 
 import keras
 
-from kapps.attention.cells import AttentionalCell, AttentionRNN, SearchCell
 from kapps.builders import sequence_family, variant
-from kapps.layers import Alignment, Maxout, Reversed
-from kapps.recurrent import stacks
+from kapps.layers import Alignment, Maxout, ReverseSequence, recurrent_stack
+from kapps.layers.attention_cells import AttentionalCell, AttentionRNN, SearchCell
 
 
 def cells(units, layers, cell, dropout):
     """Returns the decoder's cells, the lowest first; the lowest one's inputs are dropped where they are embedded."""
     found = []
     for i in range(layers):
-        layer = stacks.layer(units, cell=cell, dropout=dropout if i else 0.0)
+        layer = recurrent_stack.recurrent_layer(units, cell=cell, dropout=dropout if i else 0.0)
         found.append(layer.cell)
     return found
 
@@ -50,7 +49,7 @@ def attentional(y, memory, states, *, units, layers, cell, dropout, input_feedin
         )
         layer = AttentionRNN(attending, return_sequences=True, name="decoder")
         return layer(y, memory, initial_state=[state for each in states for state in each])
-    h = stacks.stack(
+    h = recurrent_stack.stack(
         y, units, layers=layers, cell=cell, initial_state=states, dropout=dropout, name="decoder"
     )
     x = keras.layers.Concatenate(name="attentional_inputs")([attention(h, memory), h])
@@ -85,7 +84,7 @@ def attention_seq2seq(
         embedding: width of both embeddings, m.
         units: width of the encoder, of each direction where it has two, and of the decoder, n.
         layers: how many, of the encoder and of the decoder.
-        cell: of both, by its name, as for `kapps.recurrent.stacks.layer`: "gru", "lstm", "gru_new" ...
+        cell: of both, by its name, as for `kapps.layers.recurrent_stack.recurrent_layer`: "gru", "lstm", "gru_new" ...
         merge: "concat" or "sum" of the encoder's two directions [1], or None where it has one [2].
         reverse: whether the source is read from its last word to its first [2].
         attend: "before" each step of the decoder, which reads what is found [1], or "after" it [2].
@@ -103,12 +102,12 @@ def attention_seq2seq(
         raise ValueError(f'a decoder attends "before" its step or "after" it, not {attend!r}')
     source, target = x
     if reverse:
-        source = Reversed(name="source_reversed")(source)
+        source = ReverseSequence(name="source_reversed")(source)
     its = dict(layers=layers, cell=cell)
     tokens = vocabulary if source_vocabulary is None else source_vocabulary
     y = keras.layers.Embedding(tokens, embedding, mask_zero=True, name="encoder_embedding")(source)
     y = dropped(y, dropout, "encoder_embedding")
-    memory, states = stacks.stack(
+    memory, states = recurrent_stack.stack(
         y, units, **its, merge=merge, dropout=dropout, return_state=True, name="encoder"
     )
     y = keras.layers.Embedding(vocabulary, embedding, mask_zero=True, name="decoder_embedding")(

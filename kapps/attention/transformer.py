@@ -18,7 +18,7 @@ trained, may drop some of the attention's weights and inner values too. Norms ha
 import keras
 
 from kapps.builders import sequence_family, variant
-from kapps.layers import MultiHeadAttention, Positions, SinusoidalPositions
+from kapps.layers import LearnedPositionalEncoding, MultiHeadAttention, SinusoidalPositionalEncoding
 
 
 def embedded(
@@ -33,7 +33,7 @@ def embedded(
         reverse_dtype="float32", embeddings_initializer=keras.initializers.RandomNormal(stddev=d_model**-0.5),
     )  # fmt: skip
     where = dict(scale=d_model**0.5, name=f"{name}_positions")
-    places = SinusoidalPositions(**where) if positions is None else Positions(positions, **where)
+    places = SinusoidalPositionalEncoding(**where) if positions is None else LearnedPositionalEncoding(positions, **where)
     x = places(embedding(tokens))
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)

@@ -1,9 +1,12 @@
 """Text generation: decoding step models with their caches, greedy decoding, sampling and beam search."""
 
-from kapps.generation.stepping import EncoderAndStep, encoder_and_step, step_model
+from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
+from kapps.generation.step_models import EncoderAndStep, encoder_and_step, step_model
 from kapps.generation.text_generation import generate, translate, translator
 
 __all__ = [
+    "DecodingLoop",
+    "DecodingOptions",
     "EncoderAndStep",
     "encoder_and_step",
     "generate",

@@ -5,7 +5,7 @@
 [3] Vaswani 2017, arXiv:1706.03762, section 6.1: a beam of 4, alpha 0.6 of [4], at most 50 tokens more than the source
 [4] Wu 2016, GNMT, arXiv:1609.08144, equation (14)
 
-A token is one step (`kapps.generation.stepping`) of a loop that is compiled as a whole: the ten-thousandth costs what the
+A token is one step (`kapps.generation.step_models`) of a loop that is compiled as a whole: the ten-thousandth costs what the
 first did, but for the look at a cache that has room for all of them.
 """
 
@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kapps.generation import loop, stepping
+from kapps.generation import step_models
+from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
 
 NEVER = (0, 1)
 """Tokens that no text has: padding and the unknown of `kapps.data.text`."""
@@ -27,7 +28,7 @@ class Writer:
     Args:
         model: a language model, tokens (batch, time) to scores at each step, or of two inputs, a source and a target;
             or what `kapps.generation.step_model` or `kapps.generation.encoder_and_step` made of it, or a file of either.
-        **choice: as for `kapps.generation.loop.Choice`.
+        **choice: as for `kapps.generation.DecodingOptions`.
 
     Raises:
         ValueError: for a network that has no step, and for values outside their ranges.
@@ -35,16 +36,16 @@ class Writer:
 
     def __init__(self, model, **choice):
         encoder = None
-        if isinstance(model, stepping.EncoderAndStep):
+        if isinstance(model, step_models.EncoderAndStep):
             encoder, one = model
-        elif stepping.stepped(model):
+        elif step_models.is_step_model(model):
             one = model
         elif len(model.inputs) > 1:
-            encoder, one = stepping.encoder_and_step(model)
+            encoder, one = step_models.encoder_and_step(model)
         else:
-            one = stepping.step_model(model)
+            one = step_models.step_model(model)
         self.encoder, self.one = encoder, one
-        self.loop = loop.Loop(one, encoder, loop.Choice(**choice))
+        self.loop = DecodingLoop(one, encoder, DecodingOptions(**choice))
 
     def __call__(self, prompt, length, *, source=None, limit=None, seed=None):
         """Returns `length` tokens after each prompt, int32 [batch, length], on the right 0 after the end.
@@ -81,7 +82,7 @@ class Writer:
         return ops.convert_to_numpy(run(given))
 
     def _refuse_beyond(self, needed):
-        for name in stepping.remembered(self.one):
+        for name in step_models.state_names(self.one):
             shape = self.one.input[name].shape
             if len(shape) > 2 and shape[1] is not None and shape[1] < needed:
                 raise ValueError(

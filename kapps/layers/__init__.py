@@ -1,9 +1,7 @@
 """Keras layers and functions of layers that two families or more use."""
 
-from kapps.layers.alignment import Alignment
-from kapps.layers.attention import MultiHeadAttention
+from kapps.layers.attention_cells import AttentionalCell, AttentionRNN, SearchCell
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
-from kapps.layers.conv_lstm import PeepholeConvLSTM2D, PeepholeConvLSTMCell, frame_cross_entropy
 from kapps.layers.convolution import (
     GroupedConv2D,
     batch_norm,
@@ -15,34 +13,62 @@ from kapps.layers.convolution import (
     max_pool,
 )
 from kapps.layers.copying import copy_values, to_keras_layers
-from kapps.layers.experts import SparseExperts
+from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
-from kapps.layers.positions import Positions, SinusoidalPositions
+from kapps.layers.multi_head_attention import MultiHeadAttention
+from kapps.layers.peephole_conv_lstm import (
+    PeepholeConvLSTM2D,
+    PeepholeConvLSTMCell,
+    frame_cross_entropy,
+)
+from kapps.layers.positional_encoding import LearnedPositionalEncoding, SinusoidalPositionalEncoding
+from kapps.layers.recurrent_cells import (
+    CoupledLSTMCell,
+    GRUCell,
+    LearnedState,
+    MultiplicativeLSTMCell,
+    PeepholeLSTMCell,
+)
 from kapps.layers.self_attention import SelfAttention
+from kapps.layers.sparse_mixture_of_experts import SparseMixtureOfExperts
 from kapps.layers.squeeze_excite import squeeze_excite
-from kapps.layers.steps import AtEachStep, BlankPadding, Pairs, Reversed, SegmentMean
+from kapps.layers.time_steps import (
+    BlankPadding,
+    ConcatenateContext,
+    ConcatenatePairs,
+    ReverseSequence,
+    SegmentMean,
+)
 from kapps.layers.tower import tower
 from kapps.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
+    "AttentionalCell",
+    "AttentionRNN",
+    "SearchCell",
+    "CoupledLSTMCell",
+    "GRUCell",
+    "LearnedState",
+    "MultiplicativeLSTMCell",
+    "PeepholeLSTMCell",
     "Alignment",
-    "AtEachStep",
+    "ConcatenateContext",
     "BlankPadding",
     "ChannelShuffle",
     "GroupedConv2D",
     "LocalResponseNormalization",
     "Maxout",
     "MultiHeadAttention",
-    "Pairs",
+    "ConcatenatePairs",
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
-    "Positions",
-    "Reversed",
+    "LearnedPositionalEncoding",
+    "ReverseSequence",
     "SegmentMean",
     "SelfAttention",
-    "SinusoidalPositions",
-    "SparseExperts",
+    "SinusoidalPositionalEncoding",
+    "SparseMixtureOfExperts",
     "WeightNormConv1D",
     "batch_norm",
     "channel_shuffle",

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from kapps.layers.attention import scores_dtype, weights
+from kapps.layers.multi_head_attention import scores_dtype, weights
 
 
 @keras.saving.register_keras_serializable("kapps")

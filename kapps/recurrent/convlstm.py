@@ -39,7 +39,7 @@ def from_patches(x, patch, name):
 
 
 @sequence_family(shape=(10, 64, 64, 1), head=None)
-def convlstm_nowcaster(x, *, filters=(128, 64, 64), kernel_size=5, patch=4, horizon=10):
+def convlstm(x, *, filters=(128, 64, 64), kernel_size=5, patch=4, horizon=10):
     """Frames in [0, 1] to the `horizon` frames after them, as chances: float32 (batch, horizon, height, width, channels).
 
     `filters` has the channels of each layer, of encoder and forecaster alike.
@@ -67,7 +67,7 @@ def convlstm_nowcaster(x, *, filters=(128, 64, 64), kernel_size=5, patch=4, hori
 
 # fmt: off
 #                                                                                                                                trainable parameters
-convlstm_nowcaster1 = variant(convlstm_nowcaster, "convlstm_nowcaster1", filters=(256,), paper="arXiv:1506.04214", params=13_524_496)
-convlstm_nowcaster2 = variant(convlstm_nowcaster, "convlstm_nowcaster2", filters=(128, 128), paper="arXiv:1506.04214", params=10_042_896)
-convlstm_nowcaster3 = variant(convlstm_nowcaster, "convlstm_nowcaster3", filters=(128, 64, 64), paper="arXiv:1506.04214", params=7_585_296)
+convlstm_nowcaster1 = variant(convlstm, "convlstm_nowcaster1", filters=(256,), paper="arXiv:1506.04214", params=13_524_496)
+convlstm_nowcaster2 = variant(convlstm, "convlstm_nowcaster2", filters=(128, 128), paper="arXiv:1506.04214", params=10_042_896)
+convlstm_nowcaster3 = variant(convlstm, "convlstm_nowcaster3", filters=(128, 64, 64), paper="arXiv:1506.04214", params=7_585_296)
 # fmt: on

@@ -14,8 +14,7 @@ layers of two values' maximum before the words, and V, which its c goes through,
 import keras
 
 from kapps.builders import sequence_family, variant
-from kapps.layers import AtEachStep, Reversed
-from kapps.recurrent import stacks
+from kapps.layers import ConcatenateContext, ReverseSequence, recurrent_stack
 
 
 @sequence_family(inputs=("source", "target"), shape=(None,), vocabulary=80_000)
@@ -30,7 +29,7 @@ def encoder_decoder(
         vocabulary: how many tokens the target has, padding (0) among them.
         source_vocabulary: how many the source has; None for as many.
         embedding: width of both embeddings.
-        units, layers, cell, dropout: of the encoder and of the decoder, as for `kapps.recurrent.stacks.stack`.
+        units, layers, cell, dropout: of the encoder and of the decoder, as for `kapps.layers.recurrent_stack.stack`.
         reverse: whether the source is read from its last word to its first [1].
         context: whether the decoder reads the encoder's last output beside each word, and starts from dense layers of
             it [2]; otherwise each of its layers starts from the last states of the encoder's layer [1].
@@ -38,10 +37,10 @@ def encoder_decoder(
     source, target = x
     both = dict(layers=layers, cell=cell, dropout=dropout)
     if reverse:
-        source = Reversed(name="source_reversed")(source)
+        source = ReverseSequence(name="source_reversed")(source)
     tokens = vocabulary if source_vocabulary is None else source_vocabulary
     y = keras.layers.Embedding(tokens, embedding, mask_zero=True, name="encoder_embedding")(source)
-    c, states = stacks.stack(
+    c, states = recurrent_stack.stack(
         y, units, **both, return_sequences=False, return_state=True, name="encoder"
     )
     y = keras.layers.Embedding(vocabulary, embedding, mask_zero=True, name="decoder_embedding")(
@@ -55,8 +54,8 @@ def encoder_decoder(
             ]
             for i, each in enumerate(states, start=1)
         ]
-        y = AtEachStep(name="decoder_context")([y, c])
-    return stacks.stack(y, units, **both, initial_state=states, name="decoder")
+        y = ConcatenateContext(name="decoder_context")([y, c])
+    return recurrent_stack.stack(y, units, **both, initial_state=states, name="decoder")
 
 
 SUTSKEVER, CHO = "arXiv:1409.3215", "arXiv:1406.1078"

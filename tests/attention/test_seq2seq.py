@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.attention.alignment import alignment
-from kapps.attention.cells import AttentionalCell, AttentionRNN, SearchCell
 from kapps.attention.seq2seq import attention_seq2seq, bahdanau2015, luong2015
 from kapps.layers import Alignment
+from kapps.layers.attention_cells import AttentionalCell, AttentionRNN, SearchCell
+from kapps.visualize.attention_weights import alignment
 
 VOCABULARY, UNITS = 11, 4
 SMALL = dict(vocabulary=VOCABULARY, embedding=3, units=UNITS, readout=2, classifier_activation=None)

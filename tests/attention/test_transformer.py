@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.attention.alignment import alignment, attention_weights
 from kapps.attention.transformer import (
     transformer,
     transformer_base,
@@ -16,6 +15,7 @@ from kapps.attention.transformer import (
     transformer_iwslt,
     transformer_tiny,
 )
+from kapps.visualize.attention_weights import alignment, attention_weights
 
 VOCABULARY, D, HEADS = 13, 8, 2
 SMALL = dict(vocabulary=VOCABULARY, layers=2, d_model=D, ffn=12, heads=HEADS, dropout=0.0)

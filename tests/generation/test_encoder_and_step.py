@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from kapps.attention import seq2seq, transformer
-from kapps.generation import stepping
+from kapps.generation import step_models
 from kapps.recurrent import encoder_decoder
 
 SOURCE = np.array([[3, 4, 5, 6], [7, 2, 0, 0], [1, 0, 0, 0]])
@@ -47,7 +47,7 @@ def run(one, target, states):
     found = []
     for column in target.T:
         given = one.predict_on_batch({name: column[:, None], **states})
-        states = {**states, **{key: array(given[key]) for key in stepping.remembered(one)}}
+        states = {**states, **{key: array(given[key]) for key in step_models.state_names(one)}}
         found.append(array(given["logits"])[:, 0])
     return np.stack(found, axis=1)
 
@@ -56,9 +56,9 @@ def run(one, target, states):
 def test_halves_equal_the_whole(kind):
     keras.utils.set_random_seed(0)
     model = large(MODELS[kind]())
-    encoder, one = stepping.encoder_and_step(model)
+    encoder, one = step_models.encoder_and_step(model)
     known = {name: array(x) for name, x in encoder.predict_on_batch({"source": SOURCE}).items()}
-    found = run(one, TARGET, {**stepping.zeros(one, 3, length=6), **known})
+    found = run(one, TARGET, {**step_models.initial_states(one, 3, length=6), **known})
     expected = array(model([SOURCE, TARGET]))
     shares = array(keras.ops.softmax(found))
     np.testing.assert_allclose(shares[TARGET > 0], expected[TARGET > 0], atol=1e-5)
@@ -68,7 +68,7 @@ def test_halves_equal_the_whole(kind):
     }
     # A source has its own answer in a batch of others, where it is padded.
     alone = encoder.predict_on_batch({"source": SOURCE[1:2, :2]})
-    states = {**stepping.zeros(one, 1, length=5), **{name: array(x) for name, x in alone.items()}}
+    states = {**step_models.initial_states(one, 1, length=5), **{name: array(x) for name, x in alone.items()}}
     np.testing.assert_allclose(
         run(one, TARGET[1:2], states)[0, :4], found[1, :4], rtol=1e-4, atol=1e-5
     )
@@ -77,17 +77,17 @@ def test_halves_equal_the_whole(kind):
 def test_a_language_model_of_attention_in_steps():
     keras.utils.set_random_seed(0)
     model = large(transformer.transformer_decoder(**SIZES))
-    one = stepping.step_model(model)
-    found = array(keras.ops.softmax(run(one, TARGET, stepping.zeros(one, 3, length=5))))
+    one = step_models.step_model(model)
+    found = array(keras.ops.softmax(run(one, TARGET, step_models.initial_states(one, 3, length=5))))
     np.testing.assert_allclose(found[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
 
 
 def test_padding_moves_nothing_on():
     """A prompt of two tokens beside one of three: what follows is as without the padding between."""
     keras.utils.set_random_seed(0)
-    one = stepping.step_model(large(transformer.transformer_decoder(**SIZES)))
+    one = step_models.step_model(large(transformer.transformer_decoder(**SIZES)))
     padded, whole = np.array([[3, 4, 0, 6, 7]]), np.array([[3, 4, 6, 7]])
-    states = stepping.zeros(one, 1, length=5)
+    states = step_models.initial_states(one, 1, length=5)
     np.testing.assert_allclose(
         run(one, padded, states)[:, 3:], run(one, whole, states)[:, 2:], atol=1e-6
     )
@@ -99,13 +99,13 @@ def test_a_sliding_window():
     x = layers.Embedding(9, 4)(tokens)
     x = layers.MultiHeadAttention(1, 4, sliding_window=2)(x, x, use_causal_mask=True)
     model = keras.Model(tokens, layers.Dense(9, name="head_logits")(x))
-    one, given = stepping.step_model(model), np.array([[3, 4, 2, 5, 6, 1]])
-    found = run(one, given, stepping.zeros(one, 1, 6))
+    one, given = step_models.step_model(model), np.array([[3, 4, 2, 5, 6, 1]])
+    found = run(one, given, step_models.initial_states(one, 1, 6))
     np.testing.assert_allclose(found, array(model(given)), atol=1e-5)
 
 
 def test_both_halves_are_saved_and_loaded(tmp_path):
-    both = stepping.encoder_and_step(
+    both = step_models.encoder_and_step(
         transformer.transformer(**SIZES), batch=3, length=7, source_length=4
     )
     assert both.step.input["decoder1_attention_keys"].shape == (3, 7, 2, 4)
@@ -142,15 +142,15 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_step_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match=rf"^net: {name.lower()}\S* .*") as caught:
-        stepping.encoder_and_step(of_target(REFUSED[name]))
+        step_models.encoder_and_step(of_target(REFUSED[name]))
     assert "\n" not in str(caught.value)
 
 
 def test_one_input_or_two():
     model = transformer.transformer_decoder(**SIZES)
     with pytest.raises(ValueError, match="has 1 inputs"):
-        stepping.encoder_and_step(model)
+        step_models.encoder_and_step(model)
     with pytest.raises(ValueError, match=r"kapps\.halves makes one of two inputs"):
-        stepping.step_model(transformer.transformer(**SIZES))
+        step_models.step_model(transformer.transformer(**SIZES))
     with pytest.raises(ValueError, match="length says how many"):
-        stepping.zeros(stepping.step_model(model), 1)
+        step_models.initial_states(step_models.step_model(model), 1)

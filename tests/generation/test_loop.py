@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kapps.attention import transformer
-from kapps.generation import search, stepping, text_generation
+from kapps.generation import samplers, step_models, text_generation
 from kapps.recurrent import encoder_decoder
 
 START, END = 1, 2
@@ -36,7 +36,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def both(model):
-    return stepping.encoder_and_step(model)
+    return step_models.encoder_and_step(model)
 
 
 def scores(model, source, tokens):
@@ -81,7 +81,7 @@ def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
             for n in range(4):
                 whole = [*tokens[:n], END][:3]
                 total = sum(each[i, token - 1] for i, token in enumerate(whole))
-                ranked[tuple(tokens[:n])] = total / search.PENALTIES[penalty](len(whole), alpha)
+                ranked[tuple(tokens[:n])] = total / samplers.PENALTIES[penalty](len(whole), alpha)
         best = max(ranked, key=ranked.get)
         assert tuple(row[row > 0]) == best
 
@@ -105,7 +105,7 @@ def test_draws(model, both):
 
 
 def test_refusals(model):
-    fixed = stepping.encoder_and_step(model, length=4, source_length=3)
+    fixed = step_models.encoder_and_step(model, length=4, source_length=3)
     if "decoder1_attention_keys" in fixed.step.input:
         with pytest.raises(
             ValueError, match=r"room for 4 .* 5 are asked for: make it with length=5"

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.generation import search, stepping, text_generation
-from kapps.recurrent import language_model
+from kapps.generation import step_models, text_generation
+from kapps.recurrent import rnn_lm as language_model
 
 SIZE = 9
 
@@ -37,7 +37,7 @@ def test_greedy_is_the_whole_models_run(model):
         for token in row:
             assert token == np.argmax(chances(model, tokens)) + 2
             tokens.append(token)
-    alone = text_generation.generate(stepping.step_model(model), [3, 4, 2], 12, temperature=0)
+    alone = text_generation.generate(step_models.step_model(model), [3, 4, 2], 12, temperature=0)
     np.testing.assert_array_equal(alone, found[:1])
 
 
@@ -110,7 +110,7 @@ def test_texts_end(model):
 
 def test_length_penalties_by_hand():
     """Of the lectures' 1 / L**alpha log P: two tokens of log P -1.0, four of -1.5; Wu's of 7 tokens is 2**alpha."""
-    length, wu = search.by_length, search.by_wu
+    length, wu = samplers.by_length, samplers.by_wu
     assert -1.0 / length(2.0, 0) > -1.5 / length(4.0, 0)
     assert length(2.0, 0.75) == pytest.approx(2**0.75)
     assert -1.5 / length(4.0, 0.75) > -1.0 / length(2.0, 0.75)

@@ -4,8 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.layers import Alignment, Maxout, MultiHeadAttention, Positions, SelfAttention
-from kapps.layers import SinusoidalPositions as Sinusoids
+from kapps.layers import (
+    Alignment,
+    LearnedPositionalEncoding,
+    Maxout,
+    MultiHeadAttention,
+    SelfAttention,
+)
+from kapps.layers import SinusoidalPositionalEncoding as Sinusoids
 
 M, K, P, L, H, N = 6, 8, 3, 5, 2, 7
 DRAW = np.random.default_rng(0)
@@ -268,12 +274,12 @@ def test_sinusoids_are_the_papers_at_any_length_and_from_any_start():
 
 
 def test_trained_positions_start_anywhere_and_end():
-    layer = Positions(M, scale=0.5)
+    layer = LearnedPositionalEncoding(M, scale=0.5)
     y = array(layer(X))
     np.testing.assert_allclose(y, X / 2 + array(layer.vectors), atol=1e-6)
     np.testing.assert_allclose(array(layer(X[:, 2:4], start=2)), y[:, 2:4], atol=1e-6)
     with pytest.raises(ValueError, match="a sequence of 7 steps has more than the 6 positions"):
-        Positions(M).build((None, 7, K))
+        LearnedPositionalEncoding(M).build((None, 7, K))
 
 
 def test_maxout_is_the_larger_of_neighbours():
@@ -287,7 +293,7 @@ def test_maxout_is_the_larger_of_neighbours():
         Alignment("concat", "local_p", units=4, width=2),
         MultiHeadAttention(H, P, chunk=4),
         Sinusoids(3.0),
-        Positions(M, 3.0),
+        LearnedPositionalEncoding(M, 3.0),
         Maxout(4),
     ],
     ids=lambda layer: type(layer).__name__,

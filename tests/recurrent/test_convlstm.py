@@ -6,8 +6,7 @@ import pytest
 
 import kapps
 from kapps.layers import PeepholeConvLSTM2D, PeepholeConvLSTMCell
-from kapps.recurrent import convlstm
-from kapps.recurrent.convlstm import convlstm_nowcaster
+from kapps.recurrent.convlstm import convlstm
 
 SMALL = dict(input_shape=(3, 8, 6, 1), filters=(3, 4), kernel_size=3, patch=2, horizon=4)
 
@@ -68,7 +67,7 @@ def run(layer, xs, h, c):
 
 
 def test_the_nowcaster_is_equation_3_and_figure_3():
-    model = drawn(convlstm_nowcaster(**SMALL))
+    model = drawn(convlstm(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, *SMALL["input_shape"])).astype("float32")
     found = array(model(frames))
     assert found.shape == (2, 4, 8, 6, 1)
@@ -125,7 +124,7 @@ def test_parameters_are_table_1():
 
 
 def test_a_train_step_lowers_the_papers_number():
-    model = convlstm_nowcaster(**SMALL)
+    model = convlstm(**SMALL)
     frames = np.random.default_rng(1).uniform(size=(4, 3, 8, 6, 1)).round().astype("float32")
     after = np.concatenate([frames, frames[:, :1]], axis=1)
     model.compile(
@@ -140,7 +139,7 @@ def test_a_train_step_lowers_the_papers_number():
 
 
 def test_files_cost_and_refusals(tmp_path):
-    model = drawn(convlstm_nowcaster(**SMALL))
+    model = drawn(convlstm(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, 3, 8, 6, 1)).astype("float32")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -150,7 +149,7 @@ def test_files_cost_and_refusals(tmp_path):
     told = 4 * places * gates * window * (3 * 3 + 4 * (3 + 4))
     assert kapps.profile(model).macs == read + told + 4 * places * (3 + 4) * 4
     with pytest.raises(ValueError, match="frames of 9x6 cannot be cut into patches of 2x2"):
-        convlstm_nowcaster(**{**SMALL, "input_shape": (3, 9, 6, 1)})
+        convlstm(**{**SMALL, "input_shape": (3, 9, 6, 1)})
     with pytest.raises(ValueError, match="kernel_size is odd, not 4"):
         PeepholeConvLSTMCell(3, 4)
     with pytest.raises(ValueError, match="starts from a state"):
@@ -161,7 +160,7 @@ def test_files_cost_and_refusals(tmp_path):
 
 @pytest.mark.tensorflow
 def test_tflite_agrees(tmp_path):
-    model = drawn(convlstm_nowcaster(**SMALL))
+    model = drawn(convlstm(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, 3, 8, 6, 1)).astype("float32")
     path = kapps.export.tflite(model, tmp_path / "net.tflite")
     report = kapps.export.verify(model, path, frames)

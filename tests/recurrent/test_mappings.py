@@ -8,19 +8,27 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.generation import text_generation
-from kapps.recurrent import ctc, embedding_classifier, encoder_decoder, mappings
+from kapps.generation import ctc_decoding, text_generation
+from kapps.recurrent import (
+    ctc,
+    embedding_classifier,
+    encoder_decoder,
+    sequence_classifier,
+    sequence_generator,
+    sequence_labeller,
+    text_classifier,
+)
 
 FEATURES, CLASSES = 3, 4
 SMALL = dict(input_shape=(None, FEATURES), classes=CLASSES)
 TEXT = dict(vocabulary=9, embedding=3)
 NETWORKS = {
-    "classifier": lambda: mappings.sequence_classifier(units=5, merge="sum", **SMALL),
-    "pyramid": lambda: mappings.sequence_classifier(units=4, layers=2, pyramid=2, **SMALL),
-    "text": lambda: mappings.text_classifier(units=(4, 4), merge="concat", **TEXT),
-    "labeller": lambda: mappings.sequence_labeller(units=4, **SMALL),
-    "segments": lambda: mappings.sequence_labeller(units=4, cell="gru", segment=2, **SMALL),
-    "temporal": lambda: ctc.temporal_classifier(units=4, classifier_activation=None, **SMALL),
+    "classifier": lambda: sequence_classifier.sequence_classifier(units=5, merge="sum", **SMALL),
+    "pyramid": lambda: sequence_classifier.sequence_classifier(units=4, layers=2, pyramid=2, **SMALL),
+    "text": lambda: text_classifier.text_classifier(units=(4, 4), merge="concat", **TEXT),
+    "labeller": lambda: sequence_labeller.sequence_labeller(units=4, **SMALL),
+    "segments": lambda: sequence_labeller.sequence_labeller(units=4, cell="gru", segment=2, **SMALL),
+    "temporal": lambda: ctc.ctc(units=4, classifier_activation=None, **SMALL),
     "translator": lambda: encoder_decoder.encoder_decoder(units=4, layers=2, reverse=True, **TEXT),
     "translator with context": lambda: encoder_decoder.encoder_decoder(
         units=4, layers=2, context=True, source_vocabulary=11, **TEXT
@@ -78,8 +86,8 @@ def test_padding_changes_no_answer_and_files_keep_them(name, tmp_path):
 def test_tables():
     """Sizes that papers or printed summaries give; where it is our sum, it is written out."""
     for builder in (
-        mappings.pixel_lstm, mappings.framewise_rnn, mappings.framewise_brnn, mappings.framewise_lstm,
-        mappings.framewise_blstm, mappings.digit_speller, ctc.ctc_timit, embedding_classifier.imdb_flat,
+        sequence_classifier.pixel_lstm, sequence_labeller.framewise_rnn, sequence_labeller.framewise_brnn, sequence_labeller.framewise_lstm,
+        sequence_labeller.framewise_blstm, sequence_generator.digit_speller, ctc.ctc_timit, embedding_classifier.imdb_flat,
         embedding_classifier.imdb_mean,
     ):  # fmt: skip
         sizes = [math.prod(variable.shape) for variable in builder().trainable_variables]
@@ -87,9 +95,9 @@ def test_tables():
         if builder.card.paper == "Graves 2005":
             assert 0.985e5 < sum(sizes) < 1.03e5  # "roughly 100,000 weights"
     # Its summary at keras.io: an embedding, two of both directions, one output.
-    assert mappings.imdb_blstm.card.params == 2_560_000 + 98_816 + 98_816 + 129
+    assert text_classifier.imdb_blstm.card.params == 2_560_000 + 98_816 + 98_816 + 129
     # One LSTM that reads 784 values, 27 answers.
-    assert mappings.digit_speller.card.params == 4 * (784 + 128 + 1) * 128 + (128 + 1) * 27
+    assert sequence_generator.digit_speller.card.params == 4 * (784 + 128 + 1) * 128 + (128 + 1) * 27
 
 
 def test_sutskevers_384_million_parameters():
@@ -117,7 +125,7 @@ def test_chos_parameters():
 
 
 def test_sources_are_reversed_before_their_padding():
-    found = kapps.layers.Reversed()(keras.ops.array([[3, 4, 1, 0], [1, 2, 3, 4], [0, 0, 0, 0]]))
+    found = kapps.layers.ReverseSequence()(keras.ops.array([[3, 4, 1, 0], [1, 2, 3, 4], [0, 0, 0, 0]]))
     assert array(found).tolist() == [[1, 4, 3, 0], [4, 3, 2, 1], [0, 0, 0, 0]]
 
 
@@ -138,16 +146,16 @@ def test_a_decoder_sees_no_later_word_and_writes_what_it_would_read():
 
 
 def test_a_generator_reads_one_vector():
-    model = mappings.sequence_generator(
+    model = sequence_generator.sequence_generator(
         steps=5, units=4, input_shape=(1, FEATURES), classes=CLASSES
     )
     x = np.random.default_rng(0).normal(size=(2, 1, FEATURES)).astype("float32")
     assert model(x).shape == (2, 5, CLASSES)
-    aligned = mappings.sequence_labeller(units=4, cell="lstm", merge=None, **SMALL)
+    aligned = sequence_labeller.sequence_labeller(units=4, cell="lstm", merge=None, **SMALL)
     aligned.set_weights(model.get_weights())
     np.testing.assert_allclose(array(model(x)), array(aligned(np.tile(x, (1, 5, 1)))), atol=1e-6)
     with pytest.raises(ValueError, match=r"input_shape is \(1, features\), not \(2, 3\)"):
-        mappings.sequence_generator(steps=5, input_shape=(2, FEATURES))
+        sequence_generator.sequence_generator(steps=5, input_shape=(2, FEATURES))
 
 
 def test_segments_are_means_of_their_real_steps():
@@ -198,15 +206,15 @@ def test_the_loss_is_that_of_all_paths_of_the_real_steps():
 
 def test_beams_find_the_likeliest_labelling():
     logits, chances = temporal((5, 3, 4))
-    found = ctc.ctc_labels(logits, beams=100)
+    found = ctc_decoding.ctc_labels(logits, beams=100)
     for row, its in zip(found, chances, strict=True):
         every = paths(its)
         assert tuple(label for label in row.tolist() if label) == max(every, key=every.get)
     # Graves 2012, chapter 7, draws such a case: "a" has paths of 0.16, 0.24 and 0.24, the best path's labelling 0.36.
     two = np.log(np.array([[[0.6, 0.4], [0.6, 0.4]]]))
-    assert ctc.ctc_labels(two).tolist() == [[0]] and ctc.ctc_labels(two, beams=5).tolist() == [[1]]
+    assert ctc_decoding.ctc_labels(two).tolist() == [[0]] and ctc_decoding.ctc_labels(two, beams=5).tolist() == [[1]]
     best = np.log(np.eye(3)[[[1, 1, 0, 1, 2, 2, 0]]] + 1e-3)
-    assert ctc.ctc_labels(best).tolist() == [[1, 1, 2]]
+    assert ctc_decoding.ctc_labels(best).tolist() == [[1, 1, 2]]
 
 
 def test_label_errors():
@@ -221,12 +229,12 @@ def test_label_errors():
             ctc.edit_distance(word(a), word(b)) == distance == ctc.edit_distance(word(b), word(a))
         )
     padded = np.array([[1, 2, 0], [3, 0, 0]])
-    assert ctc.label_error_rate(padded, [[1, 2, 4, 5], [3]]) == 2 / 5
-    assert ctc.label_error_rate([[1, 2, 3]], [[4]]) == 3
+    assert ctc_decoding.label_error_rate(padded, [[1, 2, 4, 5], [3]]) == 2 / 5
+    assert ctc_decoding.label_error_rate([[1, 2, 3]], [[4]]) == 3
     with pytest.raises(ValueError, match="2 sequences are found and 1 expected"):
-        ctc.label_error_rate([[1], [2]], [[1]])
+        ctc_decoding.label_error_rate([[1], [2]], [[1]])
     with pytest.raises(ValueError, match="no label is expected"):
-        ctc.label_error_rate([[1]], [[0]])
+        ctc_decoding.label_error_rate([[1]], [[0]])
 
 
 @pytest.mark.peers
@@ -280,8 +288,8 @@ def test_refusals_are_one_line():
         (lambda: embedding_classifier.imdb_flat(input_shape=(None,)), "flattened words are of a known"),
         (lambda: embedding_classifier.embedding_classifier(words="sum"), 'words is "flatten" or "mean"'),
         (lambda: kapps.layers.SegmentMean(0), "a segment has a whole number of steps from 1, not 0"),
-        (lambda: ctc.ctc_labels(np.zeros((2, 3))), "logits are (batch, time, labels)"),
-        (lambda: ctc.ctc_labels(np.zeros((2, 3, 4)), beams=0), "beams is a whole number from 1"),
+        (lambda: ctc_decoding.ctc_labels(np.zeros((2, 3))), "logits are (batch, time, labels)"),
+        (lambda: ctc_decoding.ctc_labels(np.zeros((2, 3, 4)), beams=0), "beams is a whole number from 1"),
     ]:  # fmt: skip
         with pytest.raises(ValueError) as refusal:
             build()

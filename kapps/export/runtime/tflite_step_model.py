@@ -7,7 +7,7 @@ import numpy as np
 
 from kapps.export import runtime
 from kapps.export._quiet import quiet
-from kapps.generation.stepping import EncoderAndStep
+from kapps.generation.step_models import EncoderAndStep
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from kapps.export import _inputs as inputs
-from kapps.generation import loop, stepping
+from kapps.generation import DecodingLoop, DecodingOptions, step_models
 
 TEXT = "text"
 PADDING, UNKNOWN = 0, 1
@@ -83,7 +83,7 @@ def _loop(exported):
     """Returns what writes the likeliest tokens a step at a time; None for a network that has no step."""
     (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
     try:
-        one = stepping.step_model(inner)
+        one = step_models.step_model(inner)
     except ValueError:  # it looks at later tokens, or at what it was given
         return None
-    return loop.Loop(one, choice=loop.Choice(never=(PADDING, UNKNOWN)))
+    return DecodingLoop(one, choice=DecodingOptions(never=(PADDING, UNKNOWN)))

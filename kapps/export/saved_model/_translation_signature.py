@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from kapps.data.subwords import Subwords
 from kapps.export.saved_model._byte_pairs import BytePairs
-from kapps.generation import stepping, text_generation
+from kapps.generation import step_models, text_generation
 
 MOST = 256
 """Tokens of a source that are read; what is beyond them is cut."""
@@ -34,7 +34,7 @@ class Translation:
                 f"with a source and a target, and {self.end + 1} tokens: these, a start and an end"
             )
         (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
-        both = stepping.encoder_and_step(inner)
+        both = step_models.encoder_and_step(inner)
         writer = text_generation.translator(
             both, end=self.end, beam=beam, length_penalty=length_penalty,
             never=(1, self.start),

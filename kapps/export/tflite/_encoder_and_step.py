@@ -9,7 +9,7 @@ import numpy as np
 from kapps.export._paths import local
 from kapps.export.runtime.tflite_step_model import load_tflite_encoder_and_step
 from kapps.export.tflite import loops, tflite
-from kapps.generation import stepping
+from kapps.generation import step_models
 
 FLOATS = (
     "ADD", "BATCH_MATMUL", "COS", "GATHER", "MEAN", "MUL", "NEG", "RESHAPE", "RSQRT", "SELECT", "SELECT_V2", "SIN",
@@ -59,7 +59,7 @@ def tflite_encoder_and_step(
         ValueError: as for `kapps.generation.encoder_and_step` and `tflite`.
     """
     directory = local(directory)
-    encoder, one = stepping.encoder_and_step(
+    encoder, one = step_models.encoder_and_step(
         model, batch=1, length=length, source_length=source_length
     )
     if precision == "int8" and calibration is None:
@@ -76,7 +76,7 @@ def tflite_encoder_and_step(
         padded(tokens, steps)
         for tokens, steps in zip(calibration, (source_length, length), strict=True)
     )
-    expected = words(stepping.encoder_and_step(model), source, target)
+    expected = words(step_models.encoder_and_step(model), source, target)
     known = {encoder: source, one: sampled(model, source, target)}
     looped = any(loops(layer) for layer in encoder.layers)
     for how in INT8:
@@ -101,15 +101,15 @@ def padded(tokens, steps):
 def taught(both, source, target):
     """Yields what goes into a step and what comes out, for each word of targets that are read, not written."""
     states = dict(both.encoder.predict_on_batch({next(iter(both.encoder.input)): source}))
-    states = {**stepping.zeros(both.step, len(source), target.shape[1]), **states}
-    name = stepping.written(both.step, states)
+    states = {**step_models.initial_states(both.step, len(source), target.shape[1]), **states}
+    name = step_models.token_input_name(both.step, states)
     for column in target.T:
         if not column.any():
             return
         given = {name: column[:, None], **states}
         found = both.step.predict_on_batch(given)
         yield given, found
-        states |= {name: found[name] for name in stepping.remembered(both.step)}
+        states |= {name: found[name] for name in step_models.state_names(both.step)}
 
 
 def words(both, source, target):
@@ -121,9 +121,9 @@ def words(both, source, target):
 
 def sampled(model, source, target, most=300):
     """Returns what goes into a step at so many words, drawn from all, {name: array [n, ...]}."""
-    both = stepping.encoder_and_step(model)
+    both = step_models.encoder_and_step(model)
     steps = [given for given, _ in taught(both, source, target)]
-    name = stepping.written(both.step, both.encoder.output)
+    name = step_models.token_input_name(both.step, both.encoder.output)
     rows, places = np.nonzero(np.stack([given[name][:, 0] for given in steps], axis=1))
     drawn = np.random.default_rng(0).permutation(len(rows))[:most]
     return {

@@ -18,7 +18,7 @@ from kapps.export.saved_model._byte_pairs import BytePairs
 from kapps.export.tflite import _encoder_and_step as pairs
 from kapps.export.tflite import operations as operations_of
 from kapps.export.tflite import precision as precision_of
-from kapps.generation import stepping, text_generation
+from kapps.generation import step_models, text_generation
 
 TEXT = (
     "a dog runs in the park. ein Hund läuft im Park. two men are talking; zwei Männer reden!\n" * 3
@@ -128,7 +128,7 @@ def test_two_litert_files_write_the_same_words(model, learned, tmp_path):
     for name in ("encoder", "step"):
         operations = operations_of(tmp_path / f"{name}.tflite")
         assert not [one for one in operations if one.startswith(("CUSTOM", "Flex", "WHILE"))]
-    files, both = kapps.export.load_tflite_encoder_and_step(tmp_path), stepping.encoder_and_step(model)
+    files, both = kapps.export.load_tflite_encoder_and_step(tmp_path), step_models.encoder_and_step(model)
     source = numbers(learned, LINES)
     target = np.random.default_rng(0).integers(2, learned.size, (4, 12), "int32")
     for (given, found), (_, expected) in zip(
@@ -146,11 +146,11 @@ def test_int8_of_a_step_with_attention_in_float(model, learned, tmp_path):
     source = numbers(learned, LINES[:2] * 8, 8)
     target = np.random.default_rng(0).integers(2, learned.size, (16, 6), "int32")
     known = pairs.sampled(model, source, target, 40)
-    one = stepping.encoder_and_step(model, batch=1, length=6, source_length=8).step
+    one = step_models.encoder_and_step(model, batch=1, length=6, source_length=8).step
     how = dict(precision="int8", calibration=known, float_operations=pairs.FLOATS)
     file = kapps.export.TFLiteStepModel(kapps.export.tflite(one, tmp_path / "step.tflite", **how))
     found = file.predict_on_batch(known)["logits"]
-    expected = stepping.encoder_and_step(model).step.predict_on_batch(known)["logits"]
+    expected = step_models.encoder_and_step(model).step.predict_on_batch(known)["logits"]
     assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
     assert precision_of(file.path) == "int8"
 
@@ -179,7 +179,7 @@ def test_refusals(model, tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             kapps.export.tflite_encoder_and_step(model, tmp_path / "pair", **options)
-    one = stepping.encoder_and_step(model, batch=1, length=4, source_length=4).step
+    one = step_models.encoder_and_step(model, batch=1, length=4, source_length=4).step
     with pytest.raises(ValueError, match="takes no float_operations"):
         kapps.export.tflite(one, tmp_path / "step.tflite", float_operations=["SOFTMAX"])
     assert not (tmp_path / "pair" / "step.tflite").exists()

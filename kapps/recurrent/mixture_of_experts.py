@@ -2,15 +2,14 @@
 
 [1] Shazeer 2017, arXiv:1701.06538: equations (1) to (11); the networks of Appendix C.1 and Table 7
 
-`kapps.layers.SparseExperts` has the mixture itself. Departure: the paper's vocabulary has 793,471 words; the table's
+`kapps.layers.SparseMixtureOfExperts` has the mixture itself. Departure: the paper's vocabulary has 793,471 words; the table's
 is the Penn Treebank's of 10,000.
 """
 
 from keras import layers
 
 from kapps.builders import sequence_family, variant
-from kapps.layers import SparseExperts
-from kapps.recurrent import stacks
+from kapps.layers import SparseMixtureOfExperts, recurrent_stack
 
 
 @sequence_family(shape=(None,), vocabulary=10_000)
@@ -28,15 +27,15 @@ def mixture_of_experts(
         k: how many of them each step asks.
         units: width of the embedding, of the recurrent layers and of what the experts read and answer.
         hidden: width of each expert's hidden layer.
-        cell: of the recurrent layers (see `kapps.recurrent.stacks.layer`).
+        cell: of the recurrent layers (see `kapps.layers.recurrent_stack.recurrent_layer`).
         dropout: share of each layer's outputs that training drops.
     """  # fmt: skip
     x = layers.Embedding(vocabulary, units, mask_zero=True, name="embedding")(x)
     x = layers.Dropout(dropout, name="embedding_dropout")(x)
-    x = _residual(x, stacks.recurrent(x, units, cell=cell, name="layer1"), "layer1", dropout)
-    y = SparseExperts(experts, k, hidden=hidden, name="layer2")(x)
+    x = _residual(x, recurrent_stack.recurrent(x, units, cell=cell, name="layer1"), "layer1", dropout)
+    y = SparseMixtureOfExperts(experts, k, hidden=hidden, name="layer2")(x)
     x = _residual(x, layers.Activation("sigmoid", name="layer2_sigmoid")(y), "layer2", dropout)
-    return _residual(x, stacks.recurrent(x, units, cell=cell, name="layer3"), "layer3", dropout)
+    return _residual(x, recurrent_stack.recurrent(x, units, cell=cell, name="layer3"), "layer3", dropout)
 
 
 def _residual(below, x, name, dropout):

@@ -37,7 +37,7 @@ class Placed(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class SinusoidalPositions(Placed):
+class SinusoidalPositionalEncoding(Placed):
     """Adds to each step of a sequence the sines and cosines of its position (Vaswani 2017, arXiv:1706.03762, 3.5).
 
     PE(pos, 2i) = sin(pos / 10000^(2i / d_model))
@@ -71,10 +71,10 @@ class SinusoidalPositions(Placed):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class Positions(Placed):
+class LearnedPositionalEncoding(Placed):
     """Adds to each step of a sequence a trained vector of its position: y_pos = scale x_pos + w_pos.
 
-    Input and output: (batch, time, features), of at most `length` steps. `call(x, start=0)`: as `SinusoidalPositions`.
+    Input and output: (batch, time, features), of at most `length` steps. `call(x, start=0)`: as `SinusoidalPositionalEncoding`.
 
     Args:
         length: of the longest sequence.

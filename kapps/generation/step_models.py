@@ -9,7 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from kapps.generation.walk import Walk
+from kapps.generation._graph import Walk
 
 
 class EncoderAndStep(NamedTuple):
@@ -76,18 +76,18 @@ def encoder_and_step(model, batch=None, length=None, source_length=None):
     return EncoderAndStep(keras.Model(walk.source, walk.given, name=f"{model.name}_encoder"), one)
 
 
-def remembered(one):
+def state_names(one):
     """Returns the names of what goes into a step and comes out of it."""
     return [name for name in one.input if name in one.output]
 
 
-def written(one, known=()):
+def token_input_name(one, known=()):
     """Returns the name of a step's own input: neither remembered nor, with what an encoder gives as `known`, known."""
     (name,) = [name for name in one.input if name not in one.output and name not in known]
     return name
 
 
-def zeros(one, batch, length=None):
+def initial_states(one, batch, length=None):
     """Returns what is remembered before the first step, {name: NumPy zeros}, of a model that `step` made.
 
     Args:
@@ -96,7 +96,7 @@ def zeros(one, batch, length=None):
         length: places of the caches, where the model leaves them open.
     """
     found = {}
-    for name in remembered(one):
+    for name in state_names(one):
         tensor = one.input[name]
         shape = [length if size is None else size for size in tensor.shape[1:]]
         if None in shape:
@@ -107,7 +107,7 @@ def zeros(one, batch, length=None):
     return found
 
 
-def stepped(model):
+def is_step_model(model):
     """Whether a model is one that `step` made: what it remembers comes out under the names under which it goes in."""
     both = isinstance(model.input, dict) and isinstance(model.output, dict)
     return both and bool(set(model.input) & set(model.output))

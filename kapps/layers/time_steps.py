@@ -10,7 +10,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable("kapps")
-class Pairs(keras.layers.Layer):
+class ConcatenatePairs(keras.layers.Layer):
     """Each two steps beside each other, h_i = [h_2i, h_2i+1]: half as many of twice the width [1].
 
     An odd length is padded by zeros, and steps that the mask hides are zeros too, so padding changes nothing. A pair
@@ -132,7 +132,7 @@ class BlankPadding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class Reversed(keras.layers.Layer):
+class ReverseSequence(keras.layers.Layer):
     """Tokens from the last to the first; padding, 0, stays on the right.
 
     Input and output: (batch, time) of whole numbers.
@@ -155,13 +155,13 @@ class Reversed(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class AtEachStep(keras.layers.Layer):
+class ConcatenateContext(keras.layers.Layer):
     """A vector beside each step of a sequence.
 
     Input: [(batch, time, features), (batch, units)]. Output: (batch, time, features + units).
     """
 
-    pointwise = True  # for `kapps.generation.stepping`
+    pointwise = True  # for `kapps.generation.step_models`
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

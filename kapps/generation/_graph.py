@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import layers
 
-from kapps.generation.layers import (
+from kapps.generation._step_layers import (
     AlignmentKeys,
     AlignmentQuery,
     CausalQuery,

@@ -31,7 +31,7 @@ def softplus(x):
 
 def drawn(**options):
     """A layer whose gates are drawn too."""
-    layer = kapps.layers.SparseExperts(EXPERTS, hidden=HIDDEN, **options)
+    layer = kapps.layers.SparseMixtureOfExperts(EXPERTS, hidden=HIDDEN, **options)
     layer.build((None, None, FEATURES))
     draw = np.random.default_rng(0)
     for variable in layer.trainable_weights:
@@ -93,7 +93,7 @@ def test_losses_by_their_equations(monkeypatch, masked):
 
 def test_at_first_all_experts_are_asked_equally():
     """Gates of zero: noise of one deviation chooses, so that over many vectors each has its share."""
-    layer = kapps.layers.SparseExperts(EXPERTS, 2, hidden=HIDDEN)
+    layer = kapps.layers.SparseMixtureOfExperts(EXPERTS, 2, hidden=HIDDEN)
     layer(keras.ops.zeros((200, 50, FEATURES)), training=True)
     assert float(layer.losses[0]) < 1e-3
     assert not np.any(array(layer.gate)) and not np.any(array(layer.gate_noise))
@@ -101,7 +101,7 @@ def test_at_first_all_experts_are_asked_equally():
 
 def test_gates_are_trained_and_load_is_balanced():
     """A gate that asks one expert only learns from the two losses to ask the others."""
-    layer = kapps.layers.SparseExperts(EXPERTS, 1, hidden=HIDDEN)
+    layer = kapps.layers.SparseMixtureOfExperts(EXPERTS, 1, hidden=HIDDEN)
     x = keras.Input((None, FEATURES))
     model = keras.Model(x, layer(x))
     gate = np.zeros((FEATURES, EXPERTS))
@@ -182,4 +182,4 @@ def test_parameters_are_table_7s():
 
 def test_refusals():
     with pytest.raises(ValueError, match="k is from 1 to 4, the number of experts, not 5"):
-        kapps.layers.SparseExperts(4, 5)
+        kapps.layers.SparseMixtureOfExperts(4, 5)

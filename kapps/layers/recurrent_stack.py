@@ -11,8 +11,8 @@ Sequences are (batch, time, features), time may be open, and a Keras mask (batch
 import keras
 
 from kapps.cards import nearest
-from kapps.layers import Pairs
-from kapps.recurrent import cells
+from kapps.layers import recurrent_cells as cells
+from kapps.layers.time_steps import ConcatenatePairs
 
 # cuDNN has kernels for Keras's own LSTM and GRU (see `kapps.why_not_cudnn`).
 KERAS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -27,7 +27,7 @@ CELLS = (*KERAS, *OURS)
 MERGES = ("concat", "sum")
 
 
-def layer(
+def recurrent_layer(
     units,
     *,
     cell="lstm",
@@ -72,16 +72,16 @@ def recurrent(
     Args:
         x: the sequence.
         units: width of the state.
-        cell: its name, as for `layer`.
+        cell: its name, as for `recurrent_layer`.
         learned_state: whether the first state is trained, instead of zeros.
         initial_state: list of the first states (batch, units), instead of either.
         name: of the layer; a learned state's is `name_state`.
-        **options: as for `layer`.
+        **options: as for `recurrent_layer`.
 
     Returns:
         The outputs, or (outputs, [state, ...]) where return_state is True: an LSTM has two states, h and c.
     """  # fmt: skip
-    return _call(layer(units, cell=cell, name=name, **options), x, 1, learned_state, initial_state)
+    return _call(recurrent_layer(units, cell=cell, name=name, **options), x, 1, learned_state, initial_state)
 
 
 def bidirectional(
@@ -93,14 +93,14 @@ def bidirectional(
         x, units, cell, learned_state, initial_state, name: as for `recurrent`; the states are those of the layer
             forward, then those of the layer backward.
         merge: "concat" for (batch, time, 2 * units), "sum" for (batch, time, units).
-        **options: as for `layer`; without return_sequences, what is merged is the last output of each direction.
+        **options: as for `recurrent_layer`; without return_sequences, what is merged is the last output of each direction.
 
     Returns:
         As `recurrent` does.
     """
     if merge not in MERGES:
         raise ValueError(f'directions are merged by "concat" or "sum", not {merge!r}')
-    one = layer(units, cell=cell, name=name, **options)
+    one = recurrent_layer(units, cell=cell, name=name, **options)
     both = keras.layers.Bidirectional(one, merge_mode=merge, name=name)
     return _call(both, x, 2, learned_state, initial_state)
 
@@ -129,7 +129,7 @@ def stack(
         x: the sequence.
         units: width of each layer, a tuple; or one width, for `layers` of them.
         layers: how many, by default 1.
-        cell: the name of each layer's cell, as for `layer`.
+        cell: the name of each layer's cell, as for `recurrent_layer`.
         merge: None for one direction; "concat" or "sum" for two in each layer, as for `bidirectional`.
         residual: number, from 1, of the first layer whose input is added to its output: 3 in GNMT [2]; None: none.
         pyramid: number, from 1, of the first layer that reads pairs of steps, so that the length halves before it
@@ -141,7 +141,7 @@ def stack(
         return_state: whether to return each layer's last states too.
         name: what the layers' names start with: `layer1`, `layer1_state`, `layer2_pairs`, `layer2_add`,
             `layer2_dropout`.
-        **options: of each layer, as for `layer`.
+        **options: of each layer, as for `recurrent_layer`.
 
     Returns:
         The outputs, or (outputs, [[state, ...] of each layer]) where return_state is True.
@@ -164,7 +164,7 @@ def stack(
     for i, width in enumerate(widths, start=1):
         each = f"{name}{i}"
         if pyramid is not None and i >= pyramid:
-            x = Pairs(name=f"{each}_pairs")(x)
+            x = ConcatenatePairs(name=f"{each}_pairs")(x)
         its = dict(
             cell=cell, name=each, learned_state=learned_state, return_state=return_state,
             return_sequences=return_sequences or i < len(widths),
@@ -210,3 +210,8 @@ def _add(below, x, name):
             "give it equal widths or begin residual at a later layer"
         )
     return keras.layers.Add(name=f"{name}_add")([below, x])
+
+
+def mask_zero_steps(x, masking):
+    """Returns a sequence of vectors in which, with `masking`, steps whose values are all 0 are masked as padding."""
+    return keras.layers.Masking(name="masking")(x) if masking else x

@@ -16,7 +16,7 @@ from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable("kapps")
-class SparseExperts(layers.Layer):
+class SparseMixtureOfExperts(layers.Layer):
     """Feed-forward networks, of which a gate chooses `k` for each vector [1].
 
     y = sum_i G(x)_i E_i(x),  E_i(x) = relu(x W1_i) W2_i                                    (1)
@@ -45,7 +45,7 @@ class SparseExperts(layers.Layer):
         ValueError: for a k that is no number from 1 to `experts`.
     """
 
-    pointwise = True  # for `kapps.generation.stepping`
+    pointwise = True  # for `kapps.generation.step_models`
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ Its states become zeros by `kapps.training.ResetStates` before each epoch, or by
 from keras import layers
 
 from kapps.builders import sequence_family, variant
-from kapps.recurrent.stacks import stack
+from kapps.layers.recurrent_stack import stack
 
 ZAREMBA, KARPATHY, ZHANG, RADFORD = (
     "arXiv:1409.2329", "Karpathy 2015", "arXiv:2106.11342", "arXiv:1704.01444",
@@ -46,7 +46,7 @@ def rnn_lm(
         vocabulary: how many there are.
         units: width of each layer.
         embedding: width of the embedding; None for one-hot tokens.
-        cell: the layers' cell, as for `kapps.recurrent.stacks.layer`.
+        cell: the layers' cell, as for `kapps.layers.recurrent_stack.recurrent_layer`.
         dropout: share of what enters each layer and the head that training drops, never of what recurs [1].
         weight_norm: whether the weights of multiplicative cells are normalised.
         stateful: whether a batch starts from the states in which the one before it ended.

@@ -1,10 +1,21 @@
 """Regressions on a series' own past: the solved one beside the series' own rule, steps ahead by hand."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 
-from kapps.recurrent import autoregression
+RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
+
+
+@pytest.fixture(scope="module")
+def autoregression():
+    """The module of the recipe's models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RECIPES)
+        import _autoregression
+    return _autoregression
 
 
 @pytest.fixture
@@ -16,7 +27,7 @@ def series():
     return np.array(values)
 
 
-def test_least_squares_finds_the_rule(series):
+def test_least_squares_finds_the_rule(autoregression, series):
     model = autoregression.markov(2)
     autoregression.least_squares(model, series)
     kernel, bias = model.get_layer("values").get_weights()
@@ -25,7 +36,7 @@ def test_least_squares_finds_the_rule(series):
     assert bias[0] == pytest.approx(0.5, abs=0.1)
 
 
-def test_windows(series):
+def test_windows(autoregression, series):
     x, y = autoregression.windows(series, 3)
     assert x.shape == y.shape == (len(series) - 3, 3, 1)
     np.testing.assert_allclose(x[5, :, 0], series[5:8], rtol=1e-6)
@@ -34,7 +45,7 @@ def test_windows(series):
         autoregression.windows(series, 402)
 
 
-def test_markov_ahead_is_the_rule_again_and_again(series):
+def test_markov_ahead_is_the_rule_again_and_again(autoregression, series):
     model = autoregression.markov(2)
     model.get_layer("values").set_weights([np.array([[-0.6], [1.2]]), np.array([0.5])])
     found = autoregression.ahead(model, series[:20], 3)
@@ -46,7 +57,7 @@ def test_markov_ahead_is_the_rule_again_and_again(series):
             assert found[i, j, 0] == pytest.approx(seen[-1], abs=1e-4)
 
 
-def test_latent_ahead_is_the_whole_models_run(series):
+def test_latent_ahead_is_the_whole_models_run(autoregression, series):
     model = autoregression.latent((5,), cell="lstm")
     series = series[:9]
     found = autoregression.ahead(model, series, 3)
@@ -59,7 +70,7 @@ def test_latent_ahead_is_the_whole_models_run(series):
             seen = np.concatenate([seen, value[None]])
 
 
-def test_errors_are_of_the_same_values(series):
+def test_errors_are_of_the_same_values(autoregression, series):
     """A model that says the last value seen: k ahead, its error is the series' difference over k."""
     model = autoregression.markov(1)
     model.get_layer("values").set_weights([np.array([[1.0]]), np.array([0.0])])
@@ -72,7 +83,7 @@ def test_errors_are_of_the_same_values(series):
         autoregression.errors(predicted, series, (4,))
 
 
-def test_far_ahead_fades_to_the_mean(series):
+def test_far_ahead_fades_to_the_mean(autoregression, series):
     """The lectures' warning: reasonable one step ahead, of no use many."""
     model = autoregression.markov(2)
     autoregression.least_squares(model, series[:300])

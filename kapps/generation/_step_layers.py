@@ -62,7 +62,7 @@ class Step(Holder):
 
 @keras.saving.register_keras_serializable("kapps")
 class MemoryStep(Step):
-    """One step of a cell that attends to a memory, such as `kapps.attention.cells` has.
+    """One step of a cell that attends to a memory, such as `kapps.layers.attention_cells` has.
 
     Input: a list: x (batch, 1, features), the memory (batch, M, K), its keys, where some of it is padding int32 (batch,
     M), 0 there, and the states. Output: the same of outputs and new states.

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from kapps.generation import search, stepping
+from kapps.generation import samplers, step_models
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class DecodingOptions:
     """How tokens are chosen.
 
     Args:
@@ -20,7 +20,7 @@ class Choice:
         beam: k, for beam search instead of a draw; None for none.
         end: the token after which a text is finished; None for none.
         alpha: of beam search's penalty.
-        penalty: by what log P of texts of different lengths is divided: "length" or "wu" (`search.PENALTIES`).
+        penalty: by what log P of texts of different lengths is divided: "length" or "wu" (`samplers.PENALTIES`).
         never: tokens that are not written.
 
     Raises:
@@ -42,19 +42,19 @@ class Choice:
             )
         if self.beam is not None and self.beam < 1:
             raise ValueError(f"beam={self.beam}: from 1, or None for no beam search")
-        if self.penalty not in search.PENALTIES:
+        if self.penalty not in samplers.PENALTIES:
             raise ValueError(
-                f"penalty is one of {', '.join(search.PENALTIES)}, not {self.penalty!r}"
+                f"penalty is one of {', '.join(samplers.PENALTIES)}, not {self.penalty!r}"
             )
 
     def one(self, logits, uniform):
         """Returns a token a row, of logits [rows, vocabulary] and draws [rows] from [0, 1)."""
         if self.temperature == 0:
-            return search.likeliest(logits)
-        return search.drawn(logits, uniform, self.temperature, self.top_k)
+            return samplers.likeliest(logits)
+        return samplers.drawn(logits, uniform, self.temperature, self.top_k)
 
 
-class Loop(keras.Model):
+class DecodingLoop(keras.Model):
     """A model that writes: tokens after a prompt, and after a source where there is an encoder.
 
     Its input is a dictionary: {"prompt": int32 [batch, time], padded on the right with 0; "uniform": float32 [batch,
@@ -62,7 +62,7 @@ class Loop(keras.Model):
     tokens of each row; and the encoder's inputs}. Its output is int32 [batch, steps], 0 after the end.
 
     Args:
-        one: what `stepping.step` made, or a file of it.
+        one: what `step_models.step` made, or a file of it.
         encoder: the other half; None where there is none.
         choice: how tokens are chosen.
 
@@ -72,7 +72,7 @@ class Loop(keras.Model):
 
     def __init__(self, one, encoder=None, choice=None, **kwargs):
         super().__init__(**kwargs)
-        self.one, self.encoder, self.choice = one, encoder, choice or Choice()
+        self.one, self.encoder, self.choice = one, encoder, choice or DecodingOptions()
         self.scores = "logits" if "logits" in one.output else "values"
         if self.scores == "values" and (self.choice.beam is not None or self.choice.temperature):
             raise ValueError(
@@ -99,7 +99,7 @@ class Loop(keras.Model):
     def states(self, given, rows, room):
         """Returns what is remembered before the first step: what the encoder gives, else zeros."""
         found = {}
-        for name in stepping.remembered(self.one):
+        for name in step_models.state_names(self.one):
             tensor = self.one.input[name]
             shape = [room if size is None else size for size in tensor.shape[1:]]
             found[name] = given.get(name)
@@ -109,7 +109,7 @@ class Loop(keras.Model):
 
     def advance(self, token, states, memory):
         """Returns logits float32 [rows, vocabulary] after one more token, int32 [rows], and what is remembered."""
-        name = stepping.written(self.one, memory)
+        name = step_models.token_input_name(self.one, memory)
         found = self.one({name: ops.expand_dims(token, 1), **states, **memory})
         logits = ops.cast(found[self.scores][:, 0], "float32")
         never = np.zeros(logits.shape[-1], "float32")
@@ -150,7 +150,7 @@ class Loop(keras.Model):
             token = ops.where(running, token, 0)
             running = running & (i + 1 < limit)
             return (
-                search.put(tokens, i, token),
+                samplers.put(tokens, i, token),
                 token,
                 running if end is None else running & (token != end),
             )
@@ -172,7 +172,7 @@ class Loop(keras.Model):
         beam, steps = self.choice.beam, ops.shape(uniform)[1]
         how = dict(
             end=self.choice.end, limit=limit, alpha=self.choice.alpha,
-            penalty=search.PENALTIES[self.choice.penalty],
+            penalty=samplers.PENALTIES[self.choice.penalty],
         )  # fmt: skip
         batch = ops.shape(limit)[0]
         rows = ops.reshape(ops.repeat(ops.arange(batch, dtype="int32"), beam), (-1,))
@@ -184,14 +184,14 @@ class Loop(keras.Model):
             states = {name: ops.take(state, rows, axis=0) for name, state in states.items()}
             token = ops.reshape(ops.take(tokens, i - 1, axis=2), (-1,))
             logits, states = self.advance(token, states, memory)
-            return i + 1, *search.widened(i, logits, tokens, scores, best, rank, **how), states
+            return i + 1, *samplers.widened(i, logits, tokens, scores, best, rank, **how), states
 
         def left(i, tokens, scores, *_):
             del tokens
             return ops.logical_and(i < steps, ops.any(scores > -math.inf))
 
         i = ops.cast(0, "int32")
-        begun = search.widened(i, logits, *search.first(batch, beam, steps), **how)
+        begun = samplers.widened(i, logits, *samplers.first(batch, beam, steps), **how)
         return self.loop(left, more, (i + 1, *begun, states))[3]
 
 

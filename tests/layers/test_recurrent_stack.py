@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.recurrent import stacks
+from kapps.layers import recurrent_stack
 
 UNITS, FEATURES, STEPS = 4, 3, 7
 LENGTHS = np.array([4, 7])
@@ -22,7 +22,7 @@ def sequences(batch=2, steps=STEPS, features=FEATURES):
 def network(*, features=FEATURES, units=UNITS, **options):
     """A stack of weights all drawn, learned states and biases among them; steps of nines alone are padding."""
     x = keras.Input((None, features))
-    y = stacks.stack(keras.layers.Masking(9.0)(x), units, **options)
+    y = recurrent_stack.stack(keras.layers.Masking(9.0)(x), units, **options)
     model = keras.Model(x, y)
     draw = np.random.default_rng(0)
     for variable in model.weights:
@@ -117,10 +117,10 @@ def test_last_outputs_and_states_are_those_of_the_last_real_step(merge):
 
 def test_states_given_equal_one_long_run():
     x = keras.Input((None, FEATURES))
-    _, states = stacks.stack(x, (2, UNITS), return_state=True, name="shared")
+    _, states = recurrent_stack.stack(x, (2, UNITS), return_state=True, name="shared")
     first = keras.Model(x, states)
     inputs = [[keras.Input((size,)) for _ in "hc"] for size in (2, UNITS)]
-    second = keras.Model([x, inputs], stacks.stack(x, (2, UNITS), initial_state=inputs))
+    second = keras.Model([x, inputs], recurrent_stack.stack(x, (2, UNITS), initial_state=inputs))
     second.set_weights(first.get_weights())
     whole = network(units=(2, UNITS))
     whole.set_weights(first.get_weights())
@@ -132,14 +132,14 @@ def test_states_given_equal_one_long_run():
     )
 
 
-@pytest.mark.parametrize("cell", stacks.CELLS)
+@pytest.mark.parametrize("cell", recurrent_stack.CELLS)
 def test_each_name_is_its_cell(cell):
     """What the names mean, by the parameters of 4 units that read 3 values; the cells have tests of their own."""
     kernels, more = {
         "rnn": (1, 0), "lstm": (4, 0), "gru": (3, 3 * UNITS), "peephole": (4, 3 * UNITS), "coupled": (3, 0),
         "multiplicative": (4, UNITS * (UNITS + FEATURES)), "gru_new": (3, 0), "gru_old": (3, 0),
     }[cell]  # fmt: skip
-    layer = stacks.layer(UNITS, cell=cell)
+    layer = recurrent_stack.recurrent_layer(UNITS, cell=cell)
     assert layer(sequences()).shape == (2, STEPS, UNITS)
     assert layer.count_params() == kernels * (FEATURES + UNITS + 1) * UNITS + more
     update = getattr(getattr(layer, "cell", None), "update", "none")
@@ -149,8 +149,8 @@ def test_each_name_is_its_cell(cell):
 def test_a_stack_learns():
     """The sign of the first value, told from the last output."""
     x = keras.Input((None, FEATURES))
-    y = stacks.stack(x, 6, layers=3, residual=2, merge="sum", return_sequences=True)
-    y = stacks.recurrent(y, 6, return_sequences=False, name="last")
+    y = recurrent_stack.stack(x, 6, layers=3, residual=2, merge="sum", return_sequences=True)
+    y = recurrent_stack.recurrent(y, 6, return_sequences=False, name="last")
     model = keras.Model(x, keras.layers.Dense(1)(y))
     model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
     x = sequences(32, 4)
@@ -173,7 +173,7 @@ def test_refusals_are_one_line():
         (dict(units=4, learned_state=True, initial_state=[[x, x]]), "state is learned or given"),
     ]:  # fmt: skip
         with pytest.raises(ValueError) as refusal:
-            stacks.stack(x, **given)
+            recurrent_stack.stack(x, **given)
         assert said in str(refusal.value) and "\n" not in str(refusal.value)
 
 

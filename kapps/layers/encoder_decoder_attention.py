@@ -9,7 +9,7 @@
 import keras
 from keras import ops
 
-from kapps.layers.attention import scores_dtype, weights
+from kapps.layers.multi_head_attention import scores_dtype, weights
 
 SCORES = ("additive", "dot", "general", "concat", "scaled")
 WINDOWS = ("global", "local_m", "local_p", "hard")

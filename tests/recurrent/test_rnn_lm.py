@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.generation import stepping
-from kapps.recurrent import language_model
+from kapps.generation import step_models
+from kapps.recurrent import rnn_lm as language_model
 
 values = keras.ops.convert_to_numpy
 
@@ -138,8 +138,8 @@ class TestStep:
     @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "multiplicative", "gru_old"])
     def test_steps_equal_the_run(self, cell):
         model = language_model.rnn_lm(units=(6, 5), embedding=4, cell=cell, vocabulary=11)
-        one = stepping.step_model(model)
-        states, expected = stepping.zeros(one, 2), values(model(TOKENS))
+        one = step_models.step_model(model)
+        states, expected = step_models.initial_states(one, 2), values(model(TOKENS))
         for t in range(TOKENS.shape[1]):
             found = one.predict_on_batch({"tokens": TOKENS[:, t : t + 1], **states})
             real = TOKENS[:, t] > 0
@@ -152,15 +152,15 @@ class TestStep:
 
     def test_weights_are_the_same(self):
         model = language_model.rnn_lm(units=(6,), vocabulary=11)
-        one = stepping.step_model(model, batch=1)
+        one = step_models.step_model(model, batch=1)
         assert {id(variable) for variable in one.variables} == {id(v) for v in model.variables}
         assert one.input["layer1_h"].shape == (1, 6) and one.output["logits"].shape == (1, 1, 11)
 
     def test_saved_and_loaded(self, tmp_path):
-        one = stepping.step_model(language_model.rnn_lm(units=(6,), vocabulary=11))
+        one = step_models.step_model(language_model.rnn_lm(units=(6,), vocabulary=11))
         one.save(tmp_path / "step.keras")
         loaded = keras.models.load_model(tmp_path / "step.keras")
-        given = {"tokens": np.array([[4]]), **stepping.zeros(one, 1)}
+        given = {"tokens": np.array([[4]]), **step_models.initial_states(one, 1)}
         for name, value in one.predict_on_batch(given).items():
             np.testing.assert_allclose(loaded.predict_on_batch(given)[name], value, atol=1e-6)
 
@@ -171,8 +171,8 @@ class TestStep:
         pooled = keras.layers.GlobalAveragePooling1D(name="pooled")
         for layer in (both, last, pooled):
             with pytest.raises(ValueError, match=f"{layer.name} .* has no step"):
-                stepping.step_model(keras.Model(x, layer(x)))
+                step_models.step_model(keras.Model(x, layer(x)))
         states = kapps.LearnedState([4])(x)
         learned = keras.layers.GRU(4, return_sequences=True, name="learned")
         with pytest.raises(ValueError, match="learned"):
-            stepping.step_model(keras.Model(x, learned(x, initial_state=states)))
+            step_models.step_model(keras.Model(x, learned(x, initial_state=states)))

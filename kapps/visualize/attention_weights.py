@@ -4,8 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kapps.attention.cells import AttentionRNN
-from kapps.layers import Alignment, Reversed
+from kapps.layers import Alignment, AttentionRNN, ReverseSequence
 
 
 def alignment(model, source, target):
@@ -33,7 +32,7 @@ def alignment(model, source, target):
     source, target = (np.asarray(each, "int32") for each in (source, target))
     found = _run(asked, [source, target])
     if any(
-        isinstance(layer, Reversed) for layer in model.layers
+        isinstance(layer, ReverseSequence) for layer in model.layers
     ):  # the words in their own order again
         steps, length = np.arange(source.shape[1]), (source != 0).sum(axis=1, keepdims=True)
         order = np.where(steps < length, length - 1 - steps, steps)

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from kapps.generation import stepping
-from kapps.recurrent.stacks import stack
+from kapps.generation import step_models
+from kapps.layers.recurrent_stack import stack
 
 
 def markov(tau, *, features=1, units=()):
@@ -36,7 +36,7 @@ def latent(units=(32,), *, cell="gru", features=1):
 
     Args:
         units: width of each layer.
-        cell: as for `kapps.recurrent.stacks.layer`.
+        cell: as for `kapps.layers.recurrent_stack.recurrent_layer`.
         features: of a value.
     """
     sequence = keras.Input((None, features), name="sequence")
@@ -102,8 +102,8 @@ def ahead(model, series, steps):
 
 def _latent_ahead(model, series, steps):
     """The states of every place are those of one run over the series; from there all places go on beside each other."""
-    one = stepping.step_model(model)
-    states, outputs = stepping.zeros(one, 1), []
+    one = step_models.step_model(model)
+    states, outputs = step_models.initial_states(one, 1), []
     for value in series:
         taken = one.predict_on_batch({"sequence": value[None, None], **states})
         states = {name: taken[name] for name in states}

@@ -1,0 +1,1 @@
+"""Plots and arrays that show what is inside a model."""
