@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.generation import step_models, text_generation
+from kapps.generation import samplers, step_models, text_generation
 from kapps.recurrent import rnn_lm as language_model
 
 SIZE = 9

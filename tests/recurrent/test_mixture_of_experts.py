@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.recurrent import experts
+from kapps.recurrent import mixture_of_experts as experts
 
 FEATURES, HIDDEN, EXPERTS = 3, 5, 6
 
