@@ -117,10 +117,10 @@ def coloured(text):
 def write(text, path):
     """Writes to a file, each aside first, or to standard output."""
     if path not in (None, "-"):
-        from kapps.files import aside
+        from kapps._files import write_atomically
 
         try:
-            with aside(path) as temporary, open(temporary, "w") as file:
+            with write_atomically(path) as temporary, open(temporary, "w") as file:
                 file.write(text + "\n")
         except OSError as error:
             raise commands.Fault(f"cannot write {path}: {error.strerror}") from error

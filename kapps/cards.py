@@ -1,6 +1,6 @@
 """What is known of a model before it is built: its card.
 
-A card is plain data read from `index.json`, which `python -m kapps.index` writes from the families' tables;
+A card is plain data read from `index.json`, which `python -m kapps._index` writes from the families' tables;
 nothing here imports Keras, so listing and showing models is immediate.
 """
 

@@ -3,8 +3,8 @@
 import json
 import pathlib
 
+from kapps._files import write_atomically
 from kapps.analysis import plotting, sheets
-from kapps.files import aside
 
 
 class Results:
@@ -35,7 +35,7 @@ class Results:
     def add(self, name, row):
         self.rows[name] = row
         content = {"identity": self.identity, "networks": self.rows}
-        with aside(self.path) as path:
+        with write_atomically(self.path) as path:
             path.write_text(json.dumps(content, indent=1) + "\n")
 
     def curves(self, key, name, across, up, start=""):
@@ -54,7 +54,7 @@ class Results:
         sheet = sheets.Sheet(title, columns, tuple(rows), (note,))
         forms = {"txt": sheet.text, "csv": sheet.csv, "md": sheet.markdown}
         for suffix, form in forms.items():
-            with aside(self.directory / f"table.{suffix}") as path:
+            with write_atomically(self.directory / f"table.{suffix}") as path:
                 path.write_text(form() + "\n")
         print(f"\n{sheet.text()}\n")
         written = [*(f"table.{suffix}" for suffix in forms), *others, "results.json"]

@@ -22,8 +22,8 @@ from absl import flags
 
 import kapps
 from kapps import data, training
+from kapps._files import write_atomically
 from kapps.analysis import sheets
-from kapps.files import aside
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its --help, its run.json
@@ -176,7 +176,7 @@ def by_the_clock(model, schedule, images, test, seen):
         ],
     )  # fmt: skip
     after = trained.evaluate(test, verbose=0, return_dict=True)
-    with aside(directory / "model.keras") as path:
+    with write_atomically(directory / "model.keras") as path:
         model.save(path)
     top1 = 100 * after["accuracy"]
     points = [(row["seconds"], 100 * row["val_accuracy"]) for row in rows[:-1]]

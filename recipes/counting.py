@@ -23,8 +23,8 @@ import numpy as np
 from absl import flags
 
 from kapps import training
+from kapps._files import write_atomically
 from kapps.analysis import plotting, sheets
-from kapps.files import aside
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
@@ -156,7 +156,7 @@ def main(_):
                 model = keras.saving.load_model(path)
             else:
                 model, row = train(name, letters, longest, limit)
-                with aside(path) as written:
+                with write_atomically(path) as written:
                     model.save(written)
                 results.add(model.name, row)
             held = "c" if name == "lstm" else "h"

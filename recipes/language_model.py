@@ -37,7 +37,7 @@ import keras
 import numpy as np
 from absl import flags
 
-from kapps import data, export, files, training
+from kapps import _files, data, export, training
 from kapps.analysis import series as images
 from kapps.data import ngrams, subsequences, subwords, text
 from kapps.generation import step_models, text_generation
@@ -153,7 +153,7 @@ def deliver(model, vocabulary, given):
     tokenizer = None if FLAGS.tokens == "subwords" else vocabulary.vectorization()
     path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokenizer, new_tokens=FLAGS.new)
     reports = [export.verify(model, path, given, timed=True)]
-    with files.aside(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as listed:
+    with _files.write_atomically(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as listed:
         listed.write_text(vocabulary.json(), encoding="utf-8")
     one = step_models.step_model(model, batch=1)
     rows = {"tokens": given[:, :1], **step_models.initial_states(one, len(given))}
@@ -229,7 +229,7 @@ def main(_):
     )  # fmt: skip
     prompt = FLAGS.prompt or vocabulary.decode(train[: 5 if FLAGS.tokens != "characters" else 20])
     texts = write(model, vocabulary, prompt)
-    with files.aside(pathlib.Path(FLAGS.model_dir, "text.txt")) as path:
+    with _files.write_atomically(pathlib.Path(FLAGS.model_dir, "text.txt")) as path:
         said = (f"{how}:\n{written}\n" for how, written in texts.items())
         path.write_text("\n".join(said), encoding="utf-8")
     rows = (len(held) - 1) // FLAGS.length

@@ -37,7 +37,7 @@ import numpy as np
 from absl import flags
 
 from kapps import training
-from kapps.files import aside
+from kapps._files import write_atomically
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
@@ -84,9 +84,9 @@ def main(_):
         "beside": {key: float(value) for key, value in task.beside.items()}, "seconds": round(seconds, 1),
         "flags": training.get_flag_values(),
     }  # fmt: skip
-    with aside(folder / "model.keras") as path:
+    with write_atomically(folder / "model.keras") as path:
         task.model.save(path)
-    with aside(folder / "result.json") as path:
+    with write_atomically(folder / "result.json") as path:
         path.write_text(json.dumps(result, indent=1) + "\n")
     print(
         f"{FLAGS.mapping}: {said(reached)}; loss {before:.3f}, then {after:.3f}, in {seconds:.0f} s"

@@ -21,10 +21,10 @@ import numpy as np
 from absl import flags
 
 from kapps import data, training
+from kapps._files import write_atomically
 from kapps.analysis import plotting
 from kapps.data.moving_digits import moving_digits
 from kapps.data.sequences import grey
-from kapps.files import aside
 from kapps.layers import frame_cross_entropy
 from kapps.recurrent.convlstm import convlstm
 
@@ -76,7 +76,7 @@ def main(_):
     for name, value in table.items():
         print(f"{name:<40}{value:9.1f} nats a frame")
     directory = pathlib.Path(FLAGS.model_dir)
-    with aside(directory / "model.keras") as path:
+    with write_atomically(directory / "model.keras") as path:
         model.save(path)
     draw(model, given[: FLAGS.rows], came[: FLAGS.rows], directory / "forecast.png")
     results = {"frame_cross_entropy": table, "history": history}

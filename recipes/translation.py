@@ -41,7 +41,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from kapps import data, export, files, training
+from kapps import _files, data, export, training
 from kapps.data import paired, pairs
 from kapps.generation import text_generation
 
@@ -184,7 +184,7 @@ def main(_):
     found = _translation.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
     seconds = time.monotonic() - began
     rows = list(zip(sources, found, right, strict=True))
-    with files.aside(folder / "translations.tsv") as path:
+    with _files.write_atomically(folder / "translations.tsv") as path:
         lines = ("\t".join(each.replace("\t", " ") for each in row) for row in rows)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     scores = _translation.bleu(found, right)
@@ -239,7 +239,7 @@ def deliver(model, tokens, known, precision):
         precision=precision,
         calibration=calibration,
     )
-    with files.aside(folder / "vocabulary.json") as path:
+    with _files.write_atomically(folder / "vocabulary.json") as path:
         path.write_text(tokens.target.json(), encoding="utf-8")
     told = [
         text_generation.translate(

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import kapps
-from kapps import index
+from kapps import _index
 
 LOADED = """
 import json, sys
@@ -58,7 +58,8 @@ def test_a_builder_loads_its_family_and_no_more(loaded):
         "cards",
         "cnn",
         "generation",
-        "files",
+        "_files",
+        "_keras_compat",
         "heads",
         "layers",
         "recurrent",
@@ -71,8 +72,8 @@ def test_a_builder_loads_its_family_and_no_more(loaded):
 
 def test_files_are_what_the_tables_say():
     folder = pathlib.Path(kapps.__file__).parent
-    for name, text in index.files().items():
-        assert (folder / name).read_text() == text, "run python -m kapps.index"
+    for name, text in _index.files().items():
+        assert (folder / name).read_text() == text, "run python -m kapps._index"
 
 
 def test_every_model_is_a_public_name():
@@ -80,12 +81,12 @@ def test_every_model_is_a_public_name():
     assert {"resnet50", "card", "pyramid_outputs", "to_keras_layers", "data", "export"} < set(
         dir(kapps)
     )
-    for name in set(kapps.__all__) - set(index.SUBMODULES):
+    for name in set(kapps.__all__) - set(_index.SUBMODULES):
         assert getattr(kapps, name).__name__ == name
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("submodule", index.SUBMODULES)
+@pytest.mark.parametrize("submodule", _index.SUBMODULES)
 def test_every_submodule_loads(submodule):
     assert getattr(kapps, submodule).__name__ == f"kapps.{submodule}"
 

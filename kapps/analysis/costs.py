@@ -16,6 +16,8 @@ import dataclasses
 import functools
 import math
 
+from kapps._keras_compat import is_keras_operation
+
 POINT, MIX, RESHAPE, FOLLOW, UNKNOWN = "point", "mix", "reshape", "follow", "unknown"
 """What an output unit sees of the input: its own place; all places along some axes; the same values in another
 shape; places along axes that stand elsewhere now; nobody can say."""
@@ -127,7 +129,7 @@ def rule_for(operation):
             return _rules[own["profile_as"]]
         if kind in _rules:
             return _rules[kind]
-        if kind.__module__.startswith("keras.src.ops.") and kind.__name__ in _named:
+        if is_keras_operation(kind) and kind.__name__ in _named:
             return _named[kind.__name__]
         if "call" in own and not kind.__module__.startswith("keras."):
             return None

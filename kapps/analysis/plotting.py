@@ -4,8 +4,8 @@ import itertools
 import math
 import os
 
+from kapps._files import write_atomically
 from kapps.analysis.results import Profile
-from kapps.files import aside
 
 # Of the levels, from the image's resolution down, and of what has no map.
 COLOURS = ("#4e79a7", "#76b7b2", "#59a14f", "#edc948", "#f28e2b", "#e15759", "#b07aa1", "#9c755f")
@@ -226,5 +226,5 @@ def save(figure, path):
     kinds = figure.canvas.get_supported_filetypes()
     if suffix not in kinds:
         raise ValueError(f"{os.fspath(path)}: an image ends in .png, .svg or .pdf")
-    with aside(path) as temporary:
+    with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=130)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from kapps import _keras_compat
+
 fold = tf.random.fold_in
 
 
@@ -100,8 +102,7 @@ def rand_augment(
             return draws.uniform(shape, f.lower, f.upper, dtype)
 
     def redirect(layer):
-        # The base class documents `_random_generator` as the place of a layer's random numbers.
-        layer._random_generator = draws
+        _keras_compat.set_random_generator(layer, draws)
         for name, value in list(vars(layer).items()):
             if isinstance(
                 value, keras_cv.core.NormalFactorSampler | keras_cv.core.UniformFactorSampler
@@ -112,7 +113,7 @@ def rand_augment(
     layer = keras_cv.layers.RandAugment(
         value_range=(0, 255), augmentations_per_image=layers, magnitude=magnitude, seed=0
     )
-    for part in (layer, layer._random_choice, *layer.layers):
+    for part in (layer, _keras_compat.random_choice(layer), *layer.layers):
         redirect(part)
 
     def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

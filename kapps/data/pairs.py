@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kapps._files import write_atomically
 from kapps.data.faults import DataError
 from kapps.data.subwords import Subwords, subwords
-from kapps.files import aside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Tokens:
     def save(self, path: str | os.PathLike) -> None:
         """Writes both vocabularies, JSON, where a run finds them again."""
         both = [self.source.merges] if self.joint else [self.source.merges, self.target.merges]
-        with aside(path) as written:
+        with write_atomically(path) as written:
             written.write_text(json.dumps(both), encoding="utf-8")
 
 

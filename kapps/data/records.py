@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from kapps._files import write_atomically
 from kapps.data.faults import DataError
-from kapps.files import aside
 
 LABELS = "labels.txt"
 SHARD = re.compile(r"(?P<split>[A-Za-z]\w*)-(?P<shard>\d{5})-of-(?P<shards>\d{5})\.tfrecord")
@@ -160,11 +160,11 @@ def write_records(
     paths = [os.path.join(directory, name) for name in names]
     with contextlib.ExitStack() as whole:  # nothing is renamed before all is written
         for shard, path in enumerate(paths):
-            written = whole.enter_context(aside(path))
+            written = whole.enter_context(write_atomically(path))
             with tf.io.TFRecordWriter(os.fspath(written)) as writer:
                 for index in range(shard, len(images), shards):
                     writer.write(_example(images[index], int(labels[index])))
-        named = whole.enter_context(aside(os.path.join(directory, LABELS)))
+        named = whole.enter_context(write_atomically(os.path.join(directory, LABELS)))
         named.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
     return paths
 

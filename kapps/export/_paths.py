@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 
-from kapps.files import beside
+from kapps._files import temporary_directory
 
 
 def local(path: str | os.PathLike) -> pathlib.Path:
@@ -16,10 +16,10 @@ def local(path: str | os.PathLike) -> pathlib.Path:
 
 @contextlib.contextmanager
 def folder_for(folder: pathlib.Path):
-    """Yields a new directory in `folder`, as `kapps.files.beside`; ValueError where none can be made."""
+    """Yields a new directory in `folder`, as `kapps._files.temporary_directory`; ValueError where none can be made."""
     with contextlib.ExitStack() as stack:
         try:
-            made = stack.enter_context(beside(folder))
+            made = stack.enter_context(temporary_directory(folder))
         except OSError as error:
             raise ValueError(f"{folder} cannot be written: {error.strerror}") from error
         yield made

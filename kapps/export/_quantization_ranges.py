@@ -7,6 +7,8 @@ no mean has, are cut off: ShuffleNet V1's smallest network then agreed with itse
 
 import keras
 
+from kapps._keras_compat import call_nodes, producer
+
 
 def apart(model: keras.Model) -> keras.Model:
     """Returns the model with a depthwise convolution by 1 between each average pooling and its concatenation.
@@ -17,12 +19,12 @@ def apart(model: keras.Model) -> keras.Model:
         model: a functional model; the same layers are in what is returned.
     """
     pools = {
-        x._keras_history.operation.name
+        producer(x).name
         for layer in model.layers
         if isinstance(layer, keras.layers.Concatenate)
-        for node in layer._inbound_nodes
+        for node in call_nodes(layer)
         for x in node.input_tensors
-        if isinstance(x._keras_history.operation, keras.layers.AveragePooling2D)
+        if isinstance(producer(x), keras.layers.AveragePooling2D)
     }
     if not pools:
         return model

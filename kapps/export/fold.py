@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from kapps._keras_compat import call_nodes, has_node, producer
 from kapps.layers import copy_values
 
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
@@ -58,7 +59,7 @@ def fold(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
         return args[0] if layer.name in folded else layer(*args, **kwargs)
 
     folded = {norm.name for norm in pairs}
-    named = [(x, x._keras_history.operation.name) for x in model.inputs]
+    named = [(x, producer(x).name) for x in model.inputs]
     inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype, name=name) for x, name in named]
     inputs = keras.tree.pack_sequence_as(model.input, inputs)
     twin = keras.models.clone_model(model, inputs, clone_function=copied, call_function=call)
@@ -77,8 +78,8 @@ def _pairs(model):
     """Returns {batch norm: the layer it goes into}, and {name of another: why it stays}."""
     calls, consumers, makers = {}, {}, {}
     for operation in model.operations:
-        for node in operation._inbound_nodes:
-            if not _inside(model, node):
+        for node in call_nodes(operation):
+            if not has_node(model, node):  # a layer may serve other models too
                 continue
             calls[operation] = calls.get(operation, 0) + 1
             for x in node.input_tensors:
@@ -98,11 +99,6 @@ def _pairs(model):
         else:
             pairs[norm] = before
     return pairs, left
-
-
-def _inside(model, node):
-    """Whether a call of a layer is one of this model's; a layer may serve other models too."""
-    return any(node in nodes for nodes in model._nodes_by_depth.values())
 
 
 def _obstacle(norm, before, calls, consumers):

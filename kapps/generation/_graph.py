@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import layers
 
+from kapps._keras_compat import get_mask, has_gate, run_through_graph, set_mask
 from kapps.generation._step_layers import (
     AlignmentKeys,
     AlignmentQuery,
@@ -65,8 +66,7 @@ class Walk:
         output = named["head_logits"].output if known else self.model.output
         whole = keras.Model(self.model.inputs, output)
         # What `keras.models.clone_model` does, without its demand that inputs be known before it begins.
-        found = whole._run_through_graph(self.starts, call_fn=self.called)
-        found = keras.tree.flatten(found)[0]
+        found = run_through_graph(whole, self.starts, self.called)[0]
         inputs = {self.target.name: self.target, **self.taken}
         kind = "logits" if known else "values"
         return keras.Model(inputs, {kind: found, **self.kept}, name=f"{self.model.name}_step")
@@ -125,7 +125,7 @@ class Walk:
 
     def aligned_memory(self, name, attention, memory, mask):
         """Returns the inputs of a memory, its keys, and its mask where it has one."""
-        mask = getattr(memory, "_keras_mask", None) if mask is None else mask
+        mask = get_mask(memory) if mask is None else mask
         known = [self.memory(memory, f"{name}_memory")] * 2
         if attention.score != "dot":
             keys = AlignmentKeys(attention, name=f"{name}_keys", dtype=attention.dtype_policy)
@@ -134,7 +134,7 @@ class Walk:
 
     def states(self, layer, sequence, initial_state, mask):
         """Returns the inputs of a recurrent layer's states; the encoder gives the first ones where it has them."""
-        if mask is not None and getattr(sequence, "_keras_mask", None) is None:
+        if mask is not None and get_mask(sequence) is None:
             self.refuse(layer, "is given a mask that is not its sequence's own")
         if not layer.return_sequences or layer.go_backwards or layer.return_state:
             self.refuse(layer)
@@ -163,11 +163,7 @@ class Walk:
         return_attention_scores=False, query_mask=None, key_mask=None, value_mask=None, training=None,
     ):  # fmt: skip
         del training, query_mask, key_mask  # Keras's own masks go with the tensors
-        if (
-            attention_mask is not None
-            or return_attention_scores
-            or getattr(layer, "_gate_dense", None)
-        ):
+        if attention_mask is not None or return_attention_scores or has_gate(layer):
             self.refuse(
                 layer, "has a mask, a gate or outputs of its own, of which no step is known"
             )
@@ -188,7 +184,7 @@ class Walk:
             return found
         if any(follow) or use_causal_mask:
             self.refuse(layer)
-        mask = getattr(value, "_keras_mask", None) if value_mask is None else value_mask
+        mask = get_mask(value) if value_mask is None else value_mask
         projected = Projected(layer, **its)(both)
         known = [self.memory(x, name) for x, name in zip(projected, places, strict=True)]
         if mask is not None:
@@ -246,7 +242,7 @@ class Walk:
 def masked(layer, found, *args, **kwargs):
     """Returns what a layer gives, with its mask: Keras's ReversibleEmbedding gives one at every call but this kind."""
     if isinstance(layer, layers.ReversibleEmbedding) and not kwargs.get("reverse"):
-        found._keras_mask = layers.Embedding.compute_mask(layer, args[0])
+        set_mask(found, layers.Embedding.compute_mask(layer, args[0]))
     return found
 
 

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from kapps._keras_compat import compute_attention, sliding_window
+
 
 class Holder(layers.Layer):
     """A layer around another one, `held`, whose weights it has."""
@@ -182,9 +184,7 @@ class Attending(Holder):
             mask: bool (batch, 1, time), or None.
         """
         query = self.held.query_dense(bare(x))
-        found, _ = self.held._compute_attention(
-            query, keys, values, attention_mask=mask, training=False
-        )
+        found = compute_attention(self.held, query, keys, values, mask)
         return self.held.output_dense(found)
 
 
@@ -240,8 +240,9 @@ class CausalQuery(Attending):
         keys = ops.where(here, self.held.key_dense(bare(x)), keys)
         values = ops.where(here, self.held.value_dense(bare(x)), values)
         seen = places <= i
-        if self.held._sliding_window is not None:
-            seen = seen & (i - places < self.held._sliding_window)
+        window = sliding_window(self.held)
+        if window is not None:
+            seen = seen & (i - places < window)
         return [self.attended(x, keys, values, seen[:, None]), keys, values]
 
     def compute_mask(self, inputs, mask=None):

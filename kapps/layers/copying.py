@@ -2,6 +2,8 @@
 
 import keras
 
+from kapps._keras_compat import all_layers
+
 
 def to_keras_layers(model):
     """Returns the model rebuilt with Keras's own layers only, its weights copied.
@@ -16,7 +18,7 @@ def to_keras_layers(model):
     twin = keras.models.clone_model(model, clone_function=_stock_layer)
     own = [
         f"{layer.name} ({type(layer).__name__})"
-        for layer in twin._flatten_layers(include_self=False)
+        for layer in all_layers(twin, include_self=False)
         if not type(layer).__module__.startswith("keras.")
     ]
     if own:
@@ -37,7 +39,7 @@ def to_keras_layers(model):
 def copy_values(source, target):
     """Gives a layer or model the values of another one's weights; both have the same, in the same order."""
     target.set_weights(source.get_weights())
-    for layer in target._flatten_layers():  # those that layers are made of too
+    for layer in all_layers(target):  # those that layers are made of too
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with what it made of its weights earlier
 

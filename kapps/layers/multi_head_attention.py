@@ -6,6 +6,8 @@
 import keras
 from keras import ops
 
+from kapps import _keras_compat
+
 HIDDEN = -1e9
 """The score of what a mask hides, in float32 and wider: its exponential is 0, and it is finite."""
 
@@ -30,7 +32,7 @@ def weights(scores, mask=None):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class MultiHeadAttention(keras.layers.MultiHeadAttention):
+class MultiHeadAttention(_keras_compat.MultiHeadAttention):
     """Keras's layer [1], with scores and softmax in float32 under any precision policy.
 
     Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V
@@ -79,11 +81,11 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             use_causal_mask,
         )  # fmt: skip
 
-    def _compute_attention_mask(
+    def compute_attention_mask(
         self, query, value, query_mask=None, value_mask=None, key_mask=None, attention_mask=None, use_causal_mask=False
     ):  # fmt: skip
-        if self.chunk is None or self._flash_attention:
-            return super()._compute_attention_mask(
+        if self.chunk is None or self.has_flash_attention:
+            return super().compute_attention_mask(
                 query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
             )
         if attention_mask is not None:
@@ -95,45 +97,45 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         seen = ops.logical_and(*masks) if len(masks) == 2 else (masks or [None])[0]
         return seen, use_causal_mask
 
-    def _compute_attention(
+    def compute_attention(
         self, query, key, value, attention_mask=None, training=None, return_attention_scores=False
     ):
-        if self._flash_attention and not return_attention_scores:
-            found, _ = super()._compute_attention(query, key, value, attention_mask, training)
+        if self.has_flash_attention and not return_attention_scores:
+            found, _ = super().compute_attention(query, key, value, attention_mask, training)
             return found, None
         mask, steps = attention_mask, query.shape[1]
-        if self.chunk and not self._flash_attention:
+        if self.chunk and not self.has_flash_attention:
             seen, causal = mask
             if not return_attention_scores and (steps is None or steps > self.chunk):
                 return self._chunks(query, key, value, seen, causal), None
-            mask = super()._compute_attention_mask(
+            mask = super().compute_attention_mask(
                 query, value, value_mask=seen, use_causal_mask=causal
             )
         dtype = scores_dtype(query, key)
-        query = ops.cast(query, dtype) * self._inverse_sqrt_key_dim
-        scores = ops.einsum(self._dot_product_equation, ops.cast(key, dtype), query)
+        query = self.scale_query(ops.cast(query, dtype))
+        scores = self.dot_product(query, ops.cast(key, dtype))
         if mask is not None and len(mask.shape) < len(scores.shape):
             mask = ops.expand_dims(mask, 1)  # one for all heads
         found = weights(scores, mask)
-        used = self._dropout_layer(found, training=training) if self._dropout else found
-        used = ops.cast(used, value.dtype)
-        return ops.einsum(self._combine_equation, used, value), found
+        used = ops.cast(self.drop_weights(found, training), value.dtype)
+        return self.combine(used, value), found
 
     def _chunks(self, query, key, value, seen, causal):
-        """Returns what `_compute_attention` does, (batch, queries, heads, values), `chunk` queries after others."""
+        """Returns what `compute_attention` does, (batch, queries, heads, values), `chunk` queries after others."""
         batch, steps, chunk = ops.shape(query)[0], ops.shape(query)[1], self.chunk
         dtype = scores_dtype(query, key)
         columns = ops.arange(ops.shape(key)[1], dtype="int32")
         count = (steps + chunk - 1) // chunk
+        steps_back = _keras_compat.sliding_window(self)
 
         def attend(first, query, key, value):
             mask = None if seen is None else ops.cast(seen, "bool")[:, None]
             away = (first + ops.arange(chunk, dtype="int32"))[:, None] - columns
-            window = ops.abs(away) < self._sliding_window if self._sliding_window else None
+            window = ops.abs(away) < steps_back if steps_back else None
             for each in (away >= 0 if causal else None, window):
                 if each is not None:
                     mask = each[None] if mask is None else ops.logical_and(mask, each)
-            query = ops.cast(query, dtype) * self._inverse_sqrt_key_dim
+            query = self.scale_query(ops.cast(query, dtype))
             scores = ops.einsum("bqhd,bkhd->bhqk", query, ops.cast(key, dtype))
             found = weights(scores, None if mask is None else mask[:, None])
             return ops.einsum("bhqk,bkhd->bqhd", ops.cast(found, value.dtype), value)

@@ -10,6 +10,7 @@ Sequences are (batch, time, features), time may be open, and a Keras mask (batch
 
 import keras
 
+from kapps._keras_compat import get_mask
 from kapps.cards import nearest
 from kapps.layers import recurrent_cells as cells
 from kapps.layers.time_steps import ConcatenatePairs
@@ -114,7 +115,7 @@ def _call(one, x, directions, learned_state, initial_state):
         sizes = keras.tree.flatten(getattr(forward, "cell", forward).state_size)
         initial_state = cells.LearnedState(sizes * directions, name=f"{one.name}_state")(x)
     # Keras hands a mask on by itself where the sequence is the only tensor, not where states come with it.
-    mask = {} if initial_state is None else {"mask": getattr(x, "_keras_mask", None)}
+    mask = {} if initial_state is None else {"mask": get_mask(x)}
     found = one(x, initial_state=initial_state, **mask)
     return (found[0], list(found[1:])) if one.return_state else found
 

@@ -23,7 +23,7 @@ class WeightNormConv1D(layers.Conv1D):
     def build(self, input_shape):
         super().build(input_shape)
         self.gain = self.add_weight(shape=(self.filters,), initializer="ones", name="gain")
-        self.gain.assign(self._lengths(self._kernel))
+        self.gain.assign(self._lengths(super().kernel))
 
     @property
     def kernel(self):

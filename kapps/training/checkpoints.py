@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kapps.files import aside
+from kapps._files import write_atomically
 
 _KEPT = 2
 
@@ -141,7 +141,7 @@ class Checkpoints(keras.callbacks.Callback):
         path = self.directory / f"step-{self.step:010d}.npz"
         content = np.frombuffer(json.dumps(about).encode(), np.uint8)
         try:
-            with aside(path) as written:
+            with write_atomically(path) as written:
                 np.savez(
                     written, about=content, **{f"v{i}": value for i, value in enumerate(values)}
                 )

@@ -7,6 +7,8 @@ and CutMix as well. Keras's losses have an argument of that name: with both, lab
 import keras
 import tensorflow as tf
 
+from kapps._keras_compat import all_layers
+
 _MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
@@ -148,7 +150,7 @@ def _check_replicas(optimizer, replicas, jit, steps_per_execution):
 
 def _check_jit(model):
     gpu = bool(tf.config.list_physical_devices("GPU"))
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         # XLA has no cuDNN cell: InvalidArgumentError, "No registered 'CudnnRNNV3' OpKernel" (keras issue 18456).
         if gpu and getattr(layer, "use_cudnn", False):
             raise ValueError(

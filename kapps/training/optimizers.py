@@ -2,9 +2,11 @@
 
 import keras
 
+from kapps._keras_compat import DecayInsideStep, moments, uses_weight_decay
+
 
 @keras.saving.register_keras_serializable("kapps")
-class Lamb(keras.optimizers.Lamb):
+class Lamb(DecayInsideStep, keras.optimizers.Lamb):
     """LAMB with the weight decay inside the step that is scaled, as in algorithm 2 of its paper.
 
     Keras decays beside the step, by the whole learning rate. The paper scales step and decay together by
@@ -23,14 +25,13 @@ class Lamb(keras.optimizers.Lamb):
         dtype = variable.dtype
         rate, gradient = ops.cast(learning_rate, dtype), ops.cast(gradient, dtype)
         update = ops.cast(self.iterations + 1, dtype)
-        index = self._get_variable_index(variable)
-        mean, square = self._momentums[index], self._velocities[index]
+        mean, square = moments(self, variable)
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
         self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
         unbiased_mean = mean / (1 - ops.power(ops.cast(self.beta_1, dtype), update))
         unbiased_square = square / (1 - ops.power(ops.cast(self.beta_2, dtype), update))
         step = unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon)
-        if self._use_weight_decay(variable):
+        if uses_weight_decay(self, variable):
             step = step + (self.weight_decay or 0.0) * variable
             # keras.ops.norm takes no kernel of a convolution: two axes at most.
             norm, step_norm = (ops.sqrt(ops.sum(ops.square(x))) for x in (variable, step))
@@ -39,6 +40,3 @@ class Lamb(keras.optimizers.Lamb):
             ratio = ops.where(known, norm / ops.where(known, step_norm, 1.0), 1.0)
             step = ratio * step
         self.assign_sub(variable, rate * step)
-
-    def _apply_weight_decay(self, variables):
-        """Nothing beside the step: `update_step` decays."""

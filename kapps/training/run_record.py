@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 
-from kapps.files import aside
+from kapps._files import write_atomically
 
 PACKAGES = ("kapps", "keras", "tensorflow", "keras-cv", "tensorflow-datasets", "numpy")
 
@@ -30,7 +30,7 @@ def write_run_record(path, flags: dict, results: dict) -> None:
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "results": results,
     }
-    with aside(path) as written:
+    with write_atomically(path) as written:
         written.write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -10,7 +10,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from kapps.files import aside
+from kapps._files import write_atomically
 from kapps.training.callbacks.history import Curves
 from kapps.training.callbacks.progress import Progress
 from kapps.training.callbacks.throughput import Throughput
@@ -128,7 +128,7 @@ class Run:
 
     def keep(self, model: keras.Model) -> keras.Model:
         """Writes `model.keras`, and returns the model that it holds, which belongs to no strategy."""
-        with aside(self.directory / "model.keras") as path:
+        with write_atomically(self.directory / "model.keras") as path:
             model.save(path)
         return keras.saving.load_model(self.directory / "model.keras", safe_mode=True)
 

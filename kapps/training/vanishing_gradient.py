@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from kapps._keras_compat import all_layers
+
 SLOPES = {
     "linear": keras.ops.ones_like,
     "relu": lambda states: keras.ops.cast(states > 0, states.dtype),
@@ -106,7 +108,7 @@ class VanishingGradientModel(keras.Model):
         activation = recurrent.activation.__name__
         masked = any(
             isinstance(other, keras.layers.Masking) or getattr(other, "mask_zero", False)
-            for other in model._flatten_layers()
+            for other in all_layers(model)
         )
         for refused, why in (
             (

@@ -7,7 +7,7 @@ import sys
 import urllib.request
 
 from kapps import cards
-from kapps.files import aside
+from kapps._files import write_atomically
 
 CHUNK = 2**20
 TIMEOUT = 30
@@ -37,7 +37,7 @@ def fetched(row: cards.Checkpoint) -> pathlib.Path:
     """
     path = folder() / row.file
     if not path.is_file():
-        with aside(path) as written:
+        with write_atomically(path) as written:
             _download(row, written)
             check(written, row, f"what {row.url} gave")
     else:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kapps._keras_compat import producer
 from kapps.weights.fitting import assign, beyond, called
 
 KINDS = {
@@ -102,7 +103,7 @@ def _to_torch(layer, kind, array):
 
 def _flattened(layer):
     """Returns the (height, width, channels) that a dense layer reads vectorised, or None."""
-    node = layer.input._keras_history.operation
+    node = producer(layer.input)
     while isinstance(node, keras.layers.Dropout):
-        node = node.input._keras_history.operation
+        node = producer(node.input)
     return tuple(node.input.shape[1:]) if isinstance(node, keras.layers.Flatten) else None

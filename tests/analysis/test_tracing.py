@@ -8,8 +8,8 @@ import pytest
 from keras import layers, ops
 
 import kapps
-from kapps.cnn import resnet
 from kapps import analysis
+from kapps.cnn import resnet
 
 
 class Block(layers.Layer):

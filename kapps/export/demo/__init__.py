@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import zipfile
 
+from kapps._files import temporary_directory
 from kapps.export.tflite import _metadata as metadata
-from kapps.files import beside
 
 LITERT = "@litertjs/core@2.5.3"
 HOST = "127.0.0.1"
@@ -44,7 +44,7 @@ def litert_js(folder: pathlib.Path | None = None) -> pathlib.Path:
         raise ValueError(
             f"the page needs LiteRT.js: install npm, or put {LITERT} below {modules} by hand"
         )
-    with beside(folder) as made:
+    with temporary_directory(folder) as made:
         command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(made)]
         done = subprocess.run([*command, LITERT], capture_output=True, text=True)
         if done.returncode:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from kapps._files import flush, sync
 from kapps.cards import Preprocessing
 from kapps.data import decoding
 from kapps.data.subwords import Subwords
@@ -18,7 +19,6 @@ from kapps.export._quiet import quiet
 from kapps.export.saved_model import _serving_config as server
 from kapps.export.saved_model._text_signatures import TEXT, Text
 from kapps.export.saved_model._translation_signature import Translation
-from kapps.files import flush, sync
 
 BYTES = "image_bytes"
 TOP = 5

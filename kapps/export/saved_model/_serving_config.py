@@ -6,7 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
-from kapps.files import aside
+from kapps._files import write_atomically
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 INSTALL = "pip install 'kapps[serving]'"
@@ -84,6 +84,6 @@ def write_settings(directory: pathlib.Path) -> None:
         "serve.sh": _SCRIPT,
     }
     for name, content in contents.items():
-        with aside(directory / name) as path:
+        with write_atomically(directory / name) as path:
             path.write_text(content)
             os.chmod(path, 0o755 if name.endswith(".sh") else 0o644)

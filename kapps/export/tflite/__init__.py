@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from kapps._files import flush, sync
 from kapps.cards import Preprocessing, nearest
 from kapps.export import _float32 as rebuilding
 from kapps.export import _inputs as inputs
@@ -19,7 +20,6 @@ from kapps.export import inference_model as network
 from kapps.export._paths import folder_for, local
 from kapps.export.tflite import _converter as converter
 from kapps.export.tflite import _metadata as metadata
-from kapps.files import flush, sync
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
 CALIBRATED = ("int8", "int16")

@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 
-from kapps.files import aside
+from kapps._files import write_atomically
 
 
 class Curves(keras.callbacks.Callback):
@@ -28,11 +28,11 @@ class Curves(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch + 1, "learning_rate": rate, **numbers})
         if not self.writes:
             return
-        with aside(self.directory / "history.csv") as path, path.open("w", newline="") as file:
+        with write_atomically(self.directory / "history.csv") as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        with aside(self.directory / "curves.png") as path:
+        with write_atomically(self.directory / "curves.png") as path:
             plot(self.rows, path)
 
 

@@ -14,6 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kapps._keras_compat import (
+    all_layers,
+    replace_symbolic_build,
+    restore_symbolic_build,
+    symbolic_build,
+)
+
 
 @contextlib.contextmanager
 def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy):
@@ -30,7 +37,7 @@ def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy):
     """
     with contextlib.ExitStack() as undo:
         if strategy.num_replicas_in_sync > 1:
-            for layer in model._flatten_layers():
+            for layer in all_layers(model):
                 if isinstance(layer, keras.layers.BatchNormalization):
                     undo.callback(setattr, layer, "synchronized", layer.synchronized)
                     layer.synchronized = True
@@ -67,7 +74,8 @@ def _several_workers(model, strategy):
         )
     mend(model, strategy)
     yield
-    for name in ("_maybe_symbolic_build", "train_step", "test_step"):
+    restore_symbolic_build(model)
+    for name in ("train_step", "test_step"):
         delattr(model, name)
 
 
@@ -109,7 +117,7 @@ def mend(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
         model: compiled in the strategy's scope.
         strategy: a MultiWorkerMirroredStrategy.
     """
-    model._maybe_symbolic_build = functools.partial(_build, model, strategy)
+    replace_symbolic_build(model, functools.partial(_build, model, strategy))
     model.train_step = functools.partial(_as_vectors, model.train_step)
     model.test_step = functools.partial(_as_vectors, model.test_step)
 
@@ -122,7 +130,7 @@ def _build(model, strategy, iterator=None, data_batch=None):
         )
         break
     with strategy.scope():
-        model._symbolic_build(data_batch=data_batch)
+        symbolic_build(model, data_batch)
 
 
 def _as_vectors(step, data):

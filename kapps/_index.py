@@ -1,6 +1,6 @@
 """Writes what must be known without Keras: `index.json` (the cards) and `__init__.pyi` (the public names).
 
-    python -m kapps.index
+    python -m kapps._index
 
 Run it after a family's table changed; a test compares the two files with the tables.
 """
@@ -12,7 +12,7 @@ import pathlib
 import pkgutil
 
 import kapps
-from kapps.files import aside
+from kapps._files import write_atomically
 
 FOLDERS = ("cnn", "recurrent", "attention")
 PUBLIC = {
@@ -45,7 +45,7 @@ SUBMODULES = (
     "training",
     "weights",
 )
-HEADER = "# Written by `python -m kapps.index`. Do not edit.\n"
+HEADER = "# Written by `python -m kapps._index`. Do not edit.\n"
 
 
 def builders():
@@ -85,7 +85,7 @@ def main():
     """Writes both files, each aside first."""
     folder = pathlib.Path(kapps.__file__).parent
     for name, text in files().items():
-        with aside(folder / name) as path:
+        with write_atomically(folder / name) as path:
             path.write_text(text)
         print(f"wrote {folder / name}")
 
