@@ -1,4 +1,4 @@
-# Written by `python -m kapps.index`. Do not edit.
+# Written by `python -m kapps._index`. Do not edit.
 from .cnn.alexnet import alexnet as alexnet
 from .cnn.alexnet import alexnet_ungrouped as alexnet_ungrouped
 from .cnn.alexnet import caffenet as caffenet
