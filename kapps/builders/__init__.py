@@ -2,6 +2,7 @@
 
 from kapps.builders._builder import Builder, unknown_options
 from kapps.builders.image import Images
+from kapps.builders.levels import levels
 from kapps.builders.sequence import Sequences
 from kapps.builders.variant import image_family, pyramid_outputs, sequence_family, variant
 
@@ -10,6 +11,7 @@ __all__ = [
     "Images",
     "Sequences",
     "image_family",
+    "levels",
     "pyramid_outputs",
     "sequence_family",
     "unknown_options",
