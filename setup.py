@@ -38,6 +38,7 @@ setup(
         "matplotlib",
         "numpy",
         "safetensors>=0.5",
+        "tabulate>=0.9",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.9",
         "wrapt>=1.14",

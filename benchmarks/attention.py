@@ -256,10 +256,10 @@ def memory(options):
     for length, plain, chunked in zip(LENGTHS[1:], more[PLAIN], more[CHUNKED], strict=True):
         print(f"| {length:,} | {plain:,.0f} | {chunked:,.0f} | {plain / max(chunked, 1.0):.1f} |")
     if options.plot:
-        from kapps.analysis import series
+        from kapps import visualize
 
         drawn = {name: (LENGTHS[1:], each) for name, each in more.items()}
-        series.lines(drawn, options.plot, "steps", "MB for attention and its gradient")
+        visualize.plot_lines(drawn, options.plot, "steps", "MB for attention and its gradient")
 
 
 def main():

@@ -43,6 +43,7 @@ SUBMODULES = (
     "layers",
     "recurrent",
     "training",
+    "visualize",
     "weights",
 )
 HEADER = "# Written by `python -m kapps._index`. Do not edit.\n"

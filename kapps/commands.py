@@ -52,11 +52,14 @@ def _numbers(values):
 def profile(options):
     """Returns a model's profile as text, CSV, JSON or a page."""
     model = build(options)
-    from kapps.analysis import profile, sheets
+    from kapps import tables
+    from kapps.analysis import html_page, profile
 
     found = profile(model, options.input, options.batch, options.dtype)
     if options.plot:
-        image(lambda: found.plot(options.plot), options.plot)
+        from kapps.visualize import plot_profile
+
+        image(lambda: plot_profile(found, options.plot), options.plot)
     if options.json:
         totals = {"name": found.name, "inputs": found.inputs, "dtype": found.dtype}
         totals |= {name: getattr(found, name) for name in ("macs", "additions", "elementwise")}
@@ -64,20 +67,23 @@ def profile(options):
         totals |= {name: getattr(found, name) for name in ("inference_bytes", "training_bytes")}
         return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
     if options.csv:
-        return sheets.comma_separated(found.records(options.by))
+        return tables.to_csv(found.records(options.by))
     if options.html:
-        return found.page()
+        return html_page(found)
     return found.table(options.by)
 
 
 def table(options):
     """Returns tables of networks as text, CSV, Markdown or HTML."""
-    from kapps.analysis import plotting, profile, sheets, zoo
+    from kapps import tables
+    from kapps.analysis import profile, published_results
 
-    wanted = options.tables or list(zoo.NAMES)
+    wanted = options.tables or list(published_results.TABLE_NAMES)
     for name in wanted:
-        if name not in zoo.NAMES:
-            raise Fault(f"there is no table {name!r}: {' and '.join(zoo.NAMES)}")
+        if name not in published_results.TABLE_NAMES:
+            raise Fault(
+                f"there is no table {name!r}: {' and '.join(published_results.TABLE_NAMES)}"
+            )
     if options.csv and len(wanted) > 1:
         raise Fault("a CSV file holds one table: say accuracy or regnet")
     if options.measure is not None and options.measure < 1:
@@ -86,24 +92,29 @@ def table(options):
     import kapps
 
     here, profiles, times = set(cards.list_models()), {}, {}
-    for name in dict.fromkeys(builder for each in wanted for builder in zoo.builders(each)):
+    for name in dict.fromkeys(
+        builder for each in wanted for builder in published_results.table_builders(each)
+    ):
         if name in here:
             profiles[name] = profile(getattr(kapps, name)())
     if options.plot:
-        image(lambda: plotting.zoo(zoo.points(profiles), options.plot), options.plot)
+        from kapps.visualize import plot_accuracy
+
+        points = published_results.accuracy_points(profiles)
+        image(lambda: plot_accuracy(points, options.plot), options.plot)
     if options.measure and "regnet" in wanted:
-        for pair in zoo.pairs():
+        for pair in published_results.regnet_pairs():
             models = {name: getattr(kapps, name)() for name in pair if name in here}
-            times |= zoo.seconds(models, options.measure)
+            times |= published_results.measure_seconds(models, options.measure)
     made = {
-        "accuracy": lambda: zoo.accuracy(profiles),
-        "regnet": lambda: zoo.regnet(profiles, times),
+        "accuracy": lambda: published_results.accuracy_table(profiles),
+        "regnet": lambda: published_results.regnet_table(profiles, times),
     }
     found = [made[name]() for name in wanted]
     if options.csv:
-        return sheets.comma_separated(found[0].records)
+        return tables.to_csv(found[0].records)
     if options.html:
-        return sheets.page(found)
+        return tables.html_page(found)
     return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
 
 

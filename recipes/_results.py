@@ -3,8 +3,8 @@
 import json
 import pathlib
 
+from kapps import tables, visualize
 from kapps._files import write_atomically
-from kapps.analysis import plotting, sheets
 
 
 class Results:
@@ -45,13 +45,13 @@ class Results:
             for line, row in self.rows.items()
             if line.startswith(start)
         }
-        plotting.curves(lines, self.directory / name, across, up)
+        visualize.plot_training_curves(lines, self.directory / name, across, up)
         return name
 
     def table(self, title, columns, note, others=()):
         """Writes table.txt, table.csv and table.md, prints the first, and says what is there, `others` too."""
         rows = [{c.key: row[c.key] for c in columns} for row in self.rows.values()]
-        sheet = sheets.Sheet(title, columns, tuple(rows), (note,))
+        sheet = tables.Table(title, columns, tuple(rows), (note,))
         forms = {"txt": sheet.text, "csv": sheet.csv, "md": sheet.markdown}
         for suffix, form in forms.items():
             with write_atomically(self.directory / f"table.{suffix}") as path:

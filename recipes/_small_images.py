@@ -21,9 +21,8 @@ import tensorflow as tf
 from absl import flags
 
 import kapps
-from kapps import data, training
+from kapps import data, tables, training
 from kapps._files import write_atomically
-from kapps.analysis import sheets
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its --help, its run.json
@@ -38,16 +37,16 @@ SETTLING = (
 )  # fmt: skip
 """Flags that all lines of a table have in common."""
 COLUMNS = (
-    sheets.Column("network", "network"),
-    sheets.Column("family", "family"),
-    sheets.Column("input", "input"),
-    sheets.Column("parameters", "parameters", ",.0f"),
-    sheets.Column("macs", "MACs (M)", ",.1f", 1e6),
-    sheets.Column("rate", "rate", "g"),
-    sheets.Column("steps", "steps", ",.0f"),
-    sheets.Column("epochs", "epochs", ".2f"),
-    sheets.Column("top1", "top 1 (%)", ".2f"),
-    sheets.Column("seconds", "seconds", ".0f"),
+    tables.Column("network", "network"),
+    tables.Column("family", "family"),
+    tables.Column("input", "input"),
+    tables.Column("parameters", "parameters", ",.0f"),
+    tables.Column("macs", "MACs (M)", ",.1f", 1e6),
+    tables.Column("rate", "rate", "g"),
+    tables.Column("steps", "steps", ",.0f"),
+    tables.Column("epochs", "epochs", ".2f"),
+    tables.Column("top1", "top 1 (%)", ".2f"),
+    tables.Column("seconds", "seconds", ".0f"),
 )
 
 

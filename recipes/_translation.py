@@ -7,7 +7,7 @@ import _environment  # noqa: F401  # before TensorFlow
 import _mappings
 import numpy as np
 
-from kapps.analysis import alignments
+from kapps import visualize
 from kapps.attention import seq2seq, transformer
 from kapps.data import parallel
 from kapps.generation import text_generation
@@ -203,7 +203,7 @@ def image(model, tokens, sentence, translation, path):
         ["".join(side[i] for i in some).strip() for some in places]
         for side, places in ((across, columns), (down, rows))
     ]
-    alignments.draw(drawn, *told, path)
+    visualize.plot_attention(drawn, *told, path)
 
 
 def bleu(found, right):

@@ -20,8 +20,7 @@ import keras
 import numpy as np
 from absl import flags
 
-from kapps import training
-from kapps.analysis import series as images
+from kapps import training, visualize
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("series", None, "a CSV file; none for the sine with noise")
@@ -111,7 +110,7 @@ def main(_):
             said = found[: len(found) - k, k - 1, 0] * deviation + mean
             panels[name][f"{k} ahead"] = (places, said)
     path = pathlib.Path(FLAGS.model_dir, "predictions.png")
-    images.predictions(panels, path, "t", "value", began=began)
+    visualize.plot_predictions(panels, path, "t", "value", test_start=began)
     print(path)
 
 

@@ -22,9 +22,8 @@ import keras
 import numpy as np
 from absl import flags
 
-from kapps import training
+from kapps import tables, training, visualize
 from kapps._files import write_atomically
-from kapps.analysis import plotting, sheets
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
@@ -41,15 +40,15 @@ flags.DEFINE_string("model_dir", "runs/counting", "where everything goes")
 SETTLING = ("units", "longest", "limit", "steps", "learning_rate", "seed")
 """Flags that all lines of a table have in common."""
 COLUMNS = (
-    sheets.Column("language", "language"),
-    sheets.Column("network", "network"),
-    sheets.Column("parameters", "parameters", ",.0f"),
-    sheets.Column("longest", "trained to n", ",.0f"),
-    sheets.Column("loss", "loss", ".1e"),
-    sheets.Column("known", "right of those (%)", ".1f"),
-    sheets.Column("first_wrong", "first n wrong beyond", ",.0f"),
-    sheets.Column("all", "right of all (%)", ".1f"),
-    sheets.Column("seconds", "seconds", ".0f"),
+    tables.Column("language", "language"),
+    tables.Column("network", "network"),
+    tables.Column("parameters", "parameters", ",.0f"),
+    tables.Column("longest", "trained to n", ",.0f"),
+    tables.Column("loss", "loss", ".1e"),
+    tables.Column("known", "right of those (%)", ".1f"),
+    tables.Column("first_wrong", "first n wrong beyond", ",.0f"),
+    tables.Column("all", "right of all (%)", ".1f"),
+    tables.Column("seconds", "seconds", ".0f"),
 )
 
 
@@ -125,18 +124,18 @@ def train(name, letters, longest, limit):
 
 def draw(traces, path):
     """Draws what each unit holds along the longest string, a panel a network."""
-    figure = plotting.blank(figsize=(11, 2.6 * len(traces)))
+    figure = visualize.new_figure(figsize=(11, 2.6 * len(traces)))
     panels = figure.subplots(len(traces), squeeze=False)[:, 0]
     for panel, (name, (letters, held)) in zip(panels, traces.items(), strict=True):
         panel.plot(held, linewidth=0.9)
         for i in range(1, len(letters)):
-            panel.axvline(i * len(held) / len(letters), color=plotting.HEAD, linestyle=":")
-        panel.set_title(name, fontsize=plotting.SIZE + 1)
+            panel.axvline(i * len(held) / len(letters), color=visualize.GREY, linestyle=":")
+        panel.set_title(name, fontsize=visualize.FONT_SIZE + 1)
         panel.grid(alpha=0.25)
         panel.margins(x=0)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("letters read", fontsize=plotting.SIZE + 1)
-    plotting.save(figure, path)
+    figure.supxlabel("letters read", fontsize=visualize.FONT_SIZE + 1)
+    visualize.save_figure(figure, path)
 
 
 def main(_):

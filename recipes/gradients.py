@@ -27,8 +27,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from kapps import training
-from kapps.analysis import plotting, sheets
+from kapps import tables, training, visualize
 from kapps.data.sequences import adding_problem
 from kapps.layers import recurrent_stack
 
@@ -54,14 +53,14 @@ SETTLING = ("units", "length", "steps", "batch_size", "learning_rate", "clip", "
 LOOKS = 30
 """Times in a training at which the whole gradient is measured."""
 COLUMNS = (
-    sheets.Column("network", "network"),
-    sheets.Column("parameters", "parameters", ",.0f"),
-    sheets.Column("steps", "steps", ",.0f"),
-    sheets.Column("loss", "loss (0.167 knows nothing)", ".4f"),
-    sheets.Column("before", "fades to", ".1e"),
-    sheets.Column("after", "after training", ".1e"),
-    sheets.Column("largest", "largest gradient", ".2g"),
-    sheets.Column("seconds", "seconds", ".0f"),
+    tables.Column("network", "network"),
+    tables.Column("parameters", "parameters", ",.0f"),
+    tables.Column("steps", "steps", ",.0f"),
+    tables.Column("loss", "loss (0.167 knows nothing)", ".4f"),
+    tables.Column("before", "fades to", ".1e"),
+    tables.Column("after", "after training", ".1e"),
+    tables.Column("largest", "largest gradient", ".2g"),
+    tables.Column("seconds", "seconds", ".0f"),
 )
 
 
@@ -148,12 +147,12 @@ def share(norms):
 def draw(rows, path):
     """Draws the norms by step, a panel a network, before training in grey."""
     high = -(-len(rows) // 4)
-    figure = plotting.blank(figsize=(12, 2.8 * high + 0.5))
+    figure = visualize.new_figure(figsize=(12, 2.8 * high + 0.5))
     panels = figure.subplots(
         high, min(4, len(rows)), sharex=True, sharey=True, squeeze=False
     ).ravel()
     for panel, row in zip(panels, rows, strict=False):
-        for when, colour in (("before", plotting.HEAD), ("after", plotting.COLOURS[0])):
+        for when, colour in (("before", visualize.GREY), ("after", visualize.COLOURS[0])):
             for norms, style, state in zip(
                 row["norms"][when] or [], ("-", "--"), "hc", strict=False
             ):
@@ -161,14 +160,14 @@ def draw(rows, path):
                 panel.semilogy(
                     steps, np.maximum(norms, 1e-12), style, color=colour, label=f"{state}, {when}"
                 )
-        panel.set_title(row["network"], fontsize=plotting.SIZE + 1)
-        panel.legend(fontsize=plotting.SIZE - 1)
+        panel.set_title(row["network"], fontsize=visualize.FONT_SIZE + 1)
+        panel.legend(fontsize=visualize.FONT_SIZE - 1)
         panel.grid(alpha=0.25)
     for panel in panels[len(rows) :]:
         panel.set_axis_off()
-    figure.supxlabel("step t", fontsize=plotting.SIZE + 1)
-    figure.supylabel("norm of dL/dh, dL/dc at t", fontsize=plotting.SIZE + 1)
-    plotting.save(figure, path)
+    figure.supxlabel("step t", fontsize=visualize.FONT_SIZE + 1)
+    figure.supylabel("norm of dL/dh, dL/dc at t", fontsize=visualize.FONT_SIZE + 1)
+    visualize.save_figure(figure, path)
 
 
 def main(_):

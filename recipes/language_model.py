@@ -37,8 +37,7 @@ import keras
 import numpy as np
 from absl import flags
 
-from kapps import _files, data, export, training
-from kapps.analysis import series as images
+from kapps import _files, data, export, training, visualize
 from kapps.data import ngrams, subsequences, subwords, text
 from kapps.generation import step_models, text_generation
 from kapps.recurrent.rnn_lm import rnn_lm
@@ -223,7 +222,7 @@ def main(_):
         (FLAGS.every * row["epoch"], row["val_perplexity"])
         for row in run.checkpoints.notes["history"]
     ]
-    images.lines(
+    visualize.plot_lines(
         {"network": tuple(zip(*history, strict=True))}, pathlib.Path(FLAGS.model_dir, "perplexity.png"),
         "passes over the text", "perplexity", logarithmic=True, levels=baselines,
     )  # fmt: skip

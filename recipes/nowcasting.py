@@ -20,9 +20,8 @@ import keras
 import numpy as np
 from absl import flags
 
-from kapps import data, training
+from kapps import data, training, visualize
 from kapps._files import write_atomically
-from kapps.analysis import plotting
 from kapps.data.moving_digits import moving_digits
 from kapps.data.sequences import grey
 from kapps.layers import frame_cross_entropy
@@ -105,7 +104,7 @@ def cross_entropy(came, chances):
 def draw(model, given, came, path):
     """Draws, of each sequence, the frames that were given, those that came, and the forecast."""
     rows = np.stack([given, came, model.predict(given, verbose=0)], axis=1)[..., 0]
-    figure = plotting.blank(figsize=(FRAMES, 3.2 * len(rows)))
+    figure = visualize.new_figure(figsize=(FRAMES, 3.2 * len(rows)))
     panels = figure.subplots(3 * len(rows), FRAMES, squeeze=False)
     for line, frames in zip(panels, rows.reshape(-1, *rows.shape[2:]), strict=True):
         for panel, frame in zip(line, frames, strict=True):
@@ -114,8 +113,8 @@ def draw(model, given, came, path):
     for i, line in enumerate(panels):
         line[0].set_ylabel(("given", "came", "forecast")[i % 3])
     for t, panel in enumerate(panels[0], start=1):
-        panel.set_title(f"{t} / {t + FRAMES}", fontsize=plotting.SIZE)
-    plotting.save(figure, path)
+        panel.set_title(f"{t} / {t + FRAMES}", fontsize=visualize.FONT_SIZE)
+    visualize.save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,7 @@ import tensorflow as tf
 from _sequence_tasks import TASKS
 from absl import flags
 
-from kapps import training
-from kapps.analysis import sheets
+from kapps import tables, training
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
@@ -60,16 +59,16 @@ SIZES = {"lstm": (4, 1), "gru": (3, 2), "rnn": (1, 1)}
 POINTS = 10
 """Of a curve."""
 COLUMNS = (
-    sheets.Column("task", "task"),
-    sheets.Column("network", "network"),
-    sheets.Column("units", "units", ",.0f"),
-    sheets.Column("parameters", "parameters", ",.0f"),
-    sheets.Column("steps", "steps", ",.0f"),
-    sheets.Column("seconds", "seconds", ".0f"),
-    sheets.Column("measure", "measure"),
-    sheets.Column("result", "result", ".4g"),
-    sheets.Column("nothing", "nothing learnt", ".4g"),
-    sheets.Column("paper", "paper", ".4g"),
+    tables.Column("task", "task"),
+    tables.Column("network", "network"),
+    tables.Column("units", "units", ",.0f"),
+    tables.Column("parameters", "parameters", ",.0f"),
+    tables.Column("steps", "steps", ",.0f"),
+    tables.Column("seconds", "seconds", ".0f"),
+    tables.Column("measure", "measure"),
+    tables.Column("result", "result", ".4g"),
+    tables.Column("nothing", "nothing learnt", ".4g"),
+    tables.Column("paper", "paper", ".4g"),
 )
 
 

@@ -1,20 +1,22 @@
 """What a Keras model takes: multiply-accumulates, parameters, memory, receptive fields, layer by layer."""
 
-from kapps.analysis import rules
-from kapps.analysis.costs import Cost, UnknownCost, Window, register
-from kapps.analysis.fields import Field
+from kapps.analysis import cost_rules
+from kapps.analysis.costs import Cost, UnknownCost, Window, register_cost
+from kapps.analysis.page import html_page
 from kapps.analysis.profiling import profile
+from kapps.analysis.receptive_field import ReceptiveField
 from kapps.analysis.results import Group, Profile, Row
 
 __all__ = [
     "Cost",
-    "Field",
     "Group",
     "Profile",
+    "ReceptiveField",
     "Row",
     "UnknownCost",
     "Window",
+    "cost_rules",
+    "html_page",
     "profile",
-    "register",
-    "rules",
+    "register_cost",
 ]

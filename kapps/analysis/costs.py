@@ -85,7 +85,7 @@ class Cost:
         )
 
 
-def register(kind, rule):
+def register_cost(kind, rule):
     """Teaches the profiler a layer or operation of somebody else's.
 
     A layer of one's own may have the method `profile_cost(input_shapes, output_shapes)` instead; it returns a `Cost`
@@ -101,7 +101,7 @@ def register(kind, rule):
     """
     if not isinstance(kind, type) or not callable(rule):
         raise TypeError(
-            f"register takes a class and a function (layer, input_shapes, output_shapes), not {kind!r}, {rule!r}"
+            f"register_cost takes a class and a function (layer, input_shapes, output_shapes), not {kind!r}, {rule!r}"
         )
     _rules[kind] = rule
 
@@ -168,7 +168,7 @@ def unknown(operation, why=""):
     return UnknownCost(
         f"no rule for the cost of {operation.name} ({kind}){why}; give {kind} a method "
         "profile_cost(self, input_shapes, output_shapes) that returns {'macs': ..., 'additions': ..., "
-        f"'elementwise': ...}}, or call kapps.analysis.register({kind}, rule) with "
+        f"'elementwise': ...}}, or call kapps.analysis.register_cost({kind}, rule) with "
         "rule(layer, input_shapes, output_shapes)"
     )
 

@@ -9,13 +9,13 @@ import json
 import re
 from importlib import resources
 
-from kapps.analysis import tables
-from kapps.analysis.plotting import COLOURS, HEAD
+from kapps.analysis import _profile_table
+from kapps.analysis.levels import HEAD_COLOUR, LEVEL_COLOURS
 from kapps.analysis.results import Profile
 
 
-def page(profile: Profile) -> str:
-    """Returns the page of a profile; see `Profile.page`."""
+def html_page(profile: Profile) -> str:
+    """Returns the page of a profile."""
     library = _file("dagre.min.js").partition("//# sourceMappingURL")[0]
     parts = {
         "title": html.escape(profile.name),
@@ -52,8 +52,8 @@ def content(profile: Profile) -> dict:
         "links": profile.links,
         "blocks": [_group(group, numbers) for group in profile.blocks()],
         "levels": [_group(group, numbers) for group in profile.levels()],
-        "colours": COLOURS,
-        "head": HEAD,
+        "colours": LEVEL_COLOURS,
+        "head": HEAD_COLOUR,
     }
 
 
@@ -71,10 +71,12 @@ def _row(row):
         "name": row.name,
         "kind": row.kind + (f" x {row.repeat}" if row.repeat > 1 else ""),
         "level": row.level,
-        "output": tables.shape(row.outputs),
-        "kernel": tables.kernel(row.window),
-        "field": tables.field(row.fields),
-        "seen": max((field.size for field in row.fields), default=None) if row.fields else None,
+        "output": _profile_table.shape(row.outputs),
+        "kernel": _profile_table.kernel(row.window),
+        "field": _profile_table.field(row.receptive_field),
+        "seen": max((field.size for field in row.receptive_field), default=None)
+        if row.receptive_field
+        else None,
         **{name: getattr(row, name) for name in figures},
     }
 

@@ -3,8 +3,8 @@
 import keras
 from keras import tree
 
-from kapps.analysis import memory, places, results
-from kapps.analysis.tracing import Trace
+from kapps.analysis import levels, memory, results
+from kapps.analysis._tracing import Trace
 
 
 def profile(
@@ -150,8 +150,8 @@ def _row(call, trace, width, sides):
     return results.Row(
         name=call.name,
         kind=type(operation).__name__,
-        level=places.level(call.name, outputs, sides),
-        block=places.block(call.name),
+        level=levels.level(call.name, outputs, sides),
+        block=levels.block(call.name),
         inputs=inputs,
         outputs=outputs,
         window=cost.window,
@@ -164,7 +164,7 @@ def _row(call, trace, width, sides):
         input_bytes=width * call.repeat * sum(map(_size, inputs)),
         weight_bytes=width * parameters,
         output_bytes=width * elements,
-        fields=tuple(span.field() for span in spans) if spans else None,
+        receptive_field=tuple(span.field() for span in spans) if spans else None,
         repeat=call.repeat,
     )
 

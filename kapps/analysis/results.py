@@ -2,8 +2,9 @@
 
 import dataclasses
 
+from kapps.analysis import _profile_table
 from kapps.analysis.costs import Window
-from kapps.analysis.fields import Field
+from kapps.analysis.receptive_field import ReceptiveField
 
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 
@@ -25,7 +26,7 @@ class Row:
         trainable, non_trainable: parameters; a layer that is called again has none in its later rows.
         activations: elements of the outputs, none where they are the input's memory.
         input_bytes, weight_bytes, output_bytes: memory at the profile's dtype.
-        fields: receptive field along each axis of the input; None where it cannot be said or sees no input.
+        receptive_field: along each axis of the input; None where it cannot be said or sees no input.
         repeat: times that it is called, inside a recurrent layer; all figures are of all repetitions.
     """
 
@@ -45,7 +46,7 @@ class Row:
     input_bytes: int
     weight_bytes: int
     output_bytes: int
-    fields: tuple[Field, ...] | None
+    receptive_field: tuple[ReceptiveField, ...] | None
     repeat: int = 1
 
     @property
@@ -133,9 +134,9 @@ class Group(Sums):
         return self.rows[-1].outputs
 
     @property
-    def fields(self) -> tuple[Field, ...] | None:
+    def receptive_field(self) -> tuple[ReceptiveField, ...] | None:
         """Receptive field of the last row."""
-        return self.rows[-1].fields
+        return self.rows[-1].receptive_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +212,7 @@ class Profile(Sums):
                 runs.append([group])
         return tuple(_folded(run) for run in runs)
 
-    def by(self, what: str) -> tuple[Group, ...]:
+    def groups(self, what: str) -> tuple[Group, ...]:
         """Returns the groups by "level", "block" or "layer".
 
         Raises:
@@ -224,38 +225,11 @@ class Profile(Sums):
 
     def records(self, by: str = "layer") -> list[dict]:
         """Returns plain dictionaries, as JSON and CSV take them: rows, or groups by "level" or "block"."""
-        from kapps.analysis.tables import records
-
-        return records(self, by)
+        return _profile_table.records(self, by)
 
     def table(self, by: str = "level") -> str:
         """Returns the groups by "level", "block" or "layer", and the totals, as aligned text."""
-        from kapps.analysis.tables import table
-
-        return table(self, by)
-
-    def plot(self, path) -> None:
-        """Draws memory of feature maps, weights, multiply-accumulates and receptive field by depth, to a file.
-
-        Args:
-            path: of the image; its suffix says what it is: .png, .svg, .pdf.
-
-        Raises:
-            ValueError: for a suffix that matplotlib does not write.
-            OSError: where the file cannot be written.
-        """
-        from kapps.analysis.plotting import plot
-
-        plot(self, path)
-
-    def page(self) -> str:
-        """Returns one interactive HTML page: the graph of blocks, charts by depth, tables that sort.
-
-        It asks for nothing outside itself, so that it opens offline.
-        """
-        from kapps.analysis.page import page
-
-        return page(self)
+        return _profile_table.text(self, by)
 
     def __str__(self):
         return self.table()

@@ -49,7 +49,7 @@ class ChannelShuffle(layers.Layer):
         return {**super().get_config(), "groups": self.groups}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing: values move within their pixel (see `kapps.analysis.register`)."""
+        """Nothing: values move within their pixel (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}
 

@@ -48,7 +48,7 @@ class LocalResponseNormalization(layers.Layer):
         return {**super().get_config(), **own}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """2 size - 1 operations an element, as Netscope counts them (see `kapps.analysis.register`)."""
+        """2 size - 1 operations an element, as Netscope counts them (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": (2 * self.size - 1) * math.prod(output_shapes[0])}
 

@@ -41,6 +41,6 @@ class Maxout(keras.layers.Layer):
         return {**super().get_config(), "pool": self.pool}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Comparisons (see `kapps.analysis.register`)."""
+        """Comparisons (see `kapps.analysis.register_cost`)."""
         del output_shapes
         return {"elementwise": math.prod(input_shapes[0])}

@@ -54,7 +54,7 @@ class MultiHeadAttention(_keras_compat.MultiHeadAttention):
         **kwargs: as for `keras.layers.MultiHeadAttention`.
     """
 
-    profile_as = keras.layers.MultiHeadAttention  # see `kapps.analysis.register`
+    profile_as = keras.layers.MultiHeadAttention  # see `kapps.analysis.register_cost`
 
     def __init__(self, num_heads, key_dim, chunk=None, **kwargs):
         super().__init__(num_heads, key_dim, **kwargs)

@@ -132,7 +132,7 @@ class PeepholeConvLSTM2D(layers.RNN):
         return (output, state, state) if self.return_state else output
 
     def profile_cost(self, input_shapes, output_shapes):
-        """As `keras.layers.ConvLSTM2D`, and three products and sums of peepholes (see `kapps.analysis.register`)."""
+        """As `keras.layers.ConvLSTM2D`, with three products and sums of peepholes (`kapps.analysis.register_cost`)."""
         del output_shapes
         cell, (batch, *rest) = self.cell, input_shapes[0]
         time = self.steps or rest[0]

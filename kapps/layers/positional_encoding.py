@@ -65,7 +65,7 @@ class SinusoidalPositionalEncoding(Placed):
         return ops.where(ops.convert_to_tensor(self.cosines), ops.cos(angles), ops.sin(angles))
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A product, a sum and a sine of each value (see `kapps.analysis.register`)."""
+        """A product, a sum and a sine of each value (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": 3 * math.prod(output_shapes[0])}
 
@@ -109,6 +109,6 @@ class LearnedPositionalEncoding(Placed):
         return {**super().get_config(), "length": self.length}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A product and a sum of each value (see `kapps.analysis.register`)."""
+        """A product and a sum of each value (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": 2 * math.prod(output_shapes[0])}

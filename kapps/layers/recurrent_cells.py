@@ -269,6 +269,6 @@ class LearnedState(layers.Layer):
         return {**super().get_config(), "sizes": self.sizes}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
+        """Nothing is computed (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}

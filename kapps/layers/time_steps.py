@@ -40,7 +40,7 @@ class ConcatenatePairs(keras.layers.Layer):
         return batch, None if time is None else (time + 1) // 2, 2 * features
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`); a pair is at another place than its steps."""
+        """Nothing is computed (see `kapps.analysis.register_cost`); a pair is at another place than its steps."""
         del input_shapes, output_shapes
         return {"reach": "unknown"}
 
@@ -96,7 +96,7 @@ class SegmentMean(keras.layers.Layer):
         return {**super().get_config(), "size": self.size}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A sum of all values and a division of each mean (see `kapps.analysis.register`)."""
+        """A sum of all values and a division of each mean (see `kapps.analysis.register_cost`)."""
         values, means = math.prod(input_shapes[0]), math.prod(output_shapes[0])
         return {"additions": values - means, "elementwise": means, "reach": "unknown"}
 
@@ -126,7 +126,7 @@ class BlankPadding(keras.layers.Layer):
         return input_shape
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
+        """Nothing is computed (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}
 
@@ -149,7 +149,7 @@ class ReverseSequence(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
+        """Nothing is computed (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {"reach": "unknown"}
 
@@ -181,6 +181,6 @@ class ConcatenateContext(keras.layers.Layer):
         return batch, time, features + units
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register`)."""
+        """Nothing is computed (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}

@@ -1,1 +1,24 @@
-"""Plots and arrays that show what is inside a model."""
+"""Plots of models, training and results. Every plot of kapps is made here, with matplotlib."""
+
+from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, save_figure
+from kapps.visualize.accuracy_plot import plot_accuracy
+from kapps.visualize.attention_plot import plot_attention
+from kapps.visualize.profile_plot import plot_profile
+from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
+from kapps.visualize.training_curves import plot_training_curves
+
+__all__ = [
+    "BLACK",
+    "COLOURS",
+    "FONT_SIZE",
+    "GREY",
+    "new_figure",
+    "plot_accuracy",
+    "plot_attention",
+    "plot_lines",
+    "plot_predictions",
+    "plot_profile",
+    "plot_training_curves",
+    "plot_zipf",
+    "save_figure",
+]

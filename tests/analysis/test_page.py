@@ -39,7 +39,7 @@ def embedded(text):
 
 
 def test_the_page_holds_the_profile(profile):
-    found = embedded(profile.page())
+    found = embedded(page.html_page(profile))
     assert found["name"] == profile.name and found["inputs"] == ["1x32x32x3"]
     for name, value in found["totals"].items():
         assert value == getattr(profile, name)
@@ -57,7 +57,7 @@ def test_the_page_holds_the_profile(profile):
 
 
 def test_the_page_asks_for_nothing(profile, branched):
-    for text in (profile.page(), branched.page()):
+    for text in (page.html_page(profile), page.html_page(branched)):
         assert "default-src 'none'" in text and not re.search("@(title|style|data|script)@", text)
         outside = re.findall(r"""(?:src|href)\s*=\s*["']?[^"'>\s]*|url\([^)]*\)|@import.*""", text)
         assert [x for x in outside if not re.search(r"data:,|url\(#arrow\)", x)] == []
@@ -65,7 +65,7 @@ def test_the_page_asks_for_nothing(profile, branched):
 
 
 def test_names_are_no_html(branched):
-    text = branched.page()
+    text = page.html_page(branched)
     assert "<title>&lt;i&gt;two</title>" in text and "<i>two" not in text and "<b>&amp;" not in text
     rows = [row for row in embedded(text)["rows"] if row["name"] == "a <b>&amp;"]
     assert len(rows) == 2 and rows[1]["parameters"] == 0
@@ -82,7 +82,7 @@ def test_the_library_is_the_one_that_npm_has():
     )
     assert b"3.1.3" in library and "3.1.3" in page.__doc__
     licence = folder.joinpath("dagre.LICENSE").read_text()
-    assert licence.strip() in page.page(kapps.profile(layers.ReLU(), (2,)))
+    assert licence.strip() in page.html_page(kapps.profile(layers.ReLU(), (2,)))
 
 
 def test_command(tmp_path, capsys):
@@ -95,7 +95,7 @@ def test_command(tmp_path, capsys):
     assert embedded(pathlib.Path(made[0]).read_text())["name"] == "m"
     assert pathlib.Path(made[1]).stat().st_size > 1000
     for path, words in (
-        (tmp_path / "m.txt", "an image ends in .png"),
+        (tmp_path / "m.txt", "ends in .png"),
         (tmp_path / "m.html/x.png", "cannot write"),
     ):
         assert command.main([*given, "--plot", str(path)]) == 1
@@ -105,7 +105,7 @@ def test_command(tmp_path, capsys):
 
 def visit(profile, modules, tmp_path):
     """Returns what the page shows to somebody who sorts, filters, opens blocks and makes the window narrow."""
-    (tmp_path / "page.html").write_text(profile.page())
+    (tmp_path / "page.html").write_text(page.html_page(profile))
     run = ["node", DRIVER, modules, tmp_path / "page.html", tmp_path]
     done = subprocess.run(list(map(str, run)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -103,14 +103,14 @@ def test_blocks_of_keras_applications_have_their_names():
 @pytest.mark.parametrize("by", ["layer", "block", "level"])
 def test_records_are_plain_and_complete(profile, by):
     records = profile.records(by)
-    assert len(records) == len(profile.by(by))
+    assert len(records) == len(profile.groups(by))
     assert json.loads(json.dumps(records)) == records
     assert sum(record["macs"] for record in records) == profile.macs
     assert len({tuple(record) for record in records}) == 1  # one heading for all
     if by == "layer":
         (conv,) = [record for record in records if record["name"] == "level3_block1_conv2"]
         assert conv["kernel"] == [3, 3] and conv["strides"] == [2, 2] and conv["groups"] == 1
-        assert conv["outputs"] == [[1, 8, 8, 128]] and conv["field_stride"] == [8, 8]
+        assert conv["outputs"] == [[1, 8, 8, 128]] and conv["receptive_field_stride"] == [8, 8]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_records_are_plain_and_complete(profile, by):
 def test_tables_line_up(profile, by, heading):
     title, headings, *lines, parameters, memory = profile.table(by).split("\n")
     assert title == "resnet, input 1x64x64x3" and headings.split()[0] == by and heading in headings
-    assert len(lines) == len(profile.by(by)) + 1 and lines[-1].startswith("total")
+    assert len(lines) == len(profile.groups(by)) + 1 and lines[-1].startswith("total")
     ends = {len(line) for line in (headings, *lines)}
     assert len(ends) == 1 and f"{profile.macs:,}" in lines[-1]
     assert f"{profile.trainable:,} trainable" in parameters and "MB" in memory
@@ -139,3 +139,14 @@ def test_records_go_into_csv(profile):
     writer.writerows(records)
     read = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert [int(row["macs"]) for row in read] == [record["macs"] for record in records]
+
+
+def test_links_are_the_edges_of_the_graph():
+    profile = kapps.profile(kapps.resnet20_cifar())
+    names = [row.name for row in profile.rows]
+    links = {(names[i] if i >= 0 else i, names[k]) for i, k in profile.links}
+    assert (-1, names[0]) in links and all(i < k for i, k in profile.links)
+    adds = [k for k, row in enumerate(profile.rows) if row.kind == "Add"]
+    assert adds and all(sum(k == add for _, k in profile.links) == 2 for add in adds)
+    sources = {i for i, _ in profile.links}
+    assert sources == {*range(-1, len(names) - 1)}  # every row but the last is read

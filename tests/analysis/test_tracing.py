@@ -143,7 +143,7 @@ def test_an_unknown_layer_is_an_error_that_says_how_to_teach_it():
     message = str(caught.value)
     assert "fourier (Foreign)" in message and "\n" not in message
     assert "profile_cost(self, input_shapes, output_shapes)" in message
-    assert "kapps.analysis.register(Foreign, rule)" in message
+    assert "kapps.analysis.register_cost(Foreign, rule)" in message
 
 
 def _around(layer):
@@ -167,13 +167,13 @@ def test_a_cost_is_registered_for_a_class_and_its_subclasses():
     class Heir(Taught):
         pass
 
-    analysis.register(Taught, lambda layer, given, made: analysis.Cost(macs=3 * given[0][1]))
+    analysis.register_cost(Taught, lambda layer, given, made: analysis.Cost(macs=3 * given[0][1]))
     assert kapps.profile(_around(Heir()), (8,)).macs == 24
-    analysis.register(Heir, lambda layer, given, made: {"macs": 5})
+    analysis.register_cost(Heir, lambda layer, given, made: {"macs": 5})
     assert kapps.profile(_around(Heir()), (8,)).macs == 5
     assert kapps.profile(_around(Taught()), (8,)).macs == 24
     with pytest.raises(TypeError, match="a class and a function"):
-        analysis.register(Taught(), 3)
+        analysis.register_cost(Taught(), 3)
 
 
 @pytest.mark.parametrize("wrong", [{"flops": 3}, 12, None])

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from kapps.analysis import series
+from kapps import visualize
 from kapps.data import DataError, ngrams
 
 SIZE = 4
@@ -94,10 +94,10 @@ def test_zipf(tmp_path):
     counts = (1e6 / np.arange(1, 5001) ** 0.8).astype(int)
     alpha, c = ngrams.zipf(counts)
     assert alpha == pytest.approx(0.8, abs=0.01) and c == pytest.approx(math.log(1e6), abs=0.05)
-    series.zipf({"unigrams": (counts, alpha, c)}, tmp_path / "zipf.png")
+    visualize.plot_zipf({"unigrams": (counts, alpha, c)}, tmp_path / "zipf.png")
     assert (tmp_path / "zipf.png").stat().st_size > 10_000
     with pytest.raises(ValueError, match="no line"):
-        series.zipf({}, tmp_path / "none.png")
+        visualize.plot_zipf({}, tmp_path / "none.png")
 
 
 def test_a_million_tokens_take_seconds():

@@ -8,8 +8,8 @@ import math
 
 from keras import layers
 
-from kapps.analysis.costs import MIX, Cost, register, size
-from kapps.analysis.rules.convolution import channels
+from kapps.analysis.cost_rules.convolution_costs import channels
+from kapps.analysis.costs import MIX, Cost, register_cost, size
 
 #                       gates, additions and multiplications of states, each a unit a step
 KINDS = {
@@ -111,11 +111,11 @@ def merged(layer, inputs, outputs):
     }.get(layer.merge_mode, Cost())
 
 
-register(layers.SimpleRNN, simple)
-register(layers.GRU, gru)
-register(layers.LSTM, lstm)
-register(layers.SimpleRNNCell, simple_cell)
-register(layers.GRUCell, gru_cell)
-register(layers.LSTMCell, lstm_cell)
+register_cost(layers.SimpleRNN, simple)
+register_cost(layers.GRU, gru)
+register_cost(layers.LSTM, lstm)
+register_cost(layers.SimpleRNNCell, simple_cell)
+register_cost(layers.GRUCell, gru_cell)
+register_cost(layers.LSTMCell, lstm_cell)
 for _name in ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"):
-    register(getattr(layers, _name), conv_lstm)
+    register_cost(getattr(layers, _name), conv_lstm)

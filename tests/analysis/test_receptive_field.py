@@ -49,7 +49,7 @@ def agrees(model, exact=True):
 
     At the edges a unit sees no more than that. Of enlarged maps, whose units differ, the largest counts.
     """
-    fields = kapps.profile(model).rows[-1].fields
+    fields = kapps.profile(model).rows[-1].receptive_field
     for field, ends, side in zip(fields, measured(model), model.input_shape[1:-1], strict=True):
         inside = 0
         for i, (first, last) in enumerate(ends):
@@ -137,7 +137,7 @@ def test_squeeze_and_excitation_sees_the_whole_map():
     image = keras.Input((16, 16, 4))
     made = kapps.layers.squeeze_excite(layers.Conv2D(4, 3, padding="same")(image), 2, name="se")
     model = keras.Model(image, made)
-    fields = kapps.profile(model).rows[-1].fields
+    fields = kapps.profile(model).rows[-1].receptive_field
     assert [(field.size, field.stride) for field in fields] == [(16, 1), (16, 1)]
     assert all(ends == [(0, 15)] * 16 for ends in measured(model))
 
@@ -166,14 +166,14 @@ PUBLISHED = [("VGG16", 212, 32), ("ResNet50", 483, 32), ("MobileNet", 315, 32)]
 def test_fields_of_networks_are_the_published_ones(builder, size, stride):
     builder = getattr(keras.applications, builder)
     model = builder(weights=None, include_top=False, input_shape=(224, 224, 3))
-    for field in kapps.profile(model).rows[-1].fields:
+    for field in kapps.profile(model).rows[-1].receptive_field:
         assert (field.size, field.stride) == (size, stride)
 
 
 def test_what_cannot_be_said_is_not_said():
     image = keras.Input((8, 8, 4))
     rolled = layers.Conv2D(4, 3)(ops.roll(image, 1, axis=1))
-    assert kapps.profile(keras.Model(image, rolled)).rows[-1].fields is None
+    assert kapps.profile(keras.Model(image, rolled)).rows[-1].receptive_field is None
 
 
 def test_a_sequence_of_words_has_a_field():
@@ -181,8 +181,8 @@ def test_a_sequence_of_words_has_a_field():
     x = layers.Embedding(50, 8)(words)
     for rate in (1, 2, 4):
         x = layers.Conv1D(8, 3, dilation_rate=rate, padding="causal")(x)
-    (field,) = kapps.profile(keras.Model(words, x)).rows[-1].fields
+    (field,) = kapps.profile(keras.Model(words, x)).rows[-1].receptive_field
     assert (field.size, field.stride, field.offset) == (15, 1, -14)
     attended = layers.MultiHeadAttention(2, 4)(x, x)
-    (field,) = kapps.profile(keras.Model(words, attended)).rows[-1].fields
+    (field,) = kapps.profile(keras.Model(words, attended)).rows[-1].receptive_field
     assert (field.size, field.offset) == (30, 0)

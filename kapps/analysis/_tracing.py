@@ -11,8 +11,8 @@ from types import MappingProxyType
 import keras
 from keras import tree
 
-from kapps.analysis import fields
-from kapps.analysis.calls import (
+from kapps.analysis import receptive_field
+from kapps.analysis._calls import (
     Refused,
     arrays,
     build,
@@ -23,9 +23,9 @@ from kapps.analysis.calls import (
     symbolic,
     variable,
 )
+from kapps.analysis._following import following
+from kapps.analysis.cost_rules import recurrent_costs
 from kapps.analysis.costs import FOLLOW, MIX, UNKNOWN, Cost, UnknownCost, cost_of, rule_for, unknown
-from kapps.analysis.following import following
-from kapps.analysis.rules import recurrent
 
 
 @dataclasses.dataclass
@@ -67,7 +67,7 @@ class Trace:
         flat = tree.flatten(inputs)
         for tensor in flat:
             self.number(tensor, ())
-        self.spans[0] = fields.start(flat[0].shape, spatial(flat[0]))
+        self.spans[0] = receptive_field.start(flat[0].shape, spatial(flat[0]))
         self.inputs = tuple(range(len(flat)))
         with following(self):
             if rule_for(model) is None:
@@ -136,10 +136,12 @@ class Trace:
         numbers = tuple(self.number(x, ()) for x in tensors)
         known = [(self.spans[n], self.shapes[n]) for n in numbers]
         # Tensors that the layer gives on as they are keep their number, and what they see.
-        out = tuple(self.number(x, fields.carry(cost, known, tuple(x.shape))) for x in made)
+        out = tuple(
+            self.number(x, receptive_field.carry(cost, known, tuple(x.shape))) for x in made
+        )
         own = tuple(x for x in variables if id(x) not in self.seen)
         self.seen.update(map(id, own))
-        times = recurrent.times(cost, self.repeat) if self.repeat > 1 else cost
+        times = recurrent_costs.times(cost, self.repeat) if self.repeat > 1 else cost
         cost = dataclasses.replace(
             cost, macs=times.macs, additions=times.additions, elementwise=times.elementwise
         )
@@ -187,7 +189,7 @@ class Trace:
         made = [tree.flatten(each(args[0])) for each in (layer.forward_layer, layer.backward_layer)]
         self.path.pop()
         outputs = specs(layer, args, kwargs)
-        cost = recurrent.merged(layer, [], [tuple(tree.flatten(outputs)[0].shape)])
+        cost = recurrent_costs.merged(layer, [], [tuple(tree.flatten(outputs)[0].shape)])
         self.add(layer, cost, [made[0][0], made[1][0]], tree.flatten(outputs), [])
         return outputs
 

@@ -2,9 +2,9 @@
 
 import math
 
+from kapps.analysis.cost_rules import layer_costs
+from kapps.analysis.cost_rules.convolution_costs import spatial
 from kapps.analysis.costs import FOLLOW, MIX, RESHAPE, UNKNOWN, Cost, Window, named, size
-from kapps.analysis.rules import layers
-from kapps.analysis.rules.convolution import spatial
 
 ADD = "Add Subtract"
 ONE = (
@@ -162,7 +162,7 @@ def outer(operation, inputs, outputs):
 @named("Einsum")
 def einsum(operation, inputs, outputs):
     """A multiply-accumulate for every combination of indices."""
-    return layers.einsum(operation.subscripts, inputs, outputs[0])
+    return layer_costs.einsum(operation.subscripts, inputs, outputs[0])
 
 
 @named("Softmax", "LogSoftmax", "Sparsemax")
@@ -176,7 +176,7 @@ def softmax(operation, inputs, outputs):
 
 @named("BatchNorm")
 def batch_norm(operation, inputs, outputs):
-    return layers.batch_norm(operation, inputs, outputs)
+    return layer_costs.batch_norm(operation, inputs, outputs)
 
 
 @named("LayerNorm")
@@ -188,19 +188,19 @@ def layer_norm(operation, inputs, outputs):
 
 @named("RMSNorm")
 def rms_norm(operation, inputs, outputs):
-    return layers.rms_norm(operation, inputs, outputs)
+    return layer_costs.rms_norm(operation, inputs, outputs)
 
 
 @named("Normalize")
 def normalize(operation, inputs, outputs):
-    return layers.unit_norm(operation, inputs, outputs)
+    return layer_costs.unit_norm(operation, inputs, outputs)
 
 
 @named("Resize")
 def resized(operation, inputs, outputs):
     """What interpolation takes, axis by axis."""
     axes = spatial(outputs[0], operation.data_format)
-    return layers.interpolated(operation.interpolation, inputs[0], outputs[0], axes)
+    return layer_costs.interpolated(operation.interpolation, inputs[0], outputs[0], axes)
 
 
 @named("PadImages", "CropImages")

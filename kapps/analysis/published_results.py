@@ -13,9 +13,9 @@ from importlib import resources
 import numpy as np
 
 from kapps.analysis.results import Profile
-from kapps.analysis.sheets import Column, Sheet
+from kapps.tables import Column, Table
 
-NAMES = ("accuracy", "regnet")
+TABLE_NAMES = ("accuracy", "regnet")
 MISSING = "not built yet"
 
 ACCURACY = (
@@ -69,7 +69,7 @@ RATIOS = {
 }  # fmt: skip
 
 
-def published(name: str) -> list[dict]:
+def read_table(name: str) -> list[dict]:
     """Returns the lines of a table as they were printed, numbers as floats, None where nothing is printed.
 
     Args:
@@ -88,19 +88,19 @@ def _number(text):
     return float(text) if text else None
 
 
-def builders(name: str) -> list[str]:
+def table_builders(name: str) -> list[str]:
     """Returns the builders of a table's networks, whether they exist or not."""
-    return [line["builder"] for line in published(name)]
+    return [line["builder"] for line in read_table(name)]
 
 
-def accuracy(profiles: dict[str, Profile]) -> Sheet:
+def accuracy_table(profiles: dict[str, Profile]) -> Table:
     """Returns the table of [1] with the columns that it leaves blank.
 
     Args:
         profiles: by builder, those that there are.
     """
     records = []
-    for line in published("accuracy"):
+    for line in read_table("accuracy"):
         found = profiles.get(line["builder"])
         figures = ("weight_bytes", "output_bytes", "inference_bytes", "macs")
         record = line | {key: getattr(found, key) if found else None for key in figures}
@@ -111,22 +111,22 @@ def accuracy(profiles: dict[str, Profile]) -> Sheet:
         f"Memory at {dtype}: of all parameters; of all layers' outputs together; and the most that activations need "
         "at once at inference. MACs are multiply-accumulates."
     )
-    return Sheet(
+    return Table(
         "Accuracy on ImageNet, and what it takes", ACCURACY, tuple(records), (SOURCE, memory)
     )
 
 
-def regnet(
+def regnet_table(
     profiles: dict[str, Profile], times: dict[str, tuple[float, float]] | None = None
-) -> Sheet:
+) -> Table:
     """Returns the table of [2], each printed figure with the one that comes out here.
 
     Args:
         profiles: by builder, those that there are.
-        times: by builder, seconds an image at inference and in training, from `seconds`.
+        times: by builder, seconds an image at inference and in training, from `measure_seconds`.
     """
     times, records = times or {}, []
-    for line in published("regnet"):
+    for line in read_table("regnet"):
         name = line["builder"]
         found = profiles.get(name)
         figures = ("macs", "trainable", "convolution_outputs")
@@ -138,11 +138,11 @@ def regnet(
         for ratio, key in RATIOS.items():
             if slow[key] and fast[key]:
                 fast[ratio] = slow[key] / fast[key]
-    return Sheet("RegNetY against EfficientNet", REGNET, tuple(records), (FIGURES, TIMES))
+    return Table("RegNetY against EfficientNet", REGNET, tuple(records), (FIGURES, TIMES))
 
 
-def points(profiles: dict[str, Profile]) -> list[dict]:
-    """Returns each network's accuracy and costs, as `plotting.zoo` takes them; those without a profile are left out.
+def accuracy_points(profiles: dict[str, Profile]) -> list[dict]:
+    """Returns the accuracy and costs of each network that has a profile, for `kapps.visualize.plot_accuracy`.
 
     Args:
         profiles: by builder, those that there are.
@@ -153,7 +153,7 @@ def points(profiles: dict[str, Profile]) -> list[dict]:
     }
     found = []
     for name, (source, top1) in sources.items():
-        for line in published(name):
+        for line in read_table(name):
             if line["builder"] in profiles:
                 one = profiles[line["builder"]]
                 costs = {"macs": one.macs, "parameters": one.trainable}
@@ -163,13 +163,15 @@ def points(profiles: dict[str, Profile]) -> list[dict]:
     return found
 
 
-def pairs() -> list[tuple[str, str]]:
+def regnet_pairs() -> list[tuple[str, str]]:
     """Returns the builders that [2] compares with each other."""
-    names = builders("regnet")
+    names = table_builders("regnet")
     return list(zip(names[::2], names[1::2], strict=True))
 
 
-def seconds(models: dict, batch: int = 8, rounds: int = 5) -> dict[str, tuple[float, float]]:
+def measure_seconds(
+    models: dict, batch: int = 8, rounds: int = 5
+) -> dict[str, tuple[float, float]]:
     """Measures models against each other: medians of rounds in which each has its turn.
 
     Args:

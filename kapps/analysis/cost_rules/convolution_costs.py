@@ -5,7 +5,7 @@ import math
 
 from keras import layers
 
-from kapps.analysis.costs import MIX, UNKNOWN, Cost, Window, named, register, size
+from kapps.analysis.costs import MIX, UNKNOWN, Cost, Window, named, register_cost, size
 
 
 def activation(layer, elements):
@@ -228,7 +228,7 @@ for _pattern, _rule in KINDS.items():
     for _n in (1, 2, 3):
         _kind = getattr(layers, _pattern.format(n=_n), None)
         if _kind is not None:  # depthwise and separable have no third dimension
-            register(_kind, _rule)
+            register_cost(_kind, _rule)
 
 
 def _format(operation):

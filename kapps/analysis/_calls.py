@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import tree
 
-from kapps.analysis.following import unfollowed
+from kapps.analysis._following import unfollowed
 
 
 class Refused(ValueError):  # noqa: N818  # it is what a layer did

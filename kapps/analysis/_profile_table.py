@@ -16,7 +16,9 @@ SUMS = (
 
 def records(profile, by):
     """Returns dictionaries of plain values, one a row or group."""
-    return [row(group.rows[0]) if by == "layer" else summed(group, by) for group in profile.by(by)]
+    return [
+        row(group.rows[0]) if by == "layer" else summed(group, by) for group in profile.groups(by)
+    ]
 
 
 def row(each):
@@ -28,7 +30,7 @@ def row(each):
         value = getattr(each, field.name)
         if field.name == "window":
             record |= {part: _plain(getattr(window, part)) if window else None for part in parts}
-        elif field.name == "fields":
+        elif field.name == "receptive_field":
             record |= _fields(value)
         else:
             record[field.name] = _plain(value)
@@ -39,12 +41,14 @@ def summed(group, by):
     """Returns a group as a dictionary."""
     named = {by: group.name, "times": group.times, "layers": len(group.rows)}
     sums = {name: getattr(group, name) for name in SUMS}
-    return named | {"outputs": _plain(group.outputs)} | sums | _fields(group.fields)
+    return named | {"outputs": _plain(group.outputs)} | sums | _fields(group.receptive_field)
 
 
 def _fields(fields):
     return {
-        f"field_{name}": None if fields is None else [getattr(field, name) for field in fields]
+        f"receptive_field_{name}": None
+        if fields is None
+        else [getattr(field, name) for field in fields]
         for name in ("size", "stride", "offset")
     }
 
@@ -53,18 +57,18 @@ def _plain(value):
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
-def table(profile, by):
+def text(profile, by):
     """Returns the groups and the totals as aligned text; the first column is the name."""
     headings = HEADINGS.get(by, ())
-    lines = [_line(group) for group in profile.by(by)]
+    lines = [_line(group) for group in profile.groups(by)]
     total = dict.fromkeys(headings, "")
     total |= {headings[0]: "total", **_sums(profile)}
     cells = [headings, *([line[heading] for heading in headings] for line in [*lines, total])]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
-    text = [_aligned(row, widths, len(headings)) for row in cells]
+    text_lines = [_aligned(row, widths, len(headings)) for row in cells]
     shapes = ", ".join("x".join(map(str, shape)) for shape in profile.inputs)
-    text.insert(0, f"{profile.name}, input {shapes}")
-    return "\n".join([*text, *_totals(profile)])
+    text_lines.insert(0, f"{profile.name}, input {shapes}")
+    return "\n".join([*text_lines, *_totals(profile)])
 
 
 def _line(group):
@@ -78,7 +82,7 @@ def _line(group):
         "kind": last.kind + (f" x {last.repeat}" if last.repeat > 1 else ""),
         "output": shape(group.outputs),
         "kernel": kernel(last.window),
-        "field": field(group.fields),
+        "field": field(group.receptive_field),
     }
     return line | _sums(group)
 

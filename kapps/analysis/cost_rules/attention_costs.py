@@ -4,7 +4,7 @@ import math
 
 from keras import layers
 
-from kapps.analysis.costs import MIX, Cost, named, register, size
+from kapps.analysis.costs import MIX, Cost, named, register_cost, size
 
 
 def core(queries, keys, width, value_width):
@@ -92,10 +92,10 @@ def additive(layer, inputs, outputs):
     )
 
 
-register(layers.MultiHeadAttention, multi_head)
-register(layers.GroupQueryAttention, grouped_query)
-register(layers.Attention, dot_product)
-register(layers.AdditiveAttention, additive)
+register_cost(layers.MultiHeadAttention, multi_head)
+register_cost(layers.GroupQueryAttention, grouped_query)
+register_cost(layers.Attention, dot_product)
+register_cost(layers.AdditiveAttention, additive)
 
 
 @named("DotProductAttention")

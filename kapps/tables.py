@@ -37,13 +37,13 @@ class Column:
     Args:
         key: of the records.
         heading: above it.
-        form: how a number is written, as `format` takes it; "" for words.
+        format: how a number is written, as `format` takes it; "" for words.
         unit: what a number is divided by before it is written; records keep it whole.
     """
 
     key: str
     heading: str
-    form: str = ""
+    format: str = ""
     unit: float = 1
 
     def cell(self, record: dict) -> str:
@@ -51,11 +51,11 @@ class Column:
         value = record[self.key]
         if value is None:
             return NOTHING
-        return format(value / self.unit, self.form) if self.form else str(value)
+        return f"{value / self.unit:{self.format}}" if self.format else str(value)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table of figures.
 
     Args:
@@ -81,7 +81,7 @@ class Sheet:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         written = [
             "  ".join(
-                cell.rjust(width) if column.form else cell.ljust(width)
+                cell.rjust(width) if column.format else cell.ljust(width)
                 for cell, width, column in zip(line, widths, self.columns, strict=True)
             ).rstrip()
             for line in lines
@@ -90,7 +90,7 @@ class Sheet:
 
     def markdown(self) -> str:
         """Returns a Markdown table between its title and its notes."""
-        rule = ["---:" if column.form else "---" for column in self.columns]
+        rule = ["---:" if column.format else "---" for column in self.columns]
         lines = [[column.heading for column in self.columns], rule, *self.cells()]
         table = [
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
@@ -99,11 +99,11 @@ class Sheet:
 
     def csv(self) -> str:
         """Returns the records, whole, as CSV."""
-        return comma_separated(self.records)
+        return to_csv(self.records)
 
     def html(self) -> str:
-        """Returns the table as part of a page; `page` makes a whole one."""
-        kinds = [' class="number"' if column.form else "" for column in self.columns]
+        """Returns the table as part of a page; `html_page` makes a whole one."""
+        kinds = [' class="number"' if column.format else "" for column in self.columns]
         head = "".join(
             f"<th{kind}>{html.escape(column.heading)}</th>"
             for kind, column in zip(kinds, self.columns, strict=True)
@@ -122,13 +122,13 @@ class Sheet:
         )
 
 
-def page(sheets) -> str:
+def html_page(tables) -> str:
     """Returns one HTML page of several sheets, which asks for nothing outside itself."""
-    title = html.escape(sheets[0].title)
-    return PAGE.format(title=title, body="\n".join(sheet.html() for sheet in sheets))
+    title = html.escape(tables[0].title)
+    return PAGE.format(title=title, body="\n".join(table.html() for table in tables))
 
 
-def comma_separated(records):
+def to_csv(records):
     """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
     text = io.StringIO()
     writer = csv.DictWriter(text, records[0], lineterminator="\n")

@@ -13,7 +13,7 @@ from kapps.analysis.costs import FOLLOW, MIX, POINT, RESHAPE
 
 
 @dataclasses.dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """The receptive field along one axis of the input, in its pixels or steps.
 
     Args:
@@ -55,12 +55,12 @@ class Span:
             a, b, t = self.enlarged
             seen = math.floor(b - a) * self.stride
             size, low = self.high - self.low + seen, self.low + math.ceil(a) * self.stride
-            return Field(math.floor(size) + 1, _plain(self.stride * t), math.ceil(low))
+            return ReceptiveField(math.floor(size) + 1, _plain(self.stride * t), math.ceil(low))
         low, high = math.ceil(self.low), math.floor(self.high)
         if self.whole:
             low, high = max(low, 0), min(high, self.side - 1)
-            return Field(high - low + 1, _plain(self.stride), low)
-        return Field(math.floor(self.high - self.low) + 1, _plain(self.stride), low)
+            return ReceptiveField(high - low + 1, _plain(self.stride), low)
+        return ReceptiveField(math.floor(self.high - self.low) + 1, _plain(self.stride), low)
 
     def flat(self):
         """Returns it without `enlarged`, as an interval that holds what is seen."""

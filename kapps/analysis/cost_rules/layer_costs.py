@@ -4,8 +4,8 @@ import math
 
 from keras import layers
 
-from kapps.analysis.costs import FOLLOW, MIX, RESHAPE, UNKNOWN, Cost, Window, register, size
-from kapps.analysis.rules.convolution import activation, spatial
+from kapps.analysis.cost_rules.convolution_costs import activation, spatial
+from kapps.analysis.costs import FOLLOW, MIX, RESHAPE, UNKNOWN, Cost, Window, register_cost, size
 
 ALONG = {"bilinear": (2, 1), "bicubic": (4, 3), "lanczos3": (6, 5), "lanczos5": (10, 9)}
 """Multiplications and additions that an interpolation takes along one axis, for every output element."""
@@ -268,4 +268,4 @@ RULES = {
 for _rule, _names in RULES.items():
     for _name in _names.split():
         if hasattr(layers, _name):  # some came with later versions of Keras
-            register(getattr(layers, _name), _rule)
+            register_cost(getattr(layers, _name), _rule)
