@@ -242,4 +242,5 @@ from . import heads as heads
 from . import layers as layers
 from . import recurrent as recurrent
 from . import training as training
+from . import visualize as visualize
 from . import weights as weights
