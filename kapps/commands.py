@@ -145,7 +145,9 @@ def verify(options):
     if options.inputs:
         report = verify_on_arrays(model, options.file, options.inputs, options.images)
     else:
-        report = verify_on_dataset(model, options.file, options.dataset, options.data_dir, options.images)
+        report = verify_on_dataset(
+            model, options.file, options.dataset, options.data_dir, options.images
+        )
     given = {"difference": options.difference, "agreement": options.agreement}
     fault = report.fault(**{key: value for key, value in given.items() if value is not None})
     if fault:

@@ -1,9 +1,10 @@
-"""From a feature map to a prediction.
+"""Heads: from a feature map to predictions.
 
-A head is a function `head(x, classes, activation) -> predictions`. A family names its own; any goes on a body:
+A head is a function `head(x, classes, activation) -> predictions`. Each family has its own; any other head can be
+put on a model without its classifier:
 
     body = kapps.resnet50(include_top=False)
-    model = keras.Model(body.input, kapps.heads.vote(body.output, 10, "softmax"))
+    model = keras.Model(body.input, kapps.heads.per_pixel_classifier(body.output, 10, "softmax"))
 """
 
 import keras
@@ -13,17 +14,22 @@ POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling
 
 
 def pool(x, pooling):
-    """Global pooling by name: (batch, height, width, channels) to (batch, channels)."""
+    """Returns globally pooled features, (batch, channels).
+
+    Args:
+        x: feature map (batch, height, width, channels).
+        pooling: "avg" or "max".
+    """
     return POOLINGS[pooling](name="head_pool")(x)
 
 
 def flatten(x, grid=None):
-    """Vectorises a map: (batch, height, width, channels) to (batch, height * width * channels).
+    """Returns all features of a map in one vector, (batch, height * width * channels).
 
     Args:
-        x: the map, of known size.
-        grid: (height, width) that the dense layer after it wants. A map of another size is averaged to it: a
-            larger one by adaptive pooling, as in torchvision's AlexNet and VGG, a smaller one by area.
+        x: feature map (batch, height, width, channels) of known size.
+        grid: (height, width) that the next dense layer needs. A map of another size is averaged to it: a larger map
+            by adaptive pooling, as in torchvision's AlexNet and VGG, a smaller map by area.
     """
     size = tuple(x.shape[1:3])
     if grid is not None and size != tuple(grid):
@@ -35,90 +41,117 @@ def flatten(x, grid=None):
     return layers.Flatten(name="head_flatten")(x)
 
 
-def average(x, classes, activation, *, pooling="avg", dropout=0.0):
-    """The head of most networks: global average pooling, then one dense layer, after `dropout` of the features."""
+def classifier(x, classes, activation, *, logits="head_logits", predictions="predictions"):
+    """Returns class scores of pooled features, (batch, classes).
+
+    Logits and activation are separate layers. Both compute in float32 under any precision policy: a softmax in half
+    precision loses small probabilities (Keras issue 16552).
+
+    Args:
+        x: features (batch, channels).
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+        logits: name of the dense layer.
+        predictions: name of the activation layer.
+    """
+    x = layers.Dense(classes, dtype="float32", name=logits)(x)
+    return layers.Activation(activation or "linear", dtype="float32", name=predictions)(x)
+
+
+def binary_or_multiclass(x, classes, activation):
+    """Returns class scores as `classifier` does; one class has a sigmoid in place of a softmax, which is always 1."""
+    return classifier(
+        x, classes, "sigmoid" if (classes, activation) == (1, "softmax") else activation
+    )
+
+
+def tied_classifier(x, classes, activation, *, embedding):
+    """Returns scores of each token, computed with the embedding's matrix and no bias (Press 2016, arXiv:1608.05859).
+
+    Args:
+        x: features (batch, ..., width), with the width of the embedding.
+        classes: number of tokens of the embedding.
+        activation: activation after the logits; None for logits.
+        embedding: a `keras.layers.ReversibleEmbedding` whose reverse_dtype is float32.
+
+    Raises:
+        ValueError: if `classes` differs from the number of tokens of the embedding.
+    """
+    if classes != embedding.input_dim:
+        raise ValueError(
+            f"classes={classes:,}: the logits use the embedding's matrix of {embedding.input_dim:,} tokens; "
+            f"pass classes={embedding.input_dim} or tied=False"
+        )
+    x = embedding(x, reverse=True)
+    # The embedding is called twice under one name, so the logits have a layer of their own.
+    x = layers.Activation("linear", dtype="float32", name="head_logits")(x)
+    return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
+
+
+def global_average_pooling(x, classes, activation, *, pooling="avg", dropout=0.0):
+    """The head of most networks: global average pooling and one dense layer.
+
+    Args:
+        x: feature map (batch, height, width, channels).
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+        pooling: "avg" or "max".
+        dropout: fraction of the pooled features that training drops.
+    """
     x = pool(x, pooling)
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return classifier(x, classes, activation)
 
 
-def classifier(x, classes, activation, *, logits="head_logits", predictions="predictions"):
-    """Pooled features to class scores: (batch, channels) to (batch, classes).
-
-    Logits and activation are layers of their own, and both compute in float32 under any precision policy: a
-    softmax in half precision loses the loss (Keras issue 16552).
-    """
-    x = layers.Dense(classes, dtype="float32", name=logits)(x)
-    return layers.Activation(activation or "linear", dtype="float32", name=predictions)(x)
-
-
-def tied(x, classes, activation, *, embedding):
-    """Features to scores of each token by the matrix that embeds them, without a bias (Press 2016, arXiv:1608.05859).
+def flatten_dense(
+    x, classes, activation, *, units=(4096, 4096), grid=None, hidden_activation="relu", dropout=0.5
+):
+    """The head of networks before global pooling: a flattened map, hidden dense layers, and the classifier.
 
     Args:
-        x: (batch, ..., width), as wide as the embedding.
-        classes: as many as the embedding has tokens.
-        activation: what follows the logits.
-        embedding: a `keras.layers.ReversibleEmbedding` whose reverse_dtype is float32.
-    """
-    if classes != embedding.input_dim:
-        raise ValueError(
-            f"the logits share the matrix of {embedding.input_dim:,} tokens, so classes is as many, not {classes:,}; "
-            "or give tied=False"
-        )
-    x = embedding(x, reverse=True)
-    # A layer called twice has one name; what gives the logits has theirs.
-    x = layers.Activation("linear", dtype="float32", name="head_logits")(x)
-    return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
-
-
-def logistic(x, classes, activation):
-    """As `classifier`, but one class has a sigmoid where a softmax is asked for, which would always say 1."""
-    return classifier(
-        x, classes, "sigmoid" if (classes, activation) == (1, "softmax") else activation
-    )
-
-
-def vectorised(x, classes, activation):
-    """The oldest head: every feature of every pixel into one dense layer; the map's size is known."""
-    return classifier(flatten(x), classes, activation)
-
-
-def dense(x, classes, activation, *, units=(4096, 4096), grid=None, function="relu", dropout=0.5):
-    """The head before global pooling: a vectorised map, dense layers of `units`, and the classifier.
-
-    Args:
-        x: the map, of known size.
-        classes: width of the predictions.
-        activation: what follows the logits.
-        units: width of each hidden layer.
-        grid: (height, width) that the first one reads, as for `flatten`.
-        function: activation of the hidden layers.
-        dropout: share of each hidden layer's values that training drops.
+        x: feature map (batch, height, width, channels) of known size.
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+        units: width of each hidden layer; () for none.
+        grid: (height, width) of the map that the first dense layer reads, as for `flatten`.
+        hidden_activation: activation of the hidden layers.
+        dropout: fraction of each hidden layer's outputs that training drops.
     """
     x = flatten(x, grid)
     for i, width in enumerate(units, start=1):
-        x = layers.Dense(width, activation=function, name=f"head_dense{i}")(x)
+        x = layers.Dense(width, activation=hidden_activation, name=f"head_dense{i}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"head_dropout{i}")(x)
     return classifier(x, classes, activation)
 
 
-def vote(x, classes, activation):
-    """One classifier for every pixel, and the mean of their votes; the map's size may be open.
+def per_pixel_classifier(x, classes, activation):
+    """Classifies every pixel of the map and returns the mean of the predictions; the map may have any size.
 
-    Averages what follows the activation: without one, it is global average pooling and then the classifier.
+    The mean is taken after the activation. Without an activation the result is that of `global_average_pooling`.
+
+    Args:
+        x: feature map (batch, height, width, channels).
+        classes: number of classes.
+        activation: activation after each pixel's logits.
     """
     x = layers.Dense(classes, dtype="float32", name="head_logits")(x)
-    x = layers.Activation(activation or "linear", dtype="float32", name="head_votes")(x)
+    x = layers.Activation(activation or "linear", dtype="float32", name="head_pixel_predictions")(x)
     return layers.GlobalAveragePooling2D(dtype="float32", name="predictions")(x)
 
 
-def evidence(x, classes, activation, *, dropout=0.0):
-    """A map of evidence for each class, never negative, and its mean over all places (Lin 2013, arXiv:1312.4400).
+def class_map_pooling(x, classes, activation, *, dropout=0.0):
+    """Computes one map for each class and returns its mean over all pixels (Lin 2013, arXiv:1312.4400).
 
-    Also SqueezeNet's, with `dropout` of the features; the map's size may be open. The logits are not negative.
+    The head of Network in Network and SqueezeNet. The map may have any size. A ReLU follows the class maps, so no
+    logit is negative.
+
+    Args:
+        x: feature map (batch, height, width, channels).
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+        dropout: fraction of the features that training drops.
     """
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
@@ -127,32 +160,46 @@ def evidence(x, classes, activation, *, dropout=0.0):
     return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
 
 
-def weighted(x, classes, activation):
-    """Pooling in which each place has a learned weight, all equal at first; the map's size is known."""
+def spatially_weighted_pooling(x, classes, activation):
+    """Pools with one learned weight for each pixel, all equal at first, and classifies.
+
+    Args:
+        x: feature map (batch, height, width, channels) of known size.
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+    """
     height, width, channels = x.shape[1:]
-    x = layers.Reshape((height * width, channels), name="head_places")(x)
+    x = layers.Reshape((height * width, channels), name="head_pixels")(x)
     x = layers.Permute((2, 1), name="head_by_channel")(x)
     equal = keras.initializers.Constant(1 / (height * width))
     x = layers.Dense(1, use_bias=False, kernel_initializer=equal, name="head_weights")(x)
     return classifier(layers.Reshape((channels,), name="head_pool")(x), classes, activation)
 
 
-def pyramid(x, classes, activation, *, grids=(1, 2, 3, 6)):
-    """Spatial pyramid pooling (He 2014, arXiv:1406.4729): the largest of each cell of ever finer grids.
+def spatial_pyramid_pooling(x, classes, activation, *, grids=(1, 2, 3, 6)):
+    """Takes the maximum of each cell of several grids and classifies (He 2014, arXiv:1406.4729).
 
-    As many features for a map of any known size, of at least as many rows and columns as the finest grid; the
-    paper's four grids have 50 cells.
+    The number of features does not depend on the size of the map. The paper's four grids have 50 cells.
+
+    Args:
+        x: feature map (batch, height, width, channels) of known size, at least as large as the finest grid.
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+        grids: numbers of rows and columns.
+
+    Raises:
+        ValueError: if the map is smaller than the finest grid.
     """
     if min(x.shape[1:3]) < max(grids):
         raise ValueError(
-            f"a map of {tuple(x.shape[1:3])} has no grid of {max(grids)} x {max(grids)} cells; "
-            "give a larger image or coarser grids"
+            f"grids={tuple(grids)}: a map of {tuple(x.shape[1:3])} has no {max(grids)} x {max(grids)} cells; "
+            "pass a larger image or coarser grids"
         )
     cells = []
     for n in grids:
         if n == 1:
-            # Keras's adaptive pooling tries windows larger than the map too, of which TensorFlow's oneDNN ends the
-            # process on CPUs with AVX-512.
+            # Keras's adaptive pooling also builds windows larger than the map, with which TensorFlow's oneDNN kernel
+            # ends the process on CPUs with AVX-512.
             cells.append(layers.GlobalMaxPooling2D(name="head_cells1")(x))
             continue
         pooled = layers.AdaptiveMaxPooling2D((n, n), name=f"head_grid{n}")(x)
@@ -160,8 +207,14 @@ def pyramid(x, classes, activation, *, grids=(1, 2, 3, 6)):
     return classifier(layers.Concatenate(name="head_pyramid")(cells), classes, activation)
 
 
-def several(x, tasks, activation):
-    """Several heads on one body: {task: classes} to {task: predictions}, from the same pooled features."""
+def multi_task(x, tasks, activation):
+    """Returns {task: predictions} of several classifiers on the same pooled features.
+
+    Args:
+        x: feature map (batch, height, width, channels).
+        tasks: {task: number of classes}.
+        activation: activation after the logits; None for logits.
+    """
     x = pool(x, "avg")
     return {
         task: classifier(

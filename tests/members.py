@@ -32,7 +32,7 @@ def shortened(builder):
     of = builder.builder
     row = {key: FEWER[key](value) if key in FEWER else value for key, value in of.row.items()}
     ends, head = dict(of.ends), of.ends["head"]
-    if getattr(head, "func", head) is heads.dense:
+    if getattr(head, "func", head) is heads.flatten_dense:
         ends["head"] = partial(head, units=(64, 64))
     return type(of)(of.body, of.name, row, of.card, of.defaults, ends).function()
 

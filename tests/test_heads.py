@@ -1,5 +1,7 @@
 """Heads: from a feature map to a prediction."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ def test_pool(pooling, reduce):
     )
 
 
-def test_classifier_keeps_what_half_precision_loses():
+def test_classifier_computes_in_float32_under_half_precision():
     """Logits of 40 apart: half precision gives the second class 0, and its logarithm -inf."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -32,7 +34,7 @@ def test_classifier_keeps_what_half_precision_loses():
     np.testing.assert_allclose(-np.log(probabilities[0, 1]), 40, rtol=1e-3)
 
 
-def test_logits_and_activation_are_apart():
+def test_logits_and_activation_are_separate_layers():
     features = keras.Input((4,))
     model = keras.Model(features, heads.classifier(features, 3, None))
     assert [layer.name for layer in model.layers[1:]] == ["head_logits", "predictions"]
@@ -58,18 +60,18 @@ def test_flatten_averages_to_the_grid(size):
         return share / share.sum(axis=1, keepdims=True)
 
     expected = np.einsum("bhwc,ih,jw->bijc", cells, weights(size[0]), weights(size[1]))
-    given = keras.ops.convert_to_numpy(model(cells))
-    assert given.shape == (2, 6 * 6 * 3)
-    np.testing.assert_allclose(given, expected.reshape(2, -1), atol=1e-5)
+    result = keras.ops.convert_to_numpy(model(cells))
+    assert result.shape == (2, 6 * 6 * 3)
+    np.testing.assert_allclose(result, expected.reshape(2, -1), atol=1e-5)
 
 
-def test_average_drops_features_in_training_alone():
+def test_dropout_of_global_average_pooling_only_in_training():
     image = keras.Input((2, 2, 200))
-    model = keras.Model(image, heads.average(image, 3, None, dropout=0.5))
+    model = keras.Model(image, heads.global_average_pooling(image, 3, None, dropout=0.5))
     features = keras.Model(image, model.get_layer("head_dropout").output)
     ones = np.ones((1, 2, 2, 200), "float32")
-    kept = keras.ops.convert_to_numpy(features(ones, training=True))
-    assert set(np.unique(kept)) == {0, 2} and 50 < (kept > 0).sum() < 150
+    dropped = keras.ops.convert_to_numpy(features(ones, training=True))
+    assert set(np.unique(dropped)) == {0, 2} and 50 < (dropped > 0).sum() < 150
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(features(ones, training=False)), 1)
 
 
@@ -99,43 +101,43 @@ def parameters(model, name="head_logits"):
     return [keras.ops.convert_to_numpy(weight) for weight in model.get_layer(name).weights]
 
 
-def test_vectorised_reads_every_pixel():
-    model = on_features(heads.vectorised)
+def test_flatten_dense_without_hidden_layers_reads_every_pixel():
+    model = on_features(heads.flatten_dense, units=())
     kernel, bias = parameters(model)
     np.testing.assert_allclose(
         run(model), softmax(FEATURES.reshape(2, -1) @ kernel + bias), atol=1e-5
     )
 
 
-def test_vote_is_the_mean_of_each_pixels_prediction():
-    model = on_features(heads.vote)
+def test_per_pixel_classifier_is_the_mean_of_each_pixels_prediction():
+    model = on_features(heads.per_pixel_classifier)
     kernel, bias = parameters(model)
     expected = softmax(FEATURES @ kernel + bias).mean(axis=(1, 2))
     np.testing.assert_allclose(run(model), expected, atol=1e-5)
     pooled = softmax(FEATURES.mean(axis=(1, 2)) @ kernel + bias)
-    assert np.abs(expected - pooled).max() > 0.01  # which is another thing
+    assert np.abs(expected - pooled).max() > 0.01  # the mean of the features would differ
 
 
-def test_vote_takes_a_map_of_any_size():
+def test_per_pixel_classifier_takes_a_map_of_any_size():
     image = keras.Input((None, None, 3))
-    model = keras.Model(image, heads.vote(image, 5, "softmax"))
+    model = keras.Model(image, heads.per_pixel_classifier(image, 5, "softmax"))
     np.testing.assert_allclose(run(model).sum(axis=-1), 1, atol=1e-5)
 
 
-def test_weighted_pooling_weights_places_and_begins_as_the_mean():
+def test_spatially_weighted_pooling_weights_pixels_and_begins_as_the_mean():
     image = keras.Input((4, 6, 3))
-    model = keras.Model(image, heads.weighted(image, 5, None))
+    model = keras.Model(image, heads.spatially_weighted_pooling(image, 5, None))
     pooled = keras.Model(image, model.get_layer("head_pool").output)
     np.testing.assert_allclose(run(pooled), FEATURES.mean(axis=(1, 2)), atol=1e-6)
-    places = np.random.default_rng(3).normal(size=(24, 1)).astype("float32")
-    model.get_layer("head_weights").set_weights([places])
-    expected = np.einsum("bhwc,hw->bc", FEATURES, places.reshape(4, 6))
+    weights = np.random.default_rng(3).normal(size=(24, 1)).astype("float32")
+    model.get_layer("head_weights").set_weights([weights])
+    expected = np.einsum("bhwc,hw->bc", FEATURES, weights.reshape(4, 6))
     np.testing.assert_allclose(run(pooled), expected, atol=1e-5)
     assert sum(np.prod(w.shape) for w in model.trainable_variables) == 24 + 3 * 5 + 5
 
 
-def test_pyramid_is_the_largest_of_each_cell():
-    model = on_features(heads.pyramid, grids=(1, 2))
+def test_spatial_pyramid_pooling_is_the_maximum_of_each_cell():
+    model = on_features(heads.spatial_pyramid_pooling, grids=(1, 2))
     kernel, bias = parameters(model)
     whole = FEATURES.max(axis=(1, 2))
     quarters = FEATURES.reshape(2, 2, 2, 2, 3, 3).max(axis=(2, 4)).reshape(2, -1)
@@ -143,35 +145,43 @@ def test_pyramid_is_the_largest_of_each_cell():
     np.testing.assert_allclose(run(model), softmax(cells @ kernel + bias), atol=1e-5)
 
 
-def test_pyramid_has_as_many_features_for_every_size():
+def test_spatial_pyramid_pooling_has_equally_many_features_for_every_size():
     for size in ((7, 7), (10, 8)):
         image = keras.Input((*size, 3))
-        model = keras.Model(image, heads.pyramid(image, 5, "softmax"))
+        model = keras.Model(image, heads.spatial_pyramid_pooling(image, 5, "softmax"))
         assert model.get_layer("head_logits").kernel.shape == (50 * 3, 5)
 
 
-def test_pyramid_refuses_a_map_smaller_than_its_grid():
+def test_spatial_pyramid_pooling_rejects_a_map_smaller_than_its_grid():
     with pytest.raises(ValueError) as caught:
-        on_features(heads.pyramid)
+        on_features(heads.spatial_pyramid_pooling)
     assert "(4, 6)" in str(caught.value) and "6 x 6" in str(caught.value)
 
 
-def test_several_heads_share_a_body_and_have_their_own_classifier():
+def test_multi_task_has_a_classifier_for_each_task():
     image = keras.Input((4, 6, 3))
-    model = keras.Model(image, heads.several(image, {"digit": 10, "parity": 2}, "softmax"))
-    given = model(FEATURES)
-    assert {task: tuple(x.shape) for task, x in given.items()} == {
+    model = keras.Model(image, heads.multi_task(image, {"digit": 10, "parity": 2}, "softmax"))
+    result = model(FEATURES)
+    assert {task: tuple(x.shape) for task, x in result.items()} == {
         "digit": (2, 10),
         "parity": (2, 2),
     }
-    model.compile("sgd", dict.fromkeys(given, "sparse_categorical_crossentropy"))
+    model.compile("sgd", dict.fromkeys(result, "sparse_categorical_crossentropy"))
     labels = {"digit": np.array([3, 8]), "parity": np.array([1, 0])}
     before = parameters(model, "head_logits_parity")[0]
     model.train_on_batch(FEATURES, labels)
     assert np.abs(parameters(model, "head_logits_parity")[0] - before).max() > 0
 
 
-@pytest.mark.parametrize("head", [heads.vectorised, heads.vote, heads.weighted, heads.pyramid])
+@pytest.mark.parametrize(
+    "head",
+    [
+        functools.partial(heads.flatten_dense, units=()),
+        heads.per_pixel_classifier,
+        heads.spatially_weighted_pooling,
+        heads.spatial_pyramid_pooling,
+    ],
+)
 def test_heads_predict_in_float32_under_half_precision(head):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -185,9 +195,11 @@ def test_heads_predict_in_float32_under_half_precision(head):
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
 
 
-def test_dense_reads_the_whole_map_and_drops_after_each_hidden_layer():
+def test_flatten_dense_has_dropout_after_each_hidden_layer():
     image = keras.Input((4, 4, 2))
-    end = heads.dense(image, 3, None, units=(5, 6), grid=(2, 2), function="tanh", dropout=0.25)
+    end = heads.flatten_dense(
+        image, 3, None, units=(5, 6), grid=(2, 2), hidden_activation="tanh", dropout=0.25
+    )
     model = keras.Model(image, end)
     shapes = [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")]
     assert shapes == [(2 * 2 * 2, 5), (5, 6), (6, 3)]
@@ -197,12 +209,12 @@ def test_dense_reads_the_whole_map_and_drops_after_each_hidden_layer():
     assert model.get_layer("head_dense1").activation is keras.activations.tanh
 
 
-def test_evidence_is_the_mean_of_what_is_not_negative():
+def test_class_map_pooling_is_the_mean_of_rectified_maps():
     images = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
     image = keras.Input((None, None, 4))
-    model = keras.Model(image, heads.evidence(image, 6, None, dropout=0.5))
+    model = keras.Model(image, heads.class_map_pooling(image, 6, None, dropout=0.5))
     kernel, bias = model.get_layer("head_logits").get_weights()
-    given = keras.ops.convert_to_numpy(model(images, training=False))
+    result = keras.ops.convert_to_numpy(model(images, training=False))
     expected = np.maximum(images @ kernel + bias, 0).mean(axis=(1, 2))
-    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
     assert model.get_layer("head_dropout").rate == 0.5

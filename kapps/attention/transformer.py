@@ -33,7 +33,11 @@ def embedded(
         reverse_dtype="float32", embeddings_initializer=keras.initializers.RandomNormal(stddev=d_model**-0.5),
     )  # fmt: skip
     where = dict(scale=d_model**0.5, name=f"{name}_positions")
-    places = SinusoidalPositionalEncoding(**where) if positions is None else LearnedPositionalEncoding(positions, **where)
+    places = (
+        SinusoidalPositionalEncoding(**where)
+        if positions is None
+        else LearnedPositionalEncoding(positions, **where)
+    )
     x = places(embedding(tokens))
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)

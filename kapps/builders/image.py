@@ -90,7 +90,7 @@ class Images(Builder):
         head = self.ends["head"]
         if not pooling:
             return head(x, classes, activation)
-        if getattr(head, "func", head) is not heads.average:
+        if getattr(head, "func", head) is not heads.global_average_pooling:
             raise ValueError(
                 f"{name}: its classifier does not pool, so pooling={pooling!r} goes with include_top=False alone"
             )

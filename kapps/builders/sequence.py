@@ -104,7 +104,7 @@ class Sequences(Builder):
         x = self.body(given[0] if len(given) == 1 else tuple(given), **options)
         if isinstance(x, tuple):
             x, embedding = x
-            head = partial(heads.tied, embedding=embedding)
+            head = partial(heads.tied_classifier, embedding=embedding)
         if head and include_top:
             x = head(x, classes, classifier_activation)
         elif pooling:

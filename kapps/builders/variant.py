@@ -26,7 +26,7 @@ from kapps.cards import IMAGENET, Card
 
 def image_family(
     *, minimum, input_shape=(224, 224, 3), classes=1000, preprocessing=IMAGENET, any_size=True,
-    head=heads.average, auxiliary=None,
+    head=heads.global_average_pooling, auxiliary=None,
 ):  # fmt: skip
     """Makes a body, a function `body(x, *, options) -> x`, a builder that takes the body's options too.
 
@@ -62,7 +62,8 @@ def sequence_family(*, shape, vocabulary=None, classes=None, head=heads.classifi
             vectors and frames.
         classes: width of the prediction layer where a caller names none; None for as many as tokens.
         head: `head(x, classes, activation) -> predictions`, of every step where the body returns steps; None where
-            the body's output is the prediction. A body that returns (x, embedding) ends in `kapps.heads.tied`.
+            the body's output is the prediction. A body that returns (x, embedding) ends in
+            `kapps.heads.tied_classifier`.
         inputs: names of the inputs, where they are more than "tokens", "sequence" or "frames"; the body gets a tuple.
     """
 

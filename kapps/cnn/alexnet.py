@@ -50,7 +50,7 @@ def convolutions(x, filters, *, groups, first, pooling):
     return x
 
 
-@image_family(minimum=36, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+@image_family(minimum=36, any_size=False, head=partial(heads.flatten_dense, grid=(6, 6)))
 def body(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=FILTERS):
     """AlexNet in `groups` towers; `norm` is k, size and alpha, before pooling where `norm_first`."""
     pooling = partial(pool, norm=norm, norm_first=norm_first)

@@ -15,7 +15,7 @@ from kapps.cnn.alexnet import convolutions, pool
 KRIZHEVSKY = "arXiv:1404.5997"
 
 
-@image_family(minimum=63, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+@image_family(minimum=63, any_size=False, head=partial(heads.flatten_dense, grid=(6, 6)))
 def body(x, *, filters=(64, 192, 384, 256, 256)):
     """The one tower of [1], without normalisation, as in torchvision."""
     pooling = partial(pool, padding="valid")

@@ -14,7 +14,7 @@ from kapps.cnn.alexnet import FILTERS, convolutions, pool
 ZHANG = "arXiv:2106.11342"
 
 
-@image_family(minimum=67, any_size=False, head=partial(heads.dense, grid=(5, 5)))
+@image_family(minimum=67, any_size=False, head=partial(heads.flatten_dense, grid=(5, 5)))
 def body(x, *, filters=FILTERS):
     """The one tower of [1], without normalisation and padding."""
     pooling = partial(pool, padding="valid")

@@ -60,7 +60,7 @@ def mbconv(x, filters, kernel_size, *, expansion, strides, drop, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@image_family(minimum=32, head=partial(heads.average, dropout=0.2))
+@image_family(minimum=32, head=partial(heads.global_average_pooling, dropout=0.2))
 def body(x, *, width=1.0, repeats=1.0, drop=0.2):
     """EfficientNet with `width` times B0's channels and `repeats` times its layers.
 
@@ -89,7 +89,7 @@ def scaled(name, width, repeats, size, crop, dropout, **known):
     preprocessing = dataclasses.replace(
         IMAGENET, size=(size, size), crop=crop, interpolation="bicubic"
     )
-    head = partial(heads.average, dropout=dropout)
+    head = partial(heads.global_average_pooling, dropout=dropout)
     return variant(
         body, name, width=width, repeats=repeats, preprocessing=preprocessing, head=head,
         paper=TAN, **known,

@@ -87,7 +87,7 @@ def auxiliary(x, classes, activation, name, *, convolution):
 
 
 @image_family(
-    minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
+    minimum=31, preprocessing=INCEPTION, head=partial(heads.global_average_pooling, dropout=0.4),
     auxiliary=partial(auxiliary, convolution=conv_relu),
 )  # fmt: skip
 def body(x):

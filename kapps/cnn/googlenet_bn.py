@@ -22,7 +22,7 @@ normed = partial(conv_bn, activation="relu", epsilon=1e-3)
 
 
 @image_family(
-    minimum=31, preprocessing=INCEPTION, head=partial(heads.average, dropout=0.4),
+    minimum=31, preprocessing=INCEPTION, head=partial(heads.global_average_pooling, dropout=0.4),
     auxiliary=partial(auxiliary, convolution=normed),
 )  # fmt: skip
 def body(x, *, window=5, last_pool=3):

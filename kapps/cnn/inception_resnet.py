@@ -111,7 +111,7 @@ def pooled(x):
 
 @image_family(
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
-    head=partial(heads.average, dropout=0.2),
+    head=partial(heads.global_average_pooling, dropout=0.2),
 )  # fmt: skip
 def body(x, *, to_level3, depths, modules, reductions, features=0):
     """Inception-ResNet of `depths` modules at levels 3, 4 and 5.

@@ -129,7 +129,7 @@ def auxiliary(x, classes, activation, name):
 
 @image_family(
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
-    head=partial(heads.average, dropout=0.5), auxiliary=auxiliary,
+    head=partial(heads.global_average_pooling, dropout=0.5), auxiliary=auxiliary,
 )  # fmt: skip
 def body(x):
     """Inception-v3; the auxiliary classifier reads the last module of level 4."""

@@ -102,7 +102,7 @@ def to_level5(x, *, name):
 
 @image_family(
     minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
-    head=partial(heads.average, dropout=0.2),
+    head=partial(heads.global_average_pooling, dropout=0.2),
 )  # fmt: skip
 def body(x, *, depths):
     """Inception-v4 of `depths` modules A, B and C, at levels 3, 4 and 5."""

@@ -24,7 +24,7 @@ DIGITS = Preprocessing(size=(28, 28), crop=1.0, mean=(0.1 / 1.275,), std=(1 / 1.
 
 @image_family(
     minimum=12, input_shape=(28, 28, 1), classes=10, preprocessing=DIGITS, any_size=False,
-    head=partial(heads.dense, units=(120, 84), function="tanh", dropout=0),
+    head=partial(heads.flatten_dense, units=(120, 84), hidden_activation="tanh", dropout=0),
 )  # fmt: skip
 def body(x, *, filters=(6, 16)):
     """C1 to S4: two 5x5 convolutions of `filters`, the second without padding, a mean of each 2x2 after each."""

@@ -34,7 +34,7 @@ def last_block(x, classes, activation):
     """The fourth block of [2]: dropout, a 3x3 and two 1x1 as wide as there are classes, and the mean of their maps."""
     x = layers.Dropout(0.5, name="head_dropout")(x)
     x = mlpconv(x, (classes, classes), 3, name="head")
-    return heads.evidence(x, classes, activation)
+    return heads.class_map_pooling(x, classes, activation)
 
 
 @image_family(minimum=67, head=last_block)

@@ -15,7 +15,11 @@ LIN = "arXiv:1312.4400"
 
 
 @image_family(
-    minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, head=heads.evidence
+    minimum=8,
+    input_shape=(32, 32, 3),
+    classes=10,
+    preprocessing=CIFAR10,
+    head=heads.class_map_pooling,
 )
 def body(x, *, filters=((192, 160, 96), (192, 192, 192), (192, 192))):
     """Blocks of `filters` at levels 0, 1 and 2, the last one's third layer in the head; dropout after each pooling."""

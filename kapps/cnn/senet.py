@@ -36,7 +36,7 @@ def unit(x, filters, *, strides, groups, se, name):
     return layers.Activation("relu", name=f"{name}_out")(x)
 
 
-@image_family(minimum=32, head=partial(heads.average, dropout=0.2))
+@image_family(minimum=32, head=partial(heads.global_average_pooling, dropout=0.2))
 def body(x, *, depths, groups=64, se=16):
     """SENet with `depths` blocks at levels 2, 3, 4 ... of 256, 512, 1024 ... channels; r of [1] is `se`."""
     for i, (width, strides) in enumerate(((64, 2), (64, 1), (128, 1)), start=1):

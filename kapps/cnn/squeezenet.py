@@ -38,7 +38,7 @@ def fire(x, squeezed, *, bypass, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@image_family(minimum=21, head=partial(heads.evidence, dropout=0.5))
+@image_family(minimum=21, head=partial(heads.class_map_pooling, dropout=0.5))
 def body(x, *, modules=V1_0, first=(96, 7), bypass=None):
     """SqueezeNet of `modules`, (level, squeezed channels) each.
 

@@ -30,7 +30,7 @@ def convolution(x, filters, kernel_size, *, norm, name):
     return batch_norm(x, activation="relu", name=f"{name}_bn")
 
 
-@image_family(minimum=32, any_size=False, head=partial(heads.dense, grid=(7, 7)))
+@image_family(minimum=32, any_size=False, head=partial(heads.flatten_dense, grid=(7, 7)))
 def body(x, *, depths, third=3, norm=None):
     """VGG with `depths` convolutions at levels 0 to 4.
 

@@ -42,7 +42,7 @@ def block(x, filters, *, activate=True, name):
 
 @image_family(
     minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
-    head=partial(heads.average, dropout=0.5),
+    head=partial(heads.global_average_pooling, dropout=0.5),
 )  # fmt: skip
 def body(x, *, middle=8):
     """Xception with `middle` blocks in the middle flow; dropout of 0.5 before the classifier ([1], section 4.3)."""

@@ -22,7 +22,7 @@ from kapps.layers import conv_relu
 ZEILER = "arXiv:1311.2901"
 
 
-@image_family(minimum=47, any_size=False, head=partial(heads.dense, grid=(6, 6)))
+@image_family(minimum=47, any_size=False, head=partial(heads.flatten_dense, grid=(6, 6)))
 def body(x, *, filters, norm=(2.0, 5, 1e-4), norm_first=False):
     """Five convolutions of `filters`; `norm` is k, size and alpha, after pooling unless `norm_first`."""
     pooling = partial(pool, norm=norm, norm_first=norm_first)

@@ -82,7 +82,9 @@ def recurrent(
     Returns:
         The outputs, or (outputs, [state, ...]) where return_state is True: an LSTM has two states, h and c.
     """  # fmt: skip
-    return _call(recurrent_layer(units, cell=cell, name=name, **options), x, 1, learned_state, initial_state)
+    return _call(
+        recurrent_layer(units, cell=cell, name=name, **options), x, 1, learned_state, initial_state
+    )
 
 
 def bidirectional(

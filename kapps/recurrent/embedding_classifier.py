@@ -12,7 +12,7 @@ from kapps.builders import sequence_family, variant
 WORDS = ("flatten", "mean")
 
 
-@sequence_family(shape=(20,), vocabulary=10_000, classes=1, head=heads.logistic)
+@sequence_family(shape=(20,), vocabulary=10_000, classes=1, head=heads.binary_or_multiclass)
 def embedding_classifier(x, *, vocabulary, embedding=8, units=(), words="flatten", dropout=0.0):
     """A fully connected network on words, whose first layer has the same weights for every word.
 

@@ -32,10 +32,14 @@ def mixture_of_experts(
     """  # fmt: skip
     x = layers.Embedding(vocabulary, units, mask_zero=True, name="embedding")(x)
     x = layers.Dropout(dropout, name="embedding_dropout")(x)
-    x = _residual(x, recurrent_stack.recurrent(x, units, cell=cell, name="layer1"), "layer1", dropout)
+    x = _residual(
+        x, recurrent_stack.recurrent(x, units, cell=cell, name="layer1"), "layer1", dropout
+    )
     y = SparseMixtureOfExperts(experts, k, hidden=hidden, name="layer2")(x)
     x = _residual(x, layers.Activation("sigmoid", name="layer2_sigmoid")(y), "layer2", dropout)
-    return _residual(x, recurrent_stack.recurrent(x, units, cell=cell, name="layer3"), "layer3", dropout)
+    return _residual(
+        x, recurrent_stack.recurrent(x, units, cell=cell, name="layer3"), "layer3", dropout
+    )
 
 
 def _residual(below, x, name, dropout):

@@ -10,7 +10,7 @@ from kapps.builders import sequence_family, variant
 from kapps.layers.recurrent_stack import stack
 
 
-@sequence_family(shape=(None,), vocabulary=20_000, classes=1, head=heads.logistic)
+@sequence_family(shape=(None,), vocabulary=20_000, classes=1, head=heads.binary_or_multiclass)
 def text_classifier(
     x, *, vocabulary, embedding=128, units=128, layers=None, cell="lstm", merge=None, residual=None, pyramid=None,
     dropout=0.0,

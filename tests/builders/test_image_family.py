@@ -9,8 +9,9 @@ import pytest
 import kapps
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cnn.resnet import basic, resnet
-from kapps.cnn.resnet_cifar import resnet_cifar
+from kapps.cnn import resnet_cifar
+from kapps.cnn.resnet import basic
+from kapps.cnn.resnet import body as resnet
 
 SMALL = {"input_shape": (8, 8, 3)}
 
@@ -147,7 +148,7 @@ def test_endpoints_of_another_model_are_refused():
 
 
 def test_endpoints_feed_a_second_model(digits):
-    model = resnet_cifar(n=1, include_top=False, input_shape=(16, 16, 1))
+    model = resnet_cifar.body(n=1, include_top=False, input_shape=(16, 16, 1))
     levels = kapps.pyramid_outputs(model)
     features = keras.Model(model.inputs, levels)(digits(16, channels=1)[0][:2])
     assert [features[level].shape for level in (0, 1, 2)] == [

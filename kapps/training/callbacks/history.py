@@ -28,7 +28,10 @@ class Curves(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch + 1, "learning_rate": rate, **numbers})
         if not self.writes:
             return
-        with write_atomically(self.directory / "history.csv") as path, path.open("w", newline="") as file:
+        with (
+            write_atomically(self.directory / "history.csv") as path,
+            path.open("w", newline="") as file,
+        ):
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
