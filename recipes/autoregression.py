@@ -14,11 +14,13 @@ values, beside those of saying the training mean and of saying the last value se
 import csv
 import pathlib
 
-import _autoregression
-import _environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
+from common import (
+    autoregression_models,
+    environment,  # noqa: F401  # before TensorFlow
+)
 
 from kapps import training, visualize
 
@@ -69,22 +71,23 @@ def main(_):
     scaled = (values - mean) / deviation
 
     # Two models
-    markov = _autoregression.markov(FLAGS.tau)
-    _autoregression.least_squares(markov, scaled[:began])
-    latent = _autoregression.latent((FLAGS.units,), cell=FLAGS.cell)
-    x, y = _autoregression.windows(scaled[:began], STRETCH)
+    markov = autoregression_models.markov(FLAGS.tau)
+    autoregression_models.least_squares(markov, scaled[:began])
+    latent = autoregression_models.latent((FLAGS.units,), cell=FLAGS.cell)
+    x, y = autoregression_models.windows(scaled[:began], STRETCH)
     latent.compile(keras.optimizers.Adam(0.005), "mse")
     latent.fit(x, y, batch_size=32, epochs=FLAGS.epochs, verbose=0)
     models = {f"linear, tau = {FLAGS.tau}": markov, f"{FLAGS.cell}, {FLAGS.units} units": latent}
     predicted = {
-        name: _autoregression.ahead(model, scaled, max(steps)) for name, model in models.items()
+        name: autoregression_models.ahead(model, scaled, max(steps))
+        for name, model in models.items()
     }
 
     # Errors in the series' own unit
     rows = {
         name: {k: deviation * error for k, error in errors.items()}
         for name, errors in (
-            (name, _autoregression.errors(found, scaled[began:], steps))
+            (name, autoregression_models.errors(found, scaled[began:], steps))
             for name, found in predicted.items()
         )
     }

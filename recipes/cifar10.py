@@ -9,7 +9,7 @@ model.keras. A command that was stopped takes up the rest: networks that are fin
 that trains by epochs goes on from its last checkpoint.
 """
 
-import _small_images as small
+from common import small_images as small
 
 from kapps import training
 

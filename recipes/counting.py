@@ -16,11 +16,11 @@ wrong for the first time beyond its training at n = 109 and 51, and for 1 % and 
 import pathlib
 import time
 
-import _environment  # noqa: F401  # before TensorFlow
-import _results
 import keras
 import numpy as np
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
+from common import results as _results
 
 from kapps import tables, training, visualize
 from kapps._files import write_atomically

@@ -7,7 +7,7 @@
 What it leaves, and how it goes on, is as in cifar10.py.
 """
 
-import _small_images as small
+from common import small_images as small
 
 from kapps import training
 

@@ -16,8 +16,8 @@ import dataclasses
 import functools
 import pathlib
 
-import _environment  # noqa: F401  # before TensorFlow
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
 
 import kapps
 from kapps import cards, data, export, training

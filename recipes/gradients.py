@@ -20,12 +20,12 @@ import math
 import pathlib
 import time
 
-import _environment  # noqa: F401  # before TensorFlow
-import _results
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
+from common import results as _results
 
 from kapps import tables, training, visualize
 from kapps.data.sequences import adding_problem
@@ -98,7 +98,9 @@ def build(name):
     kind = name.partition("_")[0]
     x = keras.Input((FLAGS.length, 2), name="sequence")
     initializer = keras.initializers.Orthogonal(FLAGS.gain)
-    layer = recurrent_stack.recurrent_layer(FLAGS.units, cell=kind, recurrent_initializer=initializer, name="layer1")
+    layer = recurrent_stack.recurrent_layer(
+        FLAGS.units, cell=kind, recurrent_initializer=initializer, name="layer1"
+    )
     h = layer(x)
     model = keras.Model(x, keras.layers.Dense(1, name="predictions")(h[:, -1]), name=name)
     trained = model

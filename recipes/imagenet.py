@@ -14,8 +14,8 @@ Run log:
 
 import functools
 
-import _environment  # noqa: F401  # before TensorFlow
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
 
 import kapps
 from kapps import data, export, training

@@ -32,10 +32,10 @@ the tokens by number, `vocabulary.json`.
 import functools
 import pathlib
 
-import _environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
 
 from kapps import _files, data, export, training, visualize
 from kapps.data import ngrams, subsequences, subwords, text

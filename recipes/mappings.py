@@ -30,18 +30,20 @@ import json
 import pathlib
 import time
 
-import _environment  # noqa: F401  # before TensorFlow
-import _mappings
 import keras
 import numpy as np
 from absl import flags
+from common import (
+    environment,  # noqa: F401  # before TensorFlow
+    mapping_tasks,
+)
 
 from kapps import training
 from kapps._files import write_atomically
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("mapping", "many_to_one", list(_mappings.TASKS), "what is mapped to what")
+flags.DEFINE_enum("mapping", "many_to_one", list(mapping_tasks.TASKS), "what is mapped to what")
 flags.DEFINE_string("data", None, "the file to read, of many_to_one and embeddings")
 flags.DEFINE_enum("cell", "lstm", recurrent_stack.CELLS, "of the recurrent layers")
 flags.DEFINE_integer("units", 64, "width of each recurrent layer", lower_bound=1)
@@ -58,7 +60,7 @@ def said(figures):
 
 def main(_):
     training.set_seed(FLAGS.seed)
-    task = _mappings.TASKS[FLAGS.mapping](
+    task = mapping_tasks.TASKS[FLAGS.mapping](
         FLAGS.data, FLAGS.units, FLAGS.cell, np.random.default_rng(FLAGS.seed)
     )
     x, y = task.train

@@ -15,10 +15,10 @@ Run log:
 
 import pathlib
 
-import _environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
 
 from kapps import data, training, visualize
 from kapps._files import write_atomically

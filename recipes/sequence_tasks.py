@@ -15,12 +15,12 @@ import gc
 import math
 import time
 
-import _environment  # noqa: F401  # before TensorFlow
-import _results
 import keras
 import tensorflow as tf
-from _sequence_tasks import TASKS
 from absl import flags
+from common import environment  # noqa: F401  # before TensorFlow
+from common import results as _results
+from common.memory_tasks import TASKS
 
 from kapps import tables, training
 from kapps.layers import recurrent_stack

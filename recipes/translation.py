@@ -34,12 +34,14 @@ import pathlib
 import sys
 import time
 
-import _environment  # noqa: F401  # before TensorFlow
-import _translation
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from common import (
+    environment,  # noqa: F401  # before TensorFlow
+    translation_corpus,
+)
 
 from kapps import _files, data, export, training
 from kapps.data import paired, pairs
@@ -51,8 +53,10 @@ flags.DEFINE_string("tfds", None, "name of a translation data set of TFDS")
 flags.DEFINE_string("pair", "de-en", "the source's language and the target's")
 flags.DEFINE_string("train", "train", "name of the files, or the split, to train on")
 flags.DEFINE_string("validation", "val", "name of the files, or the split, to validate on")
-flags.DEFINE_string("test", _translation.MULTI30K, "name of the files, or the split, to score")
-flags.DEFINE_enum("model", "transformer_small", list(_translation.MODELS), "what is trained")
+flags.DEFINE_string(
+    "test", translation_corpus.MULTI30K, "name of the files, or the split, to score"
+)
+flags.DEFINE_enum("model", "transformer_small", list(translation_corpus.MODELS), "what is trained")
 flags.DEFINE_integer("vocabulary", 400, "subwords of both languages, or of each", lower_bound=258)
 flags.DEFINE_bool("joint", True, "whether both languages share subwords")
 flags.DEFINE_integer(
@@ -126,7 +130,7 @@ def averaged(model, test, checkpoints, last):
 
 def fit(strategy):
     """Trains, and returns the model with the mean of its last epochs' weights, its vocabularies, corpus and run."""
-    corpus = _translation.load(FLAGS)
+    corpus = translation_corpus.load(FLAGS)
     began = any(pathlib.Path(FLAGS.model_dir, "checkpoints").glob("step-*.npz"))
     tokens = vocabularies(corpus, began)
     train = tokens.encode(*corpus.train, longest=FLAGS.longest, cut=FLAGS.cut)
@@ -137,7 +141,7 @@ def fit(strategy):
 
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
-        model = _translation.build(FLAGS.model, tokens, FLAGS.dropout)
+        model = translation_corpus.build(FLAGS.model, tokens, FLAGS.dropout)
         trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
         trained.compile(
             optimizer(model), training.SmoothedSparseCrossentropy(FLAGS.label_smoothing),
@@ -181,14 +185,14 @@ def main(_):
     folder = pathlib.Path(FLAGS.model_dir)
     sources, right = corpus.test
     began = time.monotonic()
-    found = _translation.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
+    found = translation_corpus.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
     seconds = time.monotonic() - began
     rows = list(zip(sources, found, right, strict=True))
     with _files.write_atomically(folder / "translations.tsv") as path:
         lines = ("\t".join(each.replace("\t", " ") for each in row) for row in rows)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    scores = _translation.bleu(found, right)
-    _translation.image(model, tokens, sources[0], found[0], folder / "alignment.png")
+    scores = translation_corpus.bleu(found, right)
+    translation_corpus.image(model, tokens, sources[0], found[0], folder / "alignment.png")
     run.finish(before, after, [], flags=training.get_flag_values())
     delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite]
     if tokens.joint:  # the graph has one vocabulary
@@ -197,8 +201,8 @@ def main(_):
     training.table(("exported", "precision", "size", "translations as the model's"), *delivered)
 
     # What came of it
-    known = FLAGS.data and not FLAGS.tfds and FLAGS.test == _translation.MULTI30K
-    published = _translation.PUBLISHED.get(corpus.languages, {}) if known else {}
+    known = FLAGS.data and not FLAGS.tfds and FLAGS.test == translation_corpus.MULTI30K
+    published = translation_corpus.PUBLISHED.get(corpus.languages, {}) if known else {}
     print()
     training.table(
         (f"BLEU of {len(right):,} sentences", ""),
@@ -261,7 +265,9 @@ def serve(model, tokens, known):
     sentences = [sentence for sentence in known[0] if sentence][:COMPARED]
     asked = tf.saved_model.load(path).signatures["translate"](text=tf.constant(sentences))["text"]
     answers = [answer.decode().strip() for answer in asked.numpy()]
-    expected = _translation.translations(writer(model, tokens), tokens, sentences, longest=256)
+    expected = translation_corpus.translations(
+        writer(model, tokens), tokens, sentences, longest=256
+    )
     same = sum(one == other for one, other in zip(answers, expected, strict=True)) / len(answers)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
     return str(path), "float32", f"{size:.1f} MB", f"{same:.0%}"
@@ -285,13 +291,14 @@ def translate():
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     one = writer(model, tokens)
     for sentence in FLAGS.translate or ():
-        print(*_translation.translations(one, tokens, [sentence.strip()], FLAGS.longest))
+        print(*translation_corpus.translations(one, tokens, [sentence.strip()], FLAGS.longest))
     if FLAGS.interactive:
         if sys.stdin.isatty():
             print("a sentence a line; Ctrl-D ends")
         for line in sys.stdin:
             print(
-                *_translation.translations(one, tokens, [line.strip()], FLAGS.longest), flush=True
+                *translation_corpus.translations(one, tokens, [line.strip()], FLAGS.longest),
+                flush=True,
             )
 
 

@@ -14,8 +14,8 @@ def autoregression():
     """The module of the recipe's models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(RECIPES)
-        import _autoregression
-    return _autoregression
+        from common import autoregression_models
+    return autoregression_models
 
 
 @pytest.fixture

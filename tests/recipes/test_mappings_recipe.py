@@ -29,8 +29,8 @@ def tasks():
         patch.setenv(
             "TF_ENABLE_ONEDNN_OPTS", "0"
         )  # recipes set it, and it is not theirs in this process
-        import _mappings
-    return _mappings
+        from common import mapping_tasks
+    return mapping_tasks
 
 
 def write(folder, split, count, draw):

@@ -97,7 +97,7 @@ def test_what_is_kept_fits_together(folder):
 
 def test_german_numbers():
     sys.path.insert(0, str(RECIPE.parent))
-    import _translation
+    from common import translation_corpus
 
     # https://www.duden.de writes all below a million as one word.
     for number, said in (
@@ -105,12 +105,12 @@ def test_german_numbers():
         (101, "einhunderteins"), (121, "einhunderteinundzwanzig"), (2116, "zweitausendeinhundertsechzehn"),
         (1001, "eintausendeins"), (9999, "neuntausendneunhundertneunundneunzig"),
     ):  # fmt: skip
-        assert _translation.german(number) == said
+        assert translation_corpus.german(number) == said
 
 
 def test_words_are_put_together_from_subwords():
     sys.path.insert(0, str(RECIPE.parent))
-    import _translation
+    from common import translation_corpus
 
     pieces = ["A", " dog", " run", "s", ".", "</s>"]
-    assert _translation.words(pieces) == [[0], [1], [2, 3], [4], [5]]
+    assert translation_corpus.words(pieces) == [[0], [1], [2, 3], [4], [5]]

@@ -3,10 +3,12 @@
 import dataclasses
 import pathlib
 
-import _environment  # noqa: F401  # before TensorFlow
-import _mappings
 import numpy as np
 
+from common import (
+    environment,  # noqa: F401  # before TensorFlow
+    mapping_tasks,
+)
 from kapps import visualize
 from kapps.attention import seq2seq, transformer
 from kapps.data import parallel
@@ -85,7 +87,7 @@ def numbers(languages, seed):
 
 
 def _english(number):
-    return " ".join(_mappings.spelled(number))
+    return " ".join(mapping_tasks.spelled(number))
 
 
 # fmt: off

@@ -14,13 +14,13 @@ import sys
 import time
 import warnings
 
-import _environment  # noqa: F401  # before TensorFlow
-import _results
 import keras
 import tensorflow as tf
 from absl import flags
 
 import kapps
+from common import environment  # noqa: F401  # before TensorFlow
+from common import results as _results
 from kapps import data, tables, training
 from kapps._files import write_atomically
 

@@ -6,10 +6,10 @@ import pathlib
 import string
 from collections.abc import Callable
 
-import _environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 
+from common import environment  # noqa: F401  # before TensorFlow
 from kapps import data
 from kapps.data import decoding, text
 from kapps.generation import ctc_decoding, text_generation
@@ -174,7 +174,10 @@ def labels_alone(path, units, cell, draw):
 
     def score(model):
         logits = model.predict(test, verbose=0)
-        found = {"best path": ctc_decoding.ctc_labels(logits), "20 beams": ctc_decoding.ctc_labels(logits, beams=20)}
+        found = {
+            "best path": ctc_decoding.ctc_labels(logits),
+            "20 beams": ctc_decoding.ctc_labels(logits, beams=20),
+        }
         errors = {
             f"label error rate, {how}": ctc_decoding.label_error_rate(its, right)
             for how, its in found.items()
