@@ -30,7 +30,7 @@ missing = [name for name in kapps.__all__ if not hasattr(kapps, name)]
 assert not missing, f"kapps lacks {missing}"
 
 digits = data.open_source("digits", split="validation")
-pipeline = data.evaluation(digits, Preprocessing(size=(32, 32), crop=1.0), 8, classes=10)
+pipeline = data.eval_dataset(digits, Preprocessing(size=(32, 32), crop=1.0), 8, classes=10)
 images, labels = next(iter(pipeline))
 model = resnet20_cifar(input_shape=(32, 32, 3), classes=10)
 outputs = keras.ops.convert_to_numpy(model(images))

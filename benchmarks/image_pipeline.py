@@ -78,14 +78,14 @@ def pipelines(directory: pathlib.Path) -> dict:
         # One pixel of each leaves the decoder, so that nothing but decoding is measured.
         "decoding alone (the limit)": mapped(lambda encoded: decode(encoded)[:1, :1]),
         "plain: decode, resize, crop, flip": mapped(plain),
-        "kapps, training": kapps.data.training(source, preprocessing, **rest),
-        "kapps, training with MixUp, CutMix": kapps.data.training(
+        "kapps, training": kapps.data.train_dataset(source, preprocessing, **rest),
+        "kapps, training with MixUp, CutMix": kapps.data.train_dataset(
             source, preprocessing, **rest, mixup=0.2, cutmix=1.0
         ),
-        "kapps, evaluation": kapps.data.evaluation(source, preprocessing, **rest).repeat(),
+        "kapps, evaluation": kapps.data.eval_dataset(source, preprocessing, **rest).repeat(),
     }
     try:
-        sets["kapps, training with RandAugment"] = kapps.data.training(
+        sets["kapps, training with RandAugment"] = kapps.data.train_dataset(
             source, preprocessing, **rest, randaugment=True
         )
     except ImportError:

@@ -32,10 +32,10 @@ def numpy_rows(corpus, order):
     """Returns the seconds that NumPy takes for the same batches: rows chosen from two views."""
     import numpy as np
 
-    from kapps.data import subsequences
+    from kapps.data import text
 
     start = time.perf_counter()
-    x, y = subsequences.partition(corpus, LENGTH)
+    x, y = text.cut_subsequences(corpus, LENGTH)
     for at in range(0, len(order) - BATCH + 1, BATCH):
         chosen = order[at : at + BATCH]
         np.take(x, chosen, axis=0), np.take(y, chosen, axis=0)
@@ -55,17 +55,17 @@ def numpy_streams(corpus, count):
 
 def pair_rows(text):
     """Returns {row: (function, tokens)} of lines as pairs, each of which is its own translation."""
-    from kapps.data import paired, pairs
+    from kapps.data import translation
 
     words = text.split()
     lines = [" ".join(words[at : at + 5 + at % 20]) for at in range(0, len(words), 15)]
-    subwords = pairs.learned(lines[:2000], lines[:2000], 1000)
+    subwords = translation.learn_vocabularies(lines[:2000], lines[:2000], 1000)
     encoded = subwords.encode(lines, lines)
-    plan = paired.Paired(encoded, PAIRED)
+    plan = translation.TokenBatches(encoded, PAIRED)
     return {
         "pairs to subwords": (lambda: timed(subwords.encode, lines, lines), plan.tokens),
         f"pairs, {PAIRED:,} a batch": (
-            lambda: first_epoch(plan.training(), plan.steps),
+            lambda: first_epoch(plan.train_dataset(), plan.steps_per_epoch),
             plan.tokens,
         ),
     }
@@ -81,22 +81,22 @@ def measure(flags):
     """Prints the table."""
     import numpy as np
 
-    from kapps.data import subsequences, text
+    from kapps.data import text
 
-    corpus = text.read(flags.text) if flags.text else " ".join(map(str, range(200_000)))
+    corpus = text.read_text(flags.text) if flags.text else " ".join(map(str, range(200_000)))
     corpus = (corpus * (flags.characters // len(corpus) + 1))[: flags.characters]
     vocabulary = text.characters(corpus)
     tokens = vocabulary.encode(corpus)
-    count = subsequences.steps(tokens, LENGTH, BATCH)
+    count = text.subsequence_steps_per_epoch(tokens, LENGTH, BATCH)
     order = np.random.default_rng(0).permutation((len(tokens) - 1) // LENGTH)
-    shuffled = subsequences.shuffled(tokens, LENGTH, BATCH)
-    streams = subsequences.streams(tokens, LENGTH, BATCH, remainder=False)
+    shuffled = text.subsequence_dataset(tokens, LENGTH, BATCH)
+    streams = text.eval_stream_dataset(tokens, LENGTH, BATCH, remainder=False)
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "text.txt"
         file.write_text(corpus, encoding="utf-8")
         rows = {
             "reading the file (the limit)": lambda: timed(file.read_bytes),
-            "reading, decoding UTF-8, checking": lambda: timed(text.read, file),
+            "reading, decoding UTF-8, checking": lambda: timed(text.read_text, file),
             "characters to numbers": lambda: timed(vocabulary.encode, corpus),
             "NumPy: rows at random": lambda: numpy_rows(tokens, order),
             "shuffled": lambda: first_epoch(shuffled, count),

@@ -62,7 +62,7 @@ def train(contender, options):
         model = resnet20_cifar(input_shape=(32, 32, 3), classes=10)
         trained = training.compile_classifier(model, keras.optimizers.SGD(0.1, momentum=0.9))
     images = functools.partial(
-        data.training, data.open_source("digits", split="train"), Preprocessing(size=(32, 32), crop=1.0),
+        data.train_dataset, data.open_source("digits", split="train"), Preprocessing(size=(32, 32), crop=1.0),
         options.batch_size, classes=10, augmentation="none", flip=False,
     )  # fmt: skip
 

@@ -113,16 +113,16 @@ def main(_):
     schedule = dataclasses.replace(
         training.get_schedule("cosine"), epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate
     )
-    faults = data.Faults()
+    faults = data.SkippedImages()
     common = {
-        "classes": classes, "channels": shape[-1], "strict": FLAGS.strict_data, "faults": faults,
+        "classes": classes, "channels": shape[-1], "strict": FLAGS.strict_data, "skipped": faults,
     }  # fmt: skip
     images = functools.partial(
-        data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
+        data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         **data.AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
-    test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
-    steps = data.steps(train_source, FLAGS.batch_size)
+    test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **common)
+    steps = data.steps_per_epoch(train_source, FLAGS.batch_size)
 
     # Precision, the new head, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
@@ -141,19 +141,19 @@ def main(_):
         identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
     )  # fmt: skip
     run.describe(model, train_source, f"unfreeze {FLAGS.unfreeze}", FLAGS.precision)
-    with data.explained(train_source, test_source):
+    with data.explain_errors(train_source, test_source):
         before, after = run.fit(trained, images, test, faults=faults)
         if not run.writes:
             return
-        compared = data.first(test, VERIFIED)
-        mixed = data.evaluation(
+        compared = data.take_images(test, VERIFIED)
+        mixed = data.eval_dataset(
             train_source,
             preprocessing,
             FLAGS.batch_size,
             seed=FLAGS.seed,
-            **common | {"faults": None},
+            **common | {"skipped": None},
         )
-        calibration = data.first(mixed, CALIBRATED)
+        calibration = data.take_images(mixed, CALIBRATED)
 
     # Save, export, verify
     model = run.keep(model)

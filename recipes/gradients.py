@@ -28,7 +28,7 @@ from common import environment  # noqa: F401  # before TensorFlow
 from common import results as _results
 
 from kapps import tables, training, visualize
-from kapps.data.sequences import adding_problem
+from kapps.data.sequence import adding_problem_dataset
 from kapps.layers import recurrent_stack
 
 NETWORKS = ("rnn", "rnn_clipped", "rnn_omega", "lstm", "lstm_clipped", "gru", "gru_clipped")
@@ -116,7 +116,7 @@ def train(name, test):
     """Trains one network; returns its line of the table."""
     model, trained = build(name)
     before, largest, took, done = through_time(model, *test), 0.0, 0.0, 0
-    sequences = iter(adding_problem(FLAGS.length, FLAGS.batch_size, seed=FLAGS.seed))
+    sequences = iter(adding_problem_dataset(FLAGS.length, FLAGS.batch_size, seed=FLAGS.seed))
     for look in range(LOOKS):
         largest = max(largest, float(gradient_norm(model, *test)))
         began = time.monotonic()
@@ -177,7 +177,7 @@ def main(_):
         if name not in NETWORKS:
             raise ValueError(f"--networks: {name!r} is none of {', '.join(NETWORKS)}")
     results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in SETTLING})
-    test = next(iter(adding_problem(FLAGS.length, 200, seed=FLAGS.seed + 1)))
+    test = next(iter(adding_problem_dataset(FLAGS.length, 200, seed=FLAGS.seed + 1)))
     for name in FLAGS.networks:
         if name not in results.rows:
             results.add(name, train(name, test))

@@ -73,7 +73,7 @@ def sources():
     asked = FLAGS["dataset"].present or FLAGS.data_dir
     if FLAGS.data_dir and not FLAGS["dataset"].present:
         FLAGS.dataset = ""
-    if not asked and not data.prepared.is_prepared(FLAGS.dataset):
+    if not asked and not data.is_tfds_prepared(FLAGS.dataset):
         print(
             "There is no ImageNet on this machine (see --data_dir), so this runs on the digits that ship with kapps."
         )
@@ -113,15 +113,15 @@ def main(_):
     classes = len(train_source.class_names)
     size = (FLAGS.image_size, FLAGS.image_size)
     preprocessing = card.preprocessing.at(size)
-    faults = data.Faults()
-    common = {"classes": classes, "strict": FLAGS.strict_data, "faults": faults}
+    faults = data.SkippedImages()
+    common = {"classes": classes, "strict": FLAGS.strict_data, "skipped": faults}
     images = functools.partial(
-        data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
+        data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         randaugment=schedule.randaugment, mixup=schedule.mixup, cutmix=schedule.cutmix,
         label_smoothing=schedule.label_smoothing, **data.AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
-    test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
-    steps = data.steps(train_source, FLAGS.batch_size)
+    test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **common)
+    steps = data.steps_per_epoch(train_source, FLAGS.batch_size)
 
     # Precision, model, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
@@ -139,19 +139,19 @@ def main(_):
         identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
     )  # fmt: skip
     run.describe(model, train_source, FLAGS.schedule, FLAGS.precision)
-    with data.explained(train_source, test_source):
+    with data.explain_errors(train_source, test_source):
         before, after = run.fit(trained, images, test, faults=faults)
         if not run.writes:
             return
-        compared = data.first(test, VERIFIED)
-        mixed = data.evaluation(
+        compared = data.take_images(test, VERIFIED)
+        mixed = data.eval_dataset(
             train_source,
             preprocessing,
             FLAGS.batch_size,
             seed=FLAGS.seed,
-            **common | {"faults": None},
+            **common | {"skipped": None},
         )
-        calibration = data.first(mixed, CALIBRATED)
+        calibration = data.take_images(mixed, CALIBRATED)
 
     # Save, export, verify
     model = run.keep(model)

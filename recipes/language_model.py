@@ -38,7 +38,7 @@ from absl import flags
 from common import environment  # noqa: F401  # before TensorFlow
 
 from kapps import _files, data, export, training, visualize
-from kapps.data import ngrams, subsequences, subwords, text
+from kapps.data import text
 from kapps.generation import step_models, text_generation
 from kapps.recurrent.rnn_lm import rnn_lm
 
@@ -86,7 +86,7 @@ def load():
         raise ValueError(
             "no text: give --text, any UTF-8 file, such as https://www.gutenberg.org/ebooks/35"
         )
-    whole = text.read(FLAGS.text)
+    whole = text.read_text(FLAGS.text)
     # Of characters all are known; words and byte pairs are learned from the training text alone.
     cut = len(whole) - int(FLAGS.validation * len(whole))
     if FLAGS.tokens == "characters":
@@ -95,7 +95,7 @@ def load():
         size = FLAGS.vocabulary or 10_000
         vocabulary = text.words(whole[:cut], size=size, only_letters=FLAGS.only_letters)
     else:
-        vocabulary = subwords.subwords(whole[:cut], FLAGS.vocabulary or 1000)
+        vocabulary = text.subwords(whole[:cut], FLAGS.vocabulary or 1000)
     tokens = vocabulary.encode(whole)[: FLAGS.first]
     held = int(FLAGS.validation * len(tokens))
     if not held:
@@ -174,13 +174,13 @@ def main(_):
     # Text
     vocabulary, train, held = load()
     shape = FLAGS.batch_size, FLAGS.length
-    steps = (subsequences.flow_steps if FLAGS.carry else subsequences.steps)(train, *shape[::-1])
+    steps = (text.stream_steps_per_epoch if FLAGS.carry else text.subsequence_steps_per_epoch)(train, *shape[::-1])
     batches = functools.partial(
-        subsequences.flowing if FLAGS.carry else subsequences.shuffled, train, *shape[::-1], seed=FLAGS.seed
+        text.stream_dataset if FLAGS.carry else text.subsequence_dataset, train, *shape[::-1], seed=FLAGS.seed
     )  # fmt: skip
-    test = subsequences.streams(held, *shape[::-1])
-    counts = ngrams.fitted(train, vocabulary.size)
-    baselines = {f"{n}-grams": ngrams.perplexity(counts.probabilities(held, n)) for n in (1, 2, 3)}
+    test = text.eval_stream_dataset(held, *shape[::-1])
+    counts = text.fit_ngram_model(train, vocabulary.size)
+    baselines = {f"{n}-grams": text.perplexity(counts.probabilities(held, n)) for n in (1, 2, 3)}
 
     # Precision, model, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
@@ -209,7 +209,7 @@ def main(_):
             f"{count:,} trainable parameters, {vocabulary.size:,} {FLAGS.tokens}, {len(train):,} to train on, {apart}, "
             f"{FLAGS.epochs} epochs of {steps} steps of {FLAGS.batch_size} x {FLAGS.length}"
         )
-    with data.explained():
+    with data.explain_errors():
         before, after = run.fit(trained, batches, test, callbacks=[training.ResetStates(steps)])
     if not run.writes:
         return

@@ -22,8 +22,7 @@ from common import environment  # noqa: F401  # before TensorFlow
 
 from kapps import data, training, visualize
 from kapps._files import write_atomically
-from kapps.data.moving_digits import moving_digits
-from kapps.data.sequences import grey
+from kapps.data.sequence import moving_digits_dataset, read_grey_images
 from kapps.layers import frame_cross_entropy
 from kapps.recurrent.convlstm import convlstm
 
@@ -50,10 +49,10 @@ def main(_):
     training.set_seed(FLAGS.seed)
     where = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
     sources = [data.open_source(*where, split) for split in ("train", "validation")]
-    train_digits, test_digits = (grey(source, SIDE)[0] for source in sources)
+    train_digits, test_digits = (read_grey_images(source, SIDE)[0] for source in sources)
     print(f"{len(train_digits):,} digits to train on, {len(test_digits):,} others to test on")
-    sequences = moving_digits(train_digits, FLAGS.batch_size, seed=FLAGS.seed)
-    test = moving_digits(test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1).cache()  # fmt: skip
+    sequences = moving_digits_dataset(train_digits, FLAGS.batch_size, seed=FLAGS.seed)
+    test = moving_digits_dataset(test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1).cache()  # fmt: skip
     model = convlstm(filters=filters, kernel_size=FLAGS.kernel_size)
     print(
         f"{model.name}: {model.count_params():,} parameters, layers of {', '.join(FLAGS.filters)} channels"

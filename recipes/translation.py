@@ -44,7 +44,7 @@ from common import (
 )
 
 from kapps import _files, data, export, training
-from kapps.data import paired, pairs
+from kapps.data import translation
 from kapps.generation import text_generation
 
 FLAGS = flags.FLAGS
@@ -96,8 +96,8 @@ def vocabularies(corpus, run):
     """Returns the subwords that a run began with, or learns and keeps them beside it."""
     path = pathlib.Path(FLAGS.model_dir, "vocabulary.json")
     if run and path.is_file():
-        return pairs.load(path)
-    tokens = pairs.learned(*corpus.train, FLAGS.vocabulary, joint=FLAGS.joint)
+        return translation.VocabularyPair.load(path)
+    tokens = translation.learn_vocabularies(*corpus.train, FLAGS.vocabulary, joint=FLAGS.joint)
     tokens.save(path)
     return tokens
 
@@ -136,8 +136,8 @@ def fit(strategy):
     train = tokens.encode(*corpus.train, longest=FLAGS.longest, cut=FLAGS.cut)
     held = tokens.encode(*corpus.validation, longest=FLAGS.longest, cut=True)
     replicas = strategy.num_replicas_in_sync
-    plan = paired.Paired(train, FLAGS.tokens, multiple=replicas)
-    test = paired.Paired(held, FLAGS.tokens, multiple=replicas)
+    plan = translation.TokenBatches(train, FLAGS.tokens, multiple=replicas)
+    test = translation.TokenBatches(held, FLAGS.tokens, multiple=replicas)
 
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
@@ -148,7 +148,8 @@ def fit(strategy):
             weighted_metrics=[training.Perplexity()], jit_compile=FLAGS.xla,
         )  # fmt: skip
     run = training.Run(
-        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=plan.steps, batch_size=plan.tokens / plan.steps,
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=plan.steps_per_epoch,
+        batch_size=plan.tokens / plan.steps_per_epoch,
         identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every, average=FLAGS.average,
         unit="tokens",
     )  # fmt: skip
@@ -158,15 +159,16 @@ def fit(strategy):
         print(
             f"{model.name}: {count:,} trainable parameters, {tokens.vocabulary:,} tokens; {corpus.name}: "
             f"{train.pairs:,} pairs, {train.empty:,} empty ones left out, {train.long:,} long ones {long}; "
-            f"{FLAGS.epochs} epochs of {plan.steps} steps of {FLAGS.tokens:,} tokens, {plan.padding:.0%} padding, in "
+            f"{FLAGS.epochs} epochs of {plan.steps_per_epoch} steps of {FLAGS.tokens:,} tokens,"
+            f" {plan.padding:.0%} padding, in "
             f"{len(plan.shapes)} shapes"
         )
-    with data.explained():
+    with data.explain_errors():
         before, after = run.fit(
-            trained, functools.partial(plan.training, seed=FLAGS.seed), test.evaluation()
+            trained, functools.partial(plan.train_dataset, seed=FLAGS.seed), test.eval_dataset()
         )
     if run.writes:
-        after = averaged(trained, test.evaluation(), run.checkpoints.epochs(), after)
+        after = averaged(trained, test.eval_dataset(), run.checkpoints.epochs(), after)
     return model, tokens, corpus, run, before, after
 
 
@@ -287,7 +289,7 @@ def translate():
         raise ValueError(
             f"{folder} holds no trained model: leave out --translate and --interactive to train one"
         )
-    tokens = pairs.load(folder / "vocabulary.json")
+    tokens = translation.VocabularyPair.load(folder / "vocabulary.json")
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     one = writer(model, tokens)
     for sentence in FLAGS.translate or ():

@@ -1,39 +1,14 @@
-"""Input pipelines in tf.data: from images on disk, and from sequences, to batches of numbers.
+"""Input pipelines in tf.data: datasets of images, text, translations and sequences.
 
-Nothing is loaded before it is used, so that `python -m kapps.data.records` runs its module once.
+    kapps.data.open_source, train_dataset, eval_dataset    image classification
+    kapps.data.image                                       its readers, augmentation and TFRecord files
+    kapps.data.text                                        vocabularies, n-grams, subsequences, buckets
+    kapps.data.translation                                 parallel corpora, batches by number of tokens
+    kapps.data.sequence                                    synthetic tasks, time series, music, moving digits
+
+Every submodule is loaded on first use. `__init__.pyi` lists the public names.
 """
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "archives",
-        "augment",
-        "buckets",
-        "chunks",
-        "generation",
-        "faults",
-        "images",
-        "moving_digits",
-        "ngrams",
-        "paired",
-        "pairs",
-        "parallel",
-        "prepared",
-        "records",
-        "sequences",
-        "sources",
-        "subsequences",
-        "subwords",
-        "text",
-        "timeseries",
-    ],
-    submod_attrs={
-        "faults": ["DataError", "Faults", "explain", "explained"],
-        "images": ["AUGMENTATIONS", "evaluation", "first", "steps", "training"],
-        "records": ["write_records"],
-        "sources": ["Source", "open_source"],
-        "timeseries": ["Series", "read_series"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,9 +3,7 @@
 import keras
 import numpy as np
 
-from kapps import cards
-from kapps.data import images as pipeline
-from kapps.data import sources
+from kapps import cards, data
 from kapps.export.export_and_verify import pixels
 from kapps.export.verify import Report, verify
 
@@ -30,11 +28,11 @@ def verify_on_dataset(
     known = model.name in cards.list_models(kind="image")
     own = cards.card(model).preprocessing if known else cards.IMAGENET
     preprocessing = own.at((height or own.size[0], width or own.size[1]))
-    source = sources.open_source(dataset, data_dir, "validation")
-    batches = pipeline.evaluation(
+    source = data.open_source(dataset, data_dir, "validation")
+    batches = data.eval_dataset(
         source, preprocessing, 32, classes=len(source.class_names), channels=channels, seed=0
     )
-    images = pixels(pipeline.first(batches, count), preprocessing)
+    images = pixels(data.take_images(batches, count), preprocessing)
     return verify(model, path, images, preprocessing=preprocessing, timed=True)
 
 

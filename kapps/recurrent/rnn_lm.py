@@ -9,7 +9,7 @@ Departures: where [2] and the GRU of [1]'s time have a second bias beside the fi
 [1] and [2] has the vocabulary of their data, which leaves padding no place, so a model for `kapps.data.text` says how
 many tokens that counts. In [4] the vocabulary are bytes, of which 0 is padding here.
 
-A model for truncated backpropagation on streams (`kapps.data.subsequences.streams`) carries its states from batch to
+A model for truncated backpropagation on streams (`kapps.data.text.stream_dataset`) carries its states from batch to
 batch:
 
     tokens = keras.Input(batch_shape=(32, 35), dtype="int32", name="tokens")

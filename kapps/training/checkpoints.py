@@ -34,7 +34,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     The state is every variable of the model, random seeds of its dropout among them, every one of the optimizer
     (step, momentum, moving average, loss scale), the step, and what the run has noted. The place in the data
-    follows from the step: `kapps.data.training(first_step=...)`. A checkpoint is written aside, synced to the
+    follows from the step: `kapps.data.train_dataset(first_step=...)`. A checkpoint is written aside, synced to the
     disk and renamed; the last two are kept, and all go when the training is complete.
 
         checkpoints = Checkpoints("runs/imagenet/checkpoints", steps_per_epoch=steps)

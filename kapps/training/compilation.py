@@ -1,6 +1,6 @@
 """Arguments of `compile`: a classifier on its logits, losses of several outputs, combinations that fail.
 
-Label smoothing is the data's (`kapps.data.training(label_smoothing=...)`), which mixes smoothed labels in MixUp
+Label smoothing is the data's (`kapps.data.train_dataset(label_smoothing=...)`), which mixes smoothed labels in MixUp
 and CutMix as well. Keras's losses have an argument of that name: with both, labels are smoothed twice.
 """
 

@@ -89,9 +89,9 @@ class Run:
         Args:
             model: built and compiled in the strategy's scope.
             images: function of `first_step` and `shard` that returns the batches to train on, endless, such as
-                `kapps.data.training`.
+                `kapps.data.train_dataset`.
             test: batches to evaluate on, after every epoch too.
-            faults: the `kapps.data.Faults` of `images`, which a run that goes on gets back.
+            faults: the `kapps.data.SkippedImages` of `images`, which a run that goes on gets back.
             callbacks: that come before the run's own.
 
         Raises:
@@ -140,7 +140,7 @@ class Run:
             after: metrics, of `fit`.
             reports: of the exported files, by `kapps.export.verify`; none where there are no such files.
             flags: as they were resolved.
-            faults: the `kapps.data.Faults` of the images.
+            faults: the `kapps.data.SkippedImages` of the images.
         """
         results = {
             "before": before,

@@ -11,7 +11,8 @@ import numpy as np
 
 from common import environment  # noqa: F401  # before TensorFlow
 from kapps import data
-from kapps.data import decoding, text
+from kapps.data import sequence, text
+from kapps.data.image import decode_image
 from kapps.generation import ctc_decoding, text_generation
 from kapps.recurrent import (
     ctc,
@@ -72,7 +73,7 @@ def many_to_one(path, units, cell, draw):
     if "_TRAIN" not in path.name:
         raise ValueError(f"--data is the file to train on, such as GunPoint_TRAIN.ts, not {path}")
     raw, other = (
-        data.read_series(path.with_name(path.name.replace("_TRAIN", each)))
+        sequence.read_series(path.with_name(path.name.replace("_TRAIN", each)))
         for each in ("_TRAIN", "_TEST")
     )
     train, test = raw.standardised(), other.standardised(raw)
@@ -102,7 +103,7 @@ def answers(model, x):
 def digits(split):
     """Returns images [n, 8, 8] from -1 to 1, so that no column is zeros, and their numbers, of those with kapps."""
     source = data.open_source("digits", None, split)
-    pairs = [(decoding.decode(encoded, 1), label) for _, encoded, label in source.images()]
+    pairs = [(decode_image.decode(encoded, 1), label) for _, encoded, label in source.images()]
     images = np.array([image.numpy()[..., 0] for image, _ in pairs], "float32")
     return images / 127.5 - 1, np.array([int(label) for _, label in pairs])
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps import data
-from kapps.data import sequences
+from kapps.data import sequence
 from kapps.recurrent import tcn
 
 
@@ -64,7 +64,7 @@ def chords(answers, targets):
 
 def adding(asked):
     length = asked.length or 200
-    make, seed = sequences.adding_problem, asked.seed
+    make, seed = sequence.adding_problem_dataset, asked.seed
     return Task(
         title=f"adding, {length} steps",
         measure="squared error",
@@ -81,7 +81,7 @@ def adding(asked):
 
 def copy(asked):
     length = asked.length or 100
-    make, seed = sequences.copy_memory, asked.seed
+    make, seed = sequence.copy_memory_dataset, asked.seed
     return Task(
         title=f"copy, {length} blanks",
         measure="nats a step",
@@ -99,8 +99,8 @@ def copy(asked):
 def pixels(asked, order=None):
     where = (None if asked.data else asked.dataset, asked.data)
     source, other = (data.open_source(*where, split) for split in ("train", "validation"))
-    images, labels = sequences.grey(source, asked.side)
-    seen, right = sequences.grey(other, asked.side, asked.test)
+    images, labels = sequence.read_grey_images(source, asked.side)
+    seen, right = sequence.read_grey_images(other, asked.side, asked.test)
     size, how = asked.batch_size, {"order": order, "seed": asked.seed}
     return Task(
         title=f"{'pixels' if order is None else 'permuted pixels'}, {asked.side}x{asked.side}",
@@ -110,8 +110,8 @@ def pixels(asked, order=None):
         builder=tcn.tcn_mnist,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
-        train=sequences.pixels(images, labels, size, shuffle=True, **how).repeat(),
-        test=sequences.pixels(seen, right, size, **how),
+        train=sequence.pixel_dataset(images, labels, size, shuffle=True, **how).repeat(),
+        test=sequence.pixel_dataset(seen, right, size, **how),
         steps=1000,
     )
 
@@ -125,8 +125,8 @@ def music(asked):
         raise ValueError(
             "music needs --music=JSB_Chorales.mat, or another .mat file of piano rolls"
         )
-    pieces = sequences.read_music(asked.music, "train")
-    others = sequences.read_music(asked.music, "test")
+    pieces = sequence.read_piano_rolls(asked.music, "train")
+    others = sequence.read_piano_rolls(asked.music, "test")
     share = np.concatenate(pieces).mean(axis=0)  # of the steps at which a key is struck
     return Task(
         title="next chord",
@@ -136,8 +136,8 @@ def music(asked):
         builder=tcn.tcn_jsb,
         activation="sigmoid",
         loss="binary_crossentropy",
-        train=sequences.music(pieces, asked.batch_size, shuffle=True, seed=asked.seed).repeat(),
-        test=sequences.music(others, 1),
+        train=sequence.piano_roll_dataset(pieces, asked.batch_size, shuffle=True, seed=asked.seed).repeat(),
+        test=sequence.piano_roll_dataset(others, 1),
         steps=400,
     )
 

@@ -95,7 +95,7 @@ def sources() -> list[data.Source]:
     """Opens the images to train and to test on: what is asked for, what TFDS has prepared, or the digits."""
     if FLAGS.data:
         FLAGS.dataset = ""
-    elif not FLAGS["dataset"].present and not data.prepared.is_prepared(FLAGS.dataset):
+    elif not FLAGS["dataset"].present and not data.is_tfds_prepared(FLAGS.dataset):
         print(
             f"There is no {FLAGS.dataset} on this machine, so this runs on the digits that ship with kapps;"
             f" --dataset={FLAGS.dataset} fetches it by TensorFlow Datasets, --data=FILE takes your own."
@@ -131,18 +131,18 @@ def train(name, train_source, test_source):
     norms = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     rate = FLAGS.learning_rate or (RATE if norms else RATE / 10)
     schedule = dataclasses.replace(training.get_schedule("cosine"), learning_rate=rate)
-    faults = data.Faults()
-    common = {"classes": classes, "channels": FLAGS.channels, "faults": faults}
+    faults = data.SkippedImages()
+    common = {"classes": classes, "channels": FLAGS.channels, "skipped": faults}
     images = functools.partial(
-        data.training, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
+        data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         **data.AUGMENTATIONS[FLAGS.augmentation], **common,
     )  # fmt: skip
-    test = data.evaluation(test_source, preprocessing, FLAGS.batch_size, **common)
+    test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **common)
     run = None
     if FLAGS.epochs:
         run, took = by_epochs(model, schedule, images, test, train_source, faults)
     else:
-        mixed = data.evaluation(
+        mixed = data.eval_dataset(
             test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **common
         )
         seen = mixed.take(-(-SEEN // FLAGS.batch_size)).cache()
@@ -189,7 +189,7 @@ def by_the_clock(model, schedule, images, test, seen):
 
 def by_epochs(model, schedule, images, test, source, faults):
     """Trains for --epochs, from where an earlier process was stopped, and keeps the model."""
-    steps = data.steps(source, FLAGS.batch_size)
+    steps = data.steps_per_epoch(source, FLAGS.batch_size)
     optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
     trained = training.compile_classifier(model, optimizer)
     run = training.Run(
@@ -219,7 +219,7 @@ def identity():
 def main(_):
     names = resolve()
     train_source, test_source = sources()
-    data.steps(train_source, FLAGS.batch_size)  # refuses a batch that is too large
+    data.steps_per_epoch(train_source, FLAGS.batch_size)  # refuses a batch that is too large
     results, failed = _results.Results(FLAGS.model_dir, identity()), []
     for name in names:
         if name in results.rows:
@@ -227,7 +227,7 @@ def main(_):
             continue
         began = time.monotonic()
         try:
-            with data.explained(train_source, test_source):
+            with data.explain_errors(train_source, test_source):
                 run, row = train(name, train_source, test_source)
         except (ValueError, MemoryError, tf.errors.OpError, training.TrainingStopped) as error:
             if len(names) == 1 or getattr(error, "code", 1) == 128 + signal.SIGTERM:

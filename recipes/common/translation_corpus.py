@@ -11,7 +11,7 @@ from common import (
 )
 from kapps import visualize
 from kapps.attention import seq2seq, transformer
-from kapps.data import parallel
+from kapps.data import translation
 from kapps.generation import text_generation
 from kapps.visualize.attention_weights import alignment
 
@@ -48,7 +48,7 @@ MODELS = {
 
 
 def build(name, tokens, dropout=None):
-    """Returns a model for the vocabularies of `kapps.data.pairs.Tokens`, with its own dropout or another."""
+    """Returns a model for the vocabularies of `kapps.data.translation.VocabularyPair`, with its own dropout or another."""
     body, options = MODELS[name]
     others = {} if dropout is None else {"dropout": dropout}
     source = None if tokens.joint else tokens.source_vocabulary
@@ -123,7 +123,7 @@ def load(flags):
         raise ValueError(f"--pair={flags.pair}: two languages, the source's first, such as en-de")
     if flags.tfds:
         parts = [
-            parallel.prepared(flags.tfds, languages, split, flags.data)
+            translation.load_tfds_sentences(flags.tfds, languages, split, flags.data)
             for split in (flags.train, flags.validation, flags.test)
         ]
         return Corpus(flags.tfds, languages, *parts)
@@ -135,7 +135,7 @@ def load(flags):
         return numbers(languages, flags.seed)
     folder = pathlib.Path(flags.data)
     parts = [
-        parallel.read(*(_file(folder, part, language) for language in languages))
+        translation.read_sentences(*(_file(folder, part, language) for language in languages))
         for part in (flags.train, flags.validation, flags.test)
     ]
     return Corpus(str(folder), languages, *parts)
@@ -152,7 +152,7 @@ def translations(writer, tokens, sentences, longest, rows=64):
 
     Args:
         writer: of `kapps.generation.text_generation.translator`.
-        tokens: the `kapps.data.pairs.Tokens`.
+        tokens: the `kapps.data.translation.VocabularyPair`.
         sentences: any number; of an empty one the translation is empty.
         longest: subwords of a sentence that are read.
         rows: sentences at once, of like lengths, in few shapes.

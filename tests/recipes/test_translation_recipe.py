@@ -12,7 +12,7 @@ import sys
 import keras
 import pytest
 
-from kapps.data import pairs
+from kapps.data import translation
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "translation.py"
 WORDS = {
@@ -90,7 +90,7 @@ def test_translates_what_is_typed_as_it_scored(folder):
 
 @pytest.mark.long
 def test_what_is_kept_fits_together(folder):
-    tokens = pairs.load(folder / "run" / "vocabulary.json")
+    tokens = translation.VocabularyPair.load(folder / "run" / "vocabulary.json")
     model = keras.saving.load_model(folder / "run" / "model.keras", safe_mode=True)
     assert model.output_shape == (None, None, tokens.vocabulary)
 

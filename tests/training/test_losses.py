@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kapps import training
-from kapps.data import paired, pairs
+from kapps.data import translation
 
 
 class TestSchedule:
@@ -146,7 +146,7 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
     draw = np.random.default_rng(0)
     lengths = draw.integers(1, 9, 60)
     flat, ends = draw.integers(2, 9, lengths.sum()).astype("int32"), np.cumsum(lengths)
-    plan = paired.Paired(pairs.Encoded(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1))
+    plan = translation.TokenBatches(translation.EncodedPairs(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1))
 
     def fit(folder, *callbacks, epochs=3):
         keras.utils.set_random_seed(1)
@@ -160,17 +160,17 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
             training.SmoothedSparseCrossentropy(), weighted_metrics=[training.Perplexity()], jit_compile=False,
         )  # fmt: skip
         run = training.Run(
-            folder, tf.distribute.get_strategy(), epochs=epochs, steps=plan.steps, batch_size=plan.tokens / plan.steps,
+            folder, tf.distribute.get_strategy(), epochs=epochs, steps=plan.steps_per_epoch, batch_size=plan.tokens / plan.steps_per_epoch,
             identity={}, every=2, average=2, unit="tokens",
         )  # fmt: skip
-        _, after = run.fit(model, plan.training, plan.evaluation(), callbacks=callbacks)
+        _, after = run.fit(model, plan.train_dataset, plan.eval_dataset(), callbacks=callbacks)
         training.average_checkpoints(model, run.checkpoints.epochs())
         return model.get_weights(), after, run.checkpoints.notes["history"]
 
     whole, after, history = fit(tmp_path / "whole")
     assert history[-1]["loss"] < history[0]["loss"] and history[-1]["tokens_per_second"] > 0
     with pytest.raises(training.TrainingStopped):
-        fit(tmp_path / "parts", Ends(plan.steps + 5))
+        fit(tmp_path / "parts", Ends(plan.steps_per_epoch + 5))
     _, beyond, rows = fit(tmp_path / "parts", epochs=1)
     assert beyond["loss"] < rows[-1]["val_loss"], "of the steps after the epoch too"
     again, same, _ = fit(tmp_path / "parts")

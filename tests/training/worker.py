@@ -76,13 +76,13 @@ def main(argv):
     source, test = (data.open_source("digits", split=split) for split in ("train", "validation"))
 
     def images(first_step, shard):
-        return data.training(
+        return data.train_dataset(
             source, PLAIN, BATCH, classes=10, augmentation="cifar", flip=False, first_step=first_step, shard=shard,
             mixup=0.2 if asked.rich else 0.0,
         )  # fmt: skip
 
     # 17 images in batches of 16: the last leaves one, fewer than there are replicas.
-    few = data.evaluation(test, PLAIN, 17, classes=10).unbatch().take(17).batch(16)
+    few = data.eval_dataset(test, PLAIN, 17, classes=10).unbatch().take(17).batch(16)
     run = Paced(
         folder / name, strategy, epochs=asked.steps // EPOCH, steps=EPOCH, batch_size=BATCH,
         identity={"rich": asked.rich}, every=asked.every,

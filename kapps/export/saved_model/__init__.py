@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from kapps._files import flush, sync
 from kapps.cards import Preprocessing
-from kapps.data import decoding
-from kapps.data.subwords import Subwords
+from kapps.data.image import decode_image
+from kapps.data.text import SubwordVocabulary
 from kapps.export import _inputs as inputs
 from kapps.export import inference_model as network
 from kapps.export._paths import folder_for, local
@@ -32,7 +32,7 @@ def saved_model(
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     warm_up: bool | None = None,
-    tokenizer: keras.layers.TextVectorization | Subwords | None = None,
+    tokenizer: keras.layers.TextVectorization | SubwordVocabulary | None = None,
     new_tokens: int = 64,
     beam: int | None = 4,
     length_penalty: float = 0.6,
@@ -44,7 +44,7 @@ def saved_model(
 
     - `serving_default` takes `image`, float32 [batch, height, width, channels] with any batch;
     - `serve_bytes`, with `preprocessing`, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or
-      WebP files, which it decodes, resizes and crops as `kapps.data.evaluation` does.
+      WebP files, which it decodes, resizes and crops as `kapps.data.eval_dataset` does.
 
     A model of sequences takes `sequence`, float32 [batch, time, features], in place of `image`, one of frames `frames`,
     float32 [batch, time, height, width, channels], one of several inputs each by its own name; one of whole-numbered
@@ -74,7 +74,7 @@ def saved_model(
             no user waits for the first; None for where tensorflow-serving-api is installed.
         tokenizer: of a model of tokens: a `keras.layers.TextVectorization` with a vocabulary, output_mode="int"
             and the model's length as output_sequence_length; padding is 0, as its mask has it. Of a model of a source
-            and a target: `kapps.data.subwords.Subwords` of V tokens, after which come V, the target's start, and
+            and a target: `kapps.data.text.SubwordVocabulary` of V tokens, after which come V, the target's start, and
             V + 1, its end.
         new_tokens: what `continue_text` adds.
         beam, length_penalty: of `translate`, as for `kapps.translate`.
@@ -90,7 +90,7 @@ def saved_model(
     """
     exported = network.serving(model, preprocessing)
     network.refuse_random(exported)
-    of_pairs = isinstance(tokenizer, Subwords)
+    of_pairs = isinstance(tokenizer, SubwordVocabulary)
     translation = Translation(tokenizer, exported, beam, length_penalty) if of_pairs else None
     text = Text(tokenizer, exported) if tokenizer is not None and not of_pairs else None
     class_names = network.class_names(exported, class_names)
@@ -194,7 +194,7 @@ class _Signatures:
             preprocessing = preprocessing.at(size)
 
         def pixels(image):
-            return decoding.centre(decoding.decode(image, channels), preprocessing)
+            return decode_image.resize_and_crop(decode_image.decode(image, channels), preprocessing)
 
         shape = tf.TensorSpec([*size, channels], tf.float32)
         return self.plain(tf.map_fn(pixels, image_bytes, fn_output_signature=shape))

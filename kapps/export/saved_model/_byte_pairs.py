@@ -1,4 +1,4 @@
-"""Byte pairs in a TensorFlow graph: what `kapps.data.subwords` does by the library `tokenizers`, without it.
+"""Byte pairs in a TensorFlow graph: what `kapps.data.text.subwords` does by the library `tokenizers`, without it.
 
 [1] Sennrich 2016, arXiv:1508.07909    [2] Radford 2019, "Language models are unsupervised multitask learners", 2.2
 
@@ -11,8 +11,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from kapps.data.subwords import Subwords
-from kapps.data.text import RESERVED
+from kapps.data.text import RESERVED, SubwordVocabulary
 
 SPACE = r"\s\x{0B}\x{85}\p{Z}"
 """White space as Unicode has it; RE2's own \\s is ASCII's."""
@@ -27,23 +26,23 @@ NEVER = 2**31 - 1
 
 
 class BytePairs(tf.Module):
-    """`Subwords` as operations of a graph, builtin ones alone.
+    """`SubwordVocabulary` as operations of a graph, builtin ones alone.
 
     Args:
-        subwords: as `kapps.data.subwords.subwords` learned them.
+        subwords: as `kapps.data.text.subwords` learned them.
 
     Raises:
         ValueError: where the library's settings are others than that function's.
     """
 
-    def __init__(self, subwords: Subwords):
+    def __init__(self, subwords: SubwordVocabulary):
         super().__init__()
         content = json.loads(subwords.json())
         before = content["pre_tokenizer"] or {}
         plain = before.get("type") == "ByteLevel" and not before["add_prefix_space"]
         if not plain or content["normalizer"] or content["post_processor"]:
             raise ValueError(
-                "a graph holds byte pairs of whole words alone, as kapps.data.subwords learns them"
+                "a graph holds byte pairs of whole words alone, as kapps.data.text.subwords learns them"
             )
         numbers = content["model"]["vocab"]
         letters = alphabet()

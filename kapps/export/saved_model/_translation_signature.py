@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from kapps.data.subwords import Subwords
+from kapps.data.text import SubwordVocabulary
 from kapps.export.saved_model._byte_pairs import BytePairs
 from kapps.generation import step_models, text_generation
 
@@ -24,7 +24,7 @@ class Translation:
     """
 
     def __init__(
-        self, subwords: Subwords, exported: keras.Model, beam: int | None, length_penalty: float
+        self, subwords: SubwordVocabulary, exported: keras.Model, beam: int | None, length_penalty: float
     ):
         (scores,) = exported.output.values()
         self.start, self.end = subwords.size, subwords.size + 1

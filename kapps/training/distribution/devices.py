@@ -89,7 +89,7 @@ def distribute_dataset(dataset_of_shard, strategy: tf.distribute.Strategy):
 
     Args:
         dataset_of_shard: a function of (i, n) that returns the i-th of n parts of the batches, such as
-            `kapps.data.training` with `shard`.
+            `kapps.data.train_dataset` with `shard`.
         strategy: the strategy; a batch must divide among its replicas.
     """
     workers = (

@@ -57,7 +57,7 @@ def test_signatures_stay_as_they_are(path, signatures):
 def test_bytes_are_prepared_as_the_evaluation_pipeline_does(path, model, tmp_path):
     files = images(tmp_path)
     source = data.open_source(None, tmp_path, "validation")
-    batch = next(iter(data.evaluation(source, PIXELS, 3, classes=3)))[0]
+    batch = next(iter(data.eval_dataset(source, PIXELS, 3, classes=3)))[0]
     expected = model.predict(batch, verbose=0)
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
     found = serve(image_bytes=tf.constant([file.read_bytes() for file in files]))

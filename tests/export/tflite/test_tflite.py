@@ -33,7 +33,7 @@ def digits():
     found = {}
     for split in ("train", "validation"):
         source = data.open_source("digits", None, split)
-        batches = data.evaluation(source, PIXELS, 2000, classes=10, channels=1)
+        batches = data.eval_dataset(source, PIXELS, 2000, classes=10, channels=1)
         images, labels = next(iter(batches))
         found[split] = (images.numpy() * 0.5 + 0.5) * 255, labels.numpy()
     return found

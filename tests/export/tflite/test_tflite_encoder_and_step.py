@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import kapps
 from kapps.attention import transformer
-from kapps.data import subwords
+from kapps.data import text as text_data
 from kapps.export.saved_model._byte_pairs import BytePairs
 from kapps.export.tflite import _encoder_and_step as pairs
 from kapps.export.tflite import operations as operations_of
@@ -33,7 +33,7 @@ HARD = [
 
 @pytest.fixture(scope="module")
 def learned():
-    return subwords.subwords(TEXT, 300)
+    return text_data.subwords(TEXT, 300)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +80,14 @@ def test_subwords_of_real_sentences():
     lines = []
     for file in files:
         with gzip.open(file, "rt", encoding="utf8") as text:
-            lines += text.read().splitlines()
-    agree(subwords.subwords("\n".join(lines[::50]), 1500), lines)
+            lines += text.read_text().splitlines()
+    agree(text_data.subwords("\n".join(lines[::50]), 1500), lines)
 
 
 def test_other_settings_of_the_library_are_refused(learned):
     other = learned.json().replace('"add_prefix_space":false', '"add_prefix_space":true', 1)
     with pytest.raises(ValueError, match="whole words alone"):
-        BytePairs(subwords.Subwords(other))
+        BytePairs(text_data.SubwordVocabulary(other))
 
 
 PROGRAM = """
@@ -119,7 +119,7 @@ def test_a_saved_model_translates_text_without_kapps(model, learned, tmp_path):
 
 def test_subwords_that_do_not_fit_are_refused(model, tmp_path):
     with pytest.raises(ValueError, match="subwords go with") as caught:
-        kapps.export.saved_model(model, tmp_path, tokenizer=subwords.subwords(TEXT, 280))
+        kapps.export.saved_model(model, tmp_path, tokenizer=text_data.subwords(TEXT, 280))
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 

@@ -57,7 +57,7 @@ def test_predictions_in_scope_are_those_of_the_reloaded_model(ended, name):
 
     source = data.open_source("digits", split="validation")
     plain = Preprocessing(size=(8, 8), crop=1.0)
-    images, _ = next(iter(data.evaluation(source, plain, 17, classes=10)))
+    images, _ = next(iter(data.eval_dataset(source, plain, 17, classes=10)))
     given = model(images, training=False).numpy()
     np.testing.assert_allclose(given, several[0]["predicted"], rtol=0, atol=1e-5)
 

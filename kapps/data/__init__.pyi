@@ -1,0 +1,17 @@
+from . import errors as errors
+from . import image as image
+from . import sequence as sequence
+from . import text as text
+from . import translation as translation
+from .errors import DataError as DataError
+from .errors import SkippedImages as SkippedImages
+from .errors import explain_errors as explain_errors
+from .image import AUGMENTATIONS as AUGMENTATIONS
+from .image import Source as Source
+from .image import eval_dataset as eval_dataset
+from .image import open_source as open_source
+from .image import steps_per_epoch as steps_per_epoch
+from .image import take_images as take_images
+from .image import train_dataset as train_dataset
+from .image import write_tfrecords as write_tfrecords
+from .tfds_builder import is_tfds_prepared as is_tfds_prepared

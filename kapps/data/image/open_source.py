@@ -1,0 +1,64 @@
+"""`open_source`: chooses the reader for a dataset of labelled images."""
+
+import os
+from importlib import resources
+
+from kapps.data.errors import DataError
+from kapps.data.image.archives import open_npz, open_zip
+from kapps.data.image.class_folders import open_class_folders
+from kapps.data.image.shards import open_shards
+from kapps.data.image.source import Source
+from kapps.data.image.tfds import open_tfds
+from kapps.data.image.tfrecord import find_shards
+
+
+def open_source(
+    dataset: str | None = None, data_dir: str | os.PathLike | None = None, split: str = "train"
+) -> Source:
+    """Opens a dataset of labelled images.
+
+    Args:
+        dataset: "digits", which is part of kapps; the name of a TFDS dataset, such as "fashion_mnist" or
+            "mnist:3.0.1", which is downloaded and prepared in `data_dir` if necessary; or `None` to read `data_dir`.
+        data_dir: with `dataset`, the directory where TFDS keeps its datasets (`None` is TFDS's default).
+            Without `dataset`, one of
+
+            - a directory of class folders, `train/daisy/1.jpg`, or without splits `daisy/1.jpg`
+            - a directory of TFRecord shards and labels.txt (see `kapps.data.image.tfrecord`)
+            - a directory that TFDS prepared
+            - a .zip file of class folders
+            - an .npz file of the arrays x_train, y_train, x_test and y_test
+        split: "train"; "validation", for which "val" or "test" is read if there is no such split; or the name of
+            another split. Class folders without splits are divided by the hash of an image's name ("daisy/1.jpg"):
+            about a fifth of each class is "validation". An image stays in its split when other images are added.
+
+    Raises:
+        DataError: the dataset cannot be read. The message is one line.
+    """
+    if dataset == "digits":
+        return open_shards(resources.files("kapps.data.image") / "digits", split, name="digits")
+    if dataset:
+        return open_tfds(dataset, data_dir, split)
+    if not data_dir:
+        raise DataError("no data: pass the name of a dataset, such as digits, or a directory")
+    path = os.path.abspath(os.path.expanduser(os.fspath(data_dir)))
+    if os.path.isfile(path):
+        return _open_file(path, split)
+    if not os.path.isdir(path):
+        raise DataError(f"data directory {data_dir} does not exist: pass one that holds images")
+    if os.path.isfile(os.path.join(path, "dataset_info.json")):
+        return open_tfds(None, path, split)
+    if find_shards(path):
+        return open_shards(path, split)
+    return open_class_folders(path, split)
+
+
+def _open_file(path: str, split: str) -> Source:
+    readers = {".npz": open_npz, ".zip": open_zip}
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in readers:
+        raise DataError(
+            f"{path} is a file: kapps reads .npz (x_train, y_train, x_test, y_test), .zip of class"
+            " folders, or a directory"
+        )
+    return readers[suffix](path, split)

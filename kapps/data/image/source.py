@@ -1,0 +1,126 @@
+"""`Source`: a dataset of labelled, encoded images, whichever reader opened it."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from kapps.cards import nearest
+from kapps.data.errors import DataError
+from kapps.data.image.tfrecord import parse_record
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+EVALUATION_SPLITS = ("validation", "val", "test")
+"""Names of splits for evaluation. The first that a dataset has is its validation split."""
+_PARALLEL_SHARDS = 16
+_EncodedImages = tuple[bytes, ...]  # `Source` has a field named `bytes`
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset of labelled, encoded images.
+
+    Args:
+        name: name of the dataset, or its path.
+        split: the split that was opened: "test" if "validation" was requested and does not exist.
+        kind: "folder", "records", "tfds" or "archive".
+        class_names: names of the classes, in the order of their numbers.
+        examples: number of images.
+        bytes: size of all encoded images.
+        files: paths of the images ("folder") or of the shards ("records", "tfds"), or names of the images ("archive").
+        labels: class number of each image ("folder", "archive"); () for shards.
+        ranges: (first record, number of records) of this split in each shard; () without shards.
+        root: directory that the names of images are relative to.
+        encoded: the encoded images ("archive"); () for other kinds.
+    """
+
+    name: str
+    split: str
+    kind: str
+    class_names: tuple[str, ...]
+    examples: int
+    bytes: int = dataclasses.field(repr=False)
+    files: tuple[str, ...] = dataclasses.field(repr=False)
+    labels: tuple[int, ...] = dataclasses.field(default=(), repr=False)
+    ranges: tuple[tuple[int, int], ...] = dataclasses.field(default=(), repr=False)
+    root: str = ""
+    encoded: _EncodedImages = dataclasses.field(default=(), repr=False)
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Paths of the TFRecord files; () if the images are stored otherwise."""
+        return self.files if self.kind in ("records", "tfds") else ()
+
+    def images(self, seed: tf.Tensor | None = None) -> tf.data.Dataset:
+        """Returns a dataset of (name, encoded image, label): string [], string [], int64 [].
+
+        Args:
+            seed: int64 []. If it is given, the files are read in a random order that depends only on the seed. Images
+                within a shard stay in order.
+        """
+        files = tf.data.Dataset.from_tensor_slices(self._file_tensors())
+        if seed is not None:
+            files = files.shuffle(len(self.files), seed=seed, reshuffle_each_iteration=False)
+        if self.kind == "archive":
+            return files
+        if self.kind == "folder":
+            return files.map(
+                lambda path, name, label: (name, tf.io.read_file(path), label),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        return files.interleave(
+            self._read_shard,
+            cycle_length=min(_PARALLEL_SHARDS, len(self.files)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def _file_tensors(self) -> tuple[tf.Tensor, ...]:
+        labels = tf.constant(self.labels, tf.int64)
+        if self.kind == "archive":
+            return tf.constant(self.files), tf.constant(self.encoded), labels
+        paths = tf.constant(self.files)
+        names = [os.path.relpath(path, self.root).replace(os.sep, "/") for path in self.files]
+        if self.kind == "folder":
+            return paths, tf.constant(names), labels
+        first, count = zip(*self.ranges, strict=True)
+        return paths, tf.constant(names), tf.constant(first, tf.int64), tf.constant(count, tf.int64)
+
+    def _read_shard(self, path, shard_name, first, count) -> tf.data.Dataset:
+        last_class = len(self.class_names) - 1
+
+        def parse(number, record):
+            encoded, label = parse_record(record)
+            record_number = tf.strings.as_string(number)
+            problem = f" has a label that is not in 0..{last_class}"
+            message = tf.strings.join(
+                ["DataError: record ", record_number, " of ", shard_name, problem]
+            )
+            tf.debugging.Assert((label >= 0) & (label <= last_class), [message])
+            return tf.strings.join([shard_name, ", record ", record_number]), encoded, label
+
+        records = tf.data.TFRecordDataset(path).enumerate()
+        return records.skip(first).take(count).map(parse)
+
+
+def select_split(split: str, splits: Iterable[str], name: str) -> str:
+    """Returns the split of a dataset to read.
+
+    Args:
+        split: the requested split. For "validation" and "val", another split for evaluation is accepted.
+        splits: the splits that the dataset has.
+        name: the dataset, for the error message.
+
+    Raises:
+        DataError: the dataset has no such split.
+    """
+    splits = list(splits)
+    alternatives = EVALUATION_SPLITS if split in ("validation", "val") else ()
+    for candidate in (split, *alternatives):
+        if candidate in splits:
+            return candidate
+    raise DataError(
+        f"{name} has no split {split!r}: it has {', '.join(splits) or 'none'}.{nearest(split, splits)}"
+    )

@@ -1,0 +1,11 @@
+"""Datasets of sequences: synthetic tasks, images as sequences, music, time series, moving digits."""
+
+from kapps.data.sequence.moving_digits import moving_digits_dataset as moving_digits_dataset
+from kapps.data.sequence.piano_rolls import piano_roll_dataset as piano_roll_dataset
+from kapps.data.sequence.piano_rolls import read_piano_rolls as read_piano_rolls
+from kapps.data.sequence.pixel_sequences import pixel_dataset as pixel_dataset
+from kapps.data.sequence.pixel_sequences import read_grey_images as read_grey_images
+from kapps.data.sequence.synthetic_tasks import adding_problem_dataset as adding_problem_dataset
+from kapps.data.sequence.synthetic_tasks import copy_memory_dataset as copy_memory_dataset
+from kapps.data.sequence.timeseries import Series as Series
+from kapps.data.sequence.timeseries import read_series as read_series

@@ -1,0 +1,83 @@
+"""Augmentation draws from its seed alone, and does what the papers say."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kapps.data.image import augment
+
+SEED = tf.constant([5, 7], tf.int64)
+IMAGES = tf.repeat(tf.repeat(tf.range(64.0)[:, None, None, None], 16, 1), 16, 2)
+LABELS = tf.one_hot(range(64), 64)
+
+
+@pytest.mark.parametrize(
+    "options", [{"mixup": 0.2}, {"cutmix": 1.0}, {"mixup": 0.2, "cutmix": 1.0}], ids=str
+)
+def test_mixed_labels_say_what_the_images_hold(options):
+    images, labels = augment.mix_batch(IMAGES, LABELS, SEED, **options)
+    # Image i is i everywhere, so its mean is the labels' mean class.
+    np.testing.assert_allclose(
+        tf.reduce_mean(images, [1, 2, 3]), labels.numpy() @ np.arange(64.0), atol=1e-3
+    )
+    np.testing.assert_allclose(tf.reduce_sum(labels, 1), 1, rtol=1e-5)
+    assert not np.array_equal(labels, LABELS)
+    again = augment.mix_batch(IMAGES, LABELS, SEED, **options)
+    np.testing.assert_array_equal(images, again[0])
+    other = augment.mix_batch(IMAGES, LABELS, SEED + 1, **options)
+    assert not np.array_equal(images, other[0])
+
+
+def test_cutmix_cuts_rectangles_and_mixup_blends():
+    images, _ = augment.mix_batch(IMAGES, LABELS, SEED, cutmix=1.0)
+    for index, image in enumerate(images.numpy()[..., 0]):
+        strange = image != index
+        assert len(np.unique(image)) <= 2
+        rows, columns = np.flatnonzero(strange.any(1)), np.flatnonzero(strange.any(0))
+        assert strange.sum() == len(rows) * len(columns)
+    images, _ = augment.mix_batch(IMAGES, LABELS, SEED, mixup=0.2)
+    assert all(len(np.unique(image)) == 1 for image in images.numpy())
+
+
+def test_shares_follow_the_beta_distribution():
+    for alpha in (0.2, 1.0):
+        shares = augment._beta(alpha, 20000, SEED).numpy()
+        assert abs(shares.mean() - 0.5) < 0.01
+        assert abs(shares.var() - 1 / (4 * (2 * alpha + 1))) < 0.005
+    assert np.isfinite(augment._beta(1e-3, 1000, SEED)).all()
+
+
+def test_nothing_asked_is_nothing_done():
+    images, labels = augment.mix_batch(IMAGES, LABELS, SEED)
+    assert images is IMAGES and labels is LABELS
+
+
+def test_shift_moves_by_an_eighth_at_most():
+    image = tf.ones([16, 16, 1])
+    kept = [
+        int(tf.reduce_sum(augment.shift(image, tf.constant([0, i], tf.int64)))) for i in range(60)
+    ]
+    assert min(kept) == 14 * 14 and max(kept) == 16 * 16
+
+
+def test_rand_augment_holds_no_state_and_changes_images():
+    policy = augment.rand_augment(0.5)
+    apply = tf.function(lambda image, seed: policy(image, seed))
+    noise = tf.random.stateless_uniform([24, 24, 3], [1, 2], 0, 255)
+    graph = apply.get_concrete_function(noise, SEED).graph
+    nodes = [
+        node for function in graph.as_graph_def().library.function for node in function.node_def
+    ]
+    stateful = (
+        "RandomUniform",
+        "RandomUniformInt",
+        "RandomStandardNormal",
+        "StatefulUniform",
+        "RngReadAndSkip",
+    )
+    assert nodes and not [node.name for node in nodes if node.op in stateful]
+    seeds = [tf.constant([0, i], tf.int64) for i in range(12)]
+    first, second = ([apply(noise, seed).numpy() for seed in seeds] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert len({image.tobytes() for image in first}) > 8
+    assert min(map(np.min, first)) >= 0 and max(map(np.max, first)) <= 255
