@@ -19,8 +19,8 @@ import contest
 
 NETWORKS = (
     "lenet5", "alexnet_owt", "zfnet", "vgg16", "nin", "squeezenet", "googlenet_bn_3x3", "inception_bn", "inception_v3",
-    "inception_v4", "inception_resnet_v2", "resnet50", "resnet50_v2", "resnet20_cifar", "resnext50", "senet154", "sknet50",
-    "densenet121", "dpn92", "xception", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
+    "inception_v4", "inception_resnet_v2", "resnet50", "resnet50_v2", "resnet20_cifar", "resnext50", "senet154",
+    "sknet50", "densenet121", "dpn92", "xception", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
 )  # fmt: skip
 """One of each family."""
 NEAREST_KERAS = {

@@ -46,6 +46,8 @@ def pytest_generate_tests(metafunc):
     every = metafunc.config.getoption("--all")
     if "policy_name" in metafunc.fixturenames:
         metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
+    if "graph_name" in metafunc.fixturenames:
+        metafunc.parametrize("graph_name", cards.list_models(), scope="module")
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
     if "published_name" in metafunc.fixturenames:
@@ -90,7 +92,12 @@ def pytest_collection_modifyitems(config, items):
         if not every and "builder" in item.fixturenames and builder_name in DEEP:
             item.add_marker(pytest.mark.long)
         if grouped:
-            of = builder_name or params.get("sequence_name") or item.path.stem
+            of = (
+                params.get("graph_name")
+                or builder_name
+                or params.get("sequence_name")
+                or item.path.stem
+            )
             item.add_marker(pytest.mark.xdist_group(of))
 
 

@@ -1,8 +1,8 @@
 """The facts of each builder that come from elsewhere: `tests/reference/models.csv`, one line a builder.
 
-Columns: `name`; `params` (trainable), `total` and `macs`, and the `source` of these numbers; the name of the same network
-in torchvision, timm, keras.applications and pytorchcv, where one has it (a timm name with a tag names pretrained weights);
-`sizes`, heights and widths in pixels at which the logits are compared with those libraries, none where they are not compared.
+Columns: `name`; `params` (trainable), `total` and `macs`, and the `source` of these numbers; the name of the same
+network in torchvision, timm, keras.applications and pytorchcv, where one has it (a timm name with a tag names pretrained
+weights); `sizes`, the heights and widths in pixels at which the logits are compared with those libraries, if they are.
 """
 
 import csv
@@ -23,7 +23,7 @@ def rows():
 
 
 def counts():
-    """Returns {builder's name: {"trainable": parameters, "total": parameters, "macs": multiply-accumulates or None}}."""
+    """Returns {name: {"trainable": parameters, "total": parameters, "macs": multiply-accumulates or None}}."""
     return {
         name: {
             "trainable": int(row["params"]),

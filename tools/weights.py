@@ -2,9 +2,10 @@
 
     python tools/weights.py
 
-The names of the networks in each library are those of tests/reference/models.csv. The program needs torchvision, timm and
-Keras (`pip install -e '.[peers]'`) and no network. A file is listed where its library states a hash: torchvision and timm
-end a file's name in the first digits of its SHA-256, Keras Applications has an MD5. What a library does not state is empty.
+The names of the networks in each library are those of tests/reference/models.csv. The program needs torchvision,
+timm and Keras (`pip install -e '.[peers]'`) and no network. A file is listed where its library states a hash:
+torchvision and timm end a file's name in the first digits of its SHA-256, Keras Applications has an MD5. A cell is
+empty where a library states nothing.
 """
 
 import csv

@@ -1,0 +1,57 @@
+"""Graphs without values: a builder's layers, shapes and names, in well under a second and with no memory for weights."""
+
+import dataclasses
+import functools
+import importlib
+
+import keras
+
+import kapps
+from kapps import cards
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """A model of which no weight has a value.
+
+    Args:
+        card: the builder's card.
+        builder: the builder.
+        model: the model that the builder makes by default.
+    """
+
+    card: cards.Card
+    builder: object
+    model: keras.Model
+
+    @functools.cached_property
+    def profile(self):
+        """The model's profile; of a sequence of any length, over 8 steps."""
+        shapes = [tuple(x.shape[1:]) for x in self.model.inputs]
+        shapes = [tuple(8 if length is None else length for length in shape) for shape in shapes]
+        return kapps.profile(self.model, shapes if len(shapes) > 1 else shapes[0])
+
+
+def builder(name):
+    """Returns the builder of a name of `kapps.list_models()`."""
+    return getattr(importlib.import_module(cards.card(name).module), name)
+
+
+def build(function, **options):
+    """Returns the model that a function builds; no initialiser runs, and the variables have shapes and no values."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = function(**options)
+    # Keras lists the variables to give them values later, which would hold the memory of every model in a session.
+    keras.utils.clear_session(free_memory=False)
+    return model
+
+
+def graph(name, **options):
+    """Returns the graph of a builder, by its name."""
+    function = builder(name)
+    return Graph(cards.card(name), function, build(function, **options))
+
+
+def layer_of(tensor):
+    """Returns the layer whose output is a Keras tensor."""
+    return tensor._keras_history.operation

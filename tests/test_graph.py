@@ -1,0 +1,173 @@
+"""Every builder: names, numbers, levels, signature and errors, from its graph. Nothing is initialised, compiled or run."""
+
+import inspect
+import json
+import math
+import re
+
+import graphs
+import keras
+import pytest
+
+from kapps import cards
+from kapps.builders import pyramid_outputs
+
+PLACE = re.compile(r"(stem|level\d+|head)_[a-z0-9_]+|predictions")
+"""The names of layers of networks on images: where the layer stands, then what it is."""
+NUMBERED = re.compile(r"([a-z]+)(\d+)(?=_|$)")
+"""The first part of a name of a network on sequences: `layer1`, `encoder2_attention`, `decoder1_state0`."""
+INPUTS = {"image": ["image"], "sequence": ["sequence"], "tokens": ["tokens"], "frames": ["frames"]}
+"""The names of the inputs by the card's kind; a network with two reads a source and a target."""
+
+
+@pytest.fixture(scope="module")
+def graph(graph_name):
+    """The builder's graph."""
+    return graphs.graph(graph_name)
+
+
+@pytest.fixture(scope="module")
+def layers(graph):
+    """The model's layers after the inputs."""
+    return [x for x in graph.model.layers if not isinstance(x, keras.layers.InputLayer)]
+
+
+def test_parameters_and_multiply_accumulates_are_the_references(graph, reference):
+    expected, model = reference[graph.card.name], graph.model
+    trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    total = sum(math.prod(variable.shape) for variable in model.weights)
+    assert (trainable, total) == (expected["trainable"], expected["total"])
+    assert (graph.profile.trainable, graph.profile.parameters) == (trainable, total)
+    assert graph.card.params == trainable
+    if graph.card.kind == "image":
+        assert graph.profile.macs == expected["macs"]
+    assert graph.card.macs in (None, expected["macs"])
+
+
+def test_shapes_and_inputs_are_the_cards(graph):
+    card, model = graph.card, graph.model
+    assert model.name == card.name
+    assert all(x.shape[1:] == tuple(card.input_shape) for x in model.inputs)
+    names = [x.name for x in model.inputs]
+    assert names == (INPUTS[card.kind] if len(names) == 1 else ["source", "target"])
+    if card.classes or card.vocabulary:
+        assert model.output_shape[-1] == (card.classes or card.vocabulary)
+    if card.kind == "image":
+        assert model.output_shape == (None, card.classes)
+    assert model.output.dtype == "float32"
+    assert graphs.layer_of(model.output).name == "predictions"
+
+
+def test_layers_are_named_by_their_place(graph, layers):
+    names = [layer.name for layer in layers]
+    if graph.card.kind != "image":
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+        numbers = {}
+        for match in filter(None, map(NUMBERED.match, names)):
+            numbers.setdefault(match[1], set()).add(int(match[2]))
+        for prefix, values in numbers.items():
+            assert values == set(range(1, len(values) + 1)), f"{prefix}: {values}"
+        return
+    assert not [name for name in names if not PLACE.fullmatch(name)]
+    places = [name.partition("_")[0] for name in names]
+    order = {"stem": 0, "head": 100, "predictions": 101}
+    ranks = [
+        order.get(place) or int(place.removeprefix("level") if place != "stem" else 0)
+        for place in places
+    ]
+    assert ranks == sorted(ranks)
+    blocks = {}
+    for name in names:
+        if match := re.match(r"(level\d+)_block(\d+)_", name):
+            blocks.setdefault(match[1], {})[int(match[2])] = None
+    for level, numbers in blocks.items():
+        first = min(numbers)
+        assert first <= 1, level
+        assert list(numbers) == list(range(first, first + len(numbers))), (
+            f"{level}: {list(numbers)}"
+        )
+
+
+def test_levels_halve_the_resolution(graph):
+    if graph.card.kind != "image":
+        pytest.skip("levels are of networks on images")
+    model, card = graph.model, graph.card
+    levels = pyramid_outputs(model)
+    assert list(levels) == list(range(min(levels), max(levels) + 1)) and len(levels) > 1
+    for level, features in levels.items():
+        fields = graph.profile.row(graphs.layer_of(features).name).fields
+        assert len(fields) == 2
+        for pixels, side, field in zip(card.input_shape, features.shape[1:3], fields, strict=False):
+            assert field.stride == 2**level
+            if field.size >= pixels:  # squeeze and excitation: each unit depends on all pixels
+                continue
+            # What the units see together lies in the middle of the image: padding is on both sides or on none.
+            before, after = (
+                -field.offset,
+                field.offset + (side - 1) * field.stride + field.size - pixels,
+            )
+            assert abs(before - after) < 2 * field.stride, (level, before, after)
+            assert side <= math.ceil(pixels / 2**level)
+
+
+def test_layers_are_keras_own_or_registered(graph, layers):
+    assert type(graph.model).__module__.startswith("keras.")
+    for layer in layers:
+        kind = type(layer)
+        assert not isinstance(layer, (keras.layers.Lambda, keras.Model)), layer.name
+        if not kind.__module__.startswith("keras."):
+            assert keras.saving.get_registered_name(kind) == f"kapps>{kind.__qualname__}"
+            assert keras.saving.get_registered_object(f"kapps>{kind.__qualname__}") is kind
+    config = graph.model.get_config()
+    assert json.loads(json.dumps(keras.saving.serialize_keras_object(config)))
+
+
+def test_signature_and_docstring(graph):
+    card, builder = graph.card, graph.builder
+    parameters = inspect.signature(builder).parameters
+    expected = list(inspect.signature(keras.applications.ResNet50).parameters)
+    if card.kind != "image":
+        expected = [name for name in expected if name in parameters]
+        assert {"weights", "input_tensor", "input_shape", "name"} <= set(parameters)
+    assert list(parameters)[: len(expected)] == expected
+    assert parameters["name"].default == card.name and parameters["weights"].default is None
+    if "classes" in parameters:
+        assert parameters["classes"].default == card.classes
+    assert f"{card.params:,}" in builder.__doc__ and card.paper in builder.__doc__
+    assert builder.__name__ == card.name and cards.card(builder) == card
+
+
+def error(kind, builder, **options):
+    """Returns the message of the error that a builder raises; it is one line that names the builder."""
+    with pytest.raises(kind) as raised:
+        builder(**options)
+    message = str(raised.value)
+    assert "\n" not in message and message.startswith(builder.__name__)
+    return message
+
+
+def test_unknown_options_raise_and_name_the_nearest(graph):
+    for option, nearest in [("clases", "classes"), ("input_shap", "input_shape"), ("nam", "name")]:
+        if nearest in inspect.signature(graph.builder).parameters:
+            message = error(TypeError, graph.builder, **{option: 10})
+            assert option in message and f"Did you mean {nearest}" in message
+
+
+def test_values_that_are_not_allowed_raise(graph):
+    card, builder = graph.card, graph.builder
+    parameters = inspect.signature(builder).parameters
+    cases = [({"weights": "imagnet"}, "imagnet"), ({"input_shape": (7,) * 5}, "input_shape")]
+    if "classes" in parameters:
+        cases += [({"classes": 0}, "classes"), ({"include_top": False, "pooling": "mean"}, "mean")]
+    if card.kind == "image":
+        cases += [
+            ({"input_shape": (64, 64)}, "(64, 64)"),
+            ({"input_shape": (64, 64, None)}, "(64, 64, None)"),
+            ({"input_tensor": 1.0}, "input_tensor"),
+            ({"input_shape": (card.minimum - 1, card.minimum, 3)}, f"at least {card.minimum}"),
+            ({"input_shape": (card.minimum, card.minimum - 1, 3)}, f"at least {card.minimum}"),
+        ]
+        if not card.any_size:
+            cases += [({"input_shape": (None, None, 3)}, "include_top")]
+    for options, words in cases:
+        assert words in error(ValueError, builder, **options), options
