@@ -1,6 +1,6 @@
-"""kapps: Keras applications that match their papers, and the pipelines, recipes and exports around them.
+"""kapps: Keras applications that match their papers, with their pipelines, recipes and exports.
 
-`from kapps import resnext50` loads what it names and no more; the names are those of `__init__.pyi`.
+`from kapps import resnext50` loads the module of that builder only. `kapps.families` has the family functions.
 """
 
 import importlib
@@ -10,9 +10,46 @@ import sys
 import lazy_loader
 import wrapt
 
-_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from kapps import cards
 
 __version__ = "0.1.0"
+
+FUNCTIONS = {
+    "analysis": ("profile",),
+    "generation": ("generate", "translate", "translator"),
+    "visualize.attention_weights": ("alignment", "attention_weights"),
+    "cards": ("Card", "Preprocessing", "card", "list_models"),
+    "layers": ("to_keras_layers",),
+    "layers.recurrent_cells": (
+        "CoupledLSTMCell",
+        "GRUCell",
+        "LearnedState",
+        "MultiplicativeLSTMCell",
+        "PeepholeLSTMCell",
+    ),
+    "generation.ctc_decoding": ("ctc_labels", "label_error_rate"),
+    "layers.cudnn": ("why_not_cudnn",),
+    "builders": ("pyramid_outputs",),
+}
+SUBMODULES = (
+    "analysis",
+    "attention",
+    "cards",
+    "data",
+    "export",
+    "families",
+    "generation",
+    "heads",
+    "layers",
+    "recurrent",
+    "training",
+    "visualize",
+    "weights",
+)
+
+_load, __dir__, __all__ = lazy_loader.attach(
+    __name__, SUBMODULES, {**FUNCTIONS, **cards.builder_modules()}
+)
 
 
 def __getattr__(name):
@@ -21,13 +58,15 @@ def __getattr__(name):
     except AttributeError:
         if name.startswith("__"):
             raise
-        from kapps.cards import nearest
-
-        # `from kapps import name` asks by hasattr, and would drop an AttributeError's message.
+        # `from kapps import name` calls hasattr, which drops the message of an AttributeError.
         importing = sys._getframe(1).f_code.co_name == "_handle_fromlist"
         importing = importing and importlib.util.find_spec(f"kapps.{name}") is None
         kind = ImportError if importing else AttributeError
-        raise kind(f"kapps has no {name!r}.{nearest(name, __all__)}") from None
+        if name in cards.family_modules():
+            hint = f" The family function is kapps.families.{name}"
+        else:
+            hint = cards.nearest(name, __all__)
+        raise kind(f"kapps has no {name!r}.{hint}") from None
 
 
 _WITH_LAYERS = ("layers", "generation._step_layers")
@@ -35,6 +74,6 @@ _WITH_LAYERS = ("layers", "generation._step_layers")
 
 @wrapt.when_imported("keras")
 def _register(_):
-    """Registers our layers as soon as Keras is there, so that a saved model finds them by `import kapps` alone."""
+    """Registers kapps's layers when Keras is imported, so that saved models load after `import kapps`."""
     for name in _WITH_LAYERS:
         importlib.import_module(f"kapps.{name}")

@@ -1,89 +1,83 @@
-"""Writes what must be known without Keras: `index.json` (the cards) and `__init__.pyi` (the public names).
+"""Writes the files that describe the models without Keras: `index.json`, `__init__.pyi` and `families.pyi`.
 
     python -m kapps._index
 
-Run it after a family's table changed; a test compares the two files with the tables.
+Run it after a family's table changed. A test compares the files with the tables.
 """
 
-import dataclasses
 import importlib
 import json
 import pathlib
 import pkgutil
 
 import kapps
+from kapps import cards
 from kapps._files import write_atomically
 
 FOLDERS = ("cnn", "recurrent", "attention")
-PUBLIC = {
-    "analysis": ("profile",),
-    "generation": ("generate", "translate", "translator"),
-    "visualize.attention_weights": ("alignment", "attention_weights"),
-    "cards": ("Card", "Preprocessing", "card", "list_models"),
-    "layers": ("to_keras_layers",),
-    "layers.recurrent_cells": (
-        "CoupledLSTMCell",
-        "GRUCell",
-        "LearnedState",
-        "MultiplicativeLSTMCell",
-        "PeepholeLSTMCell",
-    ),
-    "generation.ctc_decoding": ("ctc_labels", "label_error_rate"),
-    "layers.cudnn": ("why_not_cudnn",),
-    "builders": ("pyramid_outputs",),
-}
-SUBMODULES = (
-    "analysis",
-    "attention",
-    "cards",
-    "data",
-    "export",
-    "generation",
-    "heads",
-    "layers",
-    "recurrent",
-    "training",
-    "visualize",
-    "weights",
-)
 HEADER = "# Written by `python -m kapps._index`. Do not edit.\n"
 
 
-def builders():
-    """Returns {module: [builder, ...]}: families and their rows, in the order of the files and tables."""
-    found = {}
+def family_functions_and_builders() -> tuple[list, list]:
+    """Returns the family functions and the builders, in the order of the files and their tables."""
+    functions, builders = {}, {}
     for folder in FOLDERS:
         package = importlib.import_module(f"kapps.{folder}")
         for info in pkgutil.iter_modules(package.__path__):
-            name = f"{folder}.{info.name}"
-            values = vars(importlib.import_module(f"kapps.{name}")).items()
-            # A body is named as its file, and in it `body`: it is no name of the package.
-            found[name] = [
-                value
-                for key, value in values
-                if hasattr(value, "builder") and key == value.__name__
-            ]
-    return found
+            module = importlib.import_module(f"kapps.{folder}.{info.name}")
+            for value in vars(module).values():
+                if getattr(value, "__module__", None) != module.__name__:
+                    continue
+                if hasattr(value, "builder"):
+                    (builders if value.card else functions)[value.__name__] = value
+    return list(functions.values()), list(builders.values())
 
 
-def files():
-    """Returns {file name: text} of the two written files."""
-    cards, lines = [], [HEADER]
-    for module, members in builders().items():
-        cards += [dataclasses.asdict(builder.card) for builder in members if builder.card]
-        lines += [_import(module, [builder.__name__ for builder in members])]
-    lines += [_import(module, names) for module, names in PUBLIC.items()]
-    lines += [f"from . import {name} as {name}\n" for name in SUBMODULES]
-    index = json.dumps({"cards": cards}, indent=1) + "\n"
-    return {"index.json": index, "__init__.pyi": "".join(lines)}
+def files() -> dict[str, str]:
+    """Returns {file name: text} of the written files."""
+    functions, builders = family_functions_and_builders()
+    return {
+        "index.json": index(functions, builders),
+        "__init__.pyi": package_stub(builders),
+        "families.pyi": families_stub(functions),
+    }
+
+
+def index(functions, builders) -> str:
+    """Returns a JSON object with the modules of the family functions and the cards, one card a line."""
+    families = {function.__name__: function.__module__ for function in functions}
+    rows = ",\n".join(json.dumps(cards.as_row(builder.card)) for builder in builders)
+    return f'{{"families": {json.dumps(families, indent=1)},\n"cards": [\n{rows}\n]}}\n'
+
+
+def package_stub(builders) -> str:
+    lines = [
+        _import(module.removeprefix("kapps."), names)
+        for module, names in by_module(builders).items()
+    ]
+    lines += [_import(module, names) for module, names in kapps.FUNCTIONS.items()]
+    lines += [f"from . import {name} as {name}\n" for name in kapps.SUBMODULES]
+    return HEADER + "".join(lines)
+
+
+def by_module(builders):
+    modules = {}
+    for builder in builders:
+        modules.setdefault(builder.__module__, []).append(builder.__name__)
+    return modules
+
+
+def families_stub(functions) -> str:
+    names = [(function.__module__, function.__name__) for function in functions]
+    return HEADER + "".join(f"from {module} import body as {name}\n" for module, name in names)
 
 
 def _import(module, names):
     return "".join(f"from .{module} import {name} as {name}\n" for name in names)
 
 
-def main():
-    """Writes both files, each aside first."""
+def main() -> None:
+    """Writes the files."""
     folder = pathlib.Path(kapps.__file__).parent
     for name, text in files().items():
         with write_atomically(folder / name) as path:

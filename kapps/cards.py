@@ -158,19 +158,48 @@ def nearest(word: str, words) -> str:
 
 
 @functools.cache
+def _file() -> dict:
+    return json.loads(resources.files("kapps").joinpath("index.json").read_text())
+
+
+@functools.cache
 def _index() -> dict[str, Card]:
-    rows = json.loads(resources.files("kapps").joinpath("index.json").read_text())["cards"]
-    return {row["name"]: _card(row) for row in rows}
+    return {row["name"]: _card(row) for row in _file()["cards"]}
 
 
 def _card(row: dict) -> Card:
-    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    if row["preprocessing"] is not None:
-        steps = row["preprocessing"].items()
-        tuples["preprocessing"] = Preprocessing(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in steps}
-        )
-    return Card(**tuples)
+    fields = _tuples(row)
+    if fields.get("preprocessing"):
+        fields["preprocessing"] = Preprocessing(**_tuples(fields["preprocessing"]))
+    return Card(**fields)
+
+
+def _tuples(row: dict) -> dict:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def as_row(card: Card) -> dict:
+    """Returns a card as a dictionary of JSON's types, without the fields that have their default."""
+    row = {}
+    for field in dataclasses.fields(card):
+        value = getattr(card, field.name)
+        if value == field.default:
+            continue
+        row[field.name] = as_row(value) if isinstance(value, Preprocessing) else value
+    return row
+
+
+def builder_modules() -> dict[str, list[str]]:
+    """Returns {module relative to kapps: names of its builders}, for example {"cnn.lenet": ["lenet5"]}."""
+    modules = {}
+    for row in _file()["cards"]:
+        modules.setdefault(row["module"].removeprefix("kapps."), []).append(row["name"])
+    return modules
+
+
+def family_modules() -> dict[str, str]:
+    """Returns the module of each family function, for example {"resnet": "kapps.cnn.resnet"}."""
+    return _file()["families"]
 
 
 @functools.cache

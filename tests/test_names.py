@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import kapps
-from kapps import _index
+from kapps import _index, cards, families
 
 LOADED = """
 import json, sys
@@ -41,6 +41,7 @@ def heads(modules):
         "import kapps",
         "import kapps; kapps.list_models(); kapps.card('resnext50'); dir(kapps); kapps.__all__",
         "from kapps import Card, Preprocessing, card, list_models",
+        "from kapps import families; dir(families); families.__all__",
     ],
 )
 def test_names_and_cards_load_no_keras(loaded, statement):
@@ -50,24 +51,8 @@ def test_names_and_cards_load_no_keras(loaded, statement):
 def test_a_builder_loads_its_family_and_no_more(loaded):
     modules = loaded("from kapps import resnext50", before="import keras")
     assert heads(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
-    ours = {name.split(".")[1] for name in modules if name.startswith("kapps.")}
-    # The cells, as the layers, are known by name to whoever loads a model.
-    known = {
-        "attention",
-        "builders",
-        "cards",
-        "cnn",
-        "generation",
-        "_files",
-        "_keras_compat",
-        "heads",
-        "layers",
-        "recurrent",
-        "weights",
-    }
-    assert ours <= known
-    families = {name for name in modules if name.startswith("kapps.cnn.")}
-    assert families == {"kapps.cnn.resnet"}
+    assert {name for name in modules if name.startswith("kapps.cnn.")} == {"kapps.cnn.resnet"}
+    assert not [name for name in modules if name.startswith(("kapps.data", "kapps.export"))]
 
 
 def test_files_are_what_the_tables_say():
@@ -81,14 +66,26 @@ def test_every_model_is_a_public_name():
     assert {"resnet50", "card", "pyramid_outputs", "to_keras_layers", "data", "export"} < set(
         dir(kapps)
     )
-    for name in set(kapps.__all__) - set(_index.SUBMODULES):
+    for name in set(kapps.__all__) - set(kapps.SUBMODULES):
         assert getattr(kapps, name).__name__ == name
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("submodule", _index.SUBMODULES)
+@pytest.mark.parametrize("submodule", kapps.SUBMODULES)
 def test_every_submodule_loads(submodule):
     assert getattr(kapps, submodule).__name__ == f"kapps.{submodule}"
+
+
+def test_family_functions():
+    assert set(families.__all__) == set(dir(families)) == set(cards.family_modules())
+    for name in families.__all__:
+        function = getattr(families, name)
+        assert function.builder.family == name and function.card is None
+    assert {cards.card(name).family for name in cards.list_models()} <= set(families.__all__)
+    with pytest.raises(AttributeError, match=r"'resnt'.*Did you mean resnet"):
+        families.resnt  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'resnet'.*kapps\.families\.resnet"):
+        kapps.resnet  # noqa: B018
 
 
 def test_a_misspelt_attribute_says_the_nearest():

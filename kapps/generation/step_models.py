@@ -31,7 +31,7 @@ def step_model(model, batch=None, length=None):
 
     Args:
         model: a functional `keras.Model` of one input, tokens (batch, time) or vectors (batch, time, features), as
-            `kapps.rnn_lm` builds it, with or without its activation.
+            `kapps.families.rnn_lm` builds it, with or without its activation.
         batch: of the step, where it is known; a LiteRT file's is 1.
         length: most steps, where they are known, as a file's are; None for as many as there are places in the cache
             that the first step is given.
@@ -58,7 +58,7 @@ def encoder_and_step(model, batch=None, length=None, source_length=None):
 
     Args:
         model: a functional `keras.Model` of two inputs: the source, then the target (or any input of that name), as
-            `kapps.encoder_decoder` builds it.
+            `kapps.families.encoder_decoder` builds it.
         batch: of both, where it is known.
         length: most steps of the target, as for `step`.
         source_length: steps of the source, where they are known.

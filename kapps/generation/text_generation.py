@@ -141,7 +141,7 @@ def translate(model, source, *, start, end, steps=None, seed=None, **options):
     """Returns what a model writes for each source, int32 [batch, time], on the right 0, without `start` and `end`.
 
     Args:
-        model: of a source and a target, as `kapps.encoder_decoder` and `kapps.transformer` are; or what `halves` made
+        model: of a source and a target, as `kapps.families.encoder_decoder` and `kapps.families.transformer` are; or what `halves` made
             of it; or a `translator`, which is compiled once for all calls of one shape.
         source: tokens, int [batch, time], padded on the right with 0.
         start: the token that a target begins with.

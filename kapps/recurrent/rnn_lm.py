@@ -13,7 +13,7 @@ A model for truncated backpropagation on streams (`kapps.data.text.stream_datase
 batch:
 
     tokens = keras.Input(batch_shape=(32, 35), dtype="int32", name="tokens")
-    model = kapps.rnn_lm(units=(256,), vocabulary=29, stateful=True, input_tensor=tokens)
+    model = kapps.families.rnn_lm(units=(256,), vocabulary=29, stateful=True, input_tensor=tokens)
 
 Its states become zeros by `kapps.training.ResetStates` before each epoch, or by each layer's own `reset_state`.
 """

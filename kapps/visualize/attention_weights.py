@@ -11,8 +11,8 @@ def alignment(model, source, target):
     """Returns how much of each word of a source goes into each word of a target.
 
     Args:
-        model: reads [source, target], and attends from one to the other: of `kapps.transformer` or
-            `kapps.attention_seq2seq`, also from a file.
+        model: reads [source, target], and attends from one to the other: of `kapps.families.transformer` or
+            `kapps.families.attention_seq2seq`, also from a file.
         source: int32 (batch, source time), padded by 0.
         target: int32 (batch, target time), as the model reads it, padded by 0.
 
@@ -26,7 +26,7 @@ def alignment(model, source, target):
     asked = _asked(model, across=True)
     if asked is None or len(model.inputs) != 2:
         raise ValueError(
-            f"{model.name}: no layer attends from a target to a source; kapps.transformer and kapps.attention_seq2seq "
+            f"{model.name}: no layer attends from a target to a source; kapps.families.transformer and kapps.families.attention_seq2seq "
             "build models that do"
         )
     source, target = (np.asarray(each, "int32") for each in (source, target))
