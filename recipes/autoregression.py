@@ -1,14 +1,13 @@
-"""Predicts a time series from its own past, one value ahead and many: linear regression of order tau, and an RNN.
+"""Forecasts a time series one and several steps ahead with a linear autoregression of order tau and an RNN.
 
     python recipes/autoregression.py
     python recipes/autoregression.py --series=monthly-sunspots.csv --tau=12
     python recipes/autoregression.py --series=airline-passengers.csv --tau=12 --steps=1 --steps=12
 
-Without --series it is the series of https://d2l.ai/chapter_recurrent-neural-networks/sequence.html: 1,000 values of
-sin(0.01 t) and noise of deviation 0.2; the first 600 are learned from, at tau = 4. A CSV file has its values in its
-last column, below a line of names. Printed are root mean squared errors k values ahead on the rest, all ks on the same
-values, beside those of saying the training mean and of saying the last value seen. It leaves `predictions.png` in
---model_dir.
+Without --series the recipe uses the series of https://d2l.ai/chapter_recurrent-neural-networks/sequence.html: 1,000 values of
+sin(0.01 t) plus noise with standard deviation 0.2, the first 600 of them for training, tau = 4. A CSV file has a header line and
+the values in its last column. The recipe prints the root mean squared errors k steps ahead on the other values (the same values for
+all k), next to two baselines: the training mean and the last value. It writes `predictions.png` to --model_dir.
 """
 
 import csv
@@ -25,17 +24,17 @@ from common import (
 from kapps import training, visualize
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("series", None, "a CSV file; none for the sine with noise")
-flags.DEFINE_integer("tau", 4, "how many values the linear regression sees", lower_bound=1)
-flags.DEFINE_multi_integer("steps", [1, 4, 16, 64], "how far ahead; give it again for another")
-flags.DEFINE_float("share", 0.6, "of the values that are learned from", 0.1, 0.95)
-flags.DEFINE_enum("cell", "gru", ["rnn", "gru", "lstm"], "of the RNN")
-flags.DEFINE_integer("units", 32, "of the RNN", lower_bound=1)
-flags.DEFINE_integer("epochs", 40, "of the RNN's training", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "of the noise, the weights and the order")
-flags.DEFINE_string("model_dir", "runs/autoregression", "where the image goes")
+flags.DEFINE_string("series", None, "a CSV file [a sine with noise]")
+flags.DEFINE_integer("tau", 4, "order of the linear autoregression", lower_bound=1)
+flags.DEFINE_multi_integer("steps", [1, 4, 16, 64], "steps ahead; repeat the flag for several")
+flags.DEFINE_float("train_fraction", 0.6, "fraction of the values for training", 0.1, 0.95)
+flags.DEFINE_enum("cell", "gru", ["rnn", "gru", "lstm"], "cell of the RNN")
+flags.DEFINE_integer("units", 32, "units of the RNN", lower_bound=1)
+flags.DEFINE_integer("epochs", 40, "training epochs of the RNN", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "random seed")
+flags.DEFINE_string("model_dir", "runs/autoregression", "output folder")
 
-STRETCH = 32  # values the RNN is trained on at once
+WINDOW = 32  # length of the RNN's training sequences
 
 
 def load():
@@ -44,76 +43,78 @@ def load():
         noise = np.random.default_rng(FLAGS.seed).normal(0, 0.2, 1000)
         return np.sin(0.01 * np.arange(1, 1001)) + noise
     if not pathlib.Path(FLAGS.series).is_file():
-        raise ValueError(f"there is no file {FLAGS.series}")
+        raise ValueError(f"--series: {FLAGS.series} does not exist")
     with open(FLAGS.series, newline="", encoding="utf-8") as file:
         _, *rows = csv.reader(file)
     try:
         return np.array([float(row[-1]) for row in rows if row])
     except ValueError as error:
-        raise ValueError(f"{FLAGS.series}: its last column is to be numbers: {error}") from None
+        raise ValueError(f"{FLAGS.series}: the last column must hold numbers: {error}") from None
 
 
 def main(_):
     training.set_seed(FLAGS.seed)
     values, steps = load(), sorted(set(FLAGS.steps))
-    began = int(FLAGS.share * len(values))
-    rest = len(values) - began
+    train_size = int(FLAGS.train_fraction * len(values))
+    test_size = len(values) - train_size
     if (
         min(steps) < 1
-        or began < max(STRETCH + 1, FLAGS.tau + 1, max(steps) + FLAGS.tau)
-        or not rest
+        or train_size < max(WINDOW + 1, FLAGS.tau + 1, max(steps) + FLAGS.tau)
+        or not test_size
     ):
         raise ValueError(
-            f"{len(values)} values, {began} of them to learn from, are too few for tau={FLAGS.tau} and "
-            f"{max(steps)} ahead; give fewer --steps or a smaller --tau"
+            f"{len(values)} values ({train_size} for training) are too few for --tau={FLAGS.tau} and --steps={max(steps)}; "
+            "pass smaller --steps or --tau"
         )
-    mean, deviation = values[:began].mean(), values[:began].std()
+    mean, deviation = values[:train_size].mean(), values[:train_size].std()
     scaled = (values - mean) / deviation
 
-    # Two models
+    # Models
     markov = autoregression_models.markov(FLAGS.tau)
-    autoregression_models.least_squares(markov, scaled[:began])
+    autoregression_models.fit_least_squares(markov, scaled[:train_size])
     latent = autoregression_models.latent((FLAGS.units,), cell=FLAGS.cell)
-    x, y = autoregression_models.windows(scaled[:began], STRETCH)
+    x, y = autoregression_models.windows(scaled[:train_size], WINDOW)
     latent.compile(keras.optimizers.Adam(0.005), "mse")
     latent.fit(x, y, batch_size=32, epochs=FLAGS.epochs, verbose=0)
     models = {f"linear, tau = {FLAGS.tau}": markov, f"{FLAGS.cell}, {FLAGS.units} units": latent}
     predicted = {
-        name: autoregression_models.ahead(model, scaled, max(steps))
+        name: autoregression_models.forecast(model, scaled, max(steps))
         for name, model in models.items()
     }
 
-    # Errors in the series' own unit
+    # Errors in the unit of the series
     rows = {
         name: {k: deviation * error for k, error in errors.items()}
         for name, errors in (
-            (name, autoregression_models.errors(found, scaled[began:], steps))
-            for name, found in predicted.items()
+            (name, autoregression_models.forecast_errors(forecasts, scaled[train_size:], steps))
+            for name, forecasts in predicted.items()
         )
     }
-    rows["the last value"] = {
-        k: float(np.sqrt(np.mean((values[began:] - values[began - k : len(values) - k]) ** 2)))
+    rows["last value"] = {
+        k: float(
+            np.sqrt(np.mean((values[train_size:] - values[train_size - k : len(values) - k]) ** 2))
+        )
         for k in steps
     }
-    rows["the training mean"] = dict.fromkeys(
-        steps, float(np.sqrt(np.mean((values[began:] - mean) ** 2)))
+    rows["training mean"] = dict.fromkeys(
+        steps, float(np.sqrt(np.mean((values[train_size:] - mean) ** 2)))
     )
-    print(f"{len(values)} values, errors on the last {rest}")
+    print(f"{len(values)} values, errors on the last {test_size}")
     training.table(
-        ("values ahead", *map(str, steps)),
+        ("steps ahead", *map(str, steps)),
         *((name, *(f"{errors[k]:.4g}" for k in steps)) for name, errors in rows.items()),
     )
 
-    # The image
+    # Plot
     panels = {}
-    for name, found in predicted.items():
+    for name, forecasts in predicted.items():
         panels[name] = {"series": (range(len(values)), values)}
         for k in steps:
-            places = np.arange(len(values) - len(found) + k, len(values))
-            said = found[: len(found) - k, k - 1, 0] * deviation + mean
-            panels[name][f"{k} ahead"] = (places, said)
+            times = np.arange(len(values) - len(forecasts) + k, len(values))
+            predictions = forecasts[: len(forecasts) - k, k - 1, 0] * deviation + mean
+            panels[name][f"{k} ahead"] = (times, predictions)
     path = pathlib.Path(FLAGS.model_dir, "predictions.png")
-    visualize.plot_predictions(panels, path, "t", "value", test_start=began)
+    visualize.plot_predictions(panels, path, "t", "value", test_start=train_size)
     print(path)
 
 

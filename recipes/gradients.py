@@ -1,19 +1,19 @@
-"""How gradients fade and burst on their way back through time: RNN, LSTM and GRU, clipped or not, and regularised.
+"""Measures vanishing and exploding gradients of RNN, LSTM and GRU, with clipping and with Pascanu's regulariser.
 
     python recipes/gradients.py                                    # the adding problem over 60 steps, on two cores
     python recipes/gradients.py --networks=rnn,rnn_clipped --gain=1.5 --length=100
 
-The adding problem asks at the last step for what was seen long before. Drawn and tabled is the norm of dL/dh_t, by all
-paths from step t to the loss, and of LSTM's dL/dc_t: before training and after. "_clipped" networks have gradients of a
-norm up to --clip (Pascanu 2013, arXiv:1211.5063, section 3.2), "rnn_omega" Pascanu's regulariser besides (section 3.3,
-`kapps.training.VanishingGradientModel`). "fades to" is the norm at the first step as a share of that at the last. A
-training whose loss is no longer a number stops there. In --model_dir: the table, results.json, gradients.png.
+In the adding problem the target depends on inputs many steps before the last. The recipe tabulates and plots the norm of dL/dh_t over
+all paths from step t to the loss, and of dL/dc_t of LSTM, before and after training. "_clipped" networks clip gradients to
+the norm --clip (Pascanu 2013, arXiv:1211.5063, section 3.2); "rnn_omega" also has Pascanu's regulariser (section 3.3,
+`kapps.training.VanishingGradientModel`). "first / last step" is the norm at the first step divided by the norm at the last. Training
+stops when the loss is not finite. The recipe writes to --model_dir: the results table, results.json, gradients.png.
 
 Run log:
-- no flags, two cores shared with other work, 40 to 90 seconds a network: the plain RNN bursts (a gradient of 340) and
-  ends saturated, its gradient gone within two steps (loss 0.552, where 0.167 knows nothing); clipped it learns a little
-  (0.165) and 34 % of the gradient reaches the first step, with Omega 1.8 % (0.176). Of LSTM's 3e-4 arrive, of GRU's
-  1e-10, before training and after: what keeps the state begins at 0.73 in the one and at 0.5 in the other.
+- no flags, two cores that ran other jobs, 40 to 90 seconds per network: the gradient of the plain RNN explodes (norm 340) and the
+  network saturates; its gradient vanishes within two steps (loss 0.552; the constant prediction has 0.167). With clipping it
+  learns a little (0.165) and the first step gets 34 % of the gradient, with Omega 1.8 % (0.176). The ratio is 3e-4 for LSTM and
+  1e-10 for GRU, before and after training: the gate that keeps the state starts at 0.73 in LSTM and at 0.5 in GRU.
 """
 
 import math
@@ -34,120 +34,119 @@ from kapps.layers import recurrent_stack
 NETWORKS = ("rnn", "rnn_clipped", "rnn_omega", "lstm", "lstm_clipped", "gru", "gru_clipped")
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("networks", list(NETWORKS), f"of {', '.join(NETWORKS)}")
-flags.DEFINE_integer("units", 32, "of the network", lower_bound=1)
-flags.DEFINE_integer("length", 60, "steps of a sequence", lower_bound=2)
-flags.DEFINE_integer("steps", 1500, "of training", lower_bound=1)
-flags.DEFINE_integer("batch_size", 32, "sequences a step", lower_bound=1)
-flags.DEFINE_float("learning_rate", 0.05, "of plain gradient descent", lower_bound=0)
-flags.DEFINE_float("clip", 1.0, "largest norm of a clipped gradient", lower_bound=1e-9)
+flags.DEFINE_list("networks", list(NETWORKS), f"networks to train: {', '.join(NETWORKS)}")
+flags.DEFINE_integer("units", 32, "units of the recurrent layer", lower_bound=1)
+flags.DEFINE_integer("length", 60, "time steps of a sequence", lower_bound=2)
+flags.DEFINE_integer("steps", 1500, "training steps", lower_bound=1)
+flags.DEFINE_integer("batch_size", 32, "sequences per training step", lower_bound=1)
+flags.DEFINE_float("learning_rate", 0.05, "learning rate of SGD", lower_bound=0)
+flags.DEFINE_float("clip", 1.0, "gradient norm that clipping allows", lower_bound=1e-9)
 flags.DEFINE_float("omega", 1.0, "weight of the regulariser", lower_bound=0)
 flags.DEFINE_float(
-    "gain", 1.3, "all singular values of the recurrent weights at first", lower_bound=0
+    "gain", 1.3, "singular values of the recurrent kernel at initialisation", lower_bound=0
 )
-flags.DEFINE_integer("seed", 0, "of the weights and all that is drawn")
-flags.DEFINE_string("model_dir", "runs/gradients", "where everything goes")
+flags.DEFINE_integer("seed", 0, "random seed")
+flags.DEFINE_string("model_dir", "runs/gradients", "output folder")
 
-SETTLING = ("units", "length", "steps", "batch_size", "learning_rate", "clip", "omega", "gain", "seed")  # fmt: skip
-"""Flags that all lines of a table have in common."""
-LOOKS = 30
-"""Times in a training at which the whole gradient is measured."""
+RUN_FLAGS = ("units", "length", "steps", "batch_size", "learning_rate", "clip", "omega", "gain", "seed")  # fmt: skip
+"""Flags that are the same for all rows of a table."""
+MEASUREMENTS = 30
+"""How often training is interrupted to measure the norm of the whole gradient."""
 COLUMNS = (
     tables.Column("network", "network"),
     tables.Column("parameters", "parameters", ",.0f"),
     tables.Column("steps", "steps", ",.0f"),
-    tables.Column("loss", "loss (0.167 knows nothing)", ".4f"),
-    tables.Column("before", "fades to", ".1e"),
+    tables.Column("loss", "loss (constant: 0.167)", ".4f"),
+    tables.Column("before", "first / last step", ".1e"),
     tables.Column("after", "after training", ".1e"),
-    tables.Column("largest", "largest gradient", ".2g"),
+    tables.Column("largest", "largest gradient norm", ".2g"),
     tables.Column("seconds", "seconds", ".0f"),
 )
 
 
-def through_time(model, x, y):
-    """Returns the norms of dL/dh_t, and of LSTM's dL/dc_t, each a list over the steps; means over sequences."""
+def gradient_norms_by_step(model, x, y):
+    """Returns the norms of dL/dh_t, and of dL/dc_t for LSTM: a list over the steps each, averaged over sequences."""
     cell, head = model.get_layer("layer1").cell, model.get_layer("predictions")
     with tf.GradientTape() as tape:
         states = [tf.identity(state) for state in cell.get_initial_state(len(x))]
-        kept = []
+        states_by_step = []
         tape.watch(states)
         for t in range(x.shape[1]):
             _, states = cell(x[:, t], states)
-            kept.append(states)
-        loss = tf.reduce_sum(
-            tf.square(head(states[0]) - y)
-        )  # a sequence's loss has its own states alone
-    found = tape.gradient(loss, kept)
+            states_by_step.append(states)
+        # The sum keeps the gradients of the sequences separate.
+        loss = tf.reduce_sum(tf.square(head(states[0]) - y))
+    gradients = tape.gradient(loss, states_by_step)
     return [
-        [float(tf.reduce_mean(tf.norm(step[i], axis=-1))) for step in found]
+        [float(tf.reduce_mean(tf.norm(step[i], axis=-1))) for step in gradients]
         for i in range(len(states))
     ]
 
 
 @tf.function
 def gradient_norm(model, x, y):
-    """Returns the norm of the loss's gradient by all weights."""
+    """Returns the norm of the gradient of the loss with respect to all weights."""
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(model(x) - y))
     return tf.linalg.global_norm(tape.gradient(loss, [w.value for w in model.trainable_weights]))
 
 
 def build(name):
-    """Returns a network, and what is trained: itself, or itself under the regulariser."""
+    """Returns a network and the model to train: the network itself, or a wrapper with the regulariser."""
     keras.utils.set_random_seed(FLAGS.seed)
-    kind = name.partition("_")[0]
+    cell = name.partition("_")[0]
     x = keras.Input((FLAGS.length, 2), name="sequence")
     initializer = keras.initializers.Orthogonal(FLAGS.gain)
     layer = recurrent_stack.recurrent_layer(
-        FLAGS.units, cell=kind, recurrent_initializer=initializer, name="layer1"
+        FLAGS.units, cell=cell, recurrent_initializer=initializer, name="layer1"
     )
     h = layer(x)
     model = keras.Model(x, keras.layers.Dense(1, name="predictions")(h[:, -1]), name=name)
     trained = model
     if name.endswith("omega"):
         trained = training.VanishingGradientModel(model, "layer1", weight=FLAGS.omega)
-    clip = None if name == kind else FLAGS.clip
+    clip = None if name == cell else FLAGS.clip
     optimizer = keras.optimizers.SGD(FLAGS.learning_rate, global_clipnorm=clip)
     trained.compile(optimizer, "mse", jit_compile=False)
     return model, trained
 
 
 def train(name, test):
-    """Trains one network; returns its line of the table."""
+    """Trains one network. Returns its row of the table."""
     model, trained = build(name)
-    before, largest, took, done = through_time(model, *test), 0.0, 0.0, 0
+    before, largest, seconds, steps = gradient_norms_by_step(model, *test), 0.0, 0.0, 0
     sequences = iter(adding_problem_dataset(FLAGS.length, FLAGS.batch_size, seed=FLAGS.seed))
-    for look in range(LOOKS):
+    for i in range(MEASUREMENTS):
         largest = max(largest, float(gradient_norm(model, *test)))
-        began = time.monotonic()
-        while done < FLAGS.steps * (look + 1) // LOOKS:
+        start = time.monotonic()
+        while steps < FLAGS.steps * (i + 1) // MEASUREMENTS:
             trained.train_on_batch(*next(sequences))
-            done += 1
-        took += time.monotonic() - began
+            steps += 1
+        seconds += time.monotonic() - start
         loss = float(tf.reduce_mean(tf.square(model(test[0]) - test[1])))
         if not math.isfinite(loss):
             break
-    after = through_time(model, *test) if math.isfinite(loss) else None
+    after = gradient_norms_by_step(model, *test) if math.isfinite(loss) else None
     return {
         "network": name.upper().replace("_", ", ").replace("CLIPPED", "clipped").replace("OMEGA", "clipped, Omega"),
         "parameters": model.count_params(),
-        "steps": done,
+        "steps": steps,
         "loss": loss if after else None,
-        "before": share(before),
-        "after": after and share(after),
+        "before": first_to_last(before),
+        "after": after and first_to_last(after),
         "largest": largest,
-        "seconds": took,
+        "seconds": seconds,
         "norms": {"before": before, "after": after},
     }  # fmt: skip
 
 
-def share(norms):
-    """Returns the first step's norm of dL/dh, or where larger of dL/dc, as a share of the last's."""
-    return max(each[0] / max(each[-1], 1e-30) for each in norms)
+def first_to_last(norms):
+    """Returns the norm at the first step divided by the norm at the last, the larger of dL/dh and dL/dc."""
+    return max(by_step[0] / max(by_step[-1], 1e-30) for by_step in norms)
 
 
-def draw(rows, path):
-    """Draws the norms by step, a panel a network, before training in grey."""
+def plot_norms(rows, path):
+    """Plots the norms by step, one panel per network; before training in grey."""
     high = -(-len(rows) // 4)
     figure = visualize.new_figure(figsize=(12, 2.8 * high + 0.5))
     panels = figure.subplots(
@@ -175,23 +174,23 @@ def draw(rows, path):
 def main(_):
     for name in FLAGS.networks:
         if name not in NETWORKS:
-            raise ValueError(f"--networks: {name!r} is none of {', '.join(NETWORKS)}")
-    results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in SETTLING})
+            raise ValueError(f"--networks: {name!r} is not one of {', '.join(NETWORKS)}")
+    results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in RUN_FLAGS})
     test = next(iter(adding_problem_dataset(FLAGS.length, 200, seed=FLAGS.seed + 1)))
     for name in FLAGS.networks:
         if name not in results.rows:
             results.add(name, train(name, test))
         row = results.rows[name]
-        reached = "the loss is no number" if row["loss"] is None else f"loss {row['loss']:.4f}"
+        result = "the loss is not finite" if row["loss"] is None else f"loss {row['loss']:.4f}"
         print(
-            f"{name}: {reached} after {row['steps']:,} steps, {row['seconds']:.0f} seconds",
+            f"{name}: {result} after {row['steps']:,} steps, {row['seconds']:.0f} seconds",
             flush=True,
         )
-    draw(list(results.rows.values()), pathlib.Path(FLAGS.model_dir, "gradients.png"))
+    plot_norms(list(results.rows.values()), pathlib.Path(FLAGS.model_dir, "gradients.png"))
     note = (
-        f"Sums of two of {FLAGS.length} numbers; {FLAGS.units} units, gradient descent at {FLAGS.learning_rate:g} in "
-        f"batches of {FLAGS.batch_size}, clipped at {FLAGS.clip:g}, Omega weighs {FLAGS.omega:g}; recurrent weights "
-        f"begin orthogonal, times {FLAGS.gain:g}."
+        f"Adding problem over {FLAGS.length} steps; {FLAGS.units} units; SGD with learning rate {FLAGS.learning_rate:g}, "
+        f"batches of {FLAGS.batch_size}, clipping at {FLAGS.clip:g}, weight of Omega {FLAGS.omega:g}; orthogonal recurrent "
+        f"kernels times {FLAGS.gain:g}."
     )
     results.table("Gradients through time", COLUMNS, note, ["gradients.png"])
 
