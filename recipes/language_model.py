@@ -174,7 +174,9 @@ def main(_):
     # Text
     vocabulary, train, held = load()
     shape = FLAGS.batch_size, FLAGS.length
-    steps = (text.stream_steps_per_epoch if FLAGS.carry else text.subsequence_steps_per_epoch)(train, *shape[::-1])
+    steps = (text.stream_steps_per_epoch if FLAGS.carry else text.subsequence_steps_per_epoch)(
+        train, *shape[::-1]
+    )
     batches = functools.partial(
         text.stream_dataset if FLAGS.carry else text.subsequence_dataset, train, *shape[::-1], seed=FLAGS.seed
     )  # fmt: skip

@@ -136,7 +136,9 @@ def music(asked):
         builder=tcn.tcn_jsb,
         activation="sigmoid",
         loss="binary_crossentropy",
-        train=sequence.piano_roll_dataset(pieces, asked.batch_size, shuffle=True, seed=asked.seed).repeat(),
+        train=sequence.piano_roll_dataset(
+            pieces, asked.batch_size, shuffle=True, seed=asked.seed
+        ).repeat(),
         test=sequence.piano_roll_dataset(others, 1),
         steps=400,
     )
