@@ -1,9 +1,16 @@
-"""A table of figures as aligned text, Markdown, HTML, CSV or plain records."""
+"""Tables as aligned text, Markdown, HTML, CSV and plain records.
+
+columns = (Column("network", "network"), Column("macs", "MACs (G)", ",.2f", unit=1e9))
+table = Table("Costs", columns, ({"network": "resnet50", "macs": 4_089_184_256},))
+print(table.text())
+"""
 
 import csv
 import dataclasses
 import html
 import io
+
+from tabulate import tabulate
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -18,8 +25,6 @@ h1 {{ font-size: 1.3rem; margin-top: 2.5rem; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .35rem .65rem; border-bottom: 1px solid #dde3ea; white-space: nowrap; text-align: left; }}
 th {{ border-bottom: 2px solid #8fa1b3; white-space: normal; vertical-align: bottom; }}
-.number {{ text-align: right; }}
-.missing td {{ color: #6b7885; }}
 p {{ color: #4a5866; max-width: 60rem; margin: .5rem 0; }}
 </style>
 </head>
@@ -27,18 +32,19 @@ p {{ color: #4a5866; max-width: 60rem; margin: .5rem 0; }}
 {body}
 </body>
 </html>"""
-NOTHING = "-"
+MISSING = "-"
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column of a sheet.
+    """A column of a table.
 
     Args:
-        key: of the records.
-        heading: above it.
-        format: how a number is written, as `format` takes it; "" for words.
-        unit: what a number is divided by before it is written; records keep it whole.
+        key: of the values in the records.
+        heading: text above the column.
+        format: format specification of the numbers, for example ",.1f"; "" for a column of text. Numbers are aligned
+            to the right and text to the left.
+        unit: divisor of the numbers in text, Markdown and HTML. CSV and records have the undivided numbers.
     """
 
     key: str
@@ -47,23 +53,24 @@ class Column:
     unit: float = 1
 
     def cell(self, record: dict) -> str:
-        """Returns what stands in the column; "-" for a number that is not there."""
+        """Returns the formatted value of a record, and "-" for None."""
         value = record[self.key]
         if value is None:
-            return NOTHING
-        return f"{value / self.unit:{self.format}}" if self.format else str(value)
+            return MISSING
+        if not self.format:
+            return str(value)
+        return format(value if self.unit == 1 else value / self.unit, self.format)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of figures.
+    """A table with a title and notes.
 
     Args:
-        title: above it.
+        title: text above the table.
         columns: from left to right.
-        records: one dictionary a line, with a value for each column's key; None where there is none. What stands
-            under "state" says why figures are missing.
-        notes: sentences below it.
+        records: one dictionary for each row, with a value for the key of each column; None for a missing value.
+        notes: sentences below the table.
     """
 
     title: str
@@ -72,75 +79,75 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def cells(self) -> list[list[str]]:
-        """Returns the lines as they are written, without the headings."""
+        """Returns the formatted rows, without the headings."""
         return [[column.cell(record) for column in self.columns] for record in self.records]
 
     def text(self) -> str:
-        """Returns aligned text: words to the left, numbers to the right."""
-        lines = [[column.heading for column in self.columns], *self.cells()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        written = [
-            "  ".join(
-                cell.rjust(width) if column.format else cell.ljust(width)
-                for cell, width, column in zip(line, widths, self.columns, strict=True)
-            ).rstrip()
-            for line in lines
-        ]
-        return "\n".join([self.title, *written, *self.notes])
+        """Returns aligned text."""
+        rows = [self._headings(), *self.cells()]
+        return "\n".join([self.title, align_columns(rows, self._alignment()), *self.notes])
 
     def markdown(self) -> str:
         """Returns a Markdown table between its title and its notes."""
-        rule = ["---:" if column.format else "---" for column in self.columns]
-        lines = [[column.heading for column in self.columns], rule, *self.cells()]
-        table = [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-        ]
-        return "\n\n".join([f"## {self.title}", "\n".join(table), *self.notes])
-
-    def csv(self) -> str:
-        """Returns the records, whole, as CSV."""
-        return to_csv(self.records)
+        table = self._tabulate("pipe", lambda cell: cell.replace("|", "\\|"))
+        return "\n\n".join([f"## {self.title}", table, *self.notes])
 
     def html(self) -> str:
-        """Returns the table as part of a page; `html_page` makes a whole one."""
-        kinds = [' class="number"' if column.format else "" for column in self.columns]
-        head = "".join(
-            f"<th{kind}>{html.escape(column.heading)}</th>"
-            for kind, column in zip(kinds, self.columns, strict=True)
-        )
-        lines = []
-        for record, cells in zip(self.records, self.cells(), strict=True):
-            state = ' class="missing"' if record.get("state") else ""
-            written = zip(kinds, cells, strict=True)
-            inside = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in written)
-            lines.append(f"<tr{state}>{inside}</tr>")
+        """Returns a part of an HTML page; `html_page` returns a complete page."""
         notes = "\n".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        body = "\n".join(lines)
-        return (
-            f'<h1>{html.escape(self.title)}</h1>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody>\n</table></div>\n{notes}"
+        table = self._tabulate("html")  # escapes the cells
+        return f'<h1>{html.escape(self.title)}</h1>\n<div class="wide">\n{table}\n</div>\n{notes}'
+
+    def csv(self) -> str:
+        """Returns the records as CSV."""
+        return to_csv(self.records)
+
+    def _headings(self):
+        return [column.heading for column in self.columns]
+
+    def _alignment(self):
+        return ["right" if column.format else "left" for column in self.columns]
+
+    def _tabulate(self, table_format, escape=str):
+        headings = [escape(heading) for heading in self._headings()]
+        cells = [[escape(cell) for cell in row] for row in self.cells()]
+        return tabulate(
+            cells, headings, table_format, disable_numparse=True, colalign=self._alignment()
         )
 
 
-def html_page(tables) -> str:
-    """Returns one HTML page of several sheets, which asks for nothing outside itself."""
+def align_columns(rows: list[list[str]], alignment: list[str] | None = None) -> str:
+    """Returns rows as lines of aligned columns, two spaces apart.
+
+    Args:
+        rows: cells of each row, headings included.
+        alignment: "left" or "right" for each column. By default the first column is aligned to the left and all
+            others to the right.
+    """
+    rows = [list(row) for row in rows]
+    alignment = alignment or ["left"] + ["right"] * (len(rows[0]) - 1)
+    text = tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=alignment)
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def html_page(tables: list[Table]) -> str:
+    """Returns one HTML page with several tables. The page loads no other file."""
     title = html.escape(tables[0].title)
     return PAGE.format(title=title, body="\n".join(table.html() for table in tables))
 
 
-def to_csv(records):
-    """Returns records as CSV; lists are joined by x or, of shapes, by a space."""
+def to_csv(records: list[dict] | tuple[dict, ...]) -> str:
+    """Returns records as CSV with a heading row. A list is written as 3x3, a list of shapes as 1x8x8x4 1x4."""
     text = io.StringIO()
     writer = csv.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()
     for record in records:
-        writer.writerow({key: _flat(value) for key, value in record.items()})
+        writer.writerow({key: _csv_value(value) for key, value in record.items()})
     return text.getvalue().rstrip("\n")
 
 
-def _flat(value):
-    """Returns 3x3 for [3, 3], 1x8x8x4 1x4 for [[1, 8, 8, 4], [1, 4]]."""
+def _csv_value(value):
     if not isinstance(value, list):
         return "" if value is None else value
-    inner = isinstance(value[0], list) if value else False
-    return (" " if inner else "x").join(str(_flat(each)) for each in value)
+    is_nested = bool(value) and isinstance(value[0], list)
+    return (" " if is_nested else "x").join(str(_csv_value(item)) for item in value)

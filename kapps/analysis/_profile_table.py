@@ -1,123 +1,146 @@
-"""A profile as plain records, and as aligned text."""
+"""A profile as plain records and as a table of text."""
 
 import dataclasses
 
-HEADINGS = {
-    "level": ("level", "layers", "output", "field", "MACs", "additions", "others", "parameters", "activations"),
-    "block": ("block", "times", "output", "field", "MACs", "additions", "others", "parameters", "activations"),
-    "layer": (
-        "layer", "kind", "output", "kernel", "field", "MACs", "additions", "others", "parameters", "activations"
+from kapps.tables import Column, Table
+
+COSTS = (
+    Column("macs", "MACs", ",d"),
+    Column("additions", "additions", ",d"),
+    Column("elementwise", "other operations", ",d"),
+    Column("parameters", "parameters", ",d"),
+    Column("activations", "activations", ",d"),
+)
+COLUMNS = {
+    "level": (
+        Column("name", "level"),
+        Column("layers", "layers", "d"),
+        Column("output", "output"),
+        Column("receptive_field", "receptive field"),
+        *COSTS,
     ),
-}  # fmt: skip
-SUMS = (
+    "block": (
+        Column("name", "block"),
+        Column("times", "times", "d"),
+        Column("output", "output"),
+        Column("receptive_field", "receptive field"),
+        *COSTS,
+    ),
+    "layer": (
+        Column("name", "layer"),
+        Column("kind", "kind"),
+        Column("output", "output"),
+        Column("kernel", "kernel"),
+        Column("receptive_field", "receptive field"),
+        *COSTS,
+    ),
+}
+GROUP_SUMS = (
     "macs", "additions", "elementwise", "trainable", "non_trainable", "activations", "weight_bytes", "output_bytes"
 )  # fmt: skip
 
 
 def records(profile, by):
-    """Returns dictionaries of plain values, one a row or group."""
-    return [
-        row(group.rows[0]) if by == "layer" else summed(group, by) for group in profile.groups(by)
-    ]
+    """Returns dictionaries of plain values, one for each row or group."""
+    groups = profile.groups(by)
+    if by == "layer":
+        return [_row_record(group.rows[0]) for group in groups]
+    return [_group_record(group, by) for group in groups]
 
 
-def row(each):
-    """Returns a row as a dictionary; the window's parts stand beside the others."""
-    window = each.window
+def _row_record(row):
+    """Returns a row as a dictionary; the parts of its window are entries of their own."""
     parts = ("kernel", "strides", "padding", "dilation", "groups", "transposed")
     record = {}
-    for field in dataclasses.fields(each):
-        value = getattr(each, field.name)
+    for field in dataclasses.fields(row):
+        value = getattr(row, field.name)
         if field.name == "window":
-            record |= {part: _plain(getattr(window, part)) if window else None for part in parts}
+            record |= {part: _plain(getattr(value, part)) if value else None for part in parts}
         elif field.name == "receptive_field":
-            record |= _fields(value)
+            record |= _receptive_field_record(value)
         else:
             record[field.name] = _plain(value)
     return record
 
 
-def summed(group, by):
-    """Returns a group as a dictionary."""
-    named = {by: group.name, "times": group.times, "layers": len(group.rows)}
-    sums = {name: getattr(group, name) for name in SUMS}
-    return named | {"outputs": _plain(group.outputs)} | sums | _fields(group.receptive_field)
+def _group_record(group, by):
+    record = {by: group.name, "times": group.times, "layers": len(group.rows)}
+    record["outputs"] = _plain(group.outputs)
+    record |= {name: getattr(group, name) for name in GROUP_SUMS}
+    return record | _receptive_field_record(group.receptive_field)
 
 
-def _fields(fields):
+def _receptive_field_record(axes):
     return {
-        f"receptive_field_{name}": None
-        if fields is None
-        else [getattr(field, name) for field in fields]
+        f"receptive_field_{name}": None if axes is None else [getattr(axis, name) for axis in axes]
         for name in ("size", "stride", "offset")
     }
 
 
 def _plain(value):
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def text(profile, by):
-    """Returns the groups and the totals as aligned text; the first column is the name."""
-    headings = HEADINGS.get(by, ())
-    lines = [_line(group) for group in profile.groups(by)]
-    total = dict.fromkeys(headings, "")
-    total |= {headings[0]: "total", **_sums(profile)}
-    cells = [headings, *([line[heading] for heading in headings] for line in [*lines, total])]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
-    text_lines = [_aligned(row, widths, len(headings)) for row in cells]
+def table(profile, by):
+    """Returns the groups and their totals as a `Table`."""
+    rows = [_table_row(group) for group in profile.groups(by)]
+    total = {
+        "name": "total",
+        "layers": len(profile.rows),
+        "times": sum(row["times"] for row in rows),
+    }
+    total |= dict.fromkeys(("kind", "output", "kernel", "receptive_field"), "") | _costs(profile)
     shapes = ", ".join("x".join(map(str, shape)) for shape in profile.inputs)
-    text_lines.insert(0, f"{profile.name}, input {shapes}")
-    return "\n".join([*text_lines, *_totals(profile)])
+    title = f"{profile.name}, input {shapes}"
+    return Table(title, COLUMNS[by], (*rows, total), _notes(profile))
 
 
-def _line(group):
+def _table_row(group):
     last = group.rows[-1]
-    line = {
-        "level": group.name,
-        "block": group.name,
-        "layer": group.name,
-        "layers": str(len(group.rows)),
-        "times": str(group.times),
-        "kind": last.kind + (f" x {last.repeat}" if last.repeat > 1 else ""),
-        "output": shape(group.outputs),
-        "kernel": kernel(last.window),
-        "field": field(group.receptive_field),
-    }
-    return line | _sums(group)
-
-
-def _sums(group):
     return {
-        "MACs": f"{group.macs:,}",
-        "additions": f"{group.additions:,}",
-        "others": f"{group.elementwise:,}",
-        "parameters": f"{group.parameters:,}",
-        "activations": f"{group.activations:,}",
+        "name": group.name,
+        "layers": len(group.rows),
+        "times": group.times,
+        "kind": kind_text(last),
+        "output": shape_text(group.outputs),
+        "kernel": kernel_text(last.window),
+        "receptive_field": receptive_field_text(group.receptive_field),
+        **_costs(group),
     }
 
 
-def _totals(profile):
+def _costs(group):
+    return {column.key: getattr(group, column.key) for column in COSTS}
+
+
+def _notes(profile):
     megabytes = {
         "weights": profile.weight_bytes,
         "activations at inference": profile.inference_bytes,
         "in a training step": profile.training_bytes,
     }
     memory = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in megabytes.items())
-    parameters = f"{profile.trainable:,} trainable parameters, {profile.non_trainable:,} others"
-    return [
+    parameters = (
+        f"{profile.trainable:,} trainable parameters, {profile.non_trainable:,} non-trainable"
+    )
+    return (
         f"{parameters}; {profile.macs / 1e9:,.3f} G multiply-accumulates",
         f"memory at {profile.dtype}: {memory}",
-    ]
+    )
 
 
-def shape(shapes):
-    """Returns 8x8x4 for the first of several shapes, the batch left out."""
+def kind_text(row) -> str:
+    """Returns the class name of a row's layer, with the number of repetitions: "LSTMCell x 12"."""
+    return row.kind + (f" x {row.repeat}" if row.repeat > 1 else "")
+
+
+def shape_text(shapes) -> str:
+    """Returns the first of several shapes without the batch: "8x8x4"."""
     return "x".join(map(str, shapes[0][1:])) if shapes else ""
 
 
-def kernel(window):
-    """Returns kernel, stride, dilation and groups in short: 3x3/2 d2 g32, a transposed one as 3x3*2."""
+def kernel_text(window) -> str:
+    """Returns kernel, stride, dilation and groups: "3x3/2 d2 g32"; "3x3*2" for a transposed convolution."""
     if window is None or (set(window.kernel) == {1} and any(any(pad) for pad in window.padding)):
         return ""
     text = "x".join(map(str, window.kernel))
@@ -128,15 +151,6 @@ def kernel(window):
     return text + (f" g{window.groups}" if window.groups > 1 else "")
 
 
-def field(fields):
-    """Returns 11x11 for a receptive field, "" where it is not known."""
-    return "x".join(str(field.size) for field in fields) if fields else ""
-
-
-def _aligned(row, widths, count):
-    """Returns one line: text to the left, numbers to the right."""
-    numbers = 5  # the last columns
-    return "  ".join(
-        cell.ljust(width) if i < count - numbers else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ).rstrip()
+def receptive_field_text(axes) -> str:
+    """Returns the sizes of a receptive field: "11x11"; "" if it is not known."""
+    return "x".join(str(axis.size) for axis in axes) if axes else ""

@@ -1,7 +1,7 @@
-"""One interactive HTML page a model: the graph of its blocks, charts by depth, tables that sort.
+"""One interactive HTML page for a model: the graph of its blocks, charts by depth, sortable tables.
 
-The page holds all that it needs and asks for nothing else. Its graph is laid out by dagre, version 3.1.3 of the npm
-package @dagrejs/dagre, which lies unchanged in `web/dagre.min.js` with its licence (MIT) beside it.
+The page loads no other file. The graph is laid out by dagre, version 3.1.3 of the npm package @dagrejs/dagre: the
+unchanged file is `web/dagre.min.js`, and its licence (MIT) is in the same directory.
 """
 
 import html
@@ -9,83 +9,75 @@ import json
 import re
 from importlib import resources
 
-from kapps.analysis import _profile_table
+from kapps.analysis._profile_table import kernel_text, kind_text, receptive_field_text, shape_text
 from kapps.analysis.levels import HEAD_COLOUR, LEVEL_COLOURS
 from kapps.analysis.results import Profile
 
+TOTALS = (
+    "macs", "additions", "elementwise", "trainable", "non_trainable", "weight_bytes", "output_bytes",
+    "inference_bytes", "training_bytes",
+)  # fmt: skip
+ROW_VALUES = (
+    "macs", "additions", "elementwise", "parameters", "activations", "weight_bytes", "output_bytes"
+)  # fmt: skip
+
 
 def html_page(profile: Profile) -> str:
-    """Returns the page of a profile."""
+    """Returns an interactive HTML page of a profile. It works offline.
+
+    Args:
+        profile: from `kapps.profile`.
+    """
     library = _file("dagre.min.js").partition("//# sourceMappingURL")[0]
+    data = json.dumps(page_data(profile), separators=(",", ":"))
     parts = {
         "title": html.escape(profile.name),
         "style": _file("page.css"),
         "licence": _file("dagre.LICENSE"),
         "library": library,
-        "data": json.dumps(content(profile), separators=(",", ":")).replace("<", "\\u003c"),
+        "data": data.replace("<", "\\u003c"),
         "script": _file("page.js"),
     }
-    return re.sub(r"@(\w+)@", lambda found: parts[found[1]].strip(), _file("page.html")).strip()
+    return re.sub(r"@(\w+)@", lambda match: parts[match[1]].strip(), _file("page.html")).strip()
 
 
-def content(profile: Profile) -> dict:
-    """Returns what the page shows, in JSON's types: rows, links between them, and groups of numbers of rows."""
-    numbers = {id(row): i for i, row in enumerate(profile.rows)}
-    names = (
-        "macs",
-        "additions",
-        "elementwise",
-        "trainable",
-        "non_trainable",
-        "weight_bytes",
-        "output_bytes",
-    )
+def page_data(profile: Profile) -> dict:
+    """Returns the data of the page in JSON types: rows, links between rows, and groups as lists of row indices."""
+    indices = {id(row): i for i, row in enumerate(profile.rows)}
     return {
         "name": profile.name,
         "dtype": profile.dtype,
         "inputs": ["x".join(map(str, shape)) for shape in profile.inputs],
         "outputs": ["x".join(map(str, shape)) for shape in profile.outputs],
-        "totals": {
-            name: getattr(profile, name) for name in (*names, "inference_bytes", "training_bytes")
-        },
-        "rows": [_row(row) for row in profile.rows],
+        "totals": {name: getattr(profile, name) for name in TOTALS},
+        "rows": [_row_data(row) for row in profile.rows],
         "links": profile.links,
-        "blocks": [_group(group, numbers) for group in profile.blocks()],
-        "levels": [_group(group, numbers) for group in profile.levels()],
-        "colours": LEVEL_COLOURS,
-        "head": HEAD_COLOUR,
+        "blocks": [_group_data(group, indices) for group in profile.blocks()],
+        "levels": [_group_data(group, indices) for group in profile.levels()],
+        "level_colours": LEVEL_COLOURS,
+        "head_colour": HEAD_COLOUR,
     }
 
 
-def _row(row):
-    figures = (
-        "macs",
-        "additions",
-        "elementwise",
-        "parameters",
-        "activations",
-        "weight_bytes",
-        "output_bytes",
-    )
+def _row_data(row):
+    sizes = [axis.size for axis in row.receptive_field or ()]
     return {
         "name": row.name,
-        "kind": row.kind + (f" x {row.repeat}" if row.repeat > 1 else ""),
+        "kind": kind_text(row),
         "level": row.level,
-        "output": _profile_table.shape(row.outputs),
-        "kernel": _profile_table.kernel(row.window),
-        "field": _profile_table.field(row.receptive_field),
-        "seen": max((field.size for field in row.receptive_field), default=None)
-        if row.receptive_field
-        else None,
-        **{name: getattr(row, name) for name in figures},
+        "output": shape_text(row.outputs),
+        "kernel": kernel_text(row.window),
+        "receptive_field": receptive_field_text(row.receptive_field),
+        "receptive_field_size": max(sizes, default=None),
+        **{name: getattr(row, name) for name in ROW_VALUES},
     }
 
 
-def _group(group, numbers):
+def _group_data(group, indices):
     return {
         "name": group.name,
         "times": group.times,
-        "rows": [numbers[id(row)] for row in group.rows],
+        "rows": [indices[id(row)] for row in group.rows],
     }
 
 

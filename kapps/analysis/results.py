@@ -229,7 +229,7 @@ class Profile(Sums):
 
     def table(self, by: str = "level") -> str:
         """Returns the groups by "level", "block" or "layer", and the totals, as aligned text."""
-        return _profile_table.text(self, by)
+        return _profile_table.table(self, by).text()
 
     def __str__(self):
         return self.table()

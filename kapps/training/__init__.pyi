@@ -1,5 +1,4 @@
 from .callbacks.history import Curves as Curves
-from .callbacks.history import plot as plot
 from .callbacks.progress import Progress as Progress
 from .callbacks.reset_states import ResetStates as ResetStates
 from .callbacks.throughput import Throughput as Throughput

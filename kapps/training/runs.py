@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from kapps._files import write_atomically
+from kapps.tables import align_columns
 from kapps.training.callbacks.history import Curves
 from kapps.training.callbacks.progress import Progress
 from kapps.training.callbacks.throughput import Throughput
@@ -188,10 +189,7 @@ class Run:
 
 def table(*rows: tuple[str, ...]) -> None:
     """Prints rows of text under one another, the first column to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *cells]))
+    print(align_columns(rows))
 
 
 EXPORTED = (

@@ -5,7 +5,7 @@ from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.attention_plot import plot_attention
 from kapps.visualize.profile_plot import plot_profile
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
-from kapps.visualize.training_curves import plot_training_curves
+from kapps.visualize.training_curves import plot_history, plot_training_curves
 
 __all__ = [
     "BLACK",
@@ -15,6 +15,7 @@ __all__ = [
     "new_figure",
     "plot_accuracy",
     "plot_attention",
+    "plot_history",
     "plot_lines",
     "plot_predictions",
     "plot_profile",

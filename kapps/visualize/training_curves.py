@@ -40,3 +40,35 @@ def plot_training_curves(
     figure.supxlabel(xlabel, fontsize=FONT_SIZE + 1)
     figure.supylabel(ylabel, fontsize=FONT_SIZE + 1)
     save_figure(figure, path)
+
+
+HISTORY_PANELS = (
+    "loss", "accuracy", "perplexity", "learning_rate", "examples_per_second", "tokens_per_second", "input_wait",
+)  # fmt: skip
+
+
+def plot_history(rows: list[dict], path: str | os.PathLike) -> None:
+    """Plots the history of one training run, one panel for each quantity, with training and validation values.
+
+    Args:
+        rows: one mapping for each epoch, with "epoch", any quantities of `HISTORY_PANELS`, and their "val_"
+            counterparts.
+        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+
+    Raises:
+        ValueError: for a suffix that matplotlib does not write, or if matplotlib is not installed.
+        OSError: if the file cannot be written.
+    """
+    quantities = [name for name in HISTORY_PANELS if any(name in row for row in rows)]
+    figure = new_figure(figsize=(4.5 * len(quantities), 4))
+    axes = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axis, quantity in zip(axes, quantities, strict=True):
+        for key, label in ((quantity, "training"), (f"val_{quantity}", "validation")):
+            points = [(row["epoch"], row[key]) for row in rows if key in row]
+            if points:
+                x, y = zip(*points, strict=True)
+                axis.plot(x, y, marker=".", label=f"{label} {y[-1]:.4g}")
+        axis.set(xlabel="epoch", ylabel=quantity.replace("_", " "))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    save_figure(figure, path)

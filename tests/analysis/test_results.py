@@ -116,12 +116,13 @@ def test_records_are_plain_and_complete(profile, by):
 @pytest.mark.parametrize(
     "by, heading", [("layer", "kernel"), ("block", "times"), ("level", "layers")]
 )
-def test_tables_line_up(profile, by, heading):
+def test_tables_are_aligned(profile, by, heading):
     title, headings, *lines, parameters, memory = profile.table(by).split("\n")
-    assert title == "resnet, input 1x64x64x3" and headings.split()[0] == by and heading in headings
+    assert title == f"{profile.name}, input 1x64x64x3"
+    assert headings.split()[0] == by and heading in headings
     assert len(lines) == len(profile.groups(by)) + 1 and lines[-1].startswith("total")
-    ends = {len(line) for line in (headings, *lines)}
-    assert len(ends) == 1 and f"{profile.macs:,}" in lines[-1]
+    assert len({len(line) for line in (headings, *lines)}) == 1
+    assert f"{profile.macs:,}" in lines[-1]
     assert f"{profile.trainable:,} trainable" in parameters and "MB" in memory
 
 

@@ -28,7 +28,7 @@ def test_layers_and_the_mean_of_heads_are_plotted(tmp_path):
 
 def test_wrong_arguments_are_errors(tmp_path):
     weights = {"decoder1": np.zeros((3, 4))}
-    with pytest.raises(ValueError, match="decoder1.*3 target.*4 source.*3 and 3"):
+    with pytest.raises(ValueError, match=r"decoder1.*3 target.*4 source.*3 and 3"):
         visualize.plot_attention(weights, TARGET, TARGET, tmp_path / "a.png")
     with pytest.raises(ValueError, match="weights"):
         visualize.plot_attention({}, SOURCE, TARGET, tmp_path / "a.png")
