@@ -100,7 +100,7 @@ def main(_):
         steps, float(np.sqrt(np.mean((values[train_size:] - mean) ** 2)))
     )
     print(f"{len(values)} values, errors on the last {test_size}")
-    training.table(
+    training.print_table(
         ("steps ahead", *map(str, steps)),
         *((name, *(f"{errors[k]:.4g}" for k in steps)) for name, errors in rows.items()),
     )

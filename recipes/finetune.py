@@ -131,19 +131,19 @@ def main(_):
             pretrained, classes=classes, unfreeze=FLAGS.unfreeze, batch_norm=FLAGS.batch_norm,
             input_shape=shape, precision=FLAGS.precision,
         )  # fmt: skip
-        optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
+        optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
         training.check_compile_options(optimizer, model=model, strategy=strategy)
         trained = training.compile_classifier(model, optimizer)
 
     # Fit and evaluate
     run = training.Run(
-        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=steps, batch_size=FLAGS.batch_size,
-        identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every,
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=steps, batch_size=FLAGS.batch_size,
+        identity={name: FLAGS[name].value for name in SETTLING}, checkpoint_interval=FLAGS.checkpoint_every,
     )  # fmt: skip
-    run.describe(model, train_source, f"unfreeze {FLAGS.unfreeze}", FLAGS.precision)
+    run.print_summary(model, train_source, f"unfreeze {FLAGS.unfreeze}", FLAGS.precision)
     with data.explain_errors(train_source, test_source):
         before, after = run.fit(trained, images, test, faults=faults)
-        if not run.writes:
+        if not run.is_chief:
             return
         compared = data.take_images(test, VERIFIED)
         mixed = data.eval_dataset(
@@ -156,7 +156,7 @@ def main(_):
         calibration = data.take_images(mixed, CALIBRATED)
 
     # Save, export, verify
-    model = run.keep(model)
+    model = run.save(model)
     reports, faulty = export.export_and_verify(
         model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.tflite,
         class_names=train_source.class_names, calibration=calibration,

@@ -200,11 +200,11 @@ def main(_):
 
     # Fit and evaluate
     run = training.Run(
-        FLAGS.model_dir, strategy, epochs=FLAGS.epochs // FLAGS.every, steps=steps * FLAGS.every,
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs // FLAGS.every, steps_per_epoch=steps * FLAGS.every,
         batch_size=FLAGS.batch_size, identity={name: FLAGS[name].value for name in SETTLING},
-        every=FLAGS.checkpoint_every,
+        checkpoint_interval=FLAGS.checkpoint_every,
     )  # fmt: skip
-    if run.writes:
+    if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
         apart = f"{len(held):,} held out" if FLAGS.validation else "none held out"
         print(
@@ -213,17 +213,14 @@ def main(_):
         )
     with data.explain_errors():
         before, after = run.fit(trained, batches, test, callbacks=[training.ResetStates(steps)])
-    if not run.writes:
+    if not run.is_chief:
         return
 
     # Save, write, export
     whole = build(vocabulary)
     whole.set_weights(trained.get_weights())
-    model = run.keep(whole)
-    history = [
-        (FLAGS.every * row["epoch"], row["val_perplexity"])
-        for row in run.checkpoints.notes["history"]
-    ]
+    model = run.save(whole)
+    history = [(FLAGS.every * row["epoch"], row["val_perplexity"]) for row in run.history]
     visualize.plot_lines(
         {"network": tuple(zip(*history, strict=True))}, pathlib.Path(FLAGS.model_dir, "perplexity.png"),
         "passes over the text", "perplexity", logarithmic=True, levels=baselines,
@@ -238,7 +235,7 @@ def main(_):
     reports = deliver(model, vocabulary, given.astype("int32"))
     run.finish(before, after, reports, flags=training.get_flag_values())
     print()
-    training.table(
+    training.print_table(
         (f"perplexity of {FLAGS.tokens}", "held out" if FLAGS.validation else "training text"),
         *((name, f"{value:.3f}") for name, value in baselines.items()),
         (f"{FLAGS.cell} {' + '.join(map(str, FLAGS.units))}", f"{after['perplexity']:.3f}"),

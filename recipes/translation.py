@@ -131,7 +131,7 @@ def averaged(model, test, checkpoints, last):
 def fit(strategy):
     """Trains, and returns the model with the mean of its last epochs' weights, its vocabularies, corpus and run."""
     corpus = translation_corpus.load(FLAGS)
-    began = any(pathlib.Path(FLAGS.model_dir, "checkpoints").glob("step-*.npz"))
+    began = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
     tokens = vocabularies(corpus, began)
     train = tokens.encode(*corpus.train, longest=FLAGS.longest, cut=FLAGS.cut)
     held = tokens.encode(*corpus.validation, longest=FLAGS.longest, cut=True)
@@ -148,12 +148,12 @@ def fit(strategy):
             weighted_metrics=[training.Perplexity()], jit_compile=FLAGS.xla,
         )  # fmt: skip
     run = training.Run(
-        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps=plan.steps_per_epoch,
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=plan.steps_per_epoch,
         batch_size=plan.tokens / plan.steps_per_epoch,
-        identity={name: FLAGS[name].value for name in SETTLING}, every=FLAGS.checkpoint_every, average=FLAGS.average,
-        unit="tokens",
+        identity={name: FLAGS[name].value for name in SETTLING}, checkpoint_interval=FLAGS.checkpoint_every,
+        epoch_ends=FLAGS.average, unit="tokens",
     )  # fmt: skip
-    if run.writes:
+    if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
         long = "cut" if FLAGS.cut else "left out"
         print(
@@ -167,8 +167,8 @@ def fit(strategy):
         before, after = run.fit(
             trained, functools.partial(plan.train_dataset, seed=FLAGS.seed), test.eval_dataset()
         )
-    if run.writes:
-        after = averaged(trained, test.eval_dataset(), run.checkpoints.epochs(), after)
+    if run.is_chief:
+        after = averaged(trained, test.eval_dataset(), run.checkpoints.epoch_files(), after)
     return model, tokens, corpus, run, before, after
 
 
@@ -179,11 +179,11 @@ def main(_):
     strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
     model, tokens, corpus, run, before, after = fit(strategy)
-    if not run.writes:
+    if not run.is_chief:
         return
 
     # Save, translate, score, export
-    model = run.keep(model)
+    model = run.save(model)
     folder = pathlib.Path(FLAGS.model_dir)
     sources, right = corpus.test
     began = time.monotonic()
@@ -200,13 +200,13 @@ def main(_):
     if tokens.joint:  # the graph has one vocabulary
         delivered.insert(0, serve(model, tokens, corpus.validation))
     print()
-    training.table(("exported", "precision", "size", "translations as the model's"), *delivered)
+    training.print_table(("exported", "precision", "size", "translations as the model's"), *delivered)
 
     # What came of it
     known = FLAGS.data and not FLAGS.tfds and FLAGS.test == translation_corpus.MULTI30K
     published = translation_corpus.PUBLISHED.get(corpus.languages, {}) if known else {}
     print()
-    training.table(
+    training.print_table(
         (f"BLEU of {len(right):,} sentences", ""),
         *((f"{how}: {FLAGS.model}", f"{score:.2f}") for how, score, _ in scores),
         *((f"published, of tokens in lower case: {name}", f"{score:.2f}") for name, score in published.items()),

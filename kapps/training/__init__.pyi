@@ -4,9 +4,10 @@ from .callbacks.reset_states import ResetStates as ResetStates
 from .callbacks.throughput import Throughput as Throughput
 from .callbacks.time_budget import UNBOUNDED_STEPS as UNBOUNDED_STEPS
 from .callbacks.time_budget import TimeBudget as TimeBudget
+from .checkpoint_files import average_checkpoints as average_checkpoints
+from .checkpoint_files import list_checkpoints as list_checkpoints
 from .checkpoints import Checkpoints as Checkpoints
 from .checkpoints import TrainingStopped as TrainingStopped
-from .checkpoints import average_checkpoints as average_checkpoints
 from .compilation import auxiliary_losses as auxiliary_losses
 from .compilation import check_compile_options as check_compile_options
 from .compilation import compile_classifier as compile_classifier
@@ -25,6 +26,10 @@ from .finetuning import BATCH_NORMS as BATCH_NORMS
 from .finetuning import finetune as finetune
 from .finetuning import load_model as load_model
 from .finetuning import set_trainable as set_trainable
+from .image_schedules import ALGORITHMS as ALGORITHMS
+from .image_schedules import SCHEDULES as SCHEDULES
+from .image_schedules import Schedule as Schedule
+from .image_schedules import get_schedule as get_schedule
 from .losses import SmoothedSparseCrossentropy as SmoothedSparseCrossentropy
 from .metrics import Perplexity as Perplexity
 from .optimizers import Lamb as Lamb
@@ -33,12 +38,8 @@ from .program import get_flag_values as get_flag_values
 from .program import run_main as run_main
 from .run_record import write_run_record as write_run_record
 from .runs import Run as Run
-from .runs import table as table
-from .schedules import ALGORITHMS as ALGORITHMS
-from .schedules import SCHEDULES as SCHEDULES
+from .runs import print_table as print_table
 from .schedules import InverseSquareRoot as InverseSquareRoot
-from .schedules import Schedule as Schedule
-from .schedules import get_schedule as get_schedule
 from .schedules import transformer_schedule as transformer_schedule
 from .vanishing_gradient import VanishingGradientModel as VanishingGradientModel
 from .vanishing_gradient import vanishing_gradient_penalty as vanishing_gradient_penalty

@@ -1,27 +1,38 @@
-"""A training that goes on exactly where it was stopped, by -9, by SIGTERM or by a full disk."""
+"""Checkpoints from which an interrupted training resumes exactly, after SIGKILL, SIGTERM or a full disk.
 
-import json
+The files are those of `kapps.training.checkpoint_files`.
+
+Why not Orbax or `keras.callbacks.BackupAndRestore`: the latter resumes at epochs, and neither saves the position in
+the data, the random seeds and the mean logs of an interrupted epoch, which an exact resume needs.
+"""
+
 import pathlib
 import signal
 import threading
 import warnings
 import zipfile
-from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from kapps._files import write_atomically
+from kapps.training.checkpoint_files import (
+    list_checkpoints,
+    path_of_step,
+    read_checkpoint,
+    step_of_path,
+    write_checkpoint,
+)
 
-_KEPT = 2
+_RECENT = 2
+"""Number of latest checkpoints that are kept."""
 
 
-class TrainingStopped(RuntimeError):  # noqa: N818  # no fault of the program's
-    """A training that ended early: one line of why, and how it goes on.
+class TrainingStopped(RuntimeError):  # noqa: N818  # not an error of the program
+    """A training that ended early; the message is one line: the reason, and how to resume.
 
     Args:
         message: that line.
-        code: what a program that ends by it exits with.
+        code: exit code of a program that ends with this exception.
     """
 
     def __init__(self, message: str, code: int = 1):
@@ -30,65 +41,63 @@ class TrainingStopped(RuntimeError):  # noqa: N818  # no fault of the program's
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves the whole state of a training, and puts it back.
+    """Saves the complete state of a training, and restores it.
 
-    The state is every variable of the model, random seeds of its dropout among them, every one of the optimizer
-    (step, momentum, moving average, loss scale), the step, and what the run has noted. The place in the data
-    follows from the step: `kapps.data.train_dataset(first_step=...)`. A checkpoint is written aside, synced to the
-    disk and renamed; the last two are kept, and all go when the training is complete.
+    The state is every variable of the model (including the random seeds of its dropout layers), every variable of
+    the optimizer (step, momentum, moving average, loss scale), the step, and the notes of the run. The position in the
+    data follows from the step: `kapps.data.train_dataset(first_step=...)`. A checkpoint is written to a temporary file,
+    synced to the disk and renamed. The last two are kept, and all are deleted when the training is complete.
 
         checkpoints = Checkpoints("runs/imagenet/checkpoints", steps_per_epoch=steps)
         step = checkpoints.restore(model)
-        model.fit(train_from(step), initial_epoch=step // steps, callbacks=checkpoints.around([...]))
+        callbacks = checkpoints.surround([...])
+        model.fit(dataset_from(step), initial_epoch=step // steps, callbacks=callbacks)
 
     Args:
-        directory: of the checkpoints; made where it is missing.
+        directory: directory of the checkpoints; it is created if it does not exist.
         steps_per_epoch: steps of every epoch.
-        every: steps between two checkpoints; the end of an epoch is always one.
-        identity: what the training was asked for, JSON's types; a checkpoint of something else is refused.
-        notes: what else the run wants to find again, JSON's types; filled by `restore`, saved as it then is.
-        writes: whether this process saves; of several workers only the first does, and all restore.
-        epochs: how many ends of epochs are kept besides, for `average`.
+        interval: steps between two checkpoints. The end of an epoch always makes one.
+        identity: the options that determine the training, of JSON's types. A checkpoint of a training with other
+            values is not restored.
+        notes: what the run needs to resume, of JSON's types; `restore` sets it, and every checkpoint saves it.
+        write: whether this process saves. Of several workers only the first one saves, and all restore.
+        epoch_ends: number of checkpoints at the ends of epochs to keep, for `kapps.training.average_checkpoints`.
     """
 
     def __init__(
         self,
         directory,
         *,
-        steps_per_epoch,
-        every=500,
-        identity=None,
-        notes=None,
-        writes=True,
-        epochs=0,
+        steps_per_epoch: int,
+        interval: int = 500,
+        identity: dict | None = None,
+        notes: dict | None = None,
+        write: bool = True,
+        epoch_ends: int = 0,
     ):
         super().__init__()
-        self.directory, self.steps, self.every = pathlib.Path(directory), steps_per_epoch, every
+        self.directory, self.steps_per_epoch = pathlib.Path(directory), steps_per_epoch
+        self.interval, self.write, self.epoch_ends = interval, write, epoch_ends
         self.identity = identity or {}
         self.notes = {} if notes is None else notes
-        self.writes, self.kept = writes, epochs
-        self.step = self._saved = 0
-        self.before = None  # of an epoch that was begun before: (its steps then, their mean logs)
+        self.step = self._saved_step = 0
+        self.interrupted = None  # of an interrupted epoch: its number of steps and their mean logs
         self._terminated = threading.Event()
-        self._handler = None
-
-    # Putting back
+        self._previous_handler = None
 
     def restore(self, model: keras.Model) -> int:
-        """Puts the newest whole checkpoint into a compiled model, and returns its step, 0 where there is none.
+        """Restores the latest complete checkpoint into a compiled model, and returns its step; 0 without one.
 
         Raises:
-            ValueError: for a checkpoint of another model, or of another training.
+            ValueError: for a checkpoint of another model or of another training.
         """
         model.optimizer.build(model.trainable_variables)
-        for path in reversed(self._paths()):
+        for path in reversed(list_checkpoints(self.directory)):
             try:
-                with np.load(path, allow_pickle=False) as file:
-                    about = json.loads(file["about"].tobytes())
-                    values = [file[f"v{i}"] for i in range(about["variables"])]
+                about, values = read_checkpoint(path)
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                warnings.warn(f"passed over {path}, which is not whole ({reason})", stacklevel=2)
+                warnings.warn(f"{path} is incomplete and was skipped ({reason})", stacklevel=2)
                 continue
             self._check(path, about, values, model)
             for variable, value in zip(_variables(model), values, strict=True):
@@ -96,204 +105,174 @@ class Checkpoints(keras.callbacks.Callback):
             self.step = about["step"]
             self.notes.clear()
             self.notes.update(about["notes"])
-            into = self.step % self.steps
-            self.before = (into, about["logs"]) if into else None
+            steps = self.step % self.steps_per_epoch
+            self.interrupted = (steps, about["logs"]) if steps else None
             return self.step
         return 0
 
     def _check(self, path, about, values, model):
-        for key, asked in self.identity.items():
-            then = about["identity"].get(key)
-            if then != asked:
+        for key, value in self.identity.items():
+            saved_value = about["identity"].get(key)
+            if saved_value != value:
                 raise ValueError(
-                    f"{path} is of a run with {key}={then}, not {asked}: ask for the same again, or delete "
-                    f"{self.directory} to begin anew"
+                    f"{path} belongs to a run with {key}={saved_value}, not {key}={value}: use the same value, or "
+                    f"delete {self.directory} to train from scratch"
                 )
-        have = [(tuple(value.shape), str(value.dtype)) for value in values]
-        want = [
+        saved = [(tuple(value.shape), str(value.dtype)) for value in values]
+        expected = [
             (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in _variables(model)
         ]
-        if have != want:
+        if saved != expected:
             raise ValueError(
-                f"{path} does not fit {model.name} and its optimizer: delete {self.directory} to begin anew"
+                f"{path} does not fit {model.name} and its optimizer: delete {self.directory} to train from scratch"
             )
 
-    # Saving
+    def save(self, logs: dict | None = None) -> pathlib.Path | None:
+        """Writes a checkpoint of the current step, and deletes the checkpoints that are not kept.
 
-    def save(self, logs=None) -> pathlib.Path | None:
-        """Writes a checkpoint of the current step, and deletes all but the last two.
+        Args:
+            logs: the mean logs of the current epoch so far.
+
+        Returns:
+            The path of the checkpoint, or `None` if this process does not save.
 
         Raises:
-            TrainingStopped: where it cannot be written, and where a weight is not finite; older ones stay as they are.
+            TrainingStopped: if the file cannot be written or a weight is not finite; older checkpoints remain.
         """
-        if not self.writes:
+        if not self.write:
             return None
         values = [keras.ops.convert_to_numpy(variable) for variable in _variables(self.model)]
         if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
-            self._stop(f"a weight is not finite; {self.last()}")
+            self._stop(f"a weight is not finite; {self.describe_last()}")
         about = {
             "step": self.step,
             "variables": len(values),
             "identity": self.identity,
             "notes": self.notes,
-            "logs": self.whole(logs),
+            "logs": self.epoch_logs(logs),
         }
-        path = self.directory / f"step-{self.step:010d}.npz"
-        content = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        path = path_of_step(self.directory, self.step)
         try:
-            with write_atomically(path) as written:
-                np.savez(
-                    written, about=content, **{f"v{i}": value for i, value in enumerate(values)}
-                )
+            write_checkpoint(path, about, values)
         except OSError as error:
-            self._stop(f"{path} cannot be written ({error.strerror or error}); {self.last()}")
-        spared = {*self._paths()[-_KEPT:], *self.epochs()}
-        for old in set(self._paths()) - spared:
-            old.unlink()
+            self._stop(
+                f"{path} cannot be written ({error.strerror or error}); {self.describe_last()}"
+            )
+        paths = list_checkpoints(self.directory)
+        for old_path in {*paths} - {*paths[-_RECENT:], *self.epoch_files()}:
+            old_path.unlink()
         return path
 
-    def epochs(self) -> list[pathlib.Path]:
-        """Returns the checkpoints of the last epochs' ends that are kept, the oldest first."""
-        ends = [path for path in self._paths() if int(path.stem[5:]) % self.steps == 0]
-        return ends[-self.kept :] if self.kept else []
+    def epoch_files(self) -> list[pathlib.Path]:
+        """Returns the checkpoints at the ends of the last `epoch_ends` epochs, the oldest first."""
+        paths = list_checkpoints(self.directory)
+        ends = [path for path in paths if step_of_path(path) % self.steps_per_epoch == 0]
+        return ends[-self.epoch_ends :] if self.epoch_ends else []
 
-    def last(self) -> str:
-        """Returns what there is to go on from, as text."""
-        paths = self._paths()
+    def describe_last(self) -> str:
+        """Returns, as text, the checkpoint that the training would resume from."""
+        paths = list_checkpoints(self.directory)
         if not paths:
             return "there is no checkpoint yet"
-        return f"{paths[-1]} is the last good checkpoint, and the same command goes on from it"
+        return f"{paths[-1]} is the last good checkpoint; run the same command to resume from it"
 
-    def complete(self) -> None:
-        """Deletes the checkpoints: the same command then trains anew."""
-        if self.writes:
-            for path in self._paths():
+    def delete(self) -> None:
+        """Deletes all checkpoints, so that the same command trains from scratch."""
+        if self.write:
+            for path in list_checkpoints(self.directory):
                 path.unlink()
             if self.directory.is_dir() and not any(self.directory.iterdir()):
                 self.directory.rmdir()
 
-    def _paths(self):
-        return sorted(self.directory.glob("step-*.npz"))
-
-    # As a callback
-
     def on_train_begin(self, logs=None):
-        self._saved = self.step
+        self._saved_step = self.step
         if threading.current_thread() is threading.main_thread():
             self._terminated.clear()
-            self._handler = signal.signal(signal.SIGTERM, lambda *_: self._terminated.set())
+            self._previous_handler = signal.signal(
+                signal.SIGTERM, lambda *_: self._terminated.set()
+            )
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         loss = (logs or {}).get("loss", 0.0)
         if not np.isfinite(loss):
-            self._stop(f"the loss is {loss}; {self.last()}")
-        if self.step % self.steps == 0:
-            # Of an epoch that was begun before, fit would take more steps than are left.
-            self.model.stop_training = self.before is not None
-        elif self.step % self.every == 0 or self._terminated.is_set():
+            self._stop(f"the loss is {loss}; {self.describe_last()}")
+        if self.step % self.steps_per_epoch == 0:
+            # In a resumed epoch, `fit` expects more steps than remain.
+            self.model.stop_training = self.interrupted is not None
+        elif self.step % self.interval == 0 or self._terminated.is_set():
             self._save_if_new(logs)
-            self._leave_if_told()
+            self._stop_if_terminated()
 
     def on_epoch_end(self, epoch, logs=None):
         self._save_if_new()
-        self._leave_if_told()
+        self._stop_if_terminated()
 
     def on_train_end(self, logs=None):
-        self._give_signal_back()
+        self._restore_signal_handler()
 
-    def around(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
-        """Returns what to give to `fit`: an epoch is saved with what the others made of it.
+    def surround(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks for `fit`: the given ones, with this one before and after them.
 
-        Where an epoch was interrupted, they are given the means over all of its steps.
+        The others get the mean logs over all steps of an interrupted epoch, and a checkpoint at the end of an epoch
+        contains the notes that they have written.
         """
-        return [_Whole(self), *callbacks, self]
+        return [_EpochLogs(self), *callbacks, self]
 
     def _save_if_new(self, logs=None):
-        if self.step != self._saved:
+        if self.step != self._saved_step:
             self.save(logs)
-            self._saved = self.step
+            self._saved_step = self.step
 
-    def _leave_if_told(self):
+    def _stop_if_terminated(self):
         if self._terminated.is_set():
-            saved = "saved" if self.writes else "the first worker saves"
-            why = f"SIGTERM; {saved}, and the same command goes on from here"
-            self._stop(why, code=128 + signal.SIGTERM)
+            saved = "saved" if self.write else "the first worker saves"
+            reason = f"SIGTERM; {saved}, run the same command to resume from here"
+            self._stop(reason, code=128 + signal.SIGTERM)
 
-    def _stop(self, why, code=1):
-        self._give_signal_back()
-        raise TrainingStopped(f"step {self.step}: {why}", code)
+    def _stop(self, reason, code=1):
+        self._restore_signal_handler()
+        raise TrainingStopped(f"step {self.step}: {reason}", code)
 
-    def _give_signal_back(self):
-        if self._handler is not None:
-            signal.signal(signal.SIGTERM, self._handler)
-            self._handler = None
+    def _restore_signal_handler(self):
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGTERM, self._previous_handler)
+            self._previous_handler = None
 
-    def whole(self, logs):
-        """Returns the means over an epoch's steps so far, those before an interruption included."""
+    def epoch_logs(self, logs: dict | None) -> dict:
+        """Returns the mean logs of the current epoch so far, including its steps before an interruption."""
         logs = {key: float(value) for key, value in (logs or {}).items() if np.ndim(value) == 0}
-        if not self.before:
+        if not self.interrupted:
             return logs
-        before, means = self.before
-        now = (self.step - 1) % self.steps + 1 - before
+        steps_before, means = self.interrupted
+        steps_after = (self.step - 1) % self.steps_per_epoch + 1 - steps_before
         for key, mean in means.items():
             if key in logs:
-                logs[key] = _mean(key, [mean, logs[key]], [before, now])
+                logs[key] = _mean(key, [mean, logs[key]], [steps_before, steps_after])
         return logs
 
 
-class _Whole(keras.callbacks.Callback):
-    """Makes one epoch of the two parts of an interrupted one."""
+class _EpochLogs(keras.callbacks.Callback):
+    """Combines the logs of the two parts of an interrupted epoch."""
 
     def __init__(self, checkpoints):
         super().__init__()
         self.checkpoints = checkpoints
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.checkpoints.before:
-            self.model.stop_training = False  # which ended this epoch only
-            whole = self.checkpoints.whole(logs)
-            logs.update({key: value for key, value in whole.items() if key in logs})
-            self.checkpoints.before = None
-
-
-def _mean(key, values, weights):
-    """Returns the weighted mean of a metric; of a perplexity, which is the exponential of a mean, the geometric one."""
-    if key.endswith("perplexity"):
-        return float(np.exp(np.average(np.log(values), weights=weights)))
-    return float(np.average(values, weights=weights))
+        if self.checkpoints.interrupted:
+            self.model.stop_training = False  # it only had to end this epoch
+            means = self.checkpoints.epoch_logs(logs)
+            logs.update({key: value for key, value in means.items() if key in logs})
+            self.checkpoints.interrupted = None
 
 
 def _variables(model):
     return [*model.variables, *model.optimizer.variables]
 
 
-def average_checkpoints(model: keras.Model, checkpoints: Sequence[pathlib.Path]) -> None:
-    """Gives a model the mean of its weights in several checkpoints, as [1], section 6.1, does with the last 5.
-
-    What is no floating-point number, such as random seeds, is that of the last one.
-
-    Args:
-        model: whose checkpoints they are.
-        checkpoints: files that `kapps.training.Checkpoints` wrote, such as its `epochs()`; the oldest first.
-
-    Raises:
-        ValueError: for no checkpoint, and for one of another model.
-    """
-    if not checkpoints:
-        raise ValueError("there is no checkpoint to average")
-    variables = model.variables
-    sums = [0.0] * len(variables)
-    for path in checkpoints:
-        with np.load(path, allow_pickle=False) as file:
-            count = json.loads(file["about"].tobytes())["variables"]
-            # The model's come first, then the optimizer's.
-            values = [file[f"v{i}"] for i in range(min(count, len(variables)))]
-        if [value.shape for value in values] != [tuple(each.shape) for each in variables]:
-            raise ValueError(f"{path} does not fit {model.name}")
-        for i, value in enumerate(values):
-            floats = value.dtype.kind == "f"
-            sums[i] = sums[i] + value.astype("float64") if floats else value
-    for variable, total in zip(variables, sums, strict=True):
-        floats = total.dtype.kind == "f"
-        variable.assign(total / len(checkpoints) if floats else total)
+def _mean(key, values, weights):
+    """Returns the weighted mean of a metric: the geometric mean of a perplexity, which is exp of a mean."""
+    if key.endswith("perplexity"):
+        return float(np.exp(np.average(np.log(values), weights=weights)))
+    return float(np.average(values, weights=weights))

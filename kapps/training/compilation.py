@@ -1,7 +1,7 @@
-"""Arguments of `compile`: a classifier on its logits, losses of several outputs, combinations that fail.
+"""Arguments of `compile`: a classifier's logits, losses of several outputs, combinations that fail.
 
-Label smoothing is the data's (`kapps.data.train_dataset(label_smoothing=...)`), which mixes smoothed labels in MixUp
-and CutMix as well. Keras's losses have an argument of that name: with both, labels are smoothed twice.
+Label smoothing belongs to the dataset (`kapps.data.train_dataset(label_smoothing=...)`), which also smooths the mixed
+labels of MixUp and CutMix. Keras's losses have an argument of that name; with both, labels are smoothed twice.
 """
 
 import keras
@@ -13,15 +13,15 @@ _MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredSt
 
 
 def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> keras.Model:
-    """Returns a compiled model that shares all weights with `model` and ends in its logits.
+    """Returns a compiled model that shares all weights with `model` and returns its logits.
 
-    The loss takes the logits, which lose no precision in a softmax; `model` is the one to keep and export. Where
-    there are none, for predictions that are a mean of votes, it takes the predictions. Labels are one-hot. With
-    more than ten classes it tells the top five's accuracy too.
+    The loss is computed from logits, which lose no precision in a softmax; `model` is the one to save and export.
+    If the model has no logits, because its predictions are a mean of probabilities, the loss is computed from the
+    predictions. Labels are one-hot. With more than ten classes the metrics include the top-5 accuracy.
 
     Args:
-        model: with a head by `kapps.heads`, softmax included.
-        optimizer: to compile with.
+        model: classifier with a head of `kapps.heads`, softmax included.
+        optimizer: optimizer to compile with.
     """
     last = model.get_layer("predictions")
     logits = isinstance(last, keras.layers.Activation)
@@ -45,43 +45,45 @@ def auxiliary_losses(
     main: str | None = None,
     weight: float = 0.3,
 ) -> dict[str, dict]:
-    """Returns `loss` and `loss_weights` for `model.compile`: the main output counts 1, each other one `weight`.
+    """Returns `loss` and `loss_weights` for `model.compile`: weight 1 for the main output, `weight` for the others.
 
     Args:
-        model: one with several outputs.
-        loss: what every output is compared with its target by.
-        main: the name of the main output; None for the first of a list of outputs.
-        weight: of each other output's loss. GoogLeNet has 0.3 (Szegedy 2014, arXiv:1409.4842, section 5),
-            Inception-v3 0.4 in its authors' code.
+        model: model with several outputs.
+        loss: loss of every output.
+        main: name of the main output; `None` for the first output of a list.
+        weight: weight of the loss of each other output. GoogLeNet has 0.3 (Szegedy 2014, arXiv:1409.4842,
+            section 5), Inception-v3 0.4 in its authors' code.
 
     Raises:
-        ValueError: for a model with one output, and a main output that there is none of.
+        ValueError: for a model with one output, and if `main` is not one of the outputs.
     """
     names = _output_names(model)
     if len(names) < 2:
-        raise ValueError(f"{model.name} has one output, {names[0]!r}: there is nothing auxiliary")
+        raise ValueError(f"{model.name} has only one output, {names[0]!r}: no output is auxiliary")
     if main is None and not isinstance(model.output, dict):
         main = names[0]
     if main not in names:
-        raise ValueError(f"main={main!r} is no output of {model.name}: {', '.join(names)}")
+        raise ValueError(
+            f"main={main!r} is not an output of {model.name}; its outputs: {', '.join(names)}"
+        )
     return {
-        # Keras takes weights by name only beside losses by name.
+        # Keras accepts weights by name only together with losses by name.
         "loss": dict.fromkeys(names, loss),
         "loss_weights": {name: 1.0 if name == main else weight for name in names},
     }
 
 
 def repeat_targets(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """Returns batches of (inputs, {output: targets}), the same targets for every output of a model.
+    """Returns a dataset of (inputs, {output: targets}), with the same targets for every output of a model.
 
     Args:
-        dataset: batches of (inputs, targets) or (inputs, targets, weights of the examples).
-        model: one with several outputs.
+        dataset: batches of (inputs, targets) or (inputs, targets, sample weights).
+        model: model with several outputs.
     """
     names = _output_names(model)
 
-    def repeat(x, y, *weights):
-        return x, dict.fromkeys(names, y), *weights
+    def repeat(x, y, *sample_weight):
+        return x, dict.fromkeys(names, y), *sample_weight
 
     return dataset.map(repeat, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -100,28 +102,28 @@ def check_compile_options(
     jit: bool = False,
     steps_per_execution: int = 1,
 ) -> None:
-    """Refuses, before anything is trained, what does not go together in `compile` and `fit`.
+    """Raises ValueError for options of `compile` and `fit` that do not work together, before any training.
 
-    Each was seen to fail, or to train to other weights than one device does, on Keras 3.15 and TensorFlow 2.21.
+    On Keras 3.15 and TensorFlow 2.21, each of these combinations fails or trains to other weights than one device.
 
     Args:
-        optimizer: as `compile` gets it.
-        model: the one to train; only compiling with XLA asks for it.
-        strategy: what the model is built under, None for one device.
-        jit: whether `compile` gets `jit_compile=True`.
-        steps_per_execution: as `compile` gets it, from 1.
+        optimizer: optimizer of `compile`.
+        model: model to train; only needed with `jit`.
+        strategy: strategy that the model is built under; `None` for one device.
+        jit: whether `jit_compile=True` is passed to `compile`.
+        steps_per_execution: argument of `compile`, 1 or more.
 
     Raises:
-        ValueError: of one line, with what was given and what to do.
+        ValueError: one line with the option, its value and what to change.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     replicas = strategy.num_replicas_in_sync if strategy else 1
-    # Keras decides with `cond` whether to update, and TensorFlow refuses to gather replicas, be it one, inside
-    # of it: RuntimeError.
+    # Keras decides with `cond` whether to update, and TensorFlow cannot gather replicas, not even one, inside a
+    # `cond`: RuntimeError.
     if optimizer.gradient_accumulation_steps and (replicas > 1 or isinstance(strategy, _MIRRORED)):
         raise ValueError(
             f"accumulation={optimizer.gradient_accumulation_steps} does not work under a"
-            f" {type(strategy).__name__}: take 1 and a larger batch, or the default strategy"
+            f" {type(strategy).__name__}: use 1 and a larger batch, or the default strategy"
         )
     if replicas > 1:
         _check_replicas(optimizer, replicas, jit, steps_per_execution)
@@ -131,21 +133,21 @@ def check_compile_options(
 
 def _check_replicas(optimizer, replicas, jit, steps_per_execution):
     on = f"on {replicas} replicas"
-    # Keras clips what each replica has, a part of the gradient, before it adds the parts up. It trains, but with
-    # other steps: up to `replicas` times as long as the limit.
+    # Keras clips the gradient of each replica, a part of the whole, before it sums the parts. The steps differ from
+    # those of one device: they are up to `replicas` times as long as the limit.
     for name in ("clipnorm", "global_clipnorm", "clipvalue"):
         limit = getattr(optimizer, name)
         if limit is not None:
             raise ValueError(
-                f"{name}={limit} is applied to each replica's part of the gradient {on}, and cuts it elsewhere than"
-                " on one device: train without it, or on one device"
+                f"{name}={limit} clips each replica's part of the gradient {on}, which differs from clipping on one"
+                " device: train without it, or on one device"
             )
     # InvalidArgumentError: a placeholder of the loop is not fed.
     if steps_per_execution > 1:
-        raise ValueError(f"steps_per_execution={steps_per_execution} does not work {on}: take 1")
-    # InvalidArgumentError: XLA reaches no variable on another device (on CPUs; Keras's "auto" is off for all).
+        raise ValueError(f"steps_per_execution={steps_per_execution} does not work {on}: use 1")
+    # InvalidArgumentError: XLA cannot read variables of another device (on CPUs; Keras's "auto" is off for all).
     if jit:
-        raise ValueError(f"jit=True does not work {on}: take False, or one device")
+        raise ValueError(f"jit=True does not work {on}: use False, or one device")
 
 
 def _check_jit(model):
@@ -154,12 +156,12 @@ def _check_jit(model):
         # XLA has no cuDNN cell: InvalidArgumentError, "No registered 'CudnnRNNV3' OpKernel" (keras issue 18456).
         if gpu and getattr(layer, "use_cudnn", False):
             raise ValueError(
-                f"jit=True does not work with {layer.name!r}, which runs in cuDNN: take False,"
+                f"jit=True does not work with {layer.name!r}, which runs in cuDNN: use False,"
                 " or build the layer with use_cudnn=False"
             )
-        # XLA compiles every time step by itself: minutes for an LSTM of 100 steps.
+        # XLA compiles every time step separately: minutes for an LSTM of 100 steps.
         if isinstance(layer, keras.layers.RNN) and layer.unroll:
             raise ValueError(
-                f"jit=True takes minutes to compile {layer.name!r}, which is unrolled: take False,"
+                f"jit=True takes minutes to compile {layer.name!r}, which is unrolled: use False,"
                 " or build the layer with unroll=False"
             )

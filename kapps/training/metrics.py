@@ -6,10 +6,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("kapps")
 class Perplexity(keras.metrics.Mean):
-    """exp(-1/n sum log P) of the n tokens that came, whatever batches they came in; weights of 0 leave out padding.
+    """exp(-1/n sum log P) over all n tokens since the last reset, however they are batched.
+
+    Tokens of sample weight 0, such as padding, do not count.
 
     Args:
-        from_logits: whether the model ends in logits; probabilities else.
+        from_logits: whether the model returns logits; otherwise it returns probabilities.
+        name: name of the metric.
+        **kwargs: other arguments of `keras.metrics.Mean`.
     """
 
     def __init__(self, from_logits=True, name="perplexity", **kwargs):

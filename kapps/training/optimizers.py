@@ -1,29 +1,29 @@
-"""The optimizer that Keras has otherwise than its paper, and what does not go together in a training."""
+"""Optimizers that differ in Keras from their papers."""
 
 import keras
+from keras import ops
 
 from kapps._keras_compat import DecayInsideStep, moments, uses_weight_decay
 
 
 @keras.saving.register_keras_serializable("kapps")
 class Lamb(DecayInsideStep, keras.optimizers.Lamb):
-    """LAMB with the weight decay inside the step that is scaled, as in algorithm 2 of its paper.
+    """LAMB with weight decay inside the scaled step, as in algorithm 2 of its paper [1].
 
-    Keras decays beside the step, by the whole learning rate. The paper scales step and decay together by
-    |w| / |step + decay|, which is well below 1 for a kernel as networks have them (0.17 for one of 3x3x64x64 from
-    He's initialisation under gradients of noise), so that Keras takes so much more from the weights for the same
-    `weight_decay`. What is excluded from the decay takes Adam's step unscaled, as in the implementations of You
-    and of Wightman: the norm of a bias that has just left zero says nothing of its scale.
+    Keras applies weight decay separately, multiplied by the learning rate only. The paper scales step and decay
+    together by |w| / |step + decay|. This ratio is well below 1 for the kernels of a network (0.17 for a 3x3x64x64
+    kernel of He's initialisation under gradients of noise), so Keras decays the weights several times as strongly
+    with the same `weight_decay`. Variables that are excluded from weight decay get Adam's step unscaled, as in the
+    implementations of You and of Wightman: the norm of a bias that has just left zero is not a measure of its scale.
 
-    Args: those of `keras.optimizers.Lamb`.
+    Args: as for `keras.optimizers.Lamb`.
 
-    Source: You 2019, arXiv:1904.00962.
+    [1] You 2019, arXiv:1904.00962
     """
 
     def update_step(self, gradient, variable, learning_rate):
-        ops = keras.ops
         dtype = variable.dtype
-        rate, gradient = ops.cast(learning_rate, dtype), ops.cast(gradient, dtype)
+        learning_rate, gradient = ops.cast(learning_rate, dtype), ops.cast(gradient, dtype)
         update = ops.cast(self.iterations + 1, dtype)
         mean, square = moments(self, variable)
         self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
@@ -33,10 +33,10 @@ class Lamb(DecayInsideStep, keras.optimizers.Lamb):
         step = unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon)
         if uses_weight_decay(self, variable):
             step = step + (self.weight_decay or 0.0) * variable
-            # keras.ops.norm takes no kernel of a convolution: two axes at most.
+            # Not keras.ops.norm, which takes at most two axes: the kernel of a convolution has four.
             norm, step_norm = (ops.sqrt(ops.sum(ops.square(x))) for x in (variable, step))
-            known = ops.logical_and(norm > 0, step_norm > 0)
-            # Both branches of `where` are computed, so the divisor is kept from zero.
-            ratio = ops.where(known, norm / ops.where(known, step_norm, 1.0), 1.0)
+            positive = ops.logical_and(norm > 0, step_norm > 0)
+            # `where` computes both branches, so the divisor must not be zero.
+            ratio = ops.where(positive, norm / ops.where(positive, step_norm, 1.0), 1.0)
             step = ratio * step
-        self.assign_sub(variable, rate * step)
+        self.assign_sub(variable, learning_rate * step)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import pathlib
 import platform
 import subprocess
@@ -13,13 +14,13 @@ from kapps._files import write_atomically
 PACKAGES = ("kapps", "keras", "tensorflow", "keras-cv", "tensorflow-datasets", "numpy")
 
 
-def write_run_record(path, flags: dict, results: dict) -> None:
-    """Writes `run.json`: what was asked for, by which versions on what machine, and what came of it.
+def write_run_record(path: str | os.PathLike, flags: dict, results: dict) -> None:
+    """Writes `run.json`: command, flags, versions, commit, machine and results of a run.
 
     Args:
-        path: of the file.
-        flags: the resolved flags, seed included.
-        results: whatever the run measured; JSON's types.
+        path: path of the file.
+        flags: values of the flags by name, defaults and seed included.
+        results: measured results, of JSON's types.
     """
     content = {
         "command": sys.argv,
@@ -40,10 +41,10 @@ def _versions():
 
 
 def _commit():
-    """Returns the checkout's commit, with "+" where files differ from it, or None away from a checkout."""
+    """Returns the commit of the checkout, with "+" if files differ from it; None outside a checkout."""
     git = ["git", "-C", str(pathlib.Path(__file__).parent)]
     try:
-        # An installed copy may lie in somebody else's checkout, which does not track this file.
+        # An installed copy may lie inside the checkout of another project, which does not track this file.
         subprocess.run(
             [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True
         )

@@ -1,11 +1,13 @@
-"""A training in a directory: begun, or gone on with where it was stopped, evaluated and recorded."""
+"""A training in a directory: started or resumed, evaluated and recorded."""
 
 import functools
 import importlib.util
 import math
+import os
 import pathlib
 import time
 import warnings
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -24,171 +26,194 @@ WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
 
 
 class Run:
-    """One training in a directory: it begins, or goes on where it was stopped, and is recorded.
+    """One training in a directory. It starts, or resumes after an interruption, and is recorded.
 
     Args:
-        directory: of the run; `checkpoints/` in it has to be where every worker sees it.
-        strategy: that the model is built under.
-        epochs: of the training.
-        steps: of an epoch.
-        batch_size: examples a step, over all replicas.
-        identity: what settles the training, JSON's types: a run that was begun with other values is not gone on with.
-        every: steps between two checkpoints.
-        average: how many epochs' ends are kept for `kapps.training.average_checkpoints`.
-        unit: what `batch_size` counts, where that is no examples: "tokens".
+        directory: directory of the run. Every worker must have access to `checkpoints/` in it.
+        strategy: strategy that the model is built under.
+        epochs: epochs of the training.
+        steps_per_epoch: steps of every epoch.
+        batch_size: examples per step, over all replicas.
+        identity: the options that determine the training, of JSON's types. A run that was started with other values
+            does not resume.
+        checkpoint_interval: steps between two checkpoints.
+        epoch_ends: number of checkpoints at the ends of epochs to keep, for `kapps.training.average_checkpoints`.
+        unit: what `batch_size` counts, "examples" or "tokens".
     """
 
     def __init__(
         self,
-        directory,
-        strategy,
+        directory: str | os.PathLike,
+        strategy: tf.distribute.Strategy,
         *,
-        epochs,
-        steps,
-        batch_size,
-        identity,
-        every=500,
-        average=0,
-        unit="examples",
+        epochs: int,
+        steps_per_epoch: int,
+        batch_size: float,
+        identity: dict,
+        checkpoint_interval: int = 500,
+        epoch_ends: int = 0,
+        unit: str = "examples",
     ):
         self.directory, self.strategy = pathlib.Path(directory), strategy
-        self.epochs, self.steps, self.batch_size, self.unit = epochs, steps, batch_size, unit
-        self.began = time.monotonic()
-        self.writes = devices.is_chief(strategy)
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.batch_size, self.unit = batch_size, unit
+        self.start_time = time.monotonic()
+        self.is_chief = devices.is_chief(strategy)
         self.checkpoints = Checkpoints(
             self.directory / "checkpoints",
-            steps_per_epoch=steps,
-            every=every,
+            steps_per_epoch=steps_per_epoch,
+            interval=checkpoint_interval,
             identity=identity,
-            writes=self.writes,
-            epochs=average,
+            write=self.is_chief,
+            epoch_ends=epoch_ends,
         )
 
-    def describe(self, model: keras.Model, source, *about) -> None:
-        """Prints one line of what is trained on what, by the process that writes.
+    @property
+    def history(self) -> list[dict]:
+        """The logs of each epoch, those before an interruption included."""
+        return self.checkpoints.notes.setdefault("history", [])
+
+    def print_summary(self, model: keras.Model, source, *details: str) -> None:
+        """Prints one line about model, dataset and training; only in the process that writes files.
 
         Args:
             model: the model.
             source: the `kapps.data.Source` of the images.
-            *about: what else there is to say.
+            *details: other facts to print.
         """
-        if self.writes:
+        if self.is_chief:
             count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
             replicas = self.strategy.num_replicas_in_sync
             height, width = model.input_shape[1:3]
             print(
                 f"{model.name}: {count:,} trainable parameters, {source.examples:,} images of {source.name} at "
-                f"{height} x {width}, {len(source.class_names)} classes, {self.epochs} epochs of {self.steps} steps, "
-                f"{', '.join(about)}, {replicas} replica{'s' * (replicas > 1)}"
+                f"{height} x {width}, {len(source.class_names)} classes, {self.epochs} epochs of "
+                f"{self.steps_per_epoch} steps, {', '.join(details)}, {replicas} replica{'s' * (replicas > 1)}"
             )
 
     def fit(
-        self, model: keras.Model, images, test, *, faults=None, callbacks=()
+        self,
+        model: keras.Model,
+        make_dataset: Callable[..., tf.data.Dataset],
+        test: tf.data.Dataset,
+        *,
+        faults=None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> tuple[dict, dict]:
-        """Fits a compiled model, and returns the metrics on `test` before and after.
+        """Fits a compiled model, and returns its metrics on `test` before and after the training.
 
         Args:
-            model: built and compiled in the strategy's scope.
-            images: function of `first_step` and `shard` that returns the batches to train on, endless, such as
-                `kapps.data.train_dataset`.
-            test: batches to evaluate on, after every epoch too.
-            faults: the `kapps.data.SkippedImages` of `images`, which a run that goes on gets back.
-            callbacks: that come before the run's own.
+            model: model that is built and compiled in the strategy's scope.
+            make_dataset: function of `first_step` and `shard` that returns the endless dataset of training batches,
+                such as `kapps.data.train_dataset`.
+            test: batches of the evaluation after every epoch.
+            faults: the `kapps.data.SkippedImages` of the training images; a resumed run restores them.
+            callbacks: callbacks that are called before the run's own.
 
         Raises:
-            TrainingStopped: for SIGTERM, a loss that is not finite, a checkpoint that cannot be written.
+            TrainingStopped: after SIGTERM, if the loss is not finite, and if a checkpoint cannot be written.
             ValueError: for a checkpoint of another training.
         """
         with self.strategy.scope():
             step = self.checkpoints.restore(model)
-            self._agree(step)
+            self._check_same_step(step)
         notes = self.checkpoints.notes
-        accompanied = [*callbacks, *self.callbacks(model)]
+        callbacks = [*callbacks, *self.make_callbacks(model)]
         if faults is not None:
             faults.record(notes.get("skipped", []))
-            accompanied.insert(0, _Skipped(notes, faults))
-        if step and self.writes:
-            print(f"goes on from step {step:,} of {self.epochs * self.steps:,}")
-        # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
+            callbacks.insert(0, _SkippedNotes(notes, faults))
+        steps = self.epochs * self.steps_per_epoch
+        if step and self.is_chief:
+            print(f"resumes at step {step:,} of {steps:,}")
+        # Keras warns after every evaluation of a dataset of unknown length, and images may be skipped.
         warnings.filterwarnings("ignore", "Your input ran out of data")
         with replica_workarounds(model, self.strategy):
             if "before" not in notes:
-                notes["before"] = model.evaluate(test, verbose=0, return_dict=True)
-            batches = devices.distribute_dataset(
-                functools.partial(_shard, images, step), self.strategy
+                notes["before"] = self._evaluate(model, test, "before training")
+            dataset = devices.distribute_dataset(
+                functools.partial(_of_shard, make_dataset, step), self.strategy
             )
             model.fit(
-                batches, epochs=self.epochs, initial_epoch=step // self.steps, steps_per_epoch=self.steps,
-                shuffle=False, validation_data=test, callbacks=accompanied, verbose=0,
+                dataset, epochs=self.epochs, initial_epoch=step // self.steps_per_epoch,
+                steps_per_epoch=self.steps_per_epoch, shuffle=False, validation_data=test,
+                callbacks=callbacks, verbose=0,
             )  # fmt: skip
-            if step > self.epochs * self.steps:
-                # What there is lies beyond the last epoch asked for.
-                return notes["before"], model.evaluate(test, verbose=0, return_dict=True)
-        last = notes["history"][-1]
+            if step > steps:  # the checkpoint is of a longer training
+                return notes["before"], self._evaluate(model, test, f"at step {step:,}")
+        last = self.history[-1]
         return notes["before"], {key: last[f"val_{key}"] for key in notes["before"]}
 
-    def keep(self, model: keras.Model) -> keras.Model:
-        """Writes `model.keras`, and returns the model that it holds, which belongs to no strategy."""
+    def save(self, model: keras.Model) -> keras.Model:
+        """Writes `model.keras`, and returns the model loaded from it, which belongs to no strategy."""
         with write_atomically(self.directory / "model.keras") as path:
             model.save(path)
         return keras.saving.load_model(self.directory / "model.keras", safe_mode=True)
 
     def finish(self, before: dict, after: dict, reports: list, *, flags: dict, faults=None) -> None:
-        """Writes `run.json`, prints what came of the run as tables, and deletes the checkpoints.
+        """Writes `run.json`, prints the results as tables, and deletes the checkpoints.
 
         Args:
-            before: metrics, of `fit`.
-            after: metrics, of `fit`.
-            reports: of the exported files, by `kapps.export.verify`; none where there are no such files.
-            flags: as they were resolved.
-            faults: the `kapps.data.SkippedImages` of the images.
+            before: metrics before the training, of `fit`.
+            after: metrics after the training, of `fit`.
+            reports: reports of `kapps.export.verify` on the exported files; may be empty.
+            flags: values of the flags by name.
+            faults: the `kapps.data.SkippedImages` of the training images.
         """
+        seconds = time.monotonic() - self.start_time
         results = {
             "before": before,
             "after": after,
             "exported": [report.record() for report in reports],
             "skipped_images": faults.names if faults else [],
-            "seconds": round(time.monotonic() - self.began, 1),
+            "seconds": round(seconds, 1),
         }
         write_run_record(self.directory / "run.json", flags, results)
-        self.checkpoints.complete()
+        self.checkpoints.delete()
         print()
-        table(
-            ("in evaluation", "before", "after"),
+        print_table(
+            ("evaluation", "before", "after"),
             *((key, f"{before[key]:.4f}", f"{after[key]:.4f}") for key in before),
         )
         if reports:
             print()
-            table(EXPORTED, *map(_row, reports))
+            print_table(EXPORTED, *map(_report_row, reports))
         print()
         print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
         skipped = f"{faults.summary()}; " if faults else ""
-        print(f"{skipped}{results['seconds']:.0f} seconds in all")
+        print(f"{skipped}{seconds:.0f} seconds in total")
 
-    def callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
-        """Returns what accompanies the training, in its order."""
-        rows = self.checkpoints.notes.setdefault("history", [])
-        found = [Throughput(self.batch_size, self.unit)]
+    def make_callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks of the training in their order."""
+        callbacks = [Throughput(self.batch_size, self.unit)]
         if model.optimizer.use_ema:
-            found.append(keras.callbacks.SwapEMAWeights())
-        found.append(Curves(self.directory, rows, writes=self.writes))
-        if self.writes:
-            found.append(Progress(self.epochs, self.steps, done=self.checkpoints.step))
-        if self.writes and importlib.util.find_spec("tensorboard"):
+            callbacks.append(keras.callbacks.SwapEMAWeights())
+        callbacks.append(Curves(self.directory, self.history, write=self.is_chief))
+        if self.is_chief:
+            callbacks.append(self._progress())
+        if self.is_chief and importlib.util.find_spec("tensorboard"):
             events = self.directory / "tensorboard"
-            found.append(keras.callbacks.TensorBoard(events, write_graph=False))
-        return self.checkpoints.around(found)
+            callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
+        return self.checkpoints.surround(callbacks)
 
-    def _agree(self, step):
+    def _progress(self):
+        return Progress(self.epochs, self.steps_per_epoch, initial_step=self.checkpoints.step)
+
+    def _evaluate(self, model, test, when):
+        if not self.is_chief:
+            return model.evaluate(test, verbose=0, return_dict=True)
+        print(f"evaluation {when}", flush=True)
+        return model.evaluate(test, verbose=0, return_dict=True, callbacks=[self._progress()])
+
+    def _check_same_step(self, step):
         mean = self.strategy.reduce("MEAN", tf.constant(float(step)), axis=None)
         if abs(float(mean) - step) > 1e-3:
             raise TrainingStopped(
-                f"workers found different checkpoints in {self.directory}: give a --model_dir that all of them see"
+                f"the workers have different checkpoints in {self.directory}: give a --model_dir that all of them share"
             )
 
 
-def table(*rows: tuple[str, ...]) -> None:
-    """Prints rows of text under one another, the first column to the left."""
+def print_table(*rows: tuple[str, ...]) -> None:
+    """Prints rows of text in columns: the first one aligned left, the others right."""
     print(align_columns(rows))
 
 
@@ -197,19 +222,19 @@ EXPORTED = (
 )  # fmt: skip
 
 
-def _row(report):
+def _report_row(report):
     size, difference = f"{report.bytes / 1e6:.1f} MB", f"{report.largest_difference:.1e}"
     times = (f"{report.milliseconds[n]:.1f}" for n in (1, 2))
     agreement = f"{report.top1_agreement:.1%}"
     return str(report.path), report.precision, size, difference, agreement, *times
 
 
-def _shard(images, first_step, shard):
-    return images(first_step=first_step, shard=shard)
+def _of_shard(make_dataset, first_step, shard):
+    return make_dataset(first_step=first_step, shard=shard)
 
 
-class _Skipped(keras.callbacks.Callback):
-    """Keeps what could not be read among a run's notes."""
+class _SkippedNotes(keras.callbacks.Callback):
+    """Saves the names of the images that could not be decoded in the notes of a run."""
 
     def __init__(self, notes, faults):
         super().__init__()

@@ -163,15 +163,15 @@ def train(name, train_source, test_source):
 def by_the_clock(model, schedule, images, test, seen):
     """Trains for --seconds, and keeps the model."""
     clock, rows = training.TimeBudget(FLAGS.seconds), []
-    trained = training.compile_classifier(model, clock.optimizer(schedule, FLAGS.batch_size))
+    trained = training.compile_classifier(model, clock.make_optimizer(schedule, FLAGS.batch_size))
     directory = pathlib.Path(FLAGS.model_dir, model.name)
     # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     trained.fit(
-        images(), epochs=clock.parts, steps_per_epoch=training.UNBOUNDED_STEPS, shuffle=False,
+        images(), epochs=clock.epochs, steps_per_epoch=training.UNBOUNDED_STEPS, shuffle=False,
         validation_data=seen, verbose=0,
         callbacks=[
-            training.Throughput(FLAGS.batch_size), clock, training.Curves(directory, rows, writes=False),
+            training.Throughput(FLAGS.batch_size), clock, training.Curves(directory, rows, write=False),
         ],
     )  # fmt: skip
     after = trained.evaluate(test, verbose=0, return_dict=True)
@@ -181,27 +181,28 @@ def by_the_clock(model, schedule, images, test, seen):
     points = [(row["seconds"], 100 * row["val_accuracy"]) for row in rows[:-1]]
     return {
         "steps": clock.steps,
-        "seconds": clock.spent,
+        "seconds": clock.elapsed,
         "top1": top1,
-        "curve": [*points, (clock.spent, top1)],
+        "curve": [*points, (clock.elapsed, top1)],
     }
 
 
 def by_epochs(model, schedule, images, test, source, faults):
     """Trains for --epochs, from where an earlier process was stopped, and keeps the model."""
     steps = data.steps_per_epoch(source, FLAGS.batch_size)
-    optimizer = schedule.optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
+    optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
     trained = training.compile_classifier(model, optimizer)
     run = training.Run(
         pathlib.Path(FLAGS.model_dir, model.name), tf.distribute.get_strategy(), epochs=FLAGS.epochs,
-        steps=steps, batch_size=FLAGS.batch_size, identity=identity(), every=FLAGS.checkpoint_every,
+        steps_per_epoch=steps, batch_size=FLAGS.batch_size, identity=identity(),
+        checkpoint_interval=FLAGS.checkpoint_every,
     )  # fmt: skip
-    run.describe(model, source, f"augmentation {FLAGS.augmentation}")
+    run.print_summary(model, source, f"augmentation {FLAGS.augmentation}")
     before, after = run.fit(trained, images, test, faults=faults)
-    run.keep(model)
+    run.save(model)
     results = {"before": before, "after": after, "skipped_images": faults.names}
     training.write_run_record(run.directory / "run.json", training.get_flag_values(), results)
-    rows = run.checkpoints.notes["history"]
+    rows = run.history
     points = [(row["epoch"], 100 * row["val_accuracy"]) for row in rows]
     rates = [row["examples_per_second"] for row in rows]
     return run, {
@@ -241,7 +242,7 @@ def main(_):
             gc.collect()
         results.add(name, row)
         if run:
-            run.checkpoints.complete()
+            run.checkpoints.delete()
         print(
             f"{name}: top 1 {row['top1']:.2f} % after {row['steps']:,} steps in {row['seconds']:.0f} seconds;"
             f" {time.monotonic() - began:.0f} seconds in all",

@@ -126,7 +126,7 @@ def test_a_training_by_epochs_goes_on_where_it_was_killed(bars):
     assert not (bars / "run" / "results.json").exists()
     done = run(bars, "fashion_mnist.py", *flags)
     assert done.returncode == 0, done.stderr
-    assert "goes on from step" in done.stdout
+    assert "resumes at step" in done.stdout
     row = json.loads((bars / "run" / "results.json").read_text())["networks"]["lenet5"]
     assert row["steps"] == 3 * 15 and len(row["curve"]) == 4
     assert row["curve"][-1] == [3, row["top1"]] and not checkpoints.exists()

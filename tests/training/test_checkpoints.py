@@ -56,11 +56,11 @@ class Dies(keras.callbacks.Callback):
 
 
 def fit(model, directory, *, epochs=2, dies=None, every=3, **options):
-    checkpoints = training.Checkpoints(directory, steps_per_epoch=10, every=every, **options)
+    checkpoints = training.Checkpoints(directory, steps_per_epoch=10, interval=every, **options)
     step = checkpoints.restore(model)
     history = model.fit(
         batches(step), epochs=epochs, initial_epoch=step // 10, steps_per_epoch=10, verbose=0, shuffle=False,
-        callbacks=checkpoints.around([Dies(dies)] if dies else []),
+        callbacks=checkpoints.surround([Dies(dies)] if dies else []),
     )  # fmt: skip
     return history.history, checkpoints
 
@@ -95,8 +95,8 @@ def test_an_interrupted_epoch_is_told_whole(tmp_path, whole):
 
 def test_an_interrupted_epochs_perplexity_is_a_geometric_mean(tmp_path):
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=4)
-    checkpoints.before, checkpoints.step = (1, {"perplexity": 16.0, "loss": 16.0}), 4
-    means = checkpoints.whole({"perplexity": 2.0, "loss": 2.0, "new": 3.0})
+    checkpoints.interrupted, checkpoints.step = (1, {"perplexity": 16.0, "loss": 16.0}), 4
+    means = checkpoints.epoch_logs({"perplexity": 2.0, "loss": 2.0, "new": 3.0})
     # One step of 16 and three of 2: 2 to the power of (4 + 3) / 4, and (16 + 3 * 2) / 4.
     assert means == pytest.approx({"perplexity": 2**1.75, "loss": 5.5, "new": 3.0})
 
@@ -112,7 +112,7 @@ def test_the_last_two_are_kept_and_all_go_in_the_end(tmp_path):
     _, checkpoints = fit(small(), tmp_path)
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == ["step-0000000018.npz", "step-0000000020.npz"]
-    checkpoints.complete()
+    checkpoints.delete()
     assert not tmp_path.exists()
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_newest_is_passed_over(tmp_path, whole, damage):
     newest.write_bytes({"truncated": content[:-100], "empty": b"", "flipped": content}[damage])
     model = small()
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
-    with pytest.warns(UserWarning, match="passed over .*step-0000000010.npz, which is not whole"):
+    with pytest.warns(UserWarning, match="step-0000000010.npz is incomplete"):
         assert checkpoints.restore(model) == 9
     with pytest.warns(UserWarning, match="not whole"):
         fit(model, tmp_path)
@@ -151,7 +151,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
     model = small()
-    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10, every=3)
+    checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10, interval=3)
     bad = Y.copy()
     bad[20:24] = np.nan  # the sixth step's
     with pytest.raises(training.TrainingStopped) as stopped:
@@ -203,8 +203,8 @@ def test_who_does_not_write_restores_all_the_same(tmp_path, whole):
     fit(small(), tmp_path, epochs=1)
     before = sorted(path.name for path in tmp_path.iterdir())
     model = small()
-    _, checkpoints = fit(model, tmp_path, writes=False)
-    checkpoints.complete()
+    _, checkpoints = fit(model, tmp_path, write=False)
+    checkpoints.delete()
     assert same(state(model), whole[0])
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
@@ -224,7 +224,7 @@ def test_sigterm_saves_this_very_step(tmp_path, whole):
             steps_per_epoch=10,
             verbose=0,
             shuffle=False,
-            callbacks=checkpoints.around([Told()]),
+            callbacks=checkpoints.surround([Told()]),
         )
     assert "step 5: SIGTERM; saved" in str(stopped.value) and stopped.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
@@ -256,7 +256,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_bits(trainings):
         process.process.wait()
     (process,) = trainings("often", "default", "--rich", "--steps=30", "--every=4")
     process.wait()
-    assert "goes on from step" in process.said()
+    assert "resumes at step" in process.said()
     expected, given = left(alone), left(process)
     assert expected.keys() == given.keys() and len(given) > 20
     for key, value in expected.items():

@@ -7,7 +7,9 @@ import pytest
 from kapps import heads, training
 
 
-@pytest.mark.parametrize("head", [heads.global_average_pooling, heads.class_map_pooling, heads.per_pixel_classifier])
+@pytest.mark.parametrize(
+    "head", [heads.global_average_pooling, heads.class_map_pooling, heads.per_pixel_classifier]
+)
 def test_the_loss_is_that_of_the_predictions(head):
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, head(image, 5, "softmax"))

@@ -85,7 +85,7 @@ class TestAverage:
     def fit(self, folder, epochs, kept, every=500):
         model = small()
         checkpoints = training.Checkpoints(
-            folder, steps_per_epoch=4, every=every, epochs=kept, identity={"asked": 1}
+            folder, steps_per_epoch=4, interval=every, epoch_ends=kept, identity={"asked": 1}
         )
         step = checkpoints.restore(model)
         x, y = np.random.default_rng(0).random((2, 40, 3), "float32")
@@ -96,13 +96,13 @@ class TestAverage:
         )
         model.fit(
             data, epochs=epochs, initial_epoch=step // 4, steps_per_epoch=4, verbose=0,
-            callbacks=checkpoints.around([kept_weights]),
+            callbacks=checkpoints.surround([kept_weights]),
         )  # fmt: skip
         return model, checkpoints, weights
 
     def test_is_numpys_mean_of_the_last_epochs(self, tmp_path):
         model, checkpoints, weights = self.fit(tmp_path, 5, kept=3, every=1)
-        files = checkpoints.epochs()
+        files = checkpoints.epoch_files()
         assert [int(path.stem[5:]) for path in files] == [12, 16, 20]
         assert len(list(tmp_path.iterdir())) == 4, "and step 19, by which it goes on"
         training.average_checkpoints(model, files)
@@ -118,13 +118,15 @@ class TestAverage:
         _, whole, _ = self.fit(tmp_path / "whole", 4, kept=3)
         self.fit(tmp_path / "parts", 2, kept=3)
         _, parts, _ = self.fit(tmp_path / "parts", 4, kept=3)
-        assert [path.name for path in whole.epochs()] == [path.name for path in parts.epochs()]
+        assert [path.name for path in whole.epoch_files()] == [
+            path.name for path in parts.epoch_files()
+        ]
 
     def test_refuses(self, tmp_path):
         model, checkpoints, _ = self.fit(tmp_path, 1, kept=1)
         other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)], name="other")
         with pytest.raises(ValueError, match="does not fit other"):
-            training.average_checkpoints(other, checkpoints.epochs())
+            training.average_checkpoints(other, checkpoints.epoch_files())
         with pytest.raises(ValueError, match="no checkpoint"):
             training.average_checkpoints(model, [])
 
@@ -160,12 +162,13 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
             training.SmoothedSparseCrossentropy(), weighted_metrics=[training.Perplexity()], jit_compile=False,
         )  # fmt: skip
         run = training.Run(
-            folder, tf.distribute.get_strategy(), epochs=epochs, steps=plan.steps_per_epoch, batch_size=plan.tokens / plan.steps_per_epoch,
-            identity={}, every=2, average=2, unit="tokens",
+            folder, tf.distribute.get_strategy(), epochs=epochs, steps_per_epoch=plan.steps_per_epoch,
+            batch_size=plan.tokens / plan.steps_per_epoch, identity={}, checkpoint_interval=2, epoch_ends=2,
+            unit="tokens",
         )  # fmt: skip
         _, after = run.fit(model, plan.train_dataset, plan.eval_dataset(), callbacks=callbacks)
-        training.average_checkpoints(model, run.checkpoints.epochs())
-        return model.get_weights(), after, run.checkpoints.notes["history"]
+        training.average_checkpoints(model, run.checkpoints.epoch_files())
+        return model.get_weights(), after, run.history
 
     whole, after, history = fit(tmp_path / "whole")
     assert history[-1]["loss"] < history[0]["loss"] and history[-1]["tokens_per_second"] > 0

@@ -96,7 +96,7 @@ def test_what_fails_on_several_replicas_is_refused_in_one_line(
 
 
 def test_accumulation_is_refused_under_a_mirrored_strategy_of_one_device_as_well():
-    optimizer = training.get_schedule("paper").optimizer(256, 100, accumulation=2)
+    optimizer = training.get_schedule("paper").make_optimizer(256, 100, accumulation=2)
     training.check_compile_options(optimizer, strategy=tf.distribute.get_strategy())
     with pytest.raises(ValueError, match="accumulation=2 does not work under a MirroredStrategy"):
         training.check_compile_options(
@@ -106,7 +106,7 @@ def test_accumulation_is_refused_under_a_mirrored_strategy_of_one_device_as_well
 
 @pytest.mark.parametrize("name", training.SCHEDULES)
 def test_every_schedule_that_does_not_clip_goes_on_several_replicas(name):
-    optimizer = training.get_schedule(name).optimizer(256, 100)
+    optimizer = training.get_schedule(name).make_optimizer(256, 100)
     if name == "inception":
         with pytest.raises(ValueError, match=r"global_clipnorm=2\.0"):
             training.check_compile_options(optimizer, strategy=TWO)
@@ -156,7 +156,7 @@ print(outcome(lambda: SGD(0.1, global_clipnorm=0.1)))
 print(outcome(lambda: SGD(0.1, clipnorm=0.1)))
 print(outcome(lambda: SGD(0.1, clipvalue=0.01)))
 for name in ("modern", "adamw", "lamb"):
-    print(name, outcome(lambda: training.get_schedule(name).optimizer(256, 4)))
+    print(name, outcome(lambda: training.get_schedule(name).make_optimizer(256, 4)))
 """
 
 

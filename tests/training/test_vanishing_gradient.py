@@ -238,7 +238,7 @@ def test_the_model_stays_plain_and_evaluates_as_itself(tmp_path):
     case = Case("tanh")
     model = case.model()
     trained = training.VanishingGradientModel(model, "rnn", 0.5)
-    trained.compile(training.get_schedule("cosine").optimizer(ROWS, 8, accumulation=2), "mse")
+    trained.compile(training.get_schedule("cosine").make_optimizer(ROWS, 8, accumulation=2), "mse")
     batch = case.x.astype("float32"), case.y.astype("float32")
     trained.fit(*batch, batch_size=1, epochs=4, verbose=0)
     model.save(tmp_path / "model.keras")

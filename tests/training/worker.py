@@ -53,8 +53,8 @@ class Paced(training.Run):
 
     pace = 0.0
 
-    def callbacks(self, model):
-        return [*super().callbacks(model), Pace(self.pace)]
+    def make_callbacks(self, model):
+        return [*super().make_callbacks(model), Pace(self.pace)]
 
 
 def main(argv):
@@ -84,14 +84,14 @@ def main(argv):
     # 17 images in batches of 16: the last leaves one, fewer than there are replicas.
     few = data.eval_dataset(test, PLAIN, 17, classes=10).unbatch().take(17).batch(16)
     run = Paced(
-        folder / name, strategy, epochs=asked.steps // EPOCH, steps=EPOCH, batch_size=BATCH,
-        identity={"rich": asked.rich}, every=asked.every,
+        folder / name, strategy, epochs=asked.steps // EPOCH, steps_per_epoch=EPOCH, batch_size=BATCH,
+        identity={"rich": asked.rich}, checkpoint_interval=asked.every,
     )  # fmt: skip
     run.pace = asked.pace
     run.fit(model, images, few)
     with training.replica_workarounds(model, strategy):
         predicted = model.predict(few, verbose=0)
-    if run.writes:
+    if run.is_chief:
         model.save(run.directory / "model.keras")
     number = 0 if strategy.cluster_resolver is None else strategy.cluster_resolver.task_id
     states = [*model.variables, *model.optimizer.variables]

@@ -1,1 +1,1 @@
-"""Keras callbacks: progress, throughput, history, a limit on time, states of recurrent layers."""
+"""Keras callbacks: progress, throughput, history, a time budget, states of recurrent layers."""

@@ -1,4 +1,4 @@
-"""What a training leaves to be looked at: curves as an image and as CSV, and a record of the run."""
+"""The history of a training, written to files after every epoch."""
 
 import csv
 import pathlib
@@ -6,27 +6,28 @@ import pathlib
 import keras
 
 from kapps._files import write_atomically
+from kapps.visualize import plot_history
 
 
 class Curves(keras.callbacks.Callback):
     """Writes `history.csv` and `curves.png` into a directory after every epoch.
 
     Args:
-        directory: where to; made where it is missing.
-        rows: of the epochs that an earlier process has trained; filled further.
-        writes: whether this process writes the files; all fill `rows`.
+        directory: where the files are written; it is created if it does not exist.
+        rows: the rows of epochs that an earlier process has trained; a row per epoch is appended.
+        write: whether this process writes the files. `rows` is extended in any case.
     """
 
-    def __init__(self, directory, rows: list[dict] | None = None, writes: bool = True):
+    def __init__(self, directory, rows: list[dict] | None = None, write: bool = True):
         super().__init__()
-        self.writes = writes
-        self.directory, self.rows = pathlib.Path(directory), [] if rows is None else rows
+        self.directory, self.write = pathlib.Path(directory), write
+        self.rows = [] if rows is None else rows
 
     def on_epoch_end(self, epoch, logs=None):
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        numbers = {key: float(value) for key, value in (logs or {}).items()}
-        self.rows.append({"epoch": epoch + 1, "learning_rate": rate, **numbers})
-        if not self.writes:
+        learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        metrics = {key: float(value) for key, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch + 1, "learning_rate": learning_rate, **metrics})
+        if not self.write:
             return
         with (
             write_atomically(self.directory / "history.csv") as path,
@@ -35,6 +36,4 @@ class Curves(keras.callbacks.Callback):
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        from kapps.visualize import plot_history
-
         plot_history(self.rows, self.directory / "curves.png")

@@ -1,4 +1,4 @@
-"""The progress of a training, printed."""
+"""Prints the progress of a training or an evaluation."""
 
 import sys
 import time
@@ -7,79 +7,112 @@ import keras
 
 
 class Progress(keras.callbacks.Callback):
-    """Prints how far a training is: a bar on a terminal, a line now and then in a file, a line an epoch in both.
+    """Prints the step, the metrics and the remaining time of a training, and the progress of an evaluation.
+
+    On a terminal it draws a bar. In a file it prints a line every `interval` seconds. Both get a line per epoch.
 
     Args:
-        epochs: of the training.
-        steps: of an epoch.
-        done: steps that an earlier process has taken.
-        every: seconds between two lines in a file.
-        file: where to print; standard output where none is given.
+        epochs: epochs of the training.
+        steps: steps per epoch.
+        initial_step: steps that an earlier process has completed.
+        interval: seconds between two lines in a file.
+        file: where to print; `None` (standard output) by default.
     """
 
-    def __init__(self, epochs: int, steps: int, *, done: int = 0, every: float = 60.0, file=None):
+    def __init__(
+        self,
+        epochs: int,
+        steps: int,
+        *,
+        initial_step: int = 0,
+        interval: float = 60.0,
+        file=None,
+    ):
         super().__init__()
-        self.epochs, self.steps, self.done, self.every = epochs, steps, done, every
+        self.epochs, self.steps = epochs, steps
+        self.initial_step, self.interval = initial_step, interval
         self.file = file or sys.stdout
         self.terminal = self.file.isatty()
-        self.width = 0
+        self.step = initial_step
+        self._first = self._last_print = None
+        self._width = 0
 
     def on_train_begin(self, logs=None):
-        self.step = self.done
-        self.first = self.shown = None
+        self.step = self.initial_step
+        self._first = self._last_print = None
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         now = time.perf_counter()
-        if self.first is None:
-            self.first, self.shown = (now, self.step), now
-        elif now - self.shown >= (0.2 if self.terminal else self.every):
-            self.shown = now
-            self._show(self._line(logs, now), "" if self.terminal else "\n")
+        if self._first is None:
+            self._first, self._last_print = (now, self.step), now
+        elif self._is_due(now):
+            self._print(self._training_line(logs, now))
 
     def on_epoch_end(self, epoch, logs=None):
-        epoch_ended = f"epoch {epoch + 1}/{self.epochs}"
-        self._show(f"{epoch_ended}  {_metrics(logs)}{self._left(time.perf_counter())}", "\n")
+        remaining = self._remaining(time.perf_counter())
+        self._print(f"epoch {epoch + 1}/{self.epochs}  {_format_metrics(logs)}{remaining}", "\n")
 
-    def _line(self, logs, now):
+    def on_test_begin(self, logs=None):
+        self._last_print = time.perf_counter()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._is_due(time.perf_counter()):
+            self._print(f"evaluation  step {batch + 1}")
+
+    def on_test_end(self, logs=None):
+        if self._width:
+            print("\r" + " " * self._width, end="\r", file=self.file, flush=True)
+            self._width = 0
+
+    def _is_due(self, now):
+        if now - self._last_print < (0.2 if self.terminal else self.interval):
+            return False
+        self._last_print = now
+        return True
+
+    def _training_line(self, logs, now):
         epoch, step = divmod(self.step - 1, self.steps)
         text = f"epoch {epoch + 1}/{self.epochs} "
         if self.terminal:
             full = 20 * (step + 1) // self.steps
             text += f"[{'=' * full}{'.' * (20 - full)}] "
-        return f"{text}{step + 1}/{self.steps}  {_metrics(logs)}{self._left(now)}"
+        return f"{text}{step + 1}/{self.steps}  {_format_metrics(logs)}{self._remaining(now)}"
 
-    def _left(self, now):
-        """Returns the time that the rest of the training takes at its rate so far, evaluation included."""
-        if self.first is None or self.step == self.first[1]:
+    def _remaining(self, now):
+        """Returns the time that the rest of the training takes at the mean rate so far, evaluations included."""
+        if self._first is None or self.step == self._first[1]:
             return ""
-        pace = (now - self.first[0]) / (self.step - self.first[1])
-        seconds = pace * (self.epochs * self.steps - self.step)
-        return f"  {duration(seconds)} left" if seconds >= 1 else ""
+        start_time, start_step = self._first
+        seconds_per_step = (now - start_time) / (self.step - start_step)
+        seconds = seconds_per_step * (self.epochs * self.steps - self.step)
+        return f"  {format_duration(seconds)} left" if seconds >= 1 else ""
 
-    def _show(self, text, end):
+    def _print(self, text, end=None):
+        """Prints a line: by default one that the next line replaces on a terminal."""
+        if end is None:
+            end = "" if self.terminal else "\n"
         if self.terminal:
-            text, self.width = "\r" + text.ljust(self.width), len(text)
+            text, self._width = "\r" + text.ljust(self._width), len(text)
         print(text, end=end, file=self.file, flush=True)
         if end:
-            self.width = 0
+            self._width = 0
 
 
-def _metrics(logs):
-    shown = []
+def _format_metrics(logs):
+    texts = []
     for key, value in (logs or {}).items():
         if key.endswith("_per_second"):
-            unit = "" if key == "examples_per_second" else f" {key.removesuffix('_per_second')}"
-            shown.append(f"{value:,.0f}{unit}/s")
+            texts.append(f"{value:,.0f} {key.removesuffix('_per_second')}/s")
         elif key == "input_wait":
-            shown.append(f"{value:.0%} waiting for data")
+            texts.append(f"{value:.0%} waiting for data")
         else:
-            shown.append(f"{key} {value:.4f}")
-    return "  ".join(shown)
+            texts.append(f"{key} {value:.4f}")
+    return "  ".join(texts)
 
 
-def duration(seconds: float) -> str:
-    """Returns a time as people say it: "45 s", "12 min", "3 h 20 min", "2 d 5 h"."""
+def format_duration(seconds: float) -> str:
+    """Returns a duration in its largest units: "45 s", "12 min", "3 h 20 min", "2 d 5 h"."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if seconds < 90:
         return f"{seconds:.0f} s"

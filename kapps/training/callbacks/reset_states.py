@@ -4,10 +4,11 @@ import keras
 
 
 class ResetStates(keras.callbacks.Callback):
-    """Has the states of stateful layers be zeros before each pass over a text and each evaluation.
+    """Sets the states of stateful recurrent layers to zero before each epoch and each evaluation.
 
     Args:
-        steps: of a pass, where an epoch is several of them; None where it is one.
+        steps: training steps of one pass over the text, if an epoch has several passes: states are reset before
+            each of them. `None` (the default) if an epoch is one pass.
     """
 
     def __init__(self, steps: int | None = None):
@@ -15,19 +16,17 @@ class ResetStates(keras.callbacks.Callback):
         self.steps = steps
 
     def on_epoch_begin(self, epoch, logs=None):
-        del epoch, logs
         self.reset()
 
     def on_train_batch_begin(self, batch, logs=None):
-        del batch, logs
         if self.steps and int(self.model.optimizer.iterations) % self.steps == 0:
             self.reset()
 
     def on_test_begin(self, logs=None):
-        del logs
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
+        """Sets the states of all stateful recurrent layers of the model to zero."""
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.RNN) and layer.stateful:
                 layer.reset_state()

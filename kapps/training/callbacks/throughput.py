@@ -1,4 +1,4 @@
-"""Throughput of a training, and the share of its time spent waiting for data."""
+"""The throughput of a training, and the fraction of its time that training steps wait for data."""
 
 import time
 import warnings
@@ -6,100 +6,104 @@ import warnings
 import keras
 import tensorflow as tf
 
-_WARN = 0.1
-"""Share of the time spent waiting for data that is worth a word."""
+_WAIT_LIMIT = 0.1
+"""Fraction of the time spent waiting for data above which a warning is printed."""
 
 
 class Throughput(keras.callbacks.Callback):
-    """Adds examples per second and the share of time that steps wait for data to the logs of an epoch.
+    """Adds the examples per second and the fraction of time spent waiting for data to the logs.
 
-    It warns, once, where the pipeline is slower than the step: the device then idles.
+    The logs of an epoch get "examples_per_second" (or "tokens_per_second") and "input_wait". The first step of an
+    epoch is not measured: it traces the graph and fills the pipeline. If the input pipeline is slower than the
+    training step, so that the device is idle, the callback warns once.
 
     Args:
-        batch_size: examples a step, over all replicas; the mean where steps differ.
-        unit: what is counted: "examples", or "tokens".
+        batch_size: examples per step over all replicas; the mean if steps differ.
+        unit: what `batch_size` counts, "examples" or "tokens".
     """
 
     def __init__(self, batch_size: float, unit: str = "examples"):
         super().__init__()
-        self.batch_size, self.warned = batch_size, False
-        self.unit, self.key = unit, f"{unit}_per_second"
-        self.began = self.waited = self.counted = 0
+        self.batch_size, self.unit, self.key = batch_size, unit, f"{unit}_per_second"
+        self.start_time = self.wait_seconds = self.steps = 0
+        self._measured = None
+        self._warned = False
 
     def on_train_begin(self, logs=None):
-        # Keras takes any iterator of batches, and this one has a clock.
-        self.model.train_function = _Timed(self.model.train_function, self)
+        # `fit` accepts any iterator of batches, so the wrapper measures the time of each `next`.
+        self.model.train_function = _TimedTrainFunction(self.model.train_function, self)
 
     def on_train_end(self, logs=None):
         self.model.train_function = self.model.train_function.function
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.counted = None
+        self.steps = None
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.counted is None:  # a first step traces, and fills the pipeline
-            self.began, self.waited, self.counted = time.perf_counter(), 0.0, 0
+        if self.steps is None:
+            self.start_time, self.wait_seconds, self.steps = time.perf_counter(), 0.0, 0
             return
-        self.counted += 1
+        self.steps += 1
         if logs is not None:
             logs[self.key] = self.rate()
 
     def rate(self) -> float:
-        """Returns examples, or tokens, per second in this epoch, 0 where it has taken no two steps."""
-        seconds = time.perf_counter() - self.began
-        return self.counted * self.batch_size / seconds if self.counted else 0.0
+        """Returns examples (or tokens) per second in this epoch; 0 if it has fewer than two steps."""
+        seconds = time.perf_counter() - self.start_time
+        return self.steps * self.batch_size / seconds if self.steps else 0.0
 
     def on_test_begin(self, logs=None):
-        self._ended = self._measured()
-
-    def _measured(self):
-        seconds = time.perf_counter() - self.began
-        share = self.waited / seconds if self.counted else 0.0
-        return {self.key: self.rate(), "input_wait": share}
+        self._measured = self._measure()  # the evaluation of an epoch is not part of its throughput
 
     def on_epoch_end(self, epoch, logs=None):
-        # With an evaluation, what was measured before it.
-        measured = self.__dict__.pop("_ended", None) or self._measured()
+        measured = self._measured or self._measure()
+        self._measured = None
         logs.update(measured)
         wait, rate = measured["input_wait"], measured[self.key]
-        if wait > _WARN and self.counted >= 10 and not self.warned:
-            self.warned = True
+        if wait > _WAIT_LIMIT and self.steps >= 10 and not self._warned:
+            self._warned = True
             warnings.warn(
-                f"steps wait {wait:.0%} of their time for data: the pipeline gives {rate:,.0f} {self.unit} a second, "
-                f"and the step could take {rate / (1 - wait):,.0f}; more CPU cores or less augmentation would help",
+                f"training steps wait for data {wait:.0%} of the time: the pipeline delivers {rate:,.0f} {self.unit} "
+                f"per second, and the training step could process {rate / (1 - wait):,.0f}; use more CPU cores or "
+                "less augmentation",
                 stacklevel=2,
             )
 
+    def _measure(self):
+        seconds = time.perf_counter() - self.start_time
+        wait = self.wait_seconds / seconds if self.steps else 0.0
+        return {self.key: self.rate(), "input_wait": wait}
 
-class _Timed:
-    """A train function that adds up the time that its iterator takes."""
 
-    def __init__(self, function, clock):
-        self.function, self.clock, self.step = function, clock, None
+class _TimedTrainFunction:
+    """A train function that adds the time its iterator takes to `throughput.wait_seconds`."""
+
+    def __init__(self, function, throughput):
+        self.function, self.throughput, self.step = function, throughput, None
 
     def __call__(self, iterator):
-        self.step = self.step or self._step(iterator)
-        # Taken here, so that the end of the data ends the epoch and not Keras's loop over executions alone.
-        logs = self.step(self._next(iterator))
-        for _ in range(self.clock.model.steps_per_execution - 1):
+        self.step = self.step or self._make_step(iterator)
+        # The first StopIteration leaves this function, so that it ends the epoch.
+        logs = self.step(self._next_batch(iterator))
+        for _ in range(self.throughput.model.steps_per_execution - 1):
             try:
-                logs = self.step(self._next(iterator))
+                logs = self.step(self._next_batch(iterator))
             except StopIteration:
                 break
         return logs
 
-    def _next(self, iterator):
-        began = time.perf_counter()
+    def _next_batch(self, iterator):
+        start_time = time.perf_counter()
         batch = next(iterator)
-        self.clock.waited += time.perf_counter() - began
+        self.throughput.wait_seconds += time.perf_counter() - start_time
         return batch
 
-    def _step(self, iterator):
-        if self.clock.model.run_eagerly:
-            return self._once
-        # Given batches, Keras would trace the first one's very shape, and round it otherwise than those after it:
-        # a run that goes on would not come to the same bits.
-        return tf.function(self._once, input_signature=[iterator.element_spec])
+    def _make_step(self, iterator):
+        if self.throughput.model.run_eagerly:
+            return self._train_on_batch
+        # Without a signature, Keras traces the exact shape of the first batch, and a graph of another shape rounds
+        # differently: a resumed run would not produce the same bits.
+        return tf.function(self._train_on_batch, input_signature=[iterator.element_spec])
 
-    def _once(self, batch):
+    def _train_on_batch(self, batch):
         return self.function(iter([batch]))

@@ -1,4 +1,4 @@
-"""Who trains together: the workers of TF_CONFIG, Slurm or Kubernetes, each fault in one line and in time."""
+"""The workers of a cluster from TF_CONFIG, Slurm or Kubernetes; every error is one line and comes in time."""
 
 import json
 import os
@@ -14,60 +14,70 @@ resolvers = tf.distribute.cluster_resolver
 
 
 class ClusterError(ValueError):
-    """A cluster that cannot train: one line of what was found, and what to do."""
+    """A cluster that cannot train; the message is one line with the reason and what to change."""
 
 
-def resolve() -> resolvers.ClusterResolver:
+def resolve_cluster() -> resolvers.ClusterResolver:
     """Returns TensorFlow's resolver of the cluster that this process is a worker of.
 
-    TF_CONFIG comes first, then Slurm (a step that `srun` began), then Kubernetes (the pods labelled as
-    KAPPS_POD_LABEL says, "job-name=kapps" without it; it takes the package `kubernetes`).
+    TF_CONFIG has priority, then Slurm (a step of `srun`), then Kubernetes (the pods with the label KAPPS_POD_LABEL, by
+    default "job-name=kapps"; this needs the package `kubernetes`).
 
     Raises:
-        ClusterError: where nothing tells of a cluster, or what tells of it is wrong.
+        ClusterError: if none of them describes a cluster, or the description is invalid.
     """
     if "TF_CONFIG" in os.environ:
-        check(os.environ["TF_CONFIG"])
+        check_tf_config(os.environ["TF_CONFIG"])
         return resolvers.TFConfigClusterResolver()
     try:
         if "SLURM_STEP_NODELIST" in os.environ:
             gpus = len(tf.config.list_physical_devices("GPU"))
-            # Without these the resolver asks nvidia-smi, which a machine without GPUs does not have; Slurm itself
-            # gives a task its GPUs (--gpus-per-task).
+            # Without these arguments the resolver runs nvidia-smi, which does not exist on a machine without GPUs.
+            # Slurm itself assigns GPUs to a task (--gpus-per-task).
             resolver = resolvers.SlurmClusterResolver(
                 gpus_per_node=max(1, gpus), gpus_per_task=max(1, gpus), auto_set_gpu=False
             )
-            resolver.cluster_spec()  # which finds this process's own place
+            resolver.cluster_spec()  # sets the index of this process too
             return resolver
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             label = os.environ.get("KAPPS_POD_LABEL", "job-name=kapps")
-            return place(resolvers.KubernetesClusterResolver({"worker": [label]}))
+            return set_worker_index(resolvers.KubernetesClusterResolver({"worker": [label]}))
     except (RuntimeError, ImportError, ValueError) as error:
         raise ClusterError(f"cluster: {str(error).splitlines()[0]}") from None
     raise ClusterError(
-        "strategy multi_worker: there is no TF_CONFIG, and this is no Slurm step and no Kubernetes pod; set TF_CONFIG "
-        'to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+        "strategy multi_worker: there is no TF_CONFIG, and this is neither a Slurm step nor a Kubernetes pod; set "
+        'TF_CONFIG to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     )
 
 
-def place(resolver, host: str | None = None):
-    """Gives a Kubernetes resolver, which does not know it, the place of this machine among the workers."""
+def set_worker_index(
+    resolver: resolvers.KubernetesClusterResolver, host: str | None = None
+) -> resolvers.KubernetesClusterResolver:
+    """Sets the task of a Kubernetes resolver to the index of this machine among the workers, and returns it.
+
+    Args:
+        resolver: the resolver, which does not set its task itself.
+        host: address of this machine; looked up by default.
+
+    Raises:
+        ClusterError: if this machine is not one of the workers.
+    """
     workers = resolver.cluster_spec().job_tasks("worker")
     host = host or socket.gethostbyname(socket.gethostname())
-    here = [number for number, worker in enumerate(workers) if worker.rpartition(":")[0] == host]
-    if not here:
+    indices = [i for i, worker in enumerate(workers) if worker.rpartition(":")[0] == host]
+    if not indices:
         raise ClusterError(
-            f"cluster: {host} is none of the workers {', '.join(workers)}; set TF_CONFIG"
+            f"cluster: {host} is not one of the workers {', '.join(workers)}; set TF_CONFIG"
         )
-    resolver.task_type, resolver.task_id = "worker", here[0]
+    resolver.task_type, resolver.task_id = "worker", indices[0]
     return resolver
 
 
-def check(text: str) -> None:
-    """Raises ClusterError for a TF_CONFIG that no worker can use.
+def check_tf_config(text: str) -> None:
+    """Raises ClusterError for an invalid TF_CONFIG.
 
     Args:
-        text: the variable's value, JSON.
+        text: value of the environment variable, JSON.
     """
     try:
         config = json.loads(text)
@@ -80,46 +90,45 @@ def check(text: str) -> None:
     other = sorted(set(cluster) - {"worker"})
     if other:
         raise ClusterError(
-            f'TF_CONFIG names {", ".join(other)}; here all are workers: list them under "worker", the first leads'
+            f'TF_CONFIG names {", ".join(other)}; list all under "worker"; the first is the chief'
         )
     for address in workers:
         host, _, port = str(address).rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 2**16:
             raise ClusterError(f'TF_CONFIG has the worker {address!r}; each is "host:port"')
     if len(set(workers)) < len(workers):
-        raise ClusterError("TF_CONFIG has a worker twice; each needs an address of its own")
+        raise ClusterError("TF_CONFIG lists a worker twice; every worker needs its own address")
     task = config.get("task")
     index = task.get("index") if isinstance(task, dict) else None
     if index is None or not isinstance(index, int) or task.get("type") != "worker":
         raise ClusterError(
-            'TF_CONFIG has no "task": {"type": "worker", "index": ...} to say which worker this is'
+            'TF_CONFIG has no "task": {"type": "worker", "index": ...} for this worker'
         )
     if not 0 <= index < len(workers):
         raise ClusterError(
-            f"TF_CONFIG says worker {index}, but there are {len(workers)}, from 0 to {len(workers) - 1}"
+            f"TF_CONFIG has the index {index}, but there are {len(workers)} workers: 0 to {len(workers) - 1}"
         )
 
 
-def connect(resolver, timeout: float) -> tf.distribute.Strategy:
-    """Returns MultiWorkerMirroredStrategy once all workers have come.
+def connect_workers(resolver: resolvers.ClusterResolver, timeout: float) -> tf.distribute.Strategy:
+    """Returns a MultiWorkerMirroredStrategy after all workers have started.
 
-    TensorFlow waits for a missing worker without end and without a word, and lets no other thread of Python run
-    meanwhile. So the workers meet here first, each listening at its address until it has reached all others.
+    TensorFlow waits for a missing worker without a limit and without a message, and blocks all threads of Python
+    meanwhile. So the workers wait for each other here first: each listens at its address until it has reached all
+    others.
 
     Args:
-        resolver: what `resolve` returned.
-        timeout: seconds to wait for the others.
+        resolver: the result of `resolve_cluster`.
+        timeout: seconds to wait for the other workers.
 
     Raises:
-        ClusterError: where a port is taken, and for a worker that does not come in time.
+        ClusterError: if a port is in use, or a worker does not start in time.
     """
     workers = resolver.cluster_spec().job_tasks("worker")
     if len(workers) > 1:
-        meet(workers, resolver.task_id, timeout)
-    unresolved = (
-        f"the workers {', '.join(workers)} did not agree on their cluster within {timeout:.0f} s"
-    )
-    watch = subprocess.Popen([sys.executable, "-S", "-c", _WATCH, str(timeout), unresolved])
+        wait_for_workers(workers, resolver.task_id, timeout)
+    message = f"the workers {', '.join(workers)} did not form a cluster within {timeout:.0f} s"
+    watchdog = subprocess.Popen([sys.executable, "-S", "-c", _WATCHDOG, str(timeout), message])
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
@@ -127,15 +136,15 @@ def connect(resolver, timeout: float) -> tf.distribute.Strategy:
             f"worker {resolver.task_id} at {workers[resolver.task_id]}: {error.message.splitlines()[0]}"
         ) from None
     finally:
-        watch.kill()
-        watch.wait()
+        watchdog.kill()
+        watchdog.wait()
 
 
-# Nothing less than another process can end one that waits inside TensorFlow.
-_WATCH = """
+# Only another process can end a process that waits inside TensorFlow.
+_WATCHDOG = """
 import os, sys, time
-parent, ends = os.getppid(), time.monotonic() + float(sys.argv[1])
-while time.monotonic() < ends and os.getppid() == parent:
+parent, deadline = os.getppid(), time.monotonic() + float(sys.argv[1])
+while time.monotonic() < deadline and os.getppid() == parent:
     time.sleep(0.2)
 if os.getppid() == parent:
     print(sys.argv[2], file=sys.stderr, flush=True)
@@ -143,19 +152,19 @@ if os.getppid() == parent:
 """
 
 
-def meet(workers: list[str], own: int, timeout: float) -> None:
-    """Waits until something listens at the address of every worker.
+def wait_for_workers(workers: list[str], index: int, timeout: float) -> None:
+    """Waits until a process listens at the address of every worker.
 
     Args:
-        workers: "host:port" of each.
-        own: the number of this one.
+        workers: "host:port" of every worker.
+        index: index of this worker.
         timeout: seconds.
 
     Raises:
-        ClusterError: where this one's port is taken, and for a worker that does not come in time.
+        ClusterError: if the port of this worker is in use, or a worker does not start in time.
     """
-    began, told = time.monotonic(), False
-    port = int(workers[own].rpartition(":")[2])
+    start_time, printed = time.monotonic(), False
+    port = int(workers[index].rpartition(":")[2])
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -163,20 +172,20 @@ def meet(workers: list[str], own: int, timeout: float) -> None:
             listener.listen()
         except OSError:
             raise ClusterError(
-                f"worker {own}: port {port} of {workers[own]} is taken; free it, or name another"
+                f"worker {index}: port {port} of {workers[index]} is in use; free it, or choose another"
             ) from None
-        missing = [number for number in range(len(workers)) if number != own]
-        while missing := [number for number in missing if not _listens(workers[number])]:
-            waited = time.monotonic() - began
-            names = " and ".join(f"worker {number} ({workers[number]})" for number in missing)
-            if waited > timeout:
+        missing = [i for i in range(len(workers)) if i != index]
+        while missing := [i for i in missing if not _listens(workers[i])]:
+            seconds = time.monotonic() - start_time
+            names = " and ".join(f"worker {i} ({workers[i]})" for i in missing)
+            if seconds > timeout:
                 raise ClusterError(
-                    f"{names} did not come within {timeout:.0f} s; start every worker with the same list of addresses, "
-                    "each with its own index"
+                    f"{names} did not start within {timeout:.0f} s; start every worker with the same list of "
+                    "addresses and its own index"
                 )
-            if waited > 10 and not told:
-                told = True
-                print(f"worker {own} waits for {names}, {timeout:.0f} s at most", flush=True)
+            if seconds > 10 and not printed:
+                printed = True
+                print(f"worker {index} waits for {names}, at most {timeout:.0f} s", flush=True)
             time.sleep(0.2)
 
 
@@ -190,25 +199,27 @@ def _listens(address):
 
 
 def describe_lost_worker(error: Exception) -> str | None:
-    """Returns one line where an error means that another worker is gone, None where it does not.
+    """Returns one line about a lost worker, or None if the error has another cause.
 
     Args:
-        error: what `fit` raised.
+        error: exception of `fit`.
     """
-    if not isinstance(error, tf.errors.OpError) or not any(sign in error.message for sign in _LOST):
+    if not isinstance(error, tf.errors.OpError) or not any(
+        text in error.message for text in _LOST_WORKER
+    ):
         return None
-    gone = sorted(
+    tasks = sorted(
         set(re.findall(r"^/job:worker/replica:0/task:(\d+)", error.message, re.MULTILINE))
     )
-    named = f"worker {' and '.join(gone)}" if gone else "another worker"
+    worker = f"worker {' and '.join(tasks)}" if tasks else "another worker"
     return (
-        f"{named} stopped answering, so this one stops too; start all of them again with the same command, and they "
-        "go on from the last checkpoint"
+        f"{worker} does not respond, so this one stops too; start all workers again with the same command to resume "
+        "from the last checkpoint"
     )
 
 
-# TensorFlow has no error class of its own for it.
-_LOST = (
+# TensorFlow has no exception class for a lost worker, only these messages.
+_LOST_WORKER = (
     "Collective ops is aborted",
     "unhealthy",
     "Connection reset by peer",

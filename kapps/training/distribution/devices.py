@@ -1,8 +1,11 @@
-"""What a training runs on, and in which precision."""
+"""Precision, seed and devices of a training."""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
+from kapps.cards import nearest
 from kapps.training.distribution import cluster
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -13,11 +16,14 @@ def set_precision(name: str) -> str:
     """Sets Keras's global dtype policy and returns its name.
 
     Args:
-        name: one of `PRECISIONS`. "auto" takes mixed_bfloat16 on GPUs of compute capability 8 and up,
-            mixed_float16 on those of 7, float32 elsewhere: older GPUs and CPUs gain nothing.
+        name: one of `PRECISIONS`. "auto" selects mixed_bfloat16 on GPUs of compute capability 8 or higher,
+            mixed_float16 on GPUs of 7, and float32 elsewhere: other GPUs and CPUs are not faster in 16 bits.
+
+    Raises:
+        ValueError: for an unknown name, with the allowed names and the nearest match.
     """
     if name not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {name!r}")
+        raise ValueError(_unknown("precision", name, PRECISIONS))
     if name == "auto":
         name = {8: "mixed_bfloat16", 7: "mixed_float16"}.get(min(_capability(), 8), "float32")
     keras.config.set_dtype_policy(name)
@@ -26,36 +32,36 @@ def set_precision(name: str) -> str:
 
 def _capability():
     gpus = tf.config.list_physical_devices("GPU")
-    found = [
+    capabilities = [
         tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,))
         for gpu in gpus
     ]
-    return min((major for major, *_ in found), default=0)
+    return min((major for major, *_ in capabilities), default=0)
 
 
-def set_seed(number: int, deterministic: bool = False) -> None:
-    """Seeds Python, NumPy and TensorFlow.
+def set_seed(seed: int, deterministic: bool = False) -> None:
+    """Sets the random seed of Python, NumPy and TensorFlow.
 
     Args:
-        number: the seed.
-        deterministic: whether operations repeat bit for bit too, which costs speed on a GPU.
+        seed: the seed.
+        deterministic: whether operations are deterministic bit for bit, which is slower on a GPU.
     """
-    keras.utils.set_random_seed(number)
+    keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
 def make_strategy(name: str, *, worker_timeout: float = 300.0) -> tf.distribute.Strategy:
-    """Returns the strategy to build and fit under.
+    """Returns the distribution strategy to build and fit models under.
 
     Args:
-        name: "default", one device; "mirrored", all GPUs of this machine, or its logical CPUs where there is none;
-            "multi_worker", all GPUs of all machines that TF_CONFIG, Slurm or Kubernetes names; "tpu", the TPU that
-            TensorFlow's resolver finds.
+        name: "default" (one device), "mirrored" (all GPUs of this machine, or its logical CPUs without GPUs),
+            "multi_worker" (all GPUs of all machines in TF_CONFIG, Slurm or Kubernetes), or "tpu" (the TPU of
+            TensorFlow's resolver).
         worker_timeout: seconds that "multi_worker" waits for the other workers.
 
     Raises:
-        ValueError: for another name, for a cluster that is described wrong, and where there is no TPU.
+        ValueError: for an unknown name, for an invalid description of the cluster, and without a TPU.
     """
     if name == "default":
         return tf.distribute.get_strategy()
@@ -63,10 +69,14 @@ def make_strategy(name: str, *, worker_timeout: float = 300.0) -> tf.distribute.
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multi_worker":
-        return cluster.connect(cluster.resolve(), worker_timeout)
+        return cluster.connect_workers(cluster.resolve_cluster(), worker_timeout)
     if name == "tpu":
         return _tpu()
-    raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, not {name!r}")
+    raise ValueError(_unknown("strategy", name, STRATEGIES))
+
+
+def _unknown(option, name, allowed):
+    return f"{option}={name!r} does not exist.{nearest(str(name), allowed)} Allowed: {', '.join(allowed)}"
 
 
 def _tpu():
@@ -79,37 +89,33 @@ def _tpu():
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files: the first worker, or the only one."""
+    """Returns whether this process writes files: it is the first worker, or the only one."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.task_id
 
 
-def distribute_dataset(dataset_of_shard, strategy: tf.distribute.Strategy):
-    """Returns what `fit` takes for training under a strategy.
+def distribute_dataset(
+    dataset_of_shard: Callable[[tuple[int, int]], tf.data.Dataset], strategy: tf.distribute.Strategy
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Returns the dataset for `fit` under a strategy.
 
     Args:
-        dataset_of_shard: a function of (i, n) that returns the i-th of n parts of the batches, such as
-            `kapps.data.train_dataset` with `shard`.
-        strategy: the strategy; a batch must divide among its replicas.
+        dataset_of_shard: function of (i, n) that returns part i of n of the batches, such as `kapps.data.train_dataset`
+            with `shard`.
+        strategy: the strategy. The batch size must be divisible by its number of replicas.
     """
-    workers = (
-        strategy.cluster_resolver.cluster_spec().num_tasks("worker") if _spans(strategy) else 1
-    )
+    workers = 1
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        workers = strategy.cluster_resolver.cluster_spec().num_tasks("worker")
     if workers == 1:
         return dataset_of_shard((0, 1))
     replicas = strategy.num_replicas_in_sync // workers
 
-    def local(context):
+    def dataset_of_worker(context):
         dataset = dataset_of_shard((context.input_pipeline_id, workers))
-        # What a worker's function returns is taken for batches of one replica each.
-        return (
-            dataset.rebatch(dataset.element_spec[0].shape[0] // replicas)
-            if replicas > 1
-            else dataset
-        )
+        if replicas == 1:
+            return dataset
+        # TensorFlow expects the batches of one replica each.
+        return dataset.rebatch(dataset.element_spec[0].shape[0] // replicas)
 
-    return strategy.distribute_datasets_from_function(local)
-
-
-def _spans(strategy):
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return strategy.distribute_datasets_from_function(dataset_of_worker)

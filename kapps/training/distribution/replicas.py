@@ -1,10 +1,11 @@
-"""What Keras lacks to `fit` on several replicas, put right for the time of a training and then taken back.
+"""Workarounds for `fit` on several replicas, active during a training only.
 
-- Batch norm keeps moving statistics on each replica apart, and the first one's are saved: it is synchronised.
-- Every replica draws the same dropout masks: the number of the replica goes into the seed.
-- Several workers (Keras 3.0 to 3.15 at least, keras issue 20585): `fit` builds the model from a batch of all
-  replicas, which it cannot reduce across workers, and averages metrics along an axis that scalars do not have.
-  `fit_works` tries whether this Keras can; only where it cannot is it mended.
+- Batch norm has separate moving statistics on each replica, and those of the first one are saved: the workaround
+  synchronises them.
+- All replicas sample the same dropout masks: the workaround adds the index of the replica to the seed.
+- On several workers `fit` fails (Keras 3.0 to 3.15 at least, keras issue 20585): it builds the model from a batch of
+  all replicas, which it cannot reduce across workers, and it averages metrics along an axis that scalars do not have.
+  `fit_is_correct` tests the installed Keras; the workaround is applied only if the test fails.
 """
 
 import contextlib
@@ -24,16 +25,17 @@ from kapps._keras_compat import (
 
 @contextlib.contextmanager
 def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy):
-    """Lets `model.fit` and `model.evaluate` of the block train right on all replicas of a strategy.
+    """Makes `model.fit` and `model.evaluate` correct on all replicas of a strategy, inside the `with` block.
 
-    Nothing of it stays in the model afterwards, nor is it saved. One replica needs none of it.
+    The model is unchanged after the block, and the workarounds are not saved with it. With one replica the context
+    does nothing.
 
     Args:
-        model: built and compiled within the strategy's scope, not fitted yet.
+        model: model that is built and compiled in the strategy's scope, and not fitted yet.
         strategy: that strategy.
 
     Raises:
-        RuntimeError: where neither this Keras nor the mend of it trains right on several workers.
+        RuntimeError: if this version of Keras trains incorrectly on several workers even with the workaround.
     """
     with contextlib.ExitStack() as undo:
         if strategy.num_replicas_in_sync > 1:
@@ -48,45 +50,45 @@ def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy):
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             undo.enter_context(_several_workers(model, strategy))
         yield model
-        # What was traced holds the above.
+        # The traced functions include the workarounds.
     model.train_function = model.test_function = model.predict_function = None
 
 
-def _next_seed(draw, ordered=True):
-    """Returns the generator's next seed, another one on each replica."""
-    seed, context = draw(ordered), tf.distribute.get_replica_context()
+def _next_seed(next_seed, ordered=True):
+    """Returns the next seed of a generator, a different one on each replica."""
+    seed, context = next_seed(ordered), tf.distribute.get_replica_context()
     if context is None:
         return seed
     replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
-    # A prime step: seeds of neighbouring layers, which are drawn below 10^9, do not meet.
+    # A prime, so that the seeds of different layers, which are random below 10^9, remain different.
     return seed + tf.stack([replica * 1_000_003, tf.zeros_like(replica)])
 
 
 @contextlib.contextmanager
 def _several_workers(model, strategy):
-    if fit_works(strategy):
+    if fit_is_correct(strategy):
         yield
         return
-    if not fit_works(strategy, mended=True):
+    if not fit_is_correct(strategy, workaround=True):
         raise RuntimeError(
-            f"Keras {keras.__version__} trains wrong on several workers, and kapps's mend does not fit it; "
-            "use Keras 3.15, or --strategy=mirrored on one machine"
+            f"Keras {keras.__version__} trains incorrectly on several workers, and the workaround of kapps does not "
+            "fit it; use Keras 3.15, or --strategy=mirrored on one machine"
         )
-    mend(model, strategy)
+    apply_workaround(model, strategy)
     yield
     restore_symbolic_build(model)
     for name in ("train_step", "test_step"):
         delattr(model, name)
 
 
-def fit_works(strategy: tf.distribute.Strategy, mended: bool = False) -> bool:
-    """Whether `fit` under a strategy takes one step exactly as it should, tried on one weight.
+def fit_is_correct(strategy: tf.distribute.Strategy, workaround: bool = False) -> bool:
+    """Returns whether `fit` under a strategy makes one exact training step of a model with one weight.
 
-    Every worker has to ask at the same time.
+    All workers must call this at the same time.
 
     Args:
-        strategy: whose workers are tried.
-        mended: whether with `mend`.
+        strategy: the strategy to test.
+        workaround: whether to apply the workaround.
     """
     replicas = strategy.num_replicas_in_sync
     x = np.arange(1.0, replicas + 1, dtype="float32")[:, None]
@@ -95,26 +97,26 @@ def fit_works(strategy: tf.distribute.Strategy, mended: bool = False) -> bool:
             [keras.Input((1,)), keras.layers.Dense(1, "linear", False, "ones")]
         )
         model.compile(keras.optimizers.SGD(0.01), "mean_squared_error", jit_compile=False)
-    if mended:
-        mend(model, strategy)
+    if workaround:
+        apply_workaround(model, strategy)
     options = tf.data.Options()
-    sharing = tf.data.experimental.AutoShardPolicy.DATA
-    options.experimental_distribute.auto_shard_policy = sharing
+    policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.experimental_distribute.auto_shard_policy = policy
     data = tf.data.Dataset.from_tensor_slices((x, 0 * x)).batch(replicas).with_options(options)
     try:
         loss = model.fit(data, shuffle=False, verbose=0).history["loss"][0]
     except (ValueError, TypeError):
         return False
-    # The loss is the mean of (w x)^2 over all replicas, w = 1, and the step takes 0.01 of its gradient.
+    # The loss is the mean of (w x)^2 over all replicas with w = 1, and the step subtracts 0.01 of its gradient.
     square = np.mean(x**2)
     return bool(np.allclose([loss, model.get_weights()[0][0, 0]], [square, 1 - 0.02 * square]))
 
 
-def mend(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Makes `fit` and `evaluate` of this one model work under several workers.
+def apply_workaround(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Makes `fit` and `evaluate` of one model work on several workers.
 
     Args:
-        model: compiled in the strategy's scope.
+        model: model that is compiled in the strategy's scope.
         strategy: a MultiWorkerMirroredStrategy.
     """
     replace_symbolic_build(model, functools.partial(_build, model, strategy))
@@ -123,7 +125,7 @@ def mend(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
 
 
 def _build(model, strategy, iterator=None, data_batch=None):
-    """Builds the model from what one replica sees, in place of Keras's mean over replicas."""
+    """Builds the model from the batch of one replica instead of Keras's mean over replicas."""
     for _, _, batches in iterator or ():
         data_batch = tf.nest.map_structure(
             lambda value: strategy.experimental_local_results(value)[0], next(batches)
@@ -134,5 +136,5 @@ def _build(model, strategy, iterator=None, data_batch=None):
 
 
 def _as_vectors(step, data):
-    """Gives the metrics of a step the axis along which Keras averages them over workers."""
+    """Returns the metrics of a step with the axis along which Keras averages them over workers."""
     return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), step(data))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from kapps import training
-from kapps.training.callbacks.progress import duration
+from kapps.training.callbacks.progress import format_duration
 
 
 def fit(pause, callbacks, *, batch=4, steps=20, epochs=2):
@@ -96,7 +96,7 @@ class Terminal(io.StringIO):
 def test_a_file_gets_lines_and_a_terminal_a_bar():
     texts = []
     for file in (io.StringIO(), Terminal()):
-        progress = training.Progress(2, 20, every=0.05, file=file)
+        progress = training.Progress(2, 20, interval=0.05, file=file)
         fit(0.02, [training.Throughput(10**9), progress], steps=20)
         texts.append(file.getvalue())
     lines, bar = texts
@@ -120,4 +120,4 @@ def test_a_file_gets_lines_and_a_terminal_a_bar():
     ],
 )
 def test_a_duration_is_as_people_say_it(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

@@ -22,7 +22,7 @@ class Hands:
 def fit(monkeypatch, clock, schedule, loss="mse"):
     monkeypatch.setattr(time_budget, "time", Hands())
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(clock.optimizer(schedule, 256), loss)
+    model.compile(clock.make_optimizer(schedule, 256), loss)
     rates = []
 
     def note(batch, logs):
@@ -35,7 +35,7 @@ def fit(monkeypatch, clock, schedule, loss="mse"):
             yield x, np.ones((4, 1), "float32")
 
     history = model.fit(
-        endless(), epochs=clock.parts, steps_per_epoch=time_budget.UNBOUNDED_STEPS, verbose=0,
+        endless(), epochs=clock.epochs, steps_per_epoch=time_budget.UNBOUNDED_STEPS, verbose=0,
         callbacks=[clock, keras.callbacks.LambdaCallback(on_train_batch_end=note)],
     ).history  # fmt: skip
     return rates, history
@@ -43,7 +43,7 @@ def fit(monkeypatch, clock, schedule, loss="mse"):
 
 def test_the_time_ends_epochs_and_training_and_moves_the_learning_rate(monkeypatch):
     schedule = training.Schedule(epochs=1, learning_rate=0.5, weight_decay=0.0)
-    rates, history = fit(monkeypatch, training.TimeBudget(20, parts=5), schedule)
+    rates, history = fit(monkeypatch, training.TimeBudget(20, epochs=5), schedule)
     # A step is a second, but for the first of all, which is not counted.
     assert history["seconds"] == [4, 8, 12, 16, 20] and history["steps"] == [5, 9, 13, 17, 21]
     cosine = [0.5 * (1 + np.cos(np.pi * share)) / 2 for share in np.arange(21) / 20]
@@ -52,7 +52,7 @@ def test_the_time_ends_epochs_and_training_and_moves_the_learning_rate(monkeypat
 
 def test_a_step_longer_than_a_part_ends_it(monkeypatch):
     schedule = training.Schedule(epochs=1, learning_rate=0.5, weight_decay=0.0)
-    _, history = fit(monkeypatch, training.TimeBudget(2, parts=8), schedule)
+    _, history = fit(monkeypatch, training.TimeBudget(2, epochs=8), schedule)
     assert history["seconds"] == [1, 2]
 
 
@@ -60,7 +60,7 @@ def test_what_a_clock_cannot_do_is_one_line(monkeypatch):
     with pytest.raises(ValueError, match="0 seconds in 10 parts"):
         training.TimeBudget(0)
     with pytest.raises(ValueError, match="give epochs"):
-        training.TimeBudget(1).optimizer(training.get_schedule("modern"), 256)
+        training.TimeBudget(1).make_optimizer(training.get_schedule("modern"), 256)
     wild = training.Schedule(epochs=1, learning_rate=1e30, weight_decay=0.0)
     with pytest.raises(training.TrainingStopped, match=r"step \d+: the loss is (inf|nan)"):
         fit(monkeypatch, training.TimeBudget(100), wild)

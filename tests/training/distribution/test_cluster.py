@@ -37,13 +37,13 @@ def config(workers=ADDRESSES, task=None, **more):
 def test_a_wrong_tf_config_is_one_line(monkeypatch, text, says):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(cluster.ClusterError) as error:
-        cluster.resolve()
+        cluster.resolve_cluster()
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_right_tf_config_is_resolved(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config(task={"type": "worker", "index": 1}))
-    resolver = cluster.resolve()
+    resolver = cluster.resolve_cluster()
     assert resolver.task_id == 1 and resolver.cluster_spec().job_tasks("worker") == ADDRESSES
 
 
@@ -51,7 +51,7 @@ def test_no_cluster_at_all_is_one_line(monkeypatch):
     for name in ("TF_CONFIG", "SLURM_STEP_NODELIST", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(cluster.ClusterError, match="there is no TF_CONFIG"):
-        cluster.resolve()
+        cluster.resolve_cluster()
 
 
 def test_slurm_is_resolved(monkeypatch):
@@ -59,12 +59,12 @@ def test_slurm_is_resolved(monkeypatch):
     slurm = {"PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "n[1-3]"}
     for name, value in {**slurm, "STEP_TASKS_PER_NODE": "1(x3)"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    resolver = cluster.resolve()
+    resolver = cluster.resolve_cluster()
     assert resolver.cluster_spec().job_tasks("worker") == ["n1:8888", "n2:8888", "n3:8888"]
     assert (resolver.task_type, resolver.task_id) == ("worker", 2)
     monkeypatch.delenv("SLURM_PROCID")
     with pytest.raises(cluster.ClusterError, match="SLURM_PROCID"):
-        cluster.resolve()
+        cluster.resolve_cluster()
 
 
 def test_a_pod_finds_its_place_among_the_workers():
@@ -85,10 +85,12 @@ def test_a_pod_finds_its_place_among_the_workers():
     resolver = cluster.resolvers.KubernetesClusterResolver(
         {"worker": ["job-name=kapps"]}, override_client=client
     )
-    assert cluster.place(resolver, "10.0.0.2").task_id == 1 and asked == ["job-name=kapps"]
+    assert cluster.set_worker_index(resolver, "10.0.0.2").task_id == 1 and asked == [
+        "job-name=kapps"
+    ]
     assert resolver.cluster_spec().job_tasks("worker")[1] == "10.0.0.2:8470"
-    with pytest.raises(cluster.ClusterError, match=r"10\.0\.0\.3 is none of the workers"):
-        cluster.place(resolver, "10.0.0.3")
+    with pytest.raises(cluster.ClusterError, match=r"10\.0\.0\.3 is not one of the workers"):
+        cluster.set_worker_index(resolver, "10.0.0.3")
 
 
 def test_a_taken_port_is_one_line(trainings):
@@ -101,7 +103,8 @@ def test_a_taken_port_is_one_line(trainings):
         )
         last = process.wait(code=1)
     assert (
-        last == f"worker.py: worker 0: port {own[10:]} of {own} is taken; free it, or name another"
+        last
+        == f"worker.py: worker 0: port {own[10:]} of {own} is in use; free it, or choose another"
     )
     assert "Traceback" not in process.said()
 
@@ -113,7 +116,7 @@ def test_a_worker_that_never_comes_is_one_line_in_time(trainings, free):
         "alone", "multi_worker", "--timeout=4", cluster=config(workers=addresses)
     )
     last = process.wait(code=1, seconds=120)
-    assert last.startswith(f"worker.py: worker 1 ({addresses[1]}) did not come within 4 s")
+    assert last.startswith(f"worker.py: worker 1 ({addresses[1]}) did not start within 4 s")
     assert "Traceback" not in process.said() and time.monotonic() - began < 120
 
 

@@ -117,12 +117,12 @@ def test_a_killed_worker_ends_the_others_in_one_line_and_all_resume_exactly(trai
     first.until("step 14")
     second.process.kill()
     last = first.wait(code=1, seconds=60)
-    assert last.startswith("worker.py: worker 1 stopped answering") and "same command" in last
+    assert last.startswith("worker.py: worker 1 does not respond") and "same command" in last
     assert "Traceback" not in first.said()
     again = trainings("killed", "multi_worker", "--every=4", of=2)
     for process in again:
         process.wait()
-    assert "goes on from step 12 of 20" in again[0].said()
+    assert "resumes at step 12 of 20" in again[0].said()
     whole, _ = ended("two")
     for process in again:
         for i, weight in enumerate(weights(process)):

@@ -11,7 +11,7 @@ from kapps.training import SCHEDULES, Schedule, get_schedule
 
 
 def rates(name, steps, batch_size=256):
-    rate = SCHEDULES[name].rate(batch_size, steps)
+    rate = SCHEDULES[name].make_learning_rate(batch_size, steps)
     return np.array([float(rate(step)) for step in range(steps)])
 
 
@@ -56,7 +56,7 @@ def test_weight_decay_is_as_strong_as_the_papers():
         velocity = 0.9 * velocity - rate * decay * w
         w += velocity
     variable = keras.Variable(np.ones(1, "float32"), name="kernel")
-    optimizer = Schedule(1, rate, decay, drops=(1.0,)).optimizer(256, steps)
+    optimizer = Schedule(1, rate, decay, drops=(1.0,)).make_optimizer(256, steps)
     optimizer.build([variable])
     for _ in range(steps):
         optimizer.apply([keras.ops.zeros(1)])
@@ -68,7 +68,7 @@ def test_batch_norm_and_biases_do_not_decay():
         keras.Variable(np.ones(1, "float32"), name=name)
         for name in ("gamma", "beta", "bias", "kernel")
     ]
-    optimizer = SCHEDULES["paper"].optimizer(256, 10)
+    optimizer = SCHEDULES["paper"].make_optimizer(256, 10)
     optimizer.build(variables)
     optimizer.apply([keras.ops.zeros(1)] * 4)
     assert [float(v[0]) == 1 for v in variables] == [True, True, True, False]
@@ -121,7 +121,7 @@ def test_the_peak_is_the_papers_at_the_papers_batch_and_scales_from_there(name, 
     ],
 )
 def test_the_optimizer_has_the_papers_settings(name, kind, settings):
-    optimizer = SCHEDULES[name].optimizer(256, 100)
+    optimizer = SCHEDULES[name].make_optimizer(256, 100)
     assert type(optimizer).__name__ == kind
     assert {key: getattr(optimizer, key) for key in settings} == settings
 
@@ -138,7 +138,7 @@ def test_weight_decay_is_as_strong_as_inceptions():
     variable = keras.Variable(np.ones(1, "float32"), name="kernel")
     optimizer = dataclasses.replace(
         SCHEDULES["inception"], learning_rate=rate, weight_decay=decay, drops=(1.0,)
-    ).optimizer(256, steps)
+    ).make_optimizer(256, steps)
     optimizer.build([variable])
     for _ in range(steps):
         optimizer.apply([keras.ops.zeros(1)])
@@ -157,7 +157,7 @@ def test_weight_decay_is_as_strong_as_inceptions():
 def test_gradients_are_cut_by_their_common_norm_or_by_value(limit, gradient, expected):
     variables = [keras.Variable(np.zeros(1, "float32"), name=name) for name in ("one", "two")]
     plan = Schedule(1, 1.0, 0.0, drops=(1.0,), momentum=0.0, **limit)
-    optimizer = plan.optimizer(256, 10)
+    optimizer = plan.make_optimizer(256, 10)
     optimizer.build(variables)
     optimizer.apply([keras.ops.convert_to_tensor(values) for values in gradient])
     np.testing.assert_allclose(np.array(variables), -np.array(expected), rtol=1e-6)
@@ -168,7 +168,7 @@ def test_the_average_looks_back_on_its_share_of_the_training():
     steps, back = 1000, 100
     variable = keras.Variable(np.zeros(1, "float32"), name="kernel")
     plan = Schedule(1, 1.0, 0.0, drops=(1.0,), momentum=0.0, ema=back / steps)
-    optimizer = plan.optimizer(256, steps)
+    optimizer = plan.make_optimizer(256, steps)
     optimizer.build([variable])
     for _ in range(steps):
         optimizer.apply([-keras.ops.ones(1)])
@@ -187,7 +187,9 @@ def trained(plan, batch_size, accumulation, x, y):
     """Returns the weights after one pass over x and y, and the rates of its batches."""
     model, found = network(), []
     steps = len(x) // batch_size
-    model.compile(plan.optimizer(batch_size, steps, accumulation), keras.losses.MeanSquaredError())
+    model.compile(
+        plan.make_optimizer(batch_size, steps, accumulation), keras.losses.MeanSquaredError()
+    )
     for start in range(0, len(x), batch_size):
         found.append(float(model.optimizer.learning_rate))
         model.train_on_batch(x[start : start + batch_size], y[start : start + batch_size])
@@ -221,7 +223,7 @@ def test_what_is_not_a_whole_update_at_the_end_is_left():
 @pytest.mark.parametrize("accumulation", [0, 11])
 def test_an_accumulation_without_an_update_is_refused(accumulation):
     with pytest.raises(ValueError, match=rf"accumulation={accumulation}: from 1 to the 10 batches"):
-        SCHEDULES["paper"].optimizer(256, 10, accumulation)
+        SCHEDULES["paper"].make_optimizer(256, 10, accumulation)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_options_that_exclude_one_another_are_refused(options, message):
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_compiled_model_comes_back_with_its_rates(name, tmp_path):
     model = network()
-    model.compile(SCHEDULES[name].optimizer(64, 100, accumulation=2), "mse")
+    model.compile(SCHEDULES[name].make_optimizer(64, 100, accumulation=2), "mse")
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras").optimizer
     assert type(loaded) is type(model.optimizer)
