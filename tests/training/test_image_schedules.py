@@ -77,7 +77,7 @@ def test_batch_norm_and_biases_do_not_decay():
 def test_an_unknown_name_says_the_nearest():
     with pytest.raises(
         ValueError,
-        match=r"'modren'. Did you mean modern\? Allowed: paper, modern, cosine, .*, lamb",
+        match=r"'modren' .*Did you mean modern\? Allowed: paper, modern, cosine, .*, lamb",
     ):
         get_schedule("modren")
 
@@ -222,16 +222,19 @@ def test_what_is_not_a_whole_update_at_the_end_is_left():
 
 @pytest.mark.parametrize("accumulation", [0, 11])
 def test_an_accumulation_without_an_update_is_refused(accumulation):
-    with pytest.raises(ValueError, match=rf"accumulation={accumulation}: from 1 to the 10 batches"):
+    with pytest.raises(ValueError, match=rf"accumulation={accumulation}: must be from 1 to 10"):
         SCHEDULES["paper"].make_optimizer(256, 10, accumulation)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"algorithm": "adam"}, r"'adam'. Did you mean adamw\? Allowed: sgd, rmsprop, adamw, lamb"),
-        ({"algorithm": "lamb", "nesterov": True}, "nesterov=True is for sgd, not for lamb"),
-        ({"clipnorm": 1.0, "clipvalue": 2.0}, "clipnorm=1.0 and clipvalue=2.0: give one"),
+        (
+            {"algorithm": "adam"},
+            r"'adam' .*Did you mean adamw\? Allowed: sgd, rmsprop, adamw, lamb",
+        ),
+        ({"algorithm": "lamb", "nesterov": True}, "nesterov=True .*'sgd', not 'lamb'"),
+        ({"clipnorm": 1.0, "clipvalue": 2.0}, "clipnorm=1.0 and clipvalue=2.0"),
     ],
 )
 def test_options_that_exclude_one_another_are_refused(options, message):

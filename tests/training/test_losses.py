@@ -22,9 +22,9 @@ class TestSchedule:
         np.testing.assert_allclose(found, [5e-3 / 2000, 2.5e-3, 5e-3, 2.5e-3], rtol=1e-5)
         again = keras.optimizers.Adam.from_config(keras.optimizers.Adam(rate).get_config())
         assert float(again._learning_rate(999)) == found[1]
-        for wrong in ((0, 10), (1e-3, 0)):
-            with pytest.raises(ValueError, match="warm-up 1 update or more"):
-                training.InverseSquareRoot(*wrong)
+        for peak, warmup in ((0, 10), (1e-3, 0)):
+            with pytest.raises(ValueError, match=f"peak={peak}, warmup={warmup}"):
+                training.InverseSquareRoot(peak, warmup)
 
 
 class TestSmoothing:

@@ -68,8 +68,8 @@ REFUSED = [
         {},
         "accumulation=4 does not work under a",
     ),
-    (keras.optimizers.SGD, {"clipvalue": 0.2}, {}, "clipvalue=0\\.2 is applied to each replica"),
-    (keras.optimizers.SGD, {"clipnorm": 0.2}, {}, "clipnorm=0\\.2 is applied to each replica"),
+    (keras.optimizers.SGD, {"clipvalue": 0.2}, {}, "clipvalue=0\\.2 clips each replica"),
+    (keras.optimizers.SGD, {"clipnorm": 0.2}, {}, "clipnorm=0\\.2 clips each replica"),
     (keras.optimizers.SGD, {"global_clipnorm": 2.0}, {}, "global_clipnorm=2\\.0 is applied"),
     (
         keras.optimizers.SGD,

@@ -68,11 +68,13 @@ def test_what_is_not_auxiliary_is_refused():
     single = keras.Model(image, keras.layers.Dense(3, name="predictions")(image), name="single")
     stack = keras.Sequential([image, keras.layers.Dense(3, name="predictions")], name="single")
     for model in (single, stack):
-        with pytest.raises(ValueError, match="single has one output, 'predictions'"):
+        with pytest.raises(ValueError, match=r"single has .* 'predictions'"):
             training.auxiliary_losses(model, "mse")
-    with pytest.raises(ValueError, match="main='top' is no output of heads: predictions, aux"):
+    with pytest.raises(
+        ValueError, match=r"main='top' is not an output of heads.* predictions, aux"
+    ):
         training.auxiliary_losses(heads(), "mse", main="top")
-    with pytest.raises(ValueError, match="main=None is no output of heads: "):
+    with pytest.raises(ValueError, match="main=None is not an output of heads"):
         training.auxiliary_losses(heads(as_dict=True), "mse")
 
 
@@ -198,7 +200,7 @@ def test_gradients_that_have_all_but_vanished_still_count():
 
 
 def test_an_activation_without_a_slope_is_refused():
-    with pytest.raises(ValueError, match="activation='gelu': take one of linear, relu, sigmoid"):
+    with pytest.raises(ValueError, match=r"activation='gelu'.* linear, relu, sigmoid"):
         training.vanishing_gradient_penalty(*[np.ones((1, 2, 2), "float32")] * 2, np.eye(2), "gelu")
 
 
@@ -307,14 +309,14 @@ def recurrent(layer, **options):
     ("layer", "message"),
     [
         (keras.layers.GRU(2, return_sequences=True, name="rnn"), "'rnn' is a GRU"),
-        (keras.layers.SimpleRNN(2, name="rnn"), r"return_sequences=False: take True"),
+        (keras.layers.SimpleRNN(2, name="rnn"), "return_sequences=False"),
         (
             keras.layers.SimpleRNN(2, return_sequences=True, recurrent_dropout=0.1, name="rnn"),
-            r"recurrent_dropout=0\.1: take 0",
+            r"recurrent_dropout=0\.1",
         ),
         (
             keras.layers.SimpleRNN(2, return_sequences=True, activation="gelu", name="rnn"),
-            "activation='gelu': take one of linear, relu, sigmoid, tanh",
+            "activation='gelu'.* linear, relu, sigmoid, tanh",
         ),
     ],
 )

@@ -31,12 +31,12 @@ def fit(pause, callbacks, *, batch=4, steps=20, epochs=2):
 
 
 def test_a_slow_pipeline_is_measured_and_told_once():
-    with pytest.warns(UserWarning, match="wait .* for data: the pipeline gives") as told:
+    with pytest.warns(UserWarning, match="wait for data .*: the pipeline delivers") as told:
         history = fit(0.02, [training.Throughput(4)])
-    assert sum("the pipeline gives" in str(each.message) for each in told) == 1
-    assert all(0.5 < share <= 1 for share in history["input_wait"])
-    # 4 examples in at least 0.02 s
-    assert all(20 < rate < 200 for rate in history["examples_per_second"])
+    assert sum("the pipeline delivers" in str(each.message) for each in told) == 1
+    assert all(0.3 < fraction <= 1 for fraction in history["input_wait"])
+    # 4 examples per 0.02 s or more; prefetched batches add a few
+    assert all(10 < rate < 300 for rate in history["examples_per_second"])
 
 
 def test_a_slow_step_is_no_fault_of_the_pipeline():

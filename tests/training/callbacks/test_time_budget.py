@@ -57,9 +57,9 @@ def test_a_step_longer_than_a_part_ends_it(monkeypatch):
 
 
 def test_what_a_clock_cannot_do_is_one_line(monkeypatch):
-    with pytest.raises(ValueError, match="0 seconds in 10 parts"):
+    with pytest.raises(ValueError, match="seconds=0"):
         training.TimeBudget(0)
-    with pytest.raises(ValueError, match="give epochs"):
+    with pytest.raises(ValueError, match="ema="):
         training.TimeBudget(1).make_optimizer(training.get_schedule("modern"), 256)
     wild = training.Schedule(epochs=1, learning_rate=1e30, weight_decay=0.0)
     with pytest.raises(training.TrainingStopped, match=r"step \d+: the loss is (inf|nan)"):

@@ -30,7 +30,7 @@ def config(workers=ADDRESSES, task=None, **more):
         (config(task={}), '"index"'),
         (config(task={"type": "worker"}), '"index"'),
         (config(task={"type": "ps", "index": 0}), '"index"'),
-        (config(task={"type": "worker", "index": 2}), "worker 2, but there are 2, from 0 to 1"),
+        (config(task={"type": "worker", "index": 2}), "index 2, but there are 2 workers"),
         (json.dumps({"cluster": {"worker": ADDRESSES, "ps": ["a:1"]}}), "names ps"),
     ],
 )
@@ -128,4 +128,4 @@ def test_what_listens_but_is_no_worker_is_one_line_in_time(trainings, free):
         cluster = config(workers=workers)
         (process,) = trainings("strange", "multi_worker", "--timeout=5", cluster=cluster)
         last = process.wait(code=-9, seconds=120)
-    assert last.endswith(f"{workers[1]} did not agree on their cluster within 5 s")
+    assert last.endswith(f"{workers[1]} did not form a cluster within 5 s")
