@@ -1,7 +1,4 @@
-"""The tasks of sequence_tasks.py: what is trained on, what is asked for, and how answers are judged.
-
-A task is a function of the recipe's flags.
-"""
+"""The tasks of sequence_tasks.py: data, targets and measures. A task is a function of the recipe's flags."""
 
 import dataclasses
 import math
@@ -17,25 +14,25 @@ from kapps.recurrent import tcn
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What networks are compared on.
+    """A task on which networks are compared.
 
     Args:
-        title: what it is, with its length.
-        measure: what the result is.
-        judge: answers and targets to one number an answer; the result is their mean.
-        nothing: the result of who learns nothing.
-        builder: of the paper's TCN.
-        activation: of the answers.
-        loss: by Keras's name.
-        train: batches without end.
-        test: batches.
-        steps: of training.
+        title: name of the task, with its length.
+        measure: name of the measure.
+        evaluate: function of predictions and targets that returns one value per prediction; the result is their mean.
+        baseline: result of the best constant prediction.
+        builder: builder of the paper's TCN.
+        activation: activation of the output.
+        loss: name of the Keras loss.
+        train: infinite dataset of training batches.
+        test: dataset of test batches.
+        steps: number of training steps.
     """
 
     title: str
     measure: str
-    judge: Callable
-    nothing: float
+    evaluate: Callable
+    baseline: float
     builder: Callable
     activation: str | None
     loss: str
@@ -44,102 +41,108 @@ class Task:
     steps: int
 
 
-def squares(answers, targets):
-    return np.square(answers - targets)
+def squared_errors(predictions, targets):
+    return np.square(predictions - targets)
 
 
-def nats(answers, targets):
-    return -np.log(np.take_along_axis(answers, targets[..., None], -1) + 1e-9)
+def negative_log_likelihoods(predictions, targets):
+    return -np.log(np.take_along_axis(predictions, targets[..., None], -1) + 1e-9)
 
 
-def percent(answers, targets):
-    return 100.0 * (answers.argmax(axis=-1) == targets)
+def accuracies(predictions, targets):
+    return 100.0 * (predictions.argmax(axis=-1) == targets)
 
 
-def chords(answers, targets):
-    """The negative log likelihood of all keys of a step."""
-    p = np.clip(answers, 1e-7, 1 - 1e-7)
+def chord_losses(predictions, targets):
+    """Returns the negative log likelihood of all keys at each step."""
+    p = np.clip(predictions, 1e-7, 1 - 1e-7)
     return -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).sum(axis=-1)
 
 
-def adding(asked):
-    length = asked.length or 200
-    make, seed = sequence.adding_problem_dataset, asked.seed
+def adding(options):
+    length = options.length or 200
+    make, seed = sequence.adding_problem_dataset, options.seed
     return Task(
         title=f"adding, {length} steps",
         measure="squared error",
-        judge=squares,
-        nothing=1 / 6,
+        evaluate=squared_errors,
+        baseline=1 / 6,
         builder=tcn.tcn_adding600,
         activation=None,
         loss="mse",
-        train=make(length, asked.batch_size, seed=seed),
-        test=make(length, asked.batch_size, seed=seed + 1, sequences=asked.test).cache(),
+        train=make(length, options.batch_size, seed=seed),
+        test=make(length, options.batch_size, seed=seed + 1, sequences=options.test).cache(),
         steps=1500,
     )
 
 
-def copy(asked):
-    length = asked.length or 100
-    make, seed = sequence.copy_memory_dataset, asked.seed
+def copy(options):
+    length = options.length or 100
+    make, seed = sequence.copy_memory_dataset, options.seed
     return Task(
         title=f"copy, {length} blanks",
-        measure="nats a step",
-        judge=nats,
-        nothing=10 * math.log(8) / (length + 20),
+        measure="nats per step",
+        evaluate=negative_log_likelihoods,
+        baseline=10 * math.log(8) / (length + 20),
         builder=tcn.tcn_copy1000,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
-        train=make(length, asked.batch_size, seed=seed),
-        test=make(length, asked.batch_size, seed=seed + 1, sequences=asked.test).cache(),
+        train=make(length, options.batch_size, seed=seed),
+        test=make(length, options.batch_size, seed=seed + 1, sequences=options.test).cache(),
         steps=1500,
     )
 
 
-def pixels(asked, order=None):
-    where = (None if asked.data else asked.dataset, asked.data)
-    source, other = (data.open_source(*where, split) for split in ("train", "validation"))
-    images, labels = sequence.read_grey_images(source, asked.side)
-    seen, right = sequence.read_grey_images(other, asked.side, asked.test)
-    size, how = asked.batch_size, {"order": order, "seed": asked.seed}
+def pixels(options, order=None):
+    selection = (None if options.data else options.dataset, options.data)
+    train_source, test_source = (
+        data.open_source(*selection, split) for split in ("train", "validation")
+    )
+    images, labels = sequence.read_grey_images(train_source, options.side)
+    test_images, test_labels = sequence.read_grey_images(test_source, options.side, options.test)
+    batch_size, order_options = options.batch_size, {"order": order, "seed": options.seed}
     return Task(
-        title=f"{'pixels' if order is None else 'permuted pixels'}, {asked.side}x{asked.side}",
-        measure="right (%)",
-        judge=percent,
-        nothing=100 * np.bincount(right).max() / len(right),
+        title=f"{'pixels' if order is None else 'permuted pixels'}, {options.side}x{options.side}",
+        measure="accuracy (%)",
+        evaluate=accuracies,
+        baseline=100 * np.bincount(test_labels).max() / len(test_labels),
         builder=tcn.tcn_mnist,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
-        train=sequence.pixel_dataset(images, labels, size, shuffle=True, **how).repeat(),
-        test=sequence.pixel_dataset(seen, right, size, **how),
+        train=sequence.pixel_dataset(
+            images, labels, batch_size, shuffle=True, **order_options
+        ).repeat(),
+        test=sequence.pixel_dataset(test_images, test_labels, batch_size, **order_options),
         steps=1000,
     )
 
 
-def permuted(asked):
-    return pixels(asked, order=asked.seed)
+def permuted(options):
+    return pixels(options, order=options.seed)
 
 
-def music(asked):
-    if asked.music is None:
+def music(options):
+    if options.music is None:
         raise ValueError(
-            "music needs --music=JSB_Chorales.mat, or another .mat file of piano rolls"
+            "the task music needs --music=JSB_Chorales.mat or another .mat file of piano rolls"
         )
-    pieces = sequence.read_piano_rolls(asked.music, "train")
-    others = sequence.read_piano_rolls(asked.music, "test")
-    share = np.concatenate(pieces).mean(axis=0)  # of the steps at which a key is struck
+    pieces = sequence.read_piano_rolls(options.music, "train")
+    test_pieces = sequence.read_piano_rolls(options.music, "test")
+    frequency = np.concatenate(pieces).mean(axis=0)  # of each key over the steps
     return Task(
         title="next chord",
-        measure="nats a chord",
-        judge=chords,
-        nothing=float(chords(share, np.concatenate([piece[1:] for piece in others])).mean()),
+        measure="nats per chord",
+        evaluate=chord_losses,
+        baseline=float(
+            chord_losses(frequency, np.concatenate([piece[1:] for piece in test_pieces])).mean()
+        ),
         builder=tcn.tcn_jsb,
         activation="sigmoid",
         loss="binary_crossentropy",
         train=sequence.piano_roll_dataset(
-            pieces, asked.batch_size, shuffle=True, seed=asked.seed
+            pieces, options.batch_size, shuffle=True, seed=options.seed
         ).repeat(),
-        test=sequence.piano_roll_dataset(others, 1),
+        test=sequence.piano_roll_dataset(test_pieces, 1),
         steps=400,
     )
 
