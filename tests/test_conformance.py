@@ -263,7 +263,7 @@ def test_unknown_option_is_refused(builder, card, option, near):
     "options, allowed",
     [
         ({"pooling": "mean"}, '"avg" or "max"'),
-        ({"classes": 0}, "positive whole number"),
+        ({"classes": 0}, "positive integer"),
         ({"weights": "imagnet"}, ".weights.h5"),
         ({"input_shape": (64, 64)}, "(height, width, channels)"),
         ({"input_shape": (64, 64, None)}, "(height, width, channels)"),
