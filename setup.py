@@ -29,6 +29,7 @@ setup(
         "kapps.export.demo": ["*.html"],
         "kapps.weights": ["manifest.csv"],
     },
+    entry_points={"console_scripts": ["kapps=kapps.cli:main"]},
     install_requires=[
         "absl-py",
         "ai-edge-litert>=2.0",

@@ -18,7 +18,7 @@ import pytest
 from keras import layers
 
 import kapps
-from kapps import __main__ as command
+from kapps import cli
 
 ROOT = pathlib.Path(kapps.__file__).parents[1]
 LOADED = """
@@ -39,7 +39,7 @@ def run(capsys):
 
     def run(*arguments):
         try:
-            code = command.main(list(map(str, arguments)))
+            code = cli.main(list(map(str, arguments)))
         except SystemExit as ended:
             code = ended.code
         out, err = capsys.readouterr()
@@ -99,7 +99,7 @@ def test_show_has_what_the_card_has(run):
 )
 def test_a_mistake_is_one_line(run, arguments, code, words):
     given, out, err = run(*arguments)
-    assert (given, out) == (code, "") and err.startswith("python -m kapps") and err.count("\n") == 1
+    assert (given, out) == (code, "") and err.startswith("kapps") and err.count("\n") == 1
     assert all(word in err for word in words)
 
 
