@@ -64,8 +64,8 @@ def main(_):
         or not test_size
     ):
         raise ValueError(
-            f"{len(values)} values ({train_size} for training) are too few for --tau={FLAGS.tau} and --steps={max(steps)}; "
-            "pass smaller --steps or --tau"
+            f"{len(values)} values ({train_size} for training) are too few for --tau={FLAGS.tau} and "
+            f"--steps={max(steps)}; pass smaller --steps or --tau"
         )
     mean, deviation = values[:train_size].mean(), values[:train_size].std()
     scaled = (values - mean) / deviation

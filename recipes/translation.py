@@ -200,7 +200,9 @@ def main(_):
     if tokens.joint:  # the graph has one vocabulary
         delivered.insert(0, serve(model, tokens, corpus.validation))
     print()
-    training.print_table(("exported", "precision", "size", "translations as the model's"), *delivered)
+    training.print_table(
+        ("exported", "precision", "size", "translations as the model's"), *delivered
+    )
 
     # What came of it
     known = FLAGS.data and not FLAGS.tfds and FLAGS.test == translation_corpus.MULTI30K

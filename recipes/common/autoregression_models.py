@@ -104,7 +104,7 @@ def forecast(model, series, steps):
 
 
 def _latent_forecast(model, series, steps):
-    """Runs the model once over the series to get the state of each origin, then forecasts from all origins as one batch."""
+    """Runs the model over the series to get the state of each origin, then forecasts from all origins as one batch."""
     step_model = step_models.step_model(model)
     states, outputs = step_models.initial_states(step_model, 1), []
     for value in series:

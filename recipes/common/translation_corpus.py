@@ -87,7 +87,7 @@ def numbers(languages, seed):
 
 
 def _english(number):
-    return " ".join(mapping_tasks.spelled(number))
+    return " ".join(mapping_tasks.spell(number))
 
 
 # fmt: off

@@ -1,4 +1,4 @@
-"""mappings.py as its user runs it, on series that the test makes, and what its tasks are made of."""
+"""mappings.py as a user runs it, on series that the test writes, and the parts of its tasks."""
 
 import json
 import os
@@ -28,78 +28,74 @@ def tasks():
         patch.syspath_prepend(RECIPES)
         patch.setenv(
             "TF_ENABLE_ONEDNN_OPTS", "0"
-        )  # recipes set it, and it is not theirs in this process
+        )  # recipes set it, but this process has its own value
         from common import mapping_tasks
     return mapping_tasks
 
 
-def write(folder, split, count, draw):
-    """Series that rise or fall, of five to nine steps."""
+def write_series(folder, split, count, random):
+    """Writes series of five to nine steps that rise or fall."""
     lines = ["@classLabel true up down", "@data"]
     for i in range(count):
-        steps = np.linspace(-1, 1, draw.integers(5, 10)) * (-1 if i % 2 else 1)
-        steps = steps + draw.normal(0, 0.1, len(steps))
+        steps = np.linspace(-1, 1, random.integers(5, 10)) * (-1 if i % 2 else 1)
+        steps = steps + random.normal(0, 0.1, len(steps))
         lines.append(",".join(f"{value:.4f}" for value in steps) + (":down" if i % 2 else ":up"))
     (folder / f"Slopes_{split}.ts").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.long
-def test_many_to_one_learns_and_leaves_what_it_says(tmp_path):
-    draw = np.random.default_rng(0)
+def test_many_to_one_learns_and_writes_its_result(tmp_path):
+    random = np.random.default_rng(0)
     for split, count in (("TRAIN", 40), ("TEST", 20)):
-        write(tmp_path, split, count, draw)
-    done = run(
+        write_series(tmp_path, split, count, random)
+    process = run(
         tmp_path, "--data=Slopes_TRAIN.ts", "--units=4", "--epochs=15", "--learning_rate=0.03"
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["accuracy"] > 0.9 and result["loss"] < result["loss before"]
-    assert result["beside"] == {"accuracy of the commonest class": 0.5}
-    assert f"many_to_one: accuracy {result['accuracy']:.3g}; loss" in done.stdout
+    assert result["baselines"] == {"accuracy of the most common class": 0.5}
+    assert f"many_to_one: accuracy {result['accuracy']:.3g}; loss" in process.stdout
     loaded = keras.saving.load_model(tmp_path / "run/model.keras", safe_mode=True)
     assert loaded.output_shape == (None, 2)
 
 
-def test_numbers_are_spelled(tasks):
+def test_spell_returns_english_words(tasks):
     for number, words in [
         (0, "zero"), (13, "thirteen"), (40, "forty"), (85, "eighty five"), (100, "one hundred"),
         (207, "two hundred and seven"), (1000, "one thousand"), (1_005, "one thousand and five"),
         (9_919, "nine thousand nine hundred and nineteen"),
         (7_777, "seven thousand seven hundred and seventy seven"),
     ]:  # fmt: skip
-        assert tasks.spelled(number) == words.split()
+        assert tasks.spell(number) == words.split()
         assert set(words.split()) <= set(tasks.WORDS)
     assert len(set(tasks.WORDS)) == len(tasks.WORDS)
-    assert max(len(tasks.spelled(number)) for number in range(10_000)) + 1 <= 9
+    assert max(len(tasks.spell(number)) for number in range(10_000)) + 1 <= 9
 
 
-def test_rows_are_of_whole_digits(tasks):
-    values, said = tasks.written_rows("validation", 5, np.random.default_rng(0), gap=4)
-    images, numbers = tasks.digits("validation")
+def test_digit_rows_consist_of_whole_digits(tasks):
+    values, row_labels = tasks.make_digit_rows("validation", 5, np.random.default_rng(0), gap=4)
+    images, numbers = tasks.load_digits("validation")
     assert images.min() == -1 and images.max() == 1 and np.bincount(numbers).min() > 30
-    for row, labels in zip(values, said, strict=True):
+    for row, labels in zip(values, row_labels, strict=True):
         steps = int(np.any(row != 0, axis=-1).sum())
         assert not row[steps:].any() and 3 <= len(labels) <= 6
         assert 8 * len(labels) <= steps <= 12 * len(labels)
         first = row[:8].T
-        assert any((first == each).all() for each in images[numbers == labels[0]])
+        assert any((first == image).all() for image in images[numbers == labels[0]])
 
 
-def test_refusals(tasks, tmp_path):
+def test_errors_name_the_flag_and_the_value(tasks, tmp_path):
     text = tmp_path / "lines.txt"
     text.write_text("good film\n")
-    for task, path, said in [
-        ("many_to_one", None, "many_to_one reads series: give --data"),
-        (
-            "many_to_one",
-            "Slopes_TEST.ts",
-            "is the file to train on, such as GunPoint_TRAIN.ts, not Sl",
-        ),
-        ("many_to_one", "Slopes_TRAIN.ts", "Slopes_TRAIN.ts cannot be read: No such file"),
-        ("embeddings", None, "embeddings reads labelled lines"),
-        ("embeddings", text, "each line is a label 0 or 1, a space and a text"),
-        ("temporal", "x", "makes its data from what ships with kapps: leave out --data=x"),
+    for task, path, words in [
+        ("many_to_one", None, ("many_to_one", "--data")),
+        ("many_to_one", "Slopes_TEST.ts", ("--data", "Slopes_TEST.ts", "GunPoint_TRAIN.ts")),
+        ("many_to_one", "Slopes_TRAIN.ts", ("Slopes_TRAIN.ts", "No such file")),
+        ("embeddings", None, ("embeddings", "--data")),
+        ("embeddings", text, (str(text), "label 0 or 1")),
+        ("temporal", "x", ("--data=x",)),
     ]:
-        with pytest.raises(ValueError) as refusal:
+        with pytest.raises(ValueError) as error:
             tasks.TASKS[task](path, 4, "lstm", np.random.default_rng(0))
-        assert said in str(refusal.value) and "\n" not in str(refusal.value)
+        assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
