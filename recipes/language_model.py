@@ -149,11 +149,11 @@ def write(model, vocabulary, prompt):
 
 def deliver(model, vocabulary, given):
     """Writes a SavedModel and the step's .tflite files, and returns the report of each."""
-    tokenizer = None if FLAGS.tokens == "subwords" else vocabulary.vectorization()
+    tokenizer = None if FLAGS.tokens == "subwords" else vocabulary.text_vectorization()
     path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokenizer, new_tokens=FLAGS.new)
     reports = [export.verify(model, path, given, timed=True)]
     with _files.write_atomically(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as listed:
-        listed.write_text(vocabulary.json(), encoding="utf-8")
+        listed.write_text(vocabulary.to_json(), encoding="utf-8")
     one = step_models.step_model(model, batch=1)
     rows = {"tokens": given[:, :1], **step_models.initial_states(one, len(given))}
     for precision in FLAGS.tflite:

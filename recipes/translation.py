@@ -133,8 +133,8 @@ def fit(strategy):
     corpus = translation_corpus.load(FLAGS)
     began = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
     tokens = vocabularies(corpus, began)
-    train = tokens.encode(*corpus.train, longest=FLAGS.longest, cut=FLAGS.cut)
-    held = tokens.encode(*corpus.validation, longest=FLAGS.longest, cut=True)
+    train = tokens.encode(*corpus.train, max_length=FLAGS.longest, truncate=FLAGS.cut)
+    held = tokens.encode(*corpus.validation, max_length=FLAGS.longest, truncate=True)
     replicas = strategy.num_replicas_in_sync
     plan = translation.TokenBatches(train, FLAGS.tokens, multiple=replicas)
     test = translation.TokenBatches(held, FLAGS.tokens, multiple=replicas)
@@ -234,7 +234,7 @@ def deliver(model, tokens, known, precision):
     """
     folder = pathlib.Path(FLAGS.export_dir, f"{model.name}_{precision}")
     known = [side[:CALIBRATED] for side in known]
-    x = tokens.rows(known[0], FILED)
+    x = tokens.encode_sources(known[0], FILED)
     calibration = None
     if precision == "int8":
         rows = [np.append(tokens.start, one)[:FILED] for one in tokens.target.encode_all(known[1])]
@@ -248,7 +248,7 @@ def deliver(model, tokens, known, precision):
         calibration=calibration,
     )
     with _files.write_atomically(folder / "vocabulary.json") as path:
-        path.write_text(tokens.target.json(), encoding="utf-8")
+        path.write_text(tokens.target.to_json(), encoding="utf-8")
     told = [
         text_generation.translate(
             each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED

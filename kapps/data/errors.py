@@ -1,4 +1,4 @@
-"""What goes wrong with data, in one line each, and the images that do not decode."""
+"""Errors of reading data, each in one line, and the images that were skipped because they cannot be decoded."""
 
 import contextlib
 import logging
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 _log = logging.getLogger(__name__)
-_NAMED = 10
+_LISTED = 10
+"""Number of images that a summary names."""
 
 
 class DataError(ValueError):
-    """Data that kapps cannot use: one line of what was given, what is allowed, what to do."""
+    """Data that kapps cannot use. The message is one line: what was passed, what is allowed, what to do."""
 
 
 class SkippedImages:
-    """The images that a run could not decode, each once however many epochs met it.
+    """The images that a run skipped because they cannot be decoded, each once for all epochs.
 
-    Hand one to `training` or `evaluation`, and read it when the run ends; one serves several
-    pipelines.
+    Pass one object to `train_dataset` and `eval_dataset`, and read it when the run ends.
     """
 
     def __init__(self) -> None:
@@ -28,79 +28,85 @@ class SkippedImages:
 
     @property
     def names(self) -> list[str]:
-        """The names of the images, in the order in which they were met."""
+        """Names of the skipped images, in the order in which they were read."""
         return list(self._names)
 
-    def expect(self, name: str, split: str, examples: int | None) -> None:
-        """Tells of a source that will be read, of `examples` images or of None, not known."""
+    def add_source(self, name: str, split: str, examples: int | None) -> None:
+        """Adds a source that will be read, with its number of images, or `None` if it is unknown."""
         self._examples[name, split] = examples
 
     def record(self, names: list[str]) -> None:
-        """Counts images that did not decode.
+        """Adds images that cannot be decoded.
 
         Raises:
-            DataError: where no image is left; an endless pipeline would search forever.
+            DataError: no image is left. An endless dataset would otherwise search forever.
         """
         for name in names:
             if name not in self._names:
                 self._names[name] = None
                 _log.warning("could not decode %s: skipped", name)
-        if self._total() is not None and 0 < self._total() <= len(self._names):
-            raise DataError(f"none of the {self._total():,} images could be decoded")
+        total = self._total()
+        if total is not None and 0 < total <= len(self._names):
+            raise DataError(f"none of the {total:,} images could be decoded")
 
     def summary(self) -> str:
-        """Returns one line: how many of how many images were skipped, and which."""
+        """Returns one line: how many of how many images were skipped, and the names of the first."""
         total = self._total()
-        among = "images" if total is None else f"of {total:,} images"
+        all_images = "images" if total is None else f"of {total:,} images"
         if not self._names:
-            return "every image could be decoded" if total is None else f"0 {among} were skipped"
-        names = self.names[:_NAMED]
-        more = len(self._names) - len(names)
-        listed = ", ".join(names) + (f" and {more:,} more" if more else "")
-        return f"{len(self._names):,} {among} could not be decoded and were skipped: {listed}"
+            if total is None:
+                return "every image could be decoded"
+            return f"0 {all_images} were skipped"
+        listed = ", ".join(self.names[:_LISTED])
+        if len(self._names) > _LISTED:
+            listed += f" and {len(self._names) - _LISTED:,} more"
+        return f"{len(self._names):,} {all_images} could not be decoded and were skipped: {listed}"
 
     def _total(self) -> int | None:
         counts = list(self._examples.values())
         return None if not counts or None in counts else sum(counts)
 
 
-def to_data_error(error: Exception, *sources) -> DataError | None:
-    """Returns what an error while data was read means in one line; None where data is not it.
-
-    Args:
-        error: what iterating, `fit` or `evaluate` raised.
-        *sources: the `Source`s that were read; their shards are read again to name an unreadable
-        one.
-    """
-    if isinstance(error, DataError):
-        return error
-    if not isinstance(error, tf.errors.OpError):
-        return None
-    named = re.search(r"DataError: (.*?)\]?$", error.message, re.MULTILINE)
-    if named:
-        return DataError(named.group(1).strip())
-    if isinstance(error, tf.errors.DataLossError | tf.errors.NotFoundError):
-        for source in sources:
-            for shard in source.shards:
-                with contextlib.suppress(tf.errors.OpError):
-                    for _ in tf.data.TFRecordDataset(shard):
-                        pass
-                    continue
-                return DataError(
-                    f"shard {shard} of {source.name!r} cannot be read: it is truncated or damaged;"
-                    " write or download it again"
-                )
-        return DataError(error.message.splitlines()[0])
-    return None
-
-
 @contextlib.contextmanager
 def explain_errors(*sources) -> Iterator[None]:
-    """Turns errors of reading `sources` in the block into a `DataError`; others pass unchanged."""
+    """Converts TensorFlow's errors of reading data inside a `with` block to `DataError`.
+
+    Other errors are raised unchanged.
+
+    Args:
+        *sources: the `Source` objects that are read. If a shard cannot be read, their shards are read again to find it.
+    """
     try:
         yield
     except tf.errors.OpError as error:
-        plain = to_data_error(error, *sources)
-        if plain is None:
+        data_error = _to_data_error(error, sources)
+        if data_error is None:
             raise
-        raise plain from None
+        raise data_error from None
+
+
+def _to_data_error(error: tf.errors.OpError, sources) -> DataError | None:
+    """Returns the `DataError` for an error of TensorFlow, or `None` if the data is not the reason."""
+    # `decode_chunks` and `Source` raise messages of this form from inside the graph.
+    message = re.search(r"DataError: (.*?)\]?$", error.message, re.MULTILINE)
+    if message:
+        return DataError(message.group(1).strip())
+    if not isinstance(error, tf.errors.DataLossError | tf.errors.NotFoundError):
+        return None
+    for source in sources:
+        for shard in source.shards:
+            if not _is_readable(shard):
+                return DataError(
+                    f"shard {shard} of {source.name!r} cannot be read: it is truncated or corrupt;"
+                    " write or download it again"
+                )
+    return DataError(error.message.splitlines()[0])
+
+
+def _is_readable(shard: str) -> bool:
+    try:
+        for _ in tf.data.TFRecordDataset(shard):
+            pass
+    except tf.errors.OpError:
+        return False
+    return True

@@ -76,7 +76,7 @@ def many_to_one(path, units, cell, random):
         sequence.read_series(path.with_name(path.name.replace("_TRAIN", split)))
         for split in ("_TRAIN", "_TEST")
     )
-    train, test = train_series.standardised(), test_series.standardised(train_series)
+    train, test = train_series.standardise(), test_series.standardise(train_series)
     classes = len(train.class_names)
     name = path.name.partition("_")[0]
     model = sequence_classifier.sequence_classifier(
@@ -89,10 +89,10 @@ def many_to_one(path, units, cell, random):
     if name in DTW:
         accuracy, source = DTW[name]
         baselines[f"accuracy of 1-nearest-neighbour with dynamic time warping, {source}"] = accuracy
-    x = test.padded()
+    x = test.pad()
     return Task(
         f"{name}: {len(train.labels)} training and {len(test.labels)} test series, {classes} classes", model,
-        "sparse_categorical_crossentropy", (train.padded(), train.labels), (x, test.labels),
+        "sparse_categorical_crossentropy", (train.pad(), train.labels), (x, test.labels),
         lambda model: {"accuracy": (predict_classes(model, x) == test.labels).mean()}, baselines,
     )  # fmt: skip
 

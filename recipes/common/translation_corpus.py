@@ -162,14 +162,14 @@ def translations(writer, tokens, sentences, longest, rows=64):
     order = sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__)
     for at in range(0, len(order), rows):
         some = order[at : at + rows]
-        x = tokens.rows([sentences[i] for i in some], longest)
+        x = tokens.encode_sources([sentences[i] for i in some], longest)
         # Full batches, 16, 32 .. tokens wide: each other shape is compiled anew.
         full = rows if len(order) > rows else len(some)
         x = np.pad(x, ((0, full - len(some)), (0, -x.shape[1] % 16)))
         x[len(some) :] = x[0]
         written = text_generation.translate(writer, x, start=tokens.start, end=tokens.end)
         for i, row in zip(some, written, strict=False):
-            found[i] = tokens.sentence(row)
+            found[i] = tokens.decode_target(row)
     return found
 
 
@@ -189,10 +189,10 @@ def words(pieces):
 
 def image(model, tokens, sentence, translation, path):
     """Draws what a model looks at where it writes a translation: words, or subwords where a side has one word alone."""
-    source = tokens.rows([sentence])
+    source = tokens.encode_sources([sentence])
     labels = np.append(tokens.target.encode(translation), tokens.end)
     weights = alignment(model, source, np.append(tokens.start, labels[:-1])[None])
-    across, down = tokens.pieces(source[0], target=False), tokens.pieces(labels, target=True)
+    across, down = tokens.token_texts(source[0], target=False), tokens.token_texts(labels, target=True)
     columns, rows = words(across), words(down)
     if len(columns) < 2 or len(rows) < 3:
         columns, rows = ([[i] for i in range(len(side))] for side in (across, down))

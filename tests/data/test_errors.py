@@ -65,7 +65,7 @@ def test_nothing_decodable_ends_rather_than_searching_forever(make):
 
 def test_summary_without_faults_and_with_many():
     faults = kapps.data.SkippedImages()
-    faults.expect("x", "train", 1437)
+    faults.add_source("x", "train", 1437)
     assert faults.summary() == "0 of 1,437 images were skipped"
     faults.record([f"{i}.jpg" for i in range(12)])
     assert faults.summary().endswith("9.jpg and 2 more")

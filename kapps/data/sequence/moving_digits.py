@@ -1,7 +1,7 @@
-"""Moving MNIST: digits that drift over a dark square and bounce off its edges.
+"""Moving MNIST: videos of digits that move over a dark square and bounce off its edges.
 
 [1] Srivastava 2015, arXiv:1502.04681, section 3.1
-[2] Shi 2015, arXiv:1506.04214, section 4.1, whose speeds these are
+[2] Shi 2015, arXiv:1506.04214, section 4.1, which has these velocities
 """
 
 import math
@@ -18,65 +18,69 @@ def moving_digits_dataset(
     *,
     sequences: int | None = None,
     seed: int = 0,
-    given: int = 10,
+    input_frames: int = 10,
     frames: int = 20,
     side: int = 64,
-    count: int = 2,
-    speed: tuple[float, float] = (3.0, 5.0),
+    digits: int = 2,
+    velocity: tuple[float, float] = (3.0, 5.0),
 ) -> tf.data.Dataset:
-    """Frames, and those after them.
+    """Returns a dataset of the first frames of a video, and the frames to predict.
 
-    Each sequence has `count` digits, drawn as their places, directions and speeds are, uniformly; a digit keeps its
-    speed and turns at an edge as light does at a mirror. Where digits overlap the brighter pixel is seen.
+    The digits of a sequence, their positions, directions and velocities are sampled uniformly. A digit keeps its
+    velocity and is reflected at an edge. Where digits overlap, the frame has the brighter pixel. A sequence depends
+    only on the seed and its number.
 
     Args:
-        images: uint8 [n, height, width], of digits.
-        batch_size: sequences a batch.
-        sequences: how many there are; None for no end.
-        seed: of all that is drawn: the same seed and number give the same sequence.
-        given: frames that are shown.
-        frames: of a sequence; those after the given ones are asked for.
-        side: of a frame.
-        count: digits a sequence.
-        speed: least and largest, in pixels a frame.
+        images: digits, uint8 [n, height, width].
+        batch_size: sequences per batch.
+        sequences: number of sequences. `None` gives an endless dataset.
+        seed: seed of all samples.
+        input_frames: number of frames that the model reads.
+        frames: number of frames of a sequence. The model predicts those after `input_frames`.
+        side: height and width of a frame, in pixels.
+        digits: number of digits of a sequence.
+        velocity: smallest and largest velocity, in pixels per frame.
 
     Returns:
-        (float32 [batch, given, side, side, 1], float32 [batch, frames - given, side, side, 1]), in [0, 1].
+        Batches of (inputs, targets) in [0, 1]: float32 [batch, input_frames, side, side, 1], float32 [batch, frames -
+        input_frames, side, side, 1].
 
     Raises:
-        ValueError: for images larger than a frame, or no frame to ask for.
+        ValueError: the images are larger than a frame, or there is no frame to predict.
     """
     height, width = images.shape[1:]
     if max(height, width) > side:
+        raise ValueError(f"images of {height}x{width} do not fit frames of side={side}: raise side")
+    if not 0 < input_frames < frames:
         raise ValueError(
-            f"images of {height}x{width} do not fit frames of {side}x{side}: give a larger side"
+            f"input_frames={input_frames}: choose 1 to {frames - 1} of {frames} frames, or raise frames"
         )
-    if not 0 < given < frames:
-        raise ValueError(
-            f"of {frames} frames 1 to {frames - 1} can be given, not {given}: give more frames"
-        )
-    room = tf.constant([side - height, side - width], tf.float32)[:, None, None]
-    digits = tf.constant(images)
+    free_space = tf.constant([side - height, side - width], tf.float32)[:, None, None]
+    all_images = tf.constant(images)
+    slowest, fastest = velocity
 
-    def make(number):
-        draws = tf.random.stateless_uniform([5, count], [seed, number])
-        which = tf.cast(draws[0] * len(images), tf.int32)
-        angle = 2 * math.pi * draws[1]
-        velocity = (speed[0] + draws[2] * (speed[1] - speed[0])) * [tf.sin(angle), tf.cos(angle)]
-        straight = room * draws[3:, :, None] + velocity[..., None] * tf.range(frames, dtype=tf.float32)  # fmt: skip
-        place = tf.cast(tf.round(folded(straight, room)), tf.int32)  # [2, count, frames]
-        down = tf.one_hot(place[0][..., None] + tf.range(height), side)
-        across = tf.one_hot(place[1][..., None] + tf.range(width), side)
-        shown = tf.cast(tf.gather(digits, which), tf.float32) / 255
-        moved = tf.einsum("ntiy,nij,ntjx->ntyx", down, shown, across)
-        seen = tf.reduce_max(moved, axis=0)[..., None]
-        return seen[:given], seen[given:]
+    def make_sequence(number):
+        samples = tf.random.stateless_uniform([5, digits], [seed, number])
+        selected = tf.gather(all_images, tf.cast(samples[0] * len(images), tf.int32))
+        angle = 2 * math.pi * samples[1]
+        velocities = (slowest + samples[2] * (fastest - slowest)) * [tf.sin(angle), tf.cos(angle)]
+        start = free_space * samples[3:, :, None]
+        straight = start + velocities[..., None] * tf.range(frames, dtype=tf.float32)
+        positions = tf.cast(
+            tf.round(reflect(straight, free_space)), tf.int32
+        )  # [2, digits, frames]
+        rows = tf.one_hot(positions[0][..., None] + tf.range(height), side)
+        columns = tf.one_hot(positions[1][..., None] + tf.range(width), side)
+        pixels = tf.cast(selected, tf.float32) / 255
+        video = tf.einsum("ntiy,nij,ntjx->ntyx", rows, pixels, columns)
+        video = tf.reduce_max(video, axis=0)[..., None]
+        return video[:input_frames], video[input_frames:]
 
-    return generate_batches(make, batch_size, sequences)
+    return generate_batches(make_sequence, batch_size, sequences)
 
 
-def folded(straight, room):
-    """Returns where a point is that moves straight on between mirrors at 0 and `room`."""
-    period = tf.maximum(2 * room, 1e-6)
-    place = tf.math.floormod(straight, period)
-    return tf.minimum(place, period - place)
+def reflect(positions: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns the positions of a point that is reflected at 0 and at `size`, from those of one that is not."""
+    period = tf.maximum(2 * size, 1e-6)
+    remainder = tf.math.floormod(positions, period)
+    return tf.minimum(remainder, period - remainder)

@@ -1,7 +1,7 @@
-"""Polyphonic music as piano rolls.
+"""Polyphonic music as piano rolls: chorales by Bach and folk tunes of Nottingham.
 
 [1] Bai 2018, arXiv:1803.01271, section 4
-[3] Boulanger-Lewandowski 2012, arXiv:1206.6392
+[2] Boulanger-Lewandowski 2012, arXiv:1206.6392, which introduced the datasets
 """
 
 import os
@@ -14,42 +14,43 @@ from kapps.data.errors import DataError
 
 KEYS = 88
 """Number of keys of a piano."""
+_ARRAYS = {"train": "traindata", "validation": "validdata", "test": "testdata"}
 
 
 def read_piano_rolls(path: str | os.PathLike, split: str) -> list[np.ndarray]:
-    """Returns the pieces of a .mat file of piano rolls [3], uint8 [steps, 88] each.
+    """Reads the pieces of a .mat file of piano rolls, such as JSB_Chorales.mat or Nottingham.mat of [1].
 
     Args:
-        path: JSB_Chorales.mat or Nottingham.mat, as [1] published them.
+        path: the file.
         split: "train", "validation" or "test".
 
+    Returns:
+        The pieces, uint8 [steps, 88] each: 1 for a key that sounds.
+
     Raises:
-        DataError: for a file that is none, and where scipy, which reads it, is not installed.
+        DataError: the file cannot be read or holds something else, or scipy is not installed.
     """
+    if split not in _ARRAYS:
+        raise DataError(f"split {split!r}: choose one of {', '.join(_ARRAYS)}")
     try:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
     except ImportError:
-        raise DataError(f"{path} needs scipy to be read: pip install scipy") from None
-    key = {"train": "traindata", "validation": "validdata", "test": "testdata"}[split]
+        raise DataError(f"reading {path} needs scipy: pip install scipy") from None
+    format_errors = (
+        MatReadError, ValueError, KeyError, TypeError, IndexError, NotImplementedError, zlib.error
+    )  # fmt: skip
+    name = _ARRAYS[split]
     try:
-        pieces = [np.asarray(piece, "uint8") for piece in loadmat(path)[key][0]]
-        rolls = all(piece.ndim == 2 and piece.shape[1] == KEYS for piece in pieces)
+        pieces = [np.asarray(piece, "uint8") for piece in loadmat(path)[name][0]]
+        is_valid = all(piece.ndim == 2 and piece.shape[1] == KEYS for piece in pieces)
     except OSError:
-        raise DataError(f"{path} cannot be opened: give a .mat file of piano rolls") from None
-    except (
-        MatReadError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        NotImplementedError,
-        zlib.error,
-    ):
-        rolls = False
-    if not rolls:
+        raise DataError(f"{path} cannot be opened: pass a .mat file of piano rolls") from None
+    except format_errors:
+        is_valid = False
+    if not is_valid:
         raise DataError(
-            f"{path} is no .mat file of piano rolls: kapps reads {key}, pieces of [steps, {KEYS}] keys"
+            f"{path} is not a .mat file of piano rolls: kapps reads {name}, pieces of [steps, {KEYS}]"
         )
     return pieces
 
@@ -57,27 +58,27 @@ def read_piano_rolls(path: str | os.PathLike, split: str) -> list[np.ndarray]:
 def piano_roll_dataset(
     pieces: list[np.ndarray], batch_size: int, *, shuffle: bool = False, seed: int = 0
 ) -> tf.data.Dataset:
-    """Pieces, and of each step the keys of the next [1, 3].
+    """Returns a dataset of pieces. The target of each step is the next step [1, 2].
 
     Args:
-        pieces: [steps, keys] of zeros and ones, two steps at least.
-        batch_size: pieces a batch; shorter ones are padded on the right, with weight 0.
-        shuffle: whether to draw a new order of the pieces each time.
-        seed: of these orders.
+        pieces: [steps, keys] of zeros and ones, two steps or more.
+        batch_size: pieces per batch. Shorter pieces are padded on the right, with weight 0.
+        shuffle: whether the pieces are shuffled again in each epoch.
+        seed: seed of the shuffling.
 
     Returns:
-        (float32 [batch, steps, keys], float32 [batch, steps, keys], float32 [batch, steps]): keys, next keys, weights.
+        Batches of (keys, next keys, weights): float32 [batch, steps, keys] twice, float32 [batch, steps].
     """
     keys = pieces[0].shape[1]
-    found = tf.data.Dataset.from_generator(
+    dataset = tf.data.Dataset.from_generator(
         lambda: iter(pieces), output_signature=tf.TensorSpec((None, keys), tf.uint8)
     )
-    found = found.apply(tf.data.experimental.assert_cardinality(len(pieces)))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(pieces)))
     if shuffle:
-        found = found.shuffle(len(pieces), seed=seed)
+        dataset = dataset.shuffle(len(pieces), seed=seed)
 
-    def pair(piece):
+    def add_targets(piece):
         piece = tf.cast(piece, tf.float32)
         return piece[:-1], piece[1:], tf.ones(tf.shape(piece)[0] - 1)
 
-    return found.map(pair).padded_batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return dataset.map(add_targets).padded_batch(batch_size).prefetch(tf.data.AUTOTUNE)

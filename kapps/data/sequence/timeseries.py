@@ -1,11 +1,11 @@
-"""Labelled time series in .ts files, the form of the UCR and UEA archives (Bagnall 2018, arXiv:1811.00075).
+"""Labelled time series in .ts files, the format of the UCR and UEA archives (Bagnall 2018, arXiv:1811.00075).
 
     # comments
     @classLabel true 1 2 3
     @data
     0.1,0.2,0.3:1.5,1.6,1.7:2         two dimensions of three steps, and the label
 
-Series may differ in length. Time stamps, missing values and targets that are no classes are refused.
+Series may differ in length. Files with time stamps, missing values or targets that are not classes are not supported.
 """
 
 import dataclasses
@@ -18,13 +18,13 @@ from kapps.data.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """Labelled series.
+    """Labelled time series.
 
     Args:
-        name: the file.
-        class_names: in the order of their numbers.
-        values: of each series, float32 [steps, dimensions].
-        labels: int32 [series], the numbers of their classes.
+        name: path of the file.
+        class_names: names of the classes, in the order of their numbers.
+        values: values of each series, float32 [steps, dimensions].
+        labels: class number of each series, int32 [series].
     """
 
     name: str
@@ -32,42 +32,43 @@ class Series:
     values: tuple[np.ndarray, ...]
     labels: np.ndarray
 
-    def standardised(self, like=None) -> "Series":
-        """Returns the series with a mean of 0 and a deviation of 1 in each dimension.
+    def standardise(self, reference: "Series | None" = None) -> "Series":
+        """Returns the series with mean 0 and standard deviation 1 in each dimension.
 
         Args:
-            like: the series whose mean and deviation are taken off and divided by, those trained on; None for these.
+            reference: the series whose mean and standard deviation are used, usually the training series. The default
+                is these series.
         """
-        steps = np.concatenate((like or self).values)
-        deviation = steps.std(axis=0)
+        steps = np.concatenate((reference or self).values)
+        mean, deviation = steps.mean(axis=0), steps.std(axis=0)
         scale = np.where(deviation > 0, deviation, 1).astype("float32")
-        values = tuple((each - steps.mean(axis=0)) / scale for each in self.values)
+        values = tuple((series - mean) / scale for series in self.values)
         return dataclasses.replace(self, values=values)
 
-    def padded(self, steps: int | None = None) -> np.ndarray:
-        """Returns all series as one array, float32 [series, steps, dimensions], zeros after each one's end.
+    def pad(self, steps: int | None = None) -> np.ndarray:
+        """Returns all series as one array, float32 [series, steps, dimensions], padded on the right with 0.
 
         Args:
-            steps: of the array; None for as many as the longest series has.
+            steps: length of the array. `None` is the length of the longest series.
 
         Raises:
-            DataError: where a series is longer.
+            DataError: a series is longer.
         """
         longest = max(map(len, self.values))
         steps = longest if steps is None else steps
         if longest > steps:
-            raise DataError(f"{self.name}: a series has {longest} steps, but {steps} are asked for")
-        found = np.zeros((len(self.values), steps, self.values[0].shape[1]), "float32")
-        for row, each in zip(found, self.values, strict=True):
-            row[: len(each)] = each
-        return found
+            raise DataError(f"{self.name}: steps={steps}, but a series has {longest} steps")
+        array = np.zeros((len(self.values), steps, self.values[0].shape[1]), "float32")
+        for row, series in zip(array, self.values, strict=True):
+            row[: len(series)] = series
+        return array
 
 
 def read_series(path: str | os.PathLike) -> Series:
     """Reads a .ts file.
 
     Raises:
-        DataError: in one line, for a file that cannot be read, with the line that is wrong.
+        DataError: the file cannot be read. The message names the line.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -75,58 +76,68 @@ def read_series(path: str | os.PathLike) -> Series:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    header = {}
-    while lines and "@data" not in header:
-        _, line = lines.pop(0)
-        key, *words = line.split()
-        header[key.lower()] = words or ["false"]
-        if not key.startswith("@"):
-            raise DataError(f"{path} is no .ts file: {line[:40]!r} stands before a line of @data")
-    if "@data" not in header:
-        raise DataError(f"{path} is no .ts file: it has no line of @data")
+    header, rows = _read_header(path, lines)
     class_names = _class_names(path, header)
     values, labels = [], []
-    for number, line in lines:
+    for number, line in rows:
+        location = f"{path}, line {number}"
         *dimensions, label = line.split(":")
-        if label.strip() not in class_names:
+        label = label.strip()
+        if label not in class_names:
             raise DataError(
-                f"{path}, line {number}: the label is {label.strip()[:40]!r}, of classes {', '.join(class_names)}"
+                f"{location}: the label is {label[:40]!r}, of classes {', '.join(class_names)}"
             )
-        values.append(_series(f"{path}, line {number}", dimensions))
-        labels.append(class_names.index(label.strip()))
+        values.append(_parse_series(location, dimensions))
+        labels.append(class_names.index(label))
         if values[-1].shape[1] != values[0].shape[1]:
             raise DataError(
-                f"{path}, line {number}: {values[-1].shape[1]} dimensions, but {values[0].shape[1]} in the first series"
+                f"{location}: {values[-1].shape[1]} dimensions, but {values[0].shape[1]} in the first series"
             )
     if not values:
         raise DataError(f"{path} has no series after @data")
     return Series(os.fspath(path), class_names, tuple(values), np.array(labels, "int32"))
 
 
-def _class_names(path, header):
-    said, *names = header.get("@classlabel", ["false"])
-    if said.lower() != "true" or not names:
+def _read_header(path, lines) -> tuple[dict[str, list[str]], list[tuple[int, str]]]:
+    """Returns {lower-case key: words} of the lines up to @data, and the numbered lines after it."""
+    header = {}
+    for position, (_, line) in enumerate(lines):
+        if not line.startswith("@"):
+            raise DataError(
+                f"{path} is not a .ts file: {line[:40]!r} stands before a line of @data"
+            )
+        key, *words = line.split()
+        header[key.lower()] = words or ["false"]
+        if key.lower() == "@data":
+            return header, lines[position + 1 :]
+    raise DataError(f"{path} is not a .ts file: it has no line of @data")
+
+
+def _class_names(path, header) -> tuple[str, ...]:
+    is_labelled, *names = header.get("@classlabel", ["false"])
+    if is_labelled.lower() != "true" or not names:
         raise DataError(
-            f"{path} names no classes (@classLabel true ...), and kapps reads labelled series"
+            f"{path} names no classes (@classLabel true ...): kapps reads labelled series"
         )
     if header.get("@timestamps", ["false"])[0].lower() != "false":
-        raise DataError(
-            f"{path} has time stamps, and kapps reads series of equal steps without them"
-        )
+        raise DataError(f"{path} has time stamps: kapps reads series of equal steps without them")
     return tuple(names)
 
 
-def _series(where, dimensions):
-    """Returns one series, [steps, dimensions], from the text of each dimension."""
+def _parse_series(location: str, dimensions: list[str]) -> np.ndarray:
+    """Returns a series, float32 [steps, dimensions], from the text of each dimension."""
     try:
         columns = [[float(value) for value in dimension.split(",")] for dimension in dimensions]
     except ValueError as error:
-        missing = any("?" in dimension for dimension in dimensions)
-        raise DataError(f"{where}: {'a value is missing (?)' if missing else error}") from None
+        is_missing = any("?" in dimension for dimension in dimensions)
+        reason = "a value is missing (?)" if is_missing else error
+        raise DataError(f"{location}: {reason}") from None
     if not columns or len({len(column) for column in columns}) > 1:
         lengths = ", ".join(str(len(column)) for column in columns) or "none"
-        raise DataError(f"{where}: dimensions of one length are expected, not of {lengths}")
-    found = np.array(columns, "float32").T
-    if not np.isfinite(found).all():
-        raise DataError(f"{where}: a value is no finite number")
-    return found
+        raise DataError(
+            f"{location}: all dimensions must have one length, but these have {lengths}"
+        )
+    series = np.array(columns, "float32").T
+    if not np.isfinite(series).all():
+        raise DataError(f"{location}: a value is not finite")
+    return series

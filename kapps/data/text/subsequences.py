@@ -1,9 +1,10 @@
-"""A corpus of T tokens to batches of subsequences of n: at random, or as streams whose state goes on.
+"""Batches of subsequences of n tokens from a corpus of T tokens: in random order, or as streams with a carried state.
 
-The lectures' way (https://d2l.ai/chapter_recurrent-neural-networks/language-model.html): skip the first d tokens, d
-drawn from 0 to n - 1, and cut the rest into m = floor((T - d) / n) subsequences that do not overlap; targets are the
-same, one token later. Departure: the last target must exist, hence m = floor((T - d - 1) / n), one fewer where n
-divides T - d.
+https://d2l.ai/chapter_recurrent-neural-networks/language-model.html skips the first d tokens, where d is sampled from
+0 to n - 1, and cuts the rest into m = floor((T - d) / n) subsequences that do not overlap. The targets are the same
+tokens, one position later.
+
+Departure: m = floor((T - d - 1) / n), because the last target must exist. This is one fewer if n divides T - d.
 """
 
 import numpy as np
@@ -12,37 +13,45 @@ import tensorflow as tf
 from kapps.data.errors import DataError
 
 
-def subsequence_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int) -> int:
-    """Returns how many batches of `subsequence_dataset` an epoch is, whatever d is; `DataError` where the corpus fills none."""
-    found = max(0, len(corpus) - length) // length // batch_size
-    if not found:
-        raise DataError(
-            f"{len(corpus):,} tokens do not fill a batch of {batch_size} subsequences of {length}:"
-            f" give {(batch_size + 1) * length:,} or more, or smaller batches"
-        )
-    return found
-
-
 def cut_subsequences(
     corpus: np.ndarray, length: int, skip: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the subsequences and their targets, in order, views of the corpus: both [m, length].
+    """Returns all subsequences in order and their targets, as views of the corpus.
 
     Args:
-        corpus: tokens [T].
-        length: n.
-        skip: d.
+        corpus: tokens, int [T].
+        length: n, tokens of a subsequence.
+        skip: d, tokens at the start of the corpus that are left out.
+
+    Returns:
+        (tokens, next tokens), both [m, n].
 
     Raises:
-        DataError: where nothing is left.
+        DataError: the corpus is too short.
     """
     count = (len(corpus) - skip - 1) // length
     if length < 1 or skip < 0 or count < 1:
         raise DataError(
-            f"{len(corpus):,} tokens after the first {skip} give no subsequence of {length} with its targets"
+            f"{len(corpus):,} tokens after the first {skip} have no subsequence of {length} with its targets"
         )
-    x = corpus[skip : skip + count * length].reshape(count, length)
-    return x, corpus[skip + 1 : skip + 1 + count * length].reshape(count, length)
+    tokens = corpus[skip : skip + count * length].reshape(count, length)
+    targets = corpus[skip + 1 : skip + 1 + count * length].reshape(count, length)
+    return tokens, targets
+
+
+def subsequence_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int) -> int:
+    """Returns the number of batches of `subsequence_dataset` in an epoch, which does not depend on d.
+
+    Raises:
+        DataError: the corpus is shorter than a batch.
+    """
+    steps = max(0, len(corpus) - length) // length // batch_size
+    if not steps:
+        raise DataError(
+            f"{len(corpus):,} tokens do not fill a batch of {batch_size} subsequences of {length}:"
+            f" pass {(batch_size + 1) * length:,} tokens or more, or a smaller batch"
+        )
+    return steps
 
 
 def subsequence_dataset(
@@ -54,58 +63,63 @@ def subsequence_dataset(
     first_step: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Returns endless full batches for training, of which `subsequence_steps_per_epoch` make an epoch.
+    """Returns an endless dataset of shuffled subsequences. `subsequence_steps_per_epoch` batches are an epoch.
 
-    Every epoch draws d and the order anew, from (seed, epoch). Of its subsequences each is there once at most; those
-    that fill no batch are left to other epochs.
+    Each epoch samples d and the order from (seed, epoch). It has each subsequence at most once. Subsequences that do
+    not fill a batch are left out.
 
     Args:
         corpus: tokens, int [T].
-        length: n, of a subsequence.
-        batch_size: subsequences a batch, over all shards.
-        seed: settles the skips and the orders.
-        first_step: the batch to begin with, as a run that was interrupted does.
-        shard: (i, k), for the i-th of k workers: each batch is the i-th part of the global one.
+        length: n, tokens of a subsequence.
+        batch_size: subsequences per batch, of all workers together.
+        seed: seed of d and of the order.
+        first_step: number of the first batch, to resume an interrupted run.
+        shard: (i, k) for worker i of k: each batch is the i-th part of the batch of a single worker.
 
     Returns:
-        Batches of (tokens, the next tokens), both int32 [batch_size / k, length].
+        Batches of (tokens, next tokens), both int32 [batch_size / k, n].
 
     Raises:
-        DataError: where the corpus fills no batch, or the batch does not divide among the workers.
+        DataError: the corpus is shorter than a batch, or the batch size is not divisible by the number of workers.
     """
-    count = subsequence_steps_per_epoch(corpus, length, batch_size)
-    share = _share(batch_size, shard)
-    whole = tf.constant(corpus, tf.int32)
-    first_epoch, first_batch = divmod(first_step, count)
+    steps = subsequence_steps_per_epoch(corpus, length, batch_size)
+    rows = _worker_rows(batch_size, shard)
+    corpus_tensor = tf.constant(corpus, tf.int32)
+    first_epoch, first_batch = divmod(first_step, steps)
 
     def epoch(number):
-        seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        skip = tf.random.stateless_uniform([], seeds, 0, length, tf.int32)
-        rows = (len(corpus) - skip - 1) // length
-        x = tf.reshape(whole[skip : skip + rows * length], [rows, length])
-        y = tf.reshape(whole[skip + 1 : skip + 1 + rows * length], [rows, length])
-        order = tf.random.experimental.stateless_shuffle(tf.range(rows), seeds)
+        epoch_seed = tf.stack([tf.constant(seed, tf.int64), number])
+        skip = tf.random.stateless_uniform([], epoch_seed, 0, length, tf.int32)
+        count = (len(corpus) - skip - 1) // length
+        end = skip + count * length
+        tokens = tf.reshape(corpus_tensor[skip:end], [count, length])
+        targets = tf.reshape(corpus_tensor[skip + 1 : end + 1], [count, length])
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), epoch_seed)
 
-        def batch(i):
-            at = i * batch_size + shard[0] * share
-            chosen = tf.ensure_shape(order[at : at + share], [share])
-            return tf.gather(x, chosen), tf.gather(y, chosen)
+        def batch(step):
+            start = step * batch_size + rows.start
+            numbers = tf.ensure_shape(order[start : start + len(rows)], [len(rows)])
+            return tf.gather(tokens, numbers), tf.gather(targets, numbers)
 
-        return tf.data.Dataset.range(count).map(batch)
+        return tf.data.Dataset.range(steps).map(batch)
 
     epochs = tf.data.Dataset.counter(first_epoch)
     return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
 
 
 def stream_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int) -> int:
-    """Returns how many batches of `stream_dataset` an epoch is, whatever d is; `DataError` where there is none."""
-    found = (len(corpus) - length) // batch_size // length
-    if found < 1:
+    """Returns the number of batches of `stream_dataset` in an epoch, which does not depend on d.
+
+    Raises:
+        DataError: the corpus is shorter than a batch.
+    """
+    steps = (len(corpus) - length) // batch_size // length
+    if steps < 1:
         raise DataError(
             f"{len(corpus):,} tokens do not make {batch_size} streams of {length}:"
-            f" give {(batch_size + 1) * length:,} or more, or smaller batches"
+            f" pass {(batch_size + 1) * length:,} tokens or more, or a smaller batch"
         )
-    return found
+    return steps
 
 
 def stream_dataset(
@@ -117,86 +131,90 @@ def stream_dataset(
     first_step: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Returns endless full batches for training with carried states, of which `stream_steps_per_epoch` make an epoch.
+    """Returns an endless dataset for training with a carried state. `stream_steps_per_epoch` batches are an epoch.
 
-    Every epoch skips d tokens, drawn anew from (seed, epoch), and cuts the rest into streams: row i of a batch goes on
-    where row i of the batch before ended. States begin anew with each epoch.
+    Each epoch skips d tokens, where d is sampled from (seed, epoch), and cuts the rest into one stream per row: row i
+    of a batch continues row i of the batch before it. Reset the states at the start of each epoch.
 
-    Args, returns and raises: as `subsequence_dataset`.
+    Arguments, results and errors are those of `subsequence_dataset`.
     """
-    count = stream_steps_per_epoch(corpus, length, batch_size)
-    share = _share(batch_size, shard)
-    mine = slice(shard[0] * share, (shard[0] + 1) * share)
-    whole = tf.constant(corpus, tf.int32)
-    first_epoch, first_batch = divmod(first_step, count)
+    steps = stream_steps_per_epoch(corpus, length, batch_size)
+    rows = _worker_rows(batch_size, shard)
+    corpus_tensor = tf.constant(corpus, tf.int32)
+    first_epoch, first_batch = divmod(first_step, steps)
 
     def epoch(number):
-        seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        skip = tf.random.stateless_uniform([], seeds, 0, length, tf.int32)
-        each = (len(corpus) - skip - 1) // batch_size
+        epoch_seed = tf.stack([tf.constant(seed, tf.int64), number])
+        skip = tf.random.stateless_uniform([], epoch_seed, 0, length, tf.int32)
+        stream_length = (len(corpus) - skip - 1) // batch_size
 
-        def rows(first):
-            part = tf.reshape(whole[first : first + batch_size * each], [batch_size, each])
-            part = tf.reshape(part[mine, : count * length], [share, count, length])
-            return tf.transpose(part, [1, 0, 2])
+        def cut_streams(start):
+            streams = corpus_tensor[start : start + batch_size * stream_length]
+            streams = tf.reshape(streams, [batch_size, stream_length])
+            streams = streams[rows.start : rows.stop, : steps * length]
+            batches = tf.reshape(streams, [len(rows), steps, length])
+            return tf.transpose(batches, [1, 0, 2])
 
-        return tf.data.Dataset.from_tensor_slices((rows(skip), rows(skip + 1)))
+        return tf.data.Dataset.from_tensor_slices((cut_streams(skip), cut_streams(skip + 1)))
 
     epochs = tf.data.Dataset.counter(first_epoch)
     return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
 
 
-def _share(batch_size, shard):
-    if batch_size % shard[1]:
-        raise DataError(f"batch_size={batch_size} does not divide among {shard[1]} workers")
-    return batch_size // shard[1]
-
-
 def eval_stream_dataset(
     corpus: np.ndarray, length: int, batch_size: int, *, skip: int = 0, remainder: bool = True
 ) -> tf.data.Dataset:
-    """Returns one pass in order: row i of a batch goes on where row i of the batch before ended.
+    """Returns the corpus once, in order: row i of a batch continues row i of the batch before it.
 
-    Row after row the streams are the corpus, so that a state may be carried from batch to batch.
+    The streams are consecutive parts of the corpus, so that a state may be carried from batch to batch.
 
     Args:
         corpus: tokens, int [T].
-        length: n, of a subsequence.
-        batch_size: how many streams.
-        skip: d.
-        remainder: whether every target is there once: the streams are padded on the right, those of padding weigh
-            nothing. False leaves out what fills no batch, T - d - 1 modulo the batch size and then modulo n a stream.
+        length: n, tokens of a subsequence.
+        batch_size: number of streams.
+        skip: d, tokens at the start of the corpus that are left out.
+        remainder: whether the streams are padded on the right, so that every target occurs once. `False` leaves out the
+            tokens that do not fill a batch.
 
     Returns:
-        Batches of (tokens, the next tokens), int32 [batch_size, length], and with `remainder` weights, float32, of
-        the same shape, 0 for padding and 1 else.
+        Batches of (tokens, next tokens), int32 [batch_size, n], and with `remainder` weights, float32 of the same
+        shape, 0 for padding and 1 for tokens.
 
     Raises:
-        DataError: where the corpus is too short for the streams.
+        DataError: the corpus is too short for the streams.
     """
     targets = len(corpus) - skip - 1
-    each = -(-targets // batch_size) if remainder else targets // batch_size
-    count = -(-each // length) if remainder else each // length
-    if length < 1 or skip < 0 or count < 1:
+    if remainder:
+        stream_length = -(-targets // batch_size)
+        steps = -(-stream_length // length)
+    else:
+        stream_length = targets // batch_size
+        steps = stream_length // length
+    if length < 1 or skip < 0 or steps < 1:
         raise DataError(
             f"{len(corpus):,} tokens after the first {skip} do not make {batch_size} streams of {length} with targets"
         )
-    kept = min(targets, each * batch_size)
-    x, y, weights = (
-        _batches(values, batch_size, each, count, length)
-        for values in (
-            corpus[skip : skip + kept],
-            corpus[skip + 1 : skip + 1 + kept],
-            np.ones(kept, "float32"),
-        )
-    )
-    batches = (x, y, weights) if remainder else (x, y)
+    count = min(targets, stream_length * batch_size)
+    parts = [corpus[skip : skip + count], corpus[skip + 1 : skip + 1 + count]]
+    if remainder:
+        parts.append(np.ones(count, "float32"))
+    batches = tuple(_cut_batches(part, batch_size, stream_length, steps, length) for part in parts)
     return tf.data.Dataset.from_tensor_slices(batches).prefetch(tf.data.AUTOTUNE)
 
 
-def _batches(values, rows, each, count, length):
-    """Returns rows of `each` values, cut or padded with zeros, as [count, rows, length]."""
+def _worker_rows(batch_size: int, shard: tuple[int, int]) -> range:
+    """Returns the rows of a batch that belong to worker i of k."""
+    worker, workers = shard
+    if batch_size % workers:
+        raise DataError(f"batch_size={batch_size} is not divisible by {workers} workers")
+    count = batch_size // workers
+    return range(worker * count, (worker + 1) * count)
+
+
+def _cut_batches(values, rows, stream_length, steps, length) -> np.ndarray:
+    """Returns values in `rows` streams of `stream_length`, cut or padded with 0, as [steps, rows, length]."""
     values = np.asarray(values, "float32" if values.dtype == "float32" else "int32")
-    values = np.pad(values, (0, rows * each - len(values))).reshape(rows, each)[:, : count * length]
-    values = np.pad(values, ((0, 0), (0, count * length - values.shape[1])))
-    return np.ascontiguousarray(values.reshape(rows, count, length).transpose(1, 0, 2))
+    streams = np.pad(values, (0, rows * stream_length - len(values))).reshape(rows, stream_length)
+    streams = streams[:, : steps * length]
+    streams = np.pad(streams, ((0, 0), (0, steps * length - streams.shape[1])))
+    return np.ascontiguousarray(streams.reshape(rows, steps, length).transpose(1, 0, 2))

@@ -1,9 +1,9 @@
-"""Subwords: pairs of bytes that are merged, the most frequent first, until there are as many tokens as asked for.
+"""Subwords by byte pair encoding: the most frequent pairs of tokens are merged until the vocabulary has its size.
 
 [1] Sennrich 2016, arXiv:1508.07909    [2] Radford 2019, "Language models are unsupervised multitask learners", 2.2
 
-Bytes are where it begins [2], so that every text can be written and none is unknown. It is done by the library
-`tokenizers`, which is looked for only here.
+The first tokens are bytes [2], so that every text can be encoded and no token is unknown. The library `tokenizers`
+learns and applies the merges. It is imported on first use.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ BYTES = 256
 
 @dataclasses.dataclass(frozen=True)
 class SubwordVocabulary:
-    """Byte pairs by number: 0 is padding, 1 stays free, as in `kapps.data.text.Vocabulary`.
+    """A vocabulary of byte pairs. Token 0 is padding and token 1 is not used, as in `kapps.data.text.Vocabulary`.
 
     Args:
-        merges: the library's own JSON, which holds the merges.
+        merges: JSON of the library `tokenizers`, which holds the merges.
     """
 
     merges: str = dataclasses.field(repr=False)
@@ -31,68 +31,69 @@ class SubwordVocabulary:
 
     @property
     def size(self) -> int:
-        """How many numbers there are, with padding and the unknown."""
-        return len(RESERVED) + self._pairs.get_vocab_size()
+        """Number of tokens, with the reserved ones."""
+        return len(RESERVED) + self._tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> np.ndarray:
         """Returns the tokens of text, int32 [time]."""
-        return np.array(self._pairs.encode(text).ids, "int32") + len(RESERVED)
+        return np.array(self._tokenizer.encode(text).ids, "int32") + len(RESERVED)
 
     def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Returns the tokens of each of many texts, int32 [time], as `encode`, on all cores."""
-        found = self._pairs.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(one.ids, "int32") + len(RESERVED) for one in found]
+        """Returns the tokens of each text, int32 [time], as `encode` does, on all cores."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, "int32") + len(RESERVED) for encoding in encodings]
 
-    def decode(self, numbers: np.ndarray) -> str:
-        """Returns the text of tokens, int [time]; bytes that are no UTF-8, as when a character was cut, become U+FFFD.
+    def decode(self, tokens: np.ndarray) -> str:
+        """Returns the text of tokens, int [time]. Bytes that are not UTF-8, such as half a character, become U+FFFD.
 
         Raises:
-            DataError: for a number that is none of the vocabulary's.
+            DataError: a token is not in the vocabulary.
         """
-        numbers = check_tokens(numbers, self.size)
-        return self._pairs.decode((numbers[numbers > UNKNOWN] - len(RESERVED)).tolist())
+        tokens = check_tokens(tokens, self.size)
+        return self._tokenizer.decode((tokens[tokens > UNKNOWN] - len(RESERVED)).tolist())
 
-    def json(self) -> str:
-        """Returns the library's own JSON; its numbers are lower by the two that are reserved."""
+    def to_json(self) -> str:
+        """Returns the JSON of the library `tokenizers`. Its numbers are smaller by the two reserved tokens."""
         return self.merges
 
     @functools.cached_property
-    def _pairs(self):
-        return _library().Tokenizer.from_str(self.merges)
+    def _tokenizer(self):
+        return _import_tokenizers().Tokenizer.from_str(self.merges)
 
 
 def subwords(text: str, size: int = 1000) -> SubwordVocabulary:
-    """Returns the byte pairs that are learned from a text [1].
+    """Learns a vocabulary of byte pairs from a text [1].
 
     Args:
-        text: what they are counted in.
-        size: how many numbers there are, with padding and the unknown; fewer where the text has fewer pairs.
+        text: the text.
+        size: number of tokens, with the reserved ones. A short text may give fewer.
 
     Raises:
-        DataError: where `tokenizers` is not installed, the text is empty, or the size leaves no room for bytes.
+        DataError: `tokenizers` is not installed, the text is empty, or the size is too small for all bytes.
     """
-    if size < len(RESERVED) + BYTES:
+    minimum = len(RESERVED) + BYTES
+    if size < minimum:
         raise DataError(
-            f"size={size}: {len(RESERVED)} reserved numbers and {BYTES} bytes need more"
+            f"size={size}: choose {minimum} or more, for {len(RESERVED)} reserved tokens and {BYTES} bytes"
         )
     if not text.strip():
         raise DataError("the text is empty")
-    library = _library()
+    library = _import_tokenizers()
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
-    pairs = library.Tokenizer(models.BPE())
-    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pairs.decoder = decoders.ByteLevel()
+    tokenizer = library.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size - len(RESERVED),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    pairs.train_from_iterator(text.splitlines(keepends=True), trainer)
-    return SubwordVocabulary(pairs.to_str())
+    tokenizer.train_from_iterator(text.splitlines(keepends=True), trainer)
+    return SubwordVocabulary(tokenizer.to_str())
 
 
-def _library():
+def _import_tokenizers():
     try:
         import tokenizers
     except ImportError:

@@ -1,12 +1,12 @@
-"""Text to tokens and back: characters and words here, subwords in `kapps.data.subwords`.
+"""Vocabularies of characters and of words. `kapps.data.text.subword_vocabulary` holds those of subwords.
 
-    corpus = read("book.txt")
+    corpus = read_text("book.txt")
     vocabulary = characters(corpus)
-    numbers = vocabulary.encode(corpus)  # int32, 0 for padding, 1 for what is unknown
-    vocabulary.decode(numbers) == corpus
+    tokens = vocabulary.encode(corpus)  # int32; 0 is padding, 1 an unknown token
+    vocabulary.decode(tokens) == corpus
 
-The numbers are those of `keras.layers.TextVectorization`, which `vectorization` gives, so that an exported model takes
-text and answers with text.
+A vocabulary numbers its tokens as the `keras.layers.TextVectorization` that `text_vectorization` returns, so that an
+exported model can read and write text.
 """
 
 import collections
@@ -22,24 +22,24 @@ from kapps.data.errors import DataError
 from kapps.data.text.corpus import keep_letters, keep_letters_in_graph
 
 PADDING, UNKNOWN = 0, 1
-"""The tokens that no text has."""
+"""The reserved tokens. No text is encoded to padding."""
 RESERVED = ("", "[UNK]")
-"""Their names, which are `keras.layers.TextVectorization`'s."""
+"""Their texts, as `keras.layers.TextVectorization` has them."""
 _SPACE = r"[ \t\n\v\f\r]+"
 _CODE_POINTS = 0x110000
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by number: 0 is padding, 1 stands for what is unknown.
+    """A vocabulary of characters or words. Token 0 is padding and token 1 an unknown character or word.
 
     Args:
-        kind: "characters", that is Unicode's code points, or "words", that is what stands between space.
-        tokens: by number, from number 2 on.
-        only_letters: whether `keep_letters` comes first.
+        kind: "characters" (Unicode code points) or "words" (separated by white space).
+        tokens: texts of the tokens from number 2.
+        only_letters: whether `keep_letters` is applied to text first.
 
     Raises:
-        DataError: where a token is there twice, or is not of that kind.
+        DataError: a token is repeated or is not of that kind.
     """
 
     kind: str
@@ -48,16 +48,20 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if self.kind not in ("characters", "words"):
-            raise DataError(f'a vocabulary is of "characters" or "words", not {self.kind!r}')
-        if not self.tokens or len(set(self.tokens)) != len(self.tokens):
-            raise DataError("a vocabulary has tokens, each of them once")
-        wrong = [token for token in self.tokens if self._split(token) != [token]]
-        if wrong or set(RESERVED) & set(self.tokens):
-            raise DataError(f"{(wrong or RESERVED)[0]!r} is no token of {self.kind}")
+            raise DataError(f'a vocabulary holds "characters" or "words", not {self.kind!r}')
+        if not self.tokens:
+            raise DataError("a vocabulary needs at least one token")
+        repeated = [token for token, n in collections.Counter(self.tokens).items() if n > 1]
+        if repeated:
+            raise DataError(f"token {repeated[0]!r} is repeated: pass each token once")
+        invalid = [token for token in self.tokens if self._split(token) != [token]]
+        invalid += [token for token in RESERVED if token in self.tokens]
+        if invalid:
+            raise DataError(f"{invalid[0]!r} is not a token of {self.kind}")
 
     @property
     def size(self) -> int:
-        """How many numbers there are, with padding and the unknown."""
+        """Number of tokens, with the reserved ones."""
         return len(RESERVED) + len(self.tokens)
 
     def encode(self, text: str) -> np.ndarray:
@@ -65,28 +69,30 @@ class Vocabulary:
         if self.only_letters:
             text = keep_letters(text)
         if self.kind == "characters":
-            return self._numbers[_points(text)]
-        found = self._split(text)
+            return self._numbers[_code_points(text)]
+        words = self._split(text)
         return np.fromiter(
-            (self._numbers.get(token, UNKNOWN) for token in found), "int32", len(found)
+            (self._numbers.get(word, UNKNOWN) for word in words), "int32", len(words)
         )
 
-    def decode(self, numbers: np.ndarray) -> str:
-        """Returns the text of tokens, int [time]: no character is lost, of words their space is; padding is nothing.
+    def decode(self, tokens: np.ndarray) -> str:
+        """Returns the text of tokens, int [time], without padding.
+
+        Characters are restored exactly. Words are joined by one space.
 
         Raises:
-            DataError: for a number that is none of the vocabulary's.
+            DataError: a token is not in the vocabulary.
         """
-        numbers = check_tokens(numbers, self.size)
-        named = np.array([*RESERVED, *self.tokens], object)
+        tokens = check_tokens(tokens, self.size)
+        texts = np.array([*RESERVED, *self.tokens], object)
         separator = "" if self.kind == "characters" else " "
-        return separator.join(named[numbers[numbers != PADDING]])
+        return separator.join(texts[tokens[tokens != PADDING]])
 
-    def vectorization(self, length: int | None = None) -> keras.layers.TextVectorization:
-        """Returns the layer that does the same to string tensors [batch], padded on the right.
+    def text_vectorization(self, length: int | None = None) -> keras.layers.TextVectorization:
+        """Returns a layer that encodes string tensors [batch] in the same way, padded on the right.
 
         Args:
-            length: how many tokens a text has, cut or padded; the longest one's number for None.
+            length: number of tokens that a text is cut or padded to. `None` pads to the longest text of the batch.
         """
         layer = keras.layers.TextVectorization(
             standardize=keep_letters_in_graph if self.only_letters else None,
@@ -94,82 +100,87 @@ class Vocabulary:
             output_sequence_length=length,
             vocabulary=list(self.tokens),
         )
-        layer.build((None,))  # so that it may be saved and exported before it is called
+        layer.build((None,))  # so that the layer can be saved and exported before it is called
         return layer
 
-    def json(self) -> str:
-        """Returns the tokens by number, for programs that have no kapps: a list of strings in JSON."""
+    def to_json(self) -> str:
+        """Returns the texts of all tokens as a list in JSON, for programs without kapps."""
         return json.dumps([*RESERVED, *self.tokens], ensure_ascii=False)
 
-    def _split(self, text):
-        return (
-            list(text)
-            if self.kind == "characters"
-            else [token for token in re.split(_SPACE, text) if token]
-        )
+    def _split(self, text: str) -> list[str]:
+        if self.kind == "characters":
+            return list(text)
+        return [word for word in re.split(_SPACE, text) if word]
 
     @functools.cached_property
     def _numbers(self):
+        """Number of each token: a dictionary of words, or an array over all code points."""
         if self.kind == "words":
-            return {token: i for i, token in enumerate(self.tokens, len(RESERVED))}
-        table = np.full(_CODE_POINTS, UNKNOWN, "int32")
-        table[[ord(token) for token in self.tokens]] = np.arange(len(RESERVED), self.size)
-        return table
+            return {word: number for number, word in enumerate(self.tokens, len(RESERVED))}
+        numbers = np.full(_CODE_POINTS, UNKNOWN, "int32")
+        numbers[[ord(token) for token in self.tokens]] = np.arange(len(RESERVED), self.size)
+        return numbers
 
 
 def characters(text: str, *, only_letters: bool = False) -> Vocabulary:
-    """Returns the vocabulary of a text's characters, in their order.
+    """Returns the vocabulary of the characters of a text, in the order of their code points.
 
     Args:
-        text: all that is to be known.
-        only_letters: see `keep_letters`: 26 letters and the space are left.
+        text: the text.
+        only_letters: whether `keep_letters` is applied first, which leaves 26 letters and the space.
 
     Raises:
-        DataError: where nothing is left of the text.
+        DataError: the text is empty.
     """
-    found = np.unique(_points(keep_letters(text) if only_letters else text))
-    if not found.size:
+    code_points = np.unique(_code_points(keep_letters(text) if only_letters else text))
+    if not code_points.size:
         raise DataError("the text is empty")
-    return Vocabulary("characters", tuple(map(chr, found)), only_letters)
+    return Vocabulary("characters", tuple(map(chr, code_points)), only_letters)
 
 
 def words(
-    text: str, *, size: int | None = None, least: int = 1, only_letters: bool = False
+    text: str, *, size: int | None = None, min_count: int = 1, only_letters: bool = False
 ) -> Vocabulary:
-    """Returns the vocabulary of a text's words, the most frequent first.
+    """Returns the vocabulary of the words of a text, the most frequent first.
 
     Args:
-        text: what they are counted in.
-        size: how many numbers there are at most, with padding and the unknown; None for all.
-        least: how often a word must be there.
-        only_letters: see `keep_letters`.
+        text: the text.
+        size: largest number of tokens, with the reserved ones. `None` keeps all words.
+        min_count: how often a word must occur.
+        only_letters: whether `keep_letters` is applied first.
 
     Raises:
-        DataError: where no word is left.
+        DataError: the vocabulary would have no word.
     """
     if size is not None and size <= len(RESERVED):
-        raise DataError(f"size={size}: {len(RESERVED)} numbers are reserved, and words need more")
-    found = re.split(_SPACE, keep_letters(text) if only_letters else text)
-    counted = collections.Counter(token for token in found if token not in RESERVED)
-    # Words that are there equally often stand in their own order, not in the text's.
-    order = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-    kept = [token for token, count in order if count >= least]
-    if not kept:
-        raise DataError(f"the text has no word that is there {least} times or more")
-    room = None if size is None else size - len(RESERVED)
-    return Vocabulary("words", tuple(kept[:room]), only_letters)
-
-
-def _points(text):
-    """Returns the code points of text; halves of surrogate pairs, which no file holds, are refused by Python."""
-    return np.frombuffer(text.encode("utf-32-le"), "<u4")
-
-
-def check_tokens(numbers, size):
-    """Returns numbers that are all below `size`, as an array."""
-    numbers = np.asarray(numbers)
-    if numbers.size and not (numbers.min() >= 0 and numbers.max() < size):
         raise DataError(
-            f"tokens lie from 0 to {size - 1}, and there are some from {numbers.min()} to {numbers.max()}"
+            f"size={size}: choose {len(RESERVED) + 1} or more, since {len(RESERVED)} tokens are reserved"
         )
-    return numbers.reshape(-1)
+    all_words = re.split(_SPACE, keep_letters(text) if only_letters else text)
+    counts = collections.Counter(word for word in all_words if word not in RESERVED)
+    # Words of equal frequency are in alphabetical order, so that the order of the text does not matter.
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    frequent = [word for word, count in ordered if count >= min_count]
+    if not frequent:
+        raise DataError(f"the text has no word that occurs min_count={min_count} times or more")
+    limit = None if size is None else size - len(RESERVED)
+    return Vocabulary("words", tuple(frequent[:limit]), only_letters)
+
+
+def check_tokens(tokens: np.ndarray, size: int) -> np.ndarray:
+    """Returns tokens as an array [time].
+
+    Raises:
+        DataError: a token is negative or not less than `size`.
+    """
+    tokens = np.asarray(tokens)
+    if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
+        raise DataError(
+            f"tokens lie in 0..{size - 1}, but these lie in {tokens.min()}..{tokens.max()}"
+        )
+    return tokens.reshape(-1)
+
+
+def _code_points(text: str) -> np.ndarray:
+    """Returns the code points of text. Python raises UnicodeEncodeError for a single surrogate, which no file holds."""
+    return np.frombuffer(text.encode("utf-32-le"), "<u4")

@@ -1,11 +1,12 @@
-"""Pairs of sentences to batches of like lengths: few shapes, each full of tokens and little of it padding.
+"""Batches of pairs of sentences of similar length: few shapes, each with about the same number of tokens.
 
-    plan = TokenBatches(encoded, tokens=4096)
-    batches = plan.train_dataset(seed=0, first_step=step)  # endless, plan.steps_per_epoch of them an epoch
-    test = plan.eval_dataset()
+    batches = TokenBatches(pairs, tokens=4096)
+    train = batches.train_dataset(seed=0, first_step=step)  # endless; an epoch has batches.steps_per_epoch
+    test = batches.eval_dataset()
 
-A batch is ((source, target), labels, weights). With V of `VocabularyPair` the target is V and its words, the labels
-are its words and V + 1, so that each word is asked for after those before it; weights are 0 at padding and 1 else.
+A batch is ((source, target), labels, weights). With the start token V of `VocabularyPair`, the target is V and its
+words; the labels are its words and V + 1, so that each word is predicted from those before it. Weights are 0 for
+padding and 1 for tokens.
 """
 
 import numpy as np
@@ -16,165 +17,178 @@ from kapps.data.translation.vocabulary_pair import EncodedPairs
 
 
 class TokenBatches:
-    """Which pairs may share a batch, and how many batches that makes of them.
+    """Divides pairs of sentences into batches by length.
 
-    Pairs are parted by their target's length into ranges of about as many tokens each, and those again by their
-    source's. All batches of one range have one shape, and so many rows that source and target with their padding have
-    at most `tokens`. Where the pairs of a range do not fill the last of its batches, rows that weigh nothing do, so
-    that an epoch always has `steps_per_epoch` batches and each pair once.
+    Pairs are divided by the length of the target into ranges of about the same number of tokens, and each range by the
+    length of the source. All batches of a range have one shape, with as many rows as fit in `tokens`. If the pairs of a
+    range do not fill its last batch, the batch is filled with rows of weight 0. An epoch always has `steps_per_epoch`
+    batches and each pair once.
 
     Args:
-        encoded: the pairs.
-        tokens: how many a batch has at most, padding included, both sides together.
-        ranges: of the target's length, and of the source's in each of those.
-        multiple: what the rows of every batch divide by: the replicas of a strategy.
+        pairs: the encoded pairs.
+        tokens: largest number of tokens of a batch, source and target together, with padding.
+        ranges: number of ranges of the target's length, and of the source's length in each of them.
+        multiple: a divisor of the number of rows of every batch: the number of replicas of a strategy.
 
     Raises:
-        DataError: where `multiple` of the longest pairs have more than `tokens`.
+        DataError: `multiple` of the longest pairs have more than `tokens` tokens.
+
+    Attributes:
+        shapes: (rows, source length, target length) of each range.
+        tokens: number of tokens of an epoch, source and target together, without padding.
+        padding: fraction of an epoch's tokens that is padding.
     """
 
     def __init__(
         self,
-        encoded: EncodedPairs,
+        pairs: EncodedPairs,
         tokens: int,
         *,
         ranges: tuple[int, int] = (6, 3),
         multiple: int = 1,
     ):
-        self.encoded = encoded
-        sources, targets = encoded.lengths
-        self.bucket = np.zeros(encoded.pairs, "int64")  # of each pair
-        self.shapes = []
-        """Of each range: rows, steps of the source, steps of the target."""
-        batches = []  # of each: its range, its first pair in it, how many that has
-        for some in _ranges(targets, np.arange(encoded.pairs), ranges[0]):
-            for members in _ranges(sources, some, ranges[1]):
-                width, height = int(sources[members].max()), int(targets[members].max())
-                rows = tokens // (width + height) // multiple * multiple
+        self._pairs = pairs
+        source_lengths, target_lengths = pairs.lengths
+        self._range_of_pair = np.zeros(pairs.pairs, "int64")
+        self.shapes: list[tuple[int, int, int]] = []
+        batches = []  # (range, position of the first pair in the range, pairs in the range)
+        for target_range in _divide_by_length(target_lengths, np.arange(pairs.pairs), ranges[0]):
+            for members in _divide_by_length(source_lengths, target_range, ranges[1]):
+                source_length = int(source_lengths[members].max())
+                target_length = int(target_lengths[members].max())
+                row_tokens = source_length + target_length
+                rows = tokens // row_tokens // multiple * multiple
                 if not rows:
                     raise DataError(
-                        f"tokens={tokens:,} a batch are too few: {multiple} rows of {width} + {height} tokens have"
-                        f" {multiple * (width + height):,}; give more, or leave out long pairs"
+                        f"tokens={tokens:,} per batch are too few: {multiple} rows of {source_length} +"
+                        f" {target_length} tokens have {multiple * row_tokens:,}; raise tokens, or leave out"
+                        " long pairs"
                     )
                 rows = min(rows, -(-len(members) // multiple) * multiple)
                 number = len(self.shapes)
-                self.bucket[members] = number
-                self.shapes.append((rows, width, height))
-                batches += [(number, at, len(members)) for at in range(0, len(members), rows)]
-        self.batches = np.array(batches)
-        self.firsts = np.cumsum([0, *np.bincount(self.bucket)[:-1]])
-        real = int(sources.sum() + targets.sum())
-        delivered = sum(
-            rows * (s + t) for rows, s, t in (self.shapes[b] for b in self.batches[:, 0])
-        )
-        self.tokens = real
-        """Source's and target's tokens of an epoch, without padding."""
-        self.padding = 1 - real / delivered
-        """The share of an epoch's tokens that is padding."""
+                self._range_of_pair[members] = number
+                self.shapes.append((rows, source_length, target_length))
+                batches += [(number, first, len(members)) for first in range(0, len(members), rows)]
+        self._batches = np.array(batches)
+        self._range_starts = np.cumsum([0, *np.bincount(self._range_of_pair)[:-1]])
+        self.tokens = int(source_lengths.sum() + target_lengths.sum())
+        batch_shapes = [self.shapes[number] for number in self._batches[:, 0]]
+        self.padding = 1 - self.tokens / sum(rows * (x + y) for rows, x, y in batch_shapes)
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches an epoch has."""
-        return len(self.batches)
+        """Number of batches of an epoch."""
+        return len(self._batches)
 
     def train_dataset(
         self, *, seed: int = 0, first_step: int = 0, shard: tuple[int, int] = (0, 1)
     ) -> tf.data.Dataset:
-        """Returns endless batches; every epoch draws from (seed, epoch) who shares a batch, and their order.
+        """Returns an endless dataset. Each epoch samples the pairs of each batch, and their order, from (seed, epoch).
 
         Args:
-            seed: settles the orders.
-            first_step: the batch to begin with, as a run that was interrupted does.
-            shard: (i, k), for the i-th of k workers: each batch is the i-th part of the global one.
+            seed: the seed.
+            first_step: number of the first batch, to resume an interrupted run.
+            shard: (i, k) for worker i of k: each batch is the i-th part of the batch of a single worker.
 
         Returns:
-            ((int32 [batch / k, source steps], int32 [batch / k, target steps]), labels as the target, weights
-            float32 of the same shape).
+            Batches of ((source, target), labels, weights): int32 [batch / k, source length]; int32 [batch / k, target
+            length]; labels and float32 weights of the target's shape.
 
         Raises:
-            DataError: where the rows of a batch do not divide among the workers: `multiple` is what they divide by.
+            DataError: the rows of a batch are not divisible by the number of workers.
         """
-        uneven = [rows for rows, *_ in self.shapes if rows % shard[1]]
-        if uneven:
-            raise DataError(
-                f"batches of {uneven[0]} rows do not divide among {shard[1]} workers: give multiple={shard[1]}"
-            )
-        assemble = self._assembler(shard)
+        workers = shard[1]
+        for rows, *_ in self.shapes:
+            if rows % workers:
+                raise DataError(
+                    f"batches of {rows} rows are not divisible by {workers} workers: pass multiple={workers}"
+                )
+        make_batch = self._batch_maker(shard)
         first_epoch, first_batch = divmod(first_step, self.steps_per_epoch)
-        bucket = tf.constant(self.bucket)
+        range_of_pair = tf.constant(self._range_of_pair)
 
         def epoch(number):
-            seeds = tf.stack([tf.constant(seed, tf.int64), number])
+            epoch_seed = tf.stack([tf.constant(seed, tf.int64), number])
             order = tf.random.experimental.stateless_shuffle(
-                tf.range(self.encoded.pairs, dtype=tf.int64), seeds
+                tf.range(self._pairs.pairs, dtype=tf.int64), epoch_seed
             )
-            order = tf.gather(order, tf.argsort(tf.gather(bucket, order), stable=True))
-            at = tf.random.experimental.stateless_shuffle(tf.range(self.steps_per_epoch), seeds)
-            chosen = tf.data.Dataset.from_tensor_slices(at)
-            return chosen.map(lambda i: assemble(order, i), tf.data.AUTOTUNE, deterministic=True)
+            by_range = tf.argsort(tf.gather(range_of_pair, order), stable=True)
+            order = tf.gather(order, by_range)
+            steps = tf.range(self.steps_per_epoch)
+            steps = tf.random.experimental.stateless_shuffle(steps, epoch_seed)
+            return tf.data.Dataset.from_tensor_slices(steps).map(
+                lambda step: make_batch(order, step), tf.data.AUTOTUNE, deterministic=True
+            )
 
         epochs = tf.data.Dataset.counter(first_epoch)
         return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
 
     def eval_dataset(self) -> tf.data.Dataset:
-        """Returns one pass, the shortest targets first: batches as those of `train_dataset`."""
-        assemble = self._assembler((0, 1))
-        order = tf.constant(np.argsort(self.bucket, kind="stable"))
-        batches = tf.data.Dataset.range(self.steps_per_epoch)
-        return batches.map(
-            lambda i: assemble(order, i), tf.data.AUTOTUNE, deterministic=True
-        ).prefetch(tf.data.AUTOTUNE)
+        """Returns every pair once, the shortest targets first, in batches like those of `train_dataset`."""
+        make_batch = self._batch_maker((0, 1))
+        order = tf.constant(np.argsort(self._range_of_pair, kind="stable"))
+        steps = tf.data.Dataset.range(self.steps_per_epoch)
+        dataset = steps.map(
+            lambda step: make_batch(order, step), tf.data.AUTOTUNE, deterministic=True
+        )
+        return dataset.prefetch(tf.data.AUTOTUNE)
 
-    def _assembler(self, shard):
-        encoded = self.encoded
-        sides = [
-            (tf.constant(flat, tf.int32), tf.constant(np.diff(ends, prepend=0)), tf.constant(ends))
-            for flat, ends in (
-                (encoded.source, encoded.source_ends), (encoded.target, encoded.target_ends)
-            )
-        ]  # fmt: skip
-        batches, shapes = tf.constant(self.batches), tf.constant(self.shapes, tf.int64)
-        firsts = tf.constant(self.firsts)
+    def _batch_maker(self, shard):
+        """Returns a function of (order of the pairs, number of the batch) that returns a batch."""
+        worker, workers = shard
+        pairs = self._pairs
+        source_side = _side_tensors(pairs.source, pairs.source_ends)
+        target_side = _side_tensors(pairs.target, pairs.target_ends)
+        batches, shapes = tf.constant(self._batches), tf.constant(self.shapes, tf.int64)
+        range_starts = tf.constant(self._range_starts)
 
-        def tokens(side, chosen, steps):
-            """Returns int32 [rows, steps], and which of them are real."""
-            flat, lengths, ends = (
-                side[0],
-                *(tf.gather(each, chosen)[:, None] for each in side[1:]),
-            )
-            place = tf.range(steps)[None]
-            real = place < lengths
-            return tf.where(
-                real, tf.gather(flat, tf.where(real, ends - lengths + place, 0)), 0
-            ), real
-
-        def assemble(order, i):
-            number, at, members = tf.unstack(batches[i])
-            rows, width, height = tf.unstack(shapes[number])
-            share = rows // shard[1]
-            place = at + shard[0] * share + tf.range(share)
-            chosen = tf.gather(order, firsts[number] + place % members)
-            source, _ = tokens(sides[0], chosen, width)
-            words, real = tokens(sides[1], chosen, height)
-            before = tf.fill([share, 1], encoded.start)
-            # The end stands where the first token of padding would.
-            ends = tf.pad(real[:, :-1], [[0, 0], [1, 0]], constant_values=True) & ~real
-            labels = tf.where(ends, encoded.end, words)
-            weights = tf.cast(real | ends, tf.float32)
-            weights *= tf.cast(place < members, tf.float32)[:, None]
-            target = tf.concat([before, words[:, :-1]], axis=1)
+        def make_batch(order, step):
+            number, first, members = tf.unstack(batches[step])
+            rows, source_length, target_length = tf.unstack(shapes[number])
+            worker_rows = rows // workers
+            positions = first + worker * worker_rows + tf.range(worker_rows)
+            selected = tf.gather(order, range_starts[number] + positions % members)
+            source, _ = _gather_rows(source_side, selected, source_length)
+            words, is_word = _gather_rows(target_side, selected, target_length)
+            start = tf.fill([worker_rows, 1], pairs.start)
+            target = tf.concat([start, words[:, :-1]], axis=1)
+            # The end takes the position of the first padding.
+            follows_word = tf.pad(is_word[:, :-1], [[0, 0], [1, 0]], constant_values=True)
+            is_end = follows_word & ~is_word
+            labels = tf.where(is_end, pairs.end, words)
+            weights = tf.cast(is_word | is_end, tf.float32)
+            weights *= tf.cast(positions < members, tf.float32)[:, None]
             return (source, target), labels, weights
 
-        return assemble
+        return make_batch
 
 
-def _ranges(lengths, members, count):
-    """Returns members in ranges of length, all of one length in one, about as many tokens in each."""
+def _side_tensors(tokens, ends):
+    """Returns (tokens, length of each sentence, end of each sentence) as tensors."""
+    return tf.constant(tokens, tf.int32), tf.constant(np.diff(ends, prepend=0)), tf.constant(ends)
+
+
+def _gather_rows(side, selected, length):
+    """Returns the tokens of the selected sentences, int32 [rows, length], and which of them are not padding."""
+    tokens, lengths, ends = side
+    lengths = tf.gather(lengths, selected)[:, None]
+    starts = tf.gather(ends, selected)[:, None] - lengths
+    positions = tf.range(length)[None]
+    is_token = positions < lengths
+    rows = tf.gather(tokens, tf.where(is_token, starts + positions, 0))
+    return tf.where(is_token, rows, 0), is_token
+
+
+def _divide_by_length(lengths, members, count) -> list[np.ndarray]:
+    """Divides members into at most `count` ranges of length with about the same number of tokens each.
+
+    Members of the same length are in the same range.
+    """
     order = members[np.argsort(lengths[members], kind="stable")]
     sums = np.cumsum(lengths[order])
-    # Of each length the range that the middle of its tokens falls into.
-    starts = np.searchsorted(lengths[order], lengths[order], "left")
-    ends = np.searchsorted(lengths[order], lengths[order], "right") - 1
-    middle = (sums[starts] + sums[ends]) / 2 / sums[-1]
+    # The range of a length is the one that holds the middle of its tokens.
+    first = np.searchsorted(lengths[order], lengths[order], "left")
+    last = np.searchsorted(lengths[order], lengths[order], "right") - 1
+    middle = (sums[first] + sums[last]) / 2 / sums[-1]
     numbers = np.minimum((middle * count).astype(int), count - 1)
     return [order[numbers == number] for number in np.unique(numbers)]

@@ -1,18 +1,18 @@
-"""Sentences in two languages to numbers and back: subwords, with a start and an end.
+"""Subword vocabularies of two languages, with tokens for the start and the end of a target.
 
-    lines = read_sentences("train.en.gz", "train.de.gz")
-    tokens = learn_vocabularies(*lines, size=8000)
-    encoded = tokens.encode(*lines, longest=100)  # TokenBatches makes batches of it
+    sentences = read_sentences("train.en.gz", "train.de.gz")
+    vocabularies = learn_vocabularies(*sentences, size=8000)
+    pairs = vocabularies.encode(*sentences, max_length=100)
+    batches = TokenBatches(pairs, tokens=4096)
 
 [1] Sutskever 2014, arXiv:1409.3215, section 2: an end-of-sentence token after each target
 [2] Vaswani 2017, arXiv:1706.03762, section 5.1: one vocabulary of byte pairs for both languages
 
-Numbers are those of `kapps.data.text.subword_vocabulary`: 0 is padding, 1 stays free, subwords go on from 2 to V - 1. V is the start
-of a target and V + 1 its end, so that a model has V + 2; a source is its subwords alone.
+Tokens are those of `kapps.data.text.SubwordVocabulary`: 0 is padding, 1 is not used, subwords are 2 to V - 1. V is the
+start of a target and V + 1 its end, so that a model has V + 2 tokens. A source has neither.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -23,21 +23,22 @@ import numpy as np
 from kapps._files import write_atomically
 from kapps.data.errors import DataError
 from kapps.data.text.subword_vocabulary import SubwordVocabulary, subwords
+from kapps.data.text.vocabulary import PADDING
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPairs:
-    """Pairs as numbers, one after another.
+    """Tokens of pairs of sentences, stored one after another.
 
     Args:
-        source: all sources' tokens, int32 [all].
-        source_ends: where each ends, int [pairs].
-        target: all targets' tokens, without start and end, int32 [all].
-        target_ends: where each ends, int [pairs].
-        start: the number before a target.
-        end: the number after a target.
-        empty: pairs that are left out since a side holds nothing.
-        long: pairs that are left out, or cut, since a side is too long.
+        source: tokens of all sources, int32 [source tokens].
+        source_ends: end of each source in `source`, int [pairs].
+        target: tokens of all targets, without start and end, int32 [target tokens].
+        target_ends: end of each target in `target`, int [pairs].
+        start: the token before a target.
+        end: the token after a target.
+        empty: number of pairs that were left out because a sentence is empty.
+        long: number of pairs that were left out or cut because a sentence is too long.
     """
 
     source: np.ndarray = dataclasses.field(repr=False)
@@ -51,25 +52,24 @@ class EncodedPairs:
 
     @property
     def pairs(self) -> int:
-        """How many there are."""
+        """Number of pairs."""
         return len(self.source_ends)
 
     @property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
-        """How many tokens each source has, and each target with its end: int [pairs], twice."""
-        sources, targets = (
-            np.diff(ends, prepend=0) for ends in (self.source_ends, self.target_ends)
-        )
+        """Number of tokens of each source, and of each target with its end: int [pairs], int [pairs]."""
+        sources = np.diff(self.source_ends, prepend=0)
+        targets = np.diff(self.target_ends, prepend=0)
         return sources, targets + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyPair:
-    """The subwords of two languages.
+    """The subword vocabularies of two languages.
 
     Args:
-        source: of the language that is translated.
-        target: of the one that it is translated to; the same object where both share one vocabulary.
+        source: vocabulary of the language that is translated.
+        target: vocabulary of the language that it is translated to. It is `source` if both share one vocabulary.
     """
 
     source: SubwordVocabulary
@@ -77,27 +77,27 @@ class VocabularyPair:
 
     @property
     def joint(self) -> bool:
-        """Whether both languages have the same numbers."""
+        """Whether both languages share one vocabulary."""
         return self.source.merges == self.target.merges
 
     @property
     def start(self) -> int:
-        """The number that a target begins with: V."""
+        """The token before a target: V."""
         return self.target.size
 
     @property
     def end(self) -> int:
-        """The number after a target: V + 1."""
+        """The token after a target: V + 1."""
         return self.target.size + 1
 
     @property
     def source_vocabulary(self) -> int:
-        """How many numbers a model has to know of the source: as of the target, where both share them."""
+        """Number of source tokens of a model: `vocabulary` if both languages share one vocabulary."""
         return self.vocabulary if self.joint else self.source.size
 
     @property
     def vocabulary(self) -> int:
-        """How many numbers a model has to know of the target: V + 2."""
+        """Number of target tokens of a model: V + 2."""
         return self.target.size + 2
 
     def encode(
@@ -105,73 +105,80 @@ class VocabularyPair:
         sources: Sequence[str],
         targets: Sequence[str],
         *,
-        longest: int = 100,
-        cut: bool = False,
+        max_length: int = 100,
+        truncate: bool = False,
     ) -> EncodedPairs:
-        """Returns pairs as numbers; pairs of which a side holds nothing are left out, and counted.
+        """Encodes pairs of sentences. Pairs with an empty sentence are left out and counted.
 
         Args:
             sources: sentences.
-            targets: as many.
-            longest: how many subwords a sentence may have.
-            cut: whether of a pair that has more the first `longest` of each side are kept; else it is left out.
+            targets: their translations.
+            max_length: largest number of subwords of a sentence.
+            truncate: whether longer sentences are cut to `max_length`. By default their pairs are left out.
 
         Raises:
-            DataError: where no pair is left.
+            DataError: no pair is left.
         """
-        x, y = self.source.encode_all(sources), self.target.encode_all(targets)
-        whole = [len(one) > 0 and len(other) > 0 for one, other in zip(x, y, strict=True)]
-        long = [
-            full and max(len(one), len(other)) > longest
-            for one, other, full in zip(x, y, whole, strict=True)
-        ]
-        kept = [i for i, full in enumerate(whole) if full and (cut or not long[i])]
-        if not kept:
+        source_rows, target_rows = self.source.encode_all(sources), self.target.encode_all(targets)
+        rows, empty, long = [], 0, 0
+        for source, target in zip(source_rows, target_rows, strict=True):
+            if not len(source) or not len(target):
+                empty += 1
+                continue
+            is_long = max(len(source), len(target)) > max_length
+            long += is_long
+            if truncate or not is_long:
+                rows.append((source[:max_length], target[:max_length]))
+        if not rows:
             raise DataError(
-                f"of {len(x):,} pairs none is left: {whole.count(False):,} are empty, {sum(long):,} have more than"
-                f" {longest} subwords a side"
+                f"no pair is left of {len(source_rows):,}: {empty:,} are empty, {long:,} have more than"
+                f" max_length={max_length} subwords in a sentence"
             )
-        flat = []
-        for sentences in (x, y):
-            sentences = [sentences[i][:longest] for i in kept]
-            flat += [np.concatenate(sentences), np.cumsum([len(one) for one in sentences])]
-        return EncodedPairs(*flat, self.start, self.end, whole.count(False), sum(long))
+        sides = []
+        for side in zip(*rows, strict=True):
+            sides += [np.concatenate(side), np.cumsum([len(row) for row in side])]
+        return EncodedPairs(*sides, self.start, self.end, empty, long)
 
-    def rows(self, sentences: Sequence[str], longest: int | None = None) -> np.ndarray:
-        """Returns sources as int32 [batch, time], padded on the right by 0, as a model reads them.
+    def encode_sources(self, sentences: Sequence[str], max_length: int | None = None) -> np.ndarray:
+        """Encodes source sentences as the input of a model.
 
         Args:
-            sentences: of the source's language; of one that holds nothing the row is padding.
-            longest: how many subwords are kept of each; all for None.
+            sentences: sentences in the source language. An empty sentence becomes a row of padding.
+            max_length: number of subwords that a sentence is cut to. `None` keeps all.
+
+        Returns:
+            int32 [batch, time], padded on the right with 0.
         """
-        found = [one[:longest] for one in self.source.encode_all(sentences)]
-        rows = np.zeros((len(found), max([1, *map(len, found)])), "int32")
-        for row, one in zip(rows, found, strict=True):
-            row[: len(one)] = one
-        return rows
+        rows = [row[:max_length] for row in self.source.encode_all(sentences)]
+        batch = np.full((len(rows), max([1, *map(len, rows)])), PADDING, "int32")
+        for number, row in enumerate(rows):
+            batch[number, : len(row)] = row
+        return batch
 
-    def sentence(self, numbers: np.ndarray) -> str:
-        """Returns the text of a target, int [time], to its end or its padding; without its start."""
-        numbers = np.asarray(numbers).reshape(-1)
-        numbers = numbers[1:] if len(numbers) and numbers[0] == self.start else numbers
-        stops = np.flatnonzero((numbers == self.end) | (numbers == 0))
-        numbers = numbers[: stops[0]] if len(stops) else numbers
-        return self.target.decode(numbers[numbers != self.start]).strip()
+    def decode_target(self, tokens: np.ndarray) -> str:
+        """Returns the text of a target, int [time], up to its end or padding. A start token is skipped."""
+        tokens = np.asarray(tokens).reshape(-1)
+        tokens = tokens[1:] if len(tokens) and tokens[0] == self.start else tokens
+        stops = np.flatnonzero((tokens == self.end) | (tokens == PADDING))
+        tokens = tokens[: stops[0]] if len(stops) else tokens
+        return self.target.decode(tokens[tokens != self.start]).strip()
 
-    def pieces(self, numbers: np.ndarray, *, target: bool) -> list[str]:
-        """Returns the text of each number, for images; start, end and padding are "<s>", "</s>" and ""."""
-        named = {0: ""} | ({self.start: "<s>", self.end: "</s>"} if target or self.joint else {})
-        language = self.target if target else self.source
+    def token_texts(self, tokens: np.ndarray, *, target: bool) -> list[str]:
+        """Returns the text of each token, for plots. Start, end and padding are "<s>", "</s>" and ""."""
+        special = {PADDING: ""}
+        if target or self.joint:
+            special |= {self.start: "<s>", self.end: "</s>"}
+        vocabulary = self.target if target else self.source
         return [
-            named[number] if number in named else language.decode(np.array([number]))
-            for number in map(int, numbers)
+            special[token] if token in special else vocabulary.decode(np.array([token]))
+            for token in map(int, tokens)
         ]
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes both vocabularies, JSON, where a run finds them again."""
-        both = [self.source.merges] if self.joint else [self.source.merges, self.target.merges]
-        with write_atomically(path) as written:
-            written.write_text(json.dumps(both), encoding="utf-8")
+        """Writes the vocabularies to a JSON file, which `load` reads."""
+        merges = [self.source.merges] if self.joint else [self.source.merges, self.target.merges]
+        with write_atomically(path) as temporary:
+            temporary.write_text(json.dumps(merges), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "VocabularyPair":
@@ -185,27 +192,27 @@ class VocabularyPair:
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
         if not isinstance(merges, list) or len(merges) not in (1, 2):
-            raise DataError(f"{path} holds no vocabularies")
-        vocabularies = [SubwordVocabulary(merges_of_one) for merges_of_one in merges]
-        return cls(vocabularies[0], vocabularies[-1])
+            raise DataError(
+                f"{path} holds no vocabularies: pass a file that VocabularyPair.save wrote"
+            )
+        return cls(SubwordVocabulary(merges[0]), SubwordVocabulary(merges[-1]))
 
 
 def learn_vocabularies(
     sources: Sequence[str], targets: Sequence[str], size: int = 8000, *, joint: bool = True
 ) -> VocabularyPair:
-    """Returns subwords that are learned from pairs.
+    """Learns subword vocabularies from pairs of sentences.
 
     Args:
         sources: sentences.
-        targets: as many.
-        size: how many numbers a vocabulary has at most, start and end not counted.
-        joint: whether both languages share one [2], learned from both; else each has its own.
+        targets: their translations.
+        size: largest number of tokens of a vocabulary, without start and end.
+        joint: whether both languages share one vocabulary [2]. Otherwise each has its own.
 
     Raises:
         DataError: as `kapps.data.text.subwords`.
     """
-    learn = functools.partial(subwords, size=size)
     if joint:
-        both = learn("\n".join([*sources, *targets]))
-        return VocabularyPair(both, both)
-    return VocabularyPair(learn("\n".join(sources)), learn("\n".join(targets)))
+        vocabulary = subwords("\n".join([*sources, *targets]), size)
+        return VocabularyPair(vocabulary, vocabulary)
+    return VocabularyPair(subwords("\n".join(sources), size), subwords("\n".join(targets), size))

@@ -37,7 +37,7 @@ class BytePairs(tf.Module):
 
     def __init__(self, subwords: SubwordVocabulary):
         super().__init__()
-        content = json.loads(subwords.json())
+        content = json.loads(subwords.to_json())
         before = content["pre_tokenizer"] or {}
         plain = before.get("type") == "ByteLevel" and not before["add_prefix_space"]
         if not plain or content["normalizer"] or content["post_processor"]:

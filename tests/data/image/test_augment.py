@@ -41,10 +41,10 @@ def test_cutmix_cuts_rectangles_and_mixup_blends():
 
 def test_shares_follow_the_beta_distribution():
     for alpha in (0.2, 1.0):
-        shares = augment._beta(alpha, 20000, SEED).numpy()
+        shares = augment._sample_beta(alpha, 20000, SEED).numpy()
         assert abs(shares.mean() - 0.5) < 0.01
         assert abs(shares.var() - 1 / (4 * (2 * alpha + 1))) < 0.005
-    assert np.isfinite(augment._beta(1e-3, 1000, SEED)).all()
+    assert np.isfinite(augment._sample_beta(1e-3, 1000, SEED)).all()
 
 
 def test_nothing_asked_is_nothing_done():
@@ -55,13 +55,13 @@ def test_nothing_asked_is_nothing_done():
 def test_shift_moves_by_an_eighth_at_most():
     image = tf.ones([16, 16, 1])
     kept = [
-        int(tf.reduce_sum(augment.shift(image, tf.constant([0, i], tf.int64)))) for i in range(60)
+        int(tf.reduce_sum(augment.random_shift(image, tf.constant([0, i], tf.int64)))) for i in range(60)
     ]
     assert min(kept) == 14 * 14 and max(kept) == 16 * 16
 
 
 def test_rand_augment_holds_no_state_and_changes_images():
-    policy = augment.rand_augment(0.5)
+    policy = augment.make_rand_augment(0.5)
     apply = tf.function(lambda image, seed: policy(image, seed))
     noise = tf.random.stateless_uniform([24, 24, 3], [1, 2], 0, 255)
     graph = apply.get_concrete_function(noise, SEED).graph

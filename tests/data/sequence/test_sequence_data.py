@@ -28,7 +28,7 @@ def test_adding_problem():
     assert x[..., 0].min() >= 0 and x[..., 0].max() < 1
     assert abs(np.mean((y - 1) ** 2) - 1 / 6) < 0.015
     assert (x[..., 1].sum(axis=0) > 80).all()  # any step may be marked; 133 expected
-    with pytest.raises(ValueError, match="give 2 or more, not 1"):
+    with pytest.raises(ValueError, match="choose 2 or more"):
         sequence.adding_problem_dataset(1, 4)
 
 
@@ -55,7 +55,7 @@ def test_pixels_in_order_and_permuted():
     labels = np.arange(6)
     (x, y), *_ = batches(sequence.pixel_dataset(images, labels, 6))
     np.testing.assert_allclose(x[1, :, 0] * 255, [40, 50, 60, 70], rtol=1e-6)
-    (permuted, _), *_ = batches(sequence.pixel_dataset(images, labels, 6, order=0))
+    (permuted, _), *_ = batches(sequence.pixel_dataset(images, labels, 6, permutation_seed=0))
     orders = np.argsort(permuted[..., 0], axis=1)
     assert (orders == orders[0]).all() and orders[0].tolist() != [0, 1, 2, 3]
     (_, one), *_ = batches(sequence.pixel_dataset(images, labels, 4, shuffle=True, seed=3))
@@ -86,7 +86,7 @@ def test_music(rolls):
         np.testing.assert_array_equal(x[i, : len(piece) - 1], piece[:-1])
         np.testing.assert_array_equal(y[i, : len(piece) - 1], piece[1:])
     rolls.write_bytes(b"no music")
-    with pytest.raises(DataError, match=r"no \.mat file of piano rolls"):
+    with pytest.raises(DataError, match=r"not a \.mat file of piano rolls"):
         sequence.read_piano_rolls(rolls, "train")
     with pytest.raises(DataError, match="cannot be opened"):
         sequence.read_piano_rolls(rolls.with_name("other.mat"), "train")
@@ -105,7 +105,7 @@ def test_published_chorales():
 def test_moving_digits_move_as_light_does():
     """A bright block: its corner is where the fold says, at an even speed between the edges."""
     images = np.full((1, 4, 3), 255, "uint8")
-    made = sequence.moving_digits_dataset(images, 40, count=1, given=3, frames=16, side=20, speed=(2, 3))  # fmt: skip
+    made = sequence.moving_digits_dataset(images, 40, digits=1, input_frames=3, frames=16, side=20, velocity=(2, 3))  # fmt: skip
     (given, after), *_ = batches(made)
     assert given.shape == (40, 3, 20, 20, 1) and after.shape == (40, 13, 20, 20, 1)
     frames = np.concatenate([given, after], axis=1)[..., 0]
@@ -121,7 +121,7 @@ def test_moving_digits_move_as_light_does():
     assert len(straight) > 20 and straight.min() > 2 - 1.5 and straight.max() < 3 + 1.5
     assert abs(straight.mean() - 2.5) < 0.3
     for places, room in ((top, 16), (left, 17)):  # a turn, and the same way back
-        folded = moving_digits.folded(np.array([-3.0, 1, room + 5.0], "float32"), float(room))
+        folded = moving_digits.reflect(np.array([-3.0, 1, room + 5.0], "float32"), float(room))
         assert folded.numpy().tolist() == [3, 1, room - 5]
         assert (np.diff(np.sign(np.diff(places, axis=1)), axis=1) != 0).any()
 
@@ -131,13 +131,13 @@ def test_two_digits_overlap_by_the_brighter_pixel_and_repeat():
 
     def made(seed):
         return batches(
-            sequence.moving_digits_dataset(images, 20, side=6, sequences=20, seed=seed, speed=(1, 2))
+            sequence.moving_digits_dataset(images, 20, side=6, sequences=20, seed=seed, velocity=(1, 2))
         )[0]
 
     given, _ = made(5)
     np.testing.assert_allclose(np.unique(given), np.array([0, 100, 200]) / 255, rtol=1e-6)
     assert same(made(5), made(5)) and not same(made(5), made(6))
-    with pytest.raises(ValueError, match="images of 3x3 do not fit frames of 2x2"):
+    with pytest.raises(ValueError, match="side=2"):
         sequence.moving_digits_dataset(images, 1, side=2)
-    with pytest.raises(ValueError, match="of 20 frames 1 to 19 can be given, not 20"):
-        sequence.moving_digits_dataset(images, 1, given=20)
+    with pytest.raises(ValueError, match="input_frames=20"):
+        sequence.moving_digits_dataset(images, 1, input_frames=20)

@@ -22,31 +22,31 @@ def test_series_of_their_own_lengths(tmp_path):
     series = data.sequence.read_series(write(tmp_path, MADE))
     assert series.class_names == ("up", "down") and series.labels.tolist() == [0, 1]
     assert series.values[0].tolist() == [[1, 10], [2, 20], [3, 30]]
-    assert series.padded(4)[1].tolist() == [[5, 50], [4, 40], [0, 0], [0, 0]]
-    assert series.padded().shape == (2, 3, 2) and series.padded().dtype == np.float32
-    with pytest.raises(data.DataError, match="a series has 3 steps, but 2 are asked for"):
-        series.padded(2)
-    steps = np.concatenate(series.standardised().values)
+    assert series.pad(4)[1].tolist() == [[5, 50], [4, 40], [0, 0], [0, 0]]
+    assert series.pad().shape == (2, 3, 2) and series.pad().dtype == np.float32
+    with pytest.raises(data.DataError, match="steps=2, but a series has 3 steps"):
+        series.pad(2)
+    steps = np.concatenate(series.standardise().values)
     np.testing.assert_allclose([steps.mean(axis=0), steps.std(axis=0)], [[0, 0], [1, 1]], atol=1e-6)
-    other = data.sequence.read_series(write(tmp_path, HEADER + "3:30:up\n")).standardised(series)
+    other = data.sequence.read_series(write(tmp_path, HEADER + "3:30:up\n")).standardise(series)
     np.testing.assert_allclose(other.values[0], [[0, 0]], atol=1e-6)
 
 
 def test_refusals_name_the_line(tmp_path):
     for text, said in [
-        ("1,2:up\n", "is no .ts file: '1,2:up' stands before a line of @data"),
-        ("@classLabel true up\n", "is no .ts file: it has no line of @data"),
+        ("1,2:up\n", "is not a .ts file: '1,2:up' stands before a line of @data"),
+        ("@classLabel true up\n", "is not a .ts file: it has no line of @data"),
         ("@classLabel\n@data\n1:2\n", "names no classes (@classLabel true ...)"),
         ("@classLabel false\n@data\n1:2\n", "names no classes (@classLabel true ...)"),
         (HEADER.replace("false", "true") + "(0,1):up\n", "has time stamps"),
         (HEADER, "has no series after @data"),
         (HEADER + "1,2:left\n", "line 6: the label is 'left', of classes up, down"),
         (HEADER + "1,2:up\n1,2:3,4:up\n", "line 7: 2 dimensions, but 1 in the first series"),
-        (HEADER + "1,2:3:up\n", "line 6: dimensions of one length are expected, not of 2, 1"),
+        (HEADER + "1,2:3:up\n", "line 6: all dimensions must have one length, but these have 2, 1"),
         (HEADER + "1,?:up\n", "line 6: a value is missing (?)"),
         (HEADER + "1,x:up\n", "line 6: could not convert string to float: 'x'"),
-        (HEADER + "1,nan:up\n", "line 6: a value is no finite number"),
-        (HEADER + "up\n", "line 6: dimensions of one length are expected, not of none"),
+        (HEADER + "1,nan:up\n", "line 6: a value is not finite"),
+        (HEADER + "up\n", "line 6: all dimensions must have one length, but these have none"),
     ]:
         with pytest.raises(data.DataError) as refusal:
             data.sequence.read_series(write(tmp_path, text))

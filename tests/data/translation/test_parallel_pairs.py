@@ -53,7 +53,7 @@ def taken(batches, count):
 def told(tokens, batches):
     """Returns the pairs that batches hold, by rows that weigh something."""
     return [
-        (tokens.source.decode(source), tokens.sentence(labels))
+        (tokens.source.decode(source), tokens.decode_target(labels))
         for x, _, y, w in batches
         for source, labels, weights in zip(x, y, w, strict=True)
         if weights.any()
@@ -116,9 +116,9 @@ class TestTokens:
         assert (tokens.start, tokens.end) == (tokens.target.size, tokens.target.size + 1)
         assert tokens.vocabulary == tokens.source_vocabulary == tokens.end + 1
         row = [tokens.start, *tokens.target.encode(" zwei Kätzchen "), tokens.end, 0, 0]
-        assert tokens.sentence(row) == "zwei Kätzchen"
-        assert tokens.sentence(row[1:3]) == tokens.target.decode(row[1:3]).strip()
-        named = tokens.pieces(row, target=True)
+        assert tokens.decode_target(row) == "zwei Kätzchen"
+        assert tokens.decode_target(row[1:3]) == tokens.target.decode(row[1:3]).strip()
+        named = tokens.token_texts(row, target=True)
         assert (named[0], named[-3:]) == ("<s>", ["</s>", "", ""])
         assert "".join(named[1:-3]) == " zwei Kätzchen "
 
@@ -130,28 +130,28 @@ class TestTokens:
             each.save(tmp_path / f"{number}.json")
             again = translation.VocabularyPair.load(tmp_path / f"{number}.json")
             assert again == each and again.joint == each.joint
-            np.testing.assert_array_equal(again.rows(["grey cats"]), each.rows(["grey cats"]))
+            np.testing.assert_array_equal(again.encode_sources(["grey cats"]), each.encode_sources(["grey cats"]))
         for content in ("{}", "no JSON"):
             (tmp_path / "wrong.json").write_text(content)
             with pytest.raises(DataError, match=r"wrong\.json"):
                 translation.VocabularyPair.load(tmp_path / "wrong.json")
 
     def test_rows_are_padded_on_the_right(self, tokens):
-        rows = tokens.rows(["grey cats sleep", "", "one"])
+        rows = tokens.encode_sources(["grey cats sleep", "", "one"])
         assert (rows[1] == 0).all()
         for row, text in zip(rows, ["grey cats sleep", "", "one"], strict=True):
             assert tokens.source.decode(row) == text
             assert (row[np.count_nonzero(row) :] == 0).all()
-        assert tokens.rows(["one two three"], longest=1).shape == (1, 1)
+        assert tokens.encode_sources(["one two three"], max_length=1).shape == (1, 1)
 
     def test_empty_and_long_pairs_are_counted(self, tokens):
         sources, targets = ["one", "", "two", "grey " * 30], ["eins", "zwei", "", "grau"]
-        left = tokens.encode(sources, targets, longest=10)
+        left = tokens.encode(sources, targets, max_length=10)
         assert (left.pairs, left.empty, left.long) == (1, 2, 1)
-        cut = tokens.encode(sources, targets, longest=10, cut=True)
+        cut = tokens.encode(sources, targets, max_length=10, truncate=True)
         assert (cut.pairs, cut.empty, cut.long) == (2, 2, 1)
         assert cut.lengths[0].max() == 10
-        with pytest.raises(DataError, match="of 1 pairs none is left: 1 are empty"):
+        with pytest.raises(DataError, match="no pair is left of 1: 1 are empty"):
             tokens.encode([""], ["eins"])
 
 
@@ -206,7 +206,7 @@ class TestPaired:
     def test_refusals(self, encoded, plan):
         with pytest.raises(DataError, match="too few: 4 rows of"):
             TokenBatches(encoded, 40, multiple=4)
-        with pytest.raises(DataError, match="among 7 workers: give multiple=7"):
+        with pytest.raises(DataError, match="pass multiple=7"):
             plan.train_dataset(shard=(0, 7))
 
 
