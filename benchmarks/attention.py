@@ -36,9 +36,9 @@ def pairs():
 
 
 def kapps_model():
-    from kapps.attention import transformer
+    from kapps import families
 
-    return transformer.transformer(
+    return families.transformer(
         vocabulary=VOCABULARY, layers=LAYERS, d_model=D_MODEL, ffn=FFN, heads=HEADS, dropout=0.0, tied=False
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 FUNCTIONS = {
     "analysis": ("profile",),
     "generation": ("generate", "translate", "translator"),
-    "visualize.attention_weights": ("alignment", "attention_weights"),
+    "visualize.attention_weights": ("attention_weights",),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("to_keras_layers",),
     "layers.recurrent_cells": (

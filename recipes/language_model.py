@@ -24,9 +24,9 @@ size it does not say, with 2.0681 nats a character of the text held out after 0.
 Shakespeare, `--text=tinyshakespeare.txt`, 28 seconds each on two cores, the first, second, tenth, twentieth and
 twenty-fifth end at 2.320, 2.057, 1.673, 1.623 and 1.619 nats, the last a perplexity of 5.047 where 3-grams have 8.030.
 
-It leaves `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt` and `run.json` in --model_dir,
-and under --export_dir a SavedModel, which continues text, a .tflite file of one step for
-`kapps.export.TFLiteStepModel`, and the tokens by number, `vocabulary.json`.
+It leaves `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt` and `run.json` in --model_dir, and
+under --export_dir a SavedModel, which continues text, a .tflite file of one step for `kapps.export.TFLiteStepModel`, and
+the tokens by number, `vocabulary.json`.
 """
 
 import functools
@@ -37,10 +37,10 @@ import numpy as np
 from absl import flags
 from common import environment  # noqa: F401  # before TensorFlow
 
+import kapps
 from kapps import _files, data, export, training, visualize
 from kapps.data import text
 from kapps.generation import step_models, text_generation
-from kapps.recurrent.rnn_lm import rnn_lm
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("text", None, "the file")
@@ -104,7 +104,7 @@ def load():
 
 
 def build(vocabulary, **options):
-    return rnn_lm(
+    return kapps.families.rnn_lm(
         units=tuple(FLAGS.units), embedding=FLAGS.embedding, cell=FLAGS.cell, dropout=FLAGS.dropout,
         vocabulary=vocabulary.size, **options,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from kapps.generation import step_models
 LICENCE = pathlib.Path(__file__).parents[1] / "LICENSE"
 SENTENCES = pathlib.Path(__file__).parent / "reference" / "pairs.tsv"
 """Of the Universal Declaration of Human Rights, articles 1, 3, 4 and 6, in English and German."""
-PAIRS = ("encoder_decoder", "attention_seq2seq", "transformer")
+PAIRS = ("encoder_decoder", "bahdanau", "luong", "transformer")
 """Families that read a source and a target, and answer at each step of the target."""
 STEPPED = ("rnn_lm", "mixture_of_experts", *PAIRS)
 """Families that run a step at a time, what they remember carried."""

@@ -1,1 +1,1 @@
-"""Networks of attention: sequences to sequences, with recurrent networks beside it or without."""
+"""Families of attention networks, one family per file."""

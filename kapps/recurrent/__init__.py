@@ -1,1 +1,1 @@
-"""Recurrent networks: cells that Keras lacks, for `keras.layers.RNN`, and what goes with them."""
+"""Families of recurrent networks, one family per file."""

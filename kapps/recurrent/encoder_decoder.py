@@ -1,66 +1,72 @@
-"""Many to many that are not aligned: one network reads a sequence, another writes one from what the first knows last.
+"""Encoder-decoder networks without attention: the encoder's last states are all that the decoder has of the source.
 
-[1] Sutskever 2014, arXiv:1409.3215: LSTM, four layers, the source reversed; 384M parameters, of which 64M recurrent
-[2] Cho 2014, arXiv:1406.1078: GRU, and what the encoder knows beside each word that the decoder reads
+[1] Sutskever 2014, arXiv:1409.3215: LSTM, four layers, the source reversed; 384M parameters, 64M of them recurrent
+[2] Cho 2014, arXiv:1406.1078: GRU, and the encoder's last output as an input of each decoder step
 
-    target = [[start, *words] ...]; labels = [[*words, end] ...]        # teacher forcing: it reads what was right
+    target = [[start, *words] ...]; labels = [[*words, end] ...]        # teacher forcing
     model.fit([source, target], labels)
-    found = kapps.translate(model, source, start=1, end=2)              # it reads what it wrote
+    tokens = kapps.translate(model, source, start=1, end=2)
 
-Departures: [1] says nothing of biases, of which there are 32,000 in its layers and 80,000 in its logits; of [2] the
-layers of two values' maximum before the words, and V, which its c goes through, are left out; neither has dropout.
+Departures from the papers:
+- [1] does not mention biases; here its layers have 32,000 and its logits 80,000.
+- The maxout layer of [2] before the logits is left out, and so is V, the matrix that its c goes through.
+- `dropout` is an option; neither paper has it.
 """
 
 import keras
 
 from kapps.builders import sequence_family, variant
-from kapps.layers import ConcatenateContext, ReverseSequence, recurrent_stack
+from kapps.layers import ConcatenateContext, ReverseSequence
+from kapps.layers.recurrent_stack import stack
+from kapps.layers.token_embedding import embed_tokens
+
+
+def states_from_context(c, states):
+    """The decoder's first states: tanh(V' c) for each state of each layer [2]."""
+    return [
+        [
+            keras.layers.Dense(state.shape[-1], "tanh", name=f"decoder{i}_state{j}")(c)
+            for j, state in enumerate(states_of_layer)
+        ]
+        for i, states_of_layer in enumerate(states, start=1)
+    ]
 
 
 @sequence_family(inputs=("source", "target"), shape=(None,), vocabulary=80_000)
-def encoder_decoder(
+def body(
     x, *, vocabulary, source_vocabulary=None, embedding=1000, units=1000, layers=None, cell="lstm", reverse=False,
     context=False, dropout=0.0,
 ):  # fmt: skip
-    """Logits of the next word of a target, at each word of it, given a source.
+    """Predicts the next token at each step of a target sequence, given a source sequence.
 
     Args:
-        x: tokens of the source, and of the target before each word that is to be found.
-        vocabulary: how many tokens the target has, padding (0) among them.
-        source_vocabulary: how many the source has; None for as many.
+        x: (source, target), int32 (batch, time) each; the target starts with the start token.
+        vocabulary: number of target tokens, padding (0) included.
+        source_vocabulary: number of source tokens; None for as many as the target has.
         embedding: width of both embeddings.
         units, layers, cell, dropout: of the encoder and of the decoder, as for `kapps.layers.recurrent_stack.stack`.
-        reverse: whether the source is read from its last word to its first [1].
-        context: whether the decoder reads the encoder's last output beside each word, and starts from dense layers of
-            it [2]; otherwise each of its layers starts from the last states of the encoder's layer [1].
+        reverse: whether the encoder reads the source from its last word to its first [1].
+        context: whether the decoder reads the encoder's last output at each step, and starts from dense layers of it
+            [2]; otherwise each of its layers starts from the last states of the same layer of the encoder [1].
     """
     source, target = x
-    both = dict(layers=layers, cell=cell, dropout=dropout)
+    options = dict(layers=layers, cell=cell, dropout=dropout)
     if reverse:
         source = ReverseSequence(name="source_reversed")(source)
-    tokens = vocabulary if source_vocabulary is None else source_vocabulary
-    y = keras.layers.Embedding(tokens, embedding, mask_zero=True, name="encoder_embedding")(source)
-    c, states = recurrent_stack.stack(
-        y, units, **both, return_sequences=False, return_state=True, name="encoder"
+    x = embed_tokens(source, source_vocabulary or vocabulary, embedding, name="encoder_embedding")
+    c, states = stack(
+        x, units, **options, return_sequences=False, return_state=True, name="encoder"
     )
-    y = keras.layers.Embedding(vocabulary, embedding, mask_zero=True, name="decoder_embedding")(
-        target
-    )
+    y = embed_tokens(target, vocabulary, embedding, name="decoder_embedding")
     if context:
-        states = [
-            [
-                keras.layers.Dense(state.shape[-1], "tanh", name=f"decoder{i}_state{j}")(c)
-                for j, state in enumerate(each)
-            ]
-            for i, each in enumerate(states, start=1)
-        ]
+        states = states_from_context(c, states)
         y = ConcatenateContext(name="decoder_context")([y, c])
-    return recurrent_stack.stack(y, units, **both, initial_state=states, name="decoder")
+    return stack(y, units, **options, initial_state=states, name="decoder")
 
 
 SUTSKEVER, CHO = "arXiv:1409.3215", "arXiv:1406.1078"
 # fmt: off
-#                                                                                                                             by their sizes; [1] says 384M
-sutskever2014 = variant(encoder_decoder, "sutskever2014", units=(1000,) * 4, source_vocabulary=160_000, reverse=True, paper=SUTSKEVER, params=384_112_000)
-cho2014 = variant(encoder_decoder, "cho2014", embedding=100, cell="gru_old", context=True, vocabulary=15_000, paper=CHO, params=28_622_000)
+#                                                                                             computed from the sizes; [1] says 384M
+sutskever2014 = variant(body, "sutskever2014", units=(1000,) * 4, source_vocabulary=160_000, reverse=True,               paper=SUTSKEVER, params=384_112_000)
+cho2014       = variant(body, "cho2014", embedding=100, cell="gru_old", context=True, vocabulary=15_000,                 paper=CHO,       params=28_622_000)
 # fmt: on

@@ -12,26 +12,27 @@ from kapps.layers.recurrent_stack import mask_zero_steps, stack
 
 
 @sequence_family(shape=(None, 26), classes=61)
-def sequence_labeller(
+def body(
     x, *, units=93, layers=None, cell="peephole", merge="concat", residual=None, dropout=0.0, segment=None, masking=True
 ):  # fmt: skip
-    """Many to as many: an answer at every step; or, with `segment`, at every so many of them.
+    """Predicts a label at each step; or, with `segment`, for each segment of steps.
 
     Args:
-        x: vectors.
+        x: vectors (batch, time, features).
         units, layers, cell, merge, residual, dropout: as for `kapps.layers.recurrent_stack.stack`.
-        segment: steps of a segment that has one label, from the mean of what they have; None for each step its own.
+        segment: number of steps that share one label, which is predicted from the mean of their outputs; None for a label
+            at each step.
         masking: whether steps of zeros are padding.
     """
-    x = stack(
-        mask_zero_steps(x, masking), units, layers=layers, cell=cell, merge=merge, residual=residual, dropout=dropout
-    )  # fmt: skip
+    x = mask_zero_steps(x, masking)
+    x = stack(x, units, layers=layers, cell=cell, merge=merge, residual=residual, dropout=dropout)
     return x if segment is None else SegmentMean(segment, name="segments")(x)
 
 
 # fmt: off
-framewise_rnn   = variant(sequence_labeller, "framewise_rnn", cell="rnn", units=275, merge=None, paper="Graves 2005", params=99_886)
-framewise_brnn  = variant(sequence_labeller, "framewise_brnn", cell="rnn", units=185, paper="Graves 2005", params=101_071)
-framewise_lstm  = variant(sequence_labeller, "framewise_lstm", cell="peephole", units=140, merge=None, paper="Graves 2005", params=102_541)
-framewise_blstm = variant(sequence_labeller, "framewise_blstm", cell="peephole", units=93, paper="Graves 2005", params=101_245)
+#                                                                                                        the paper's
+framewise_rnn   = variant(body, "framewise_rnn",   cell="rnn",      units=275, merge=None, paper="Graves 2005", params=99_886)
+framewise_brnn  = variant(body, "framewise_brnn",  cell="rnn",      units=185,             paper="Graves 2005", params=101_071)
+framewise_lstm  = variant(body, "framewise_lstm",  cell="peephole", units=140, merge=None, paper="Graves 2005", params=102_541)
+framewise_blstm = variant(body, "framewise_blstm", cell="peephole", units=93,              paper="Graves 2005", params=101_245)
 # fmt: on

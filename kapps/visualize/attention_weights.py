@@ -1,4 +1,4 @@
-"""Where a trained network looks: the weights of its attention."""
+"""The attention weights of a model for given inputs."""
 
 import keras
 import numpy as np
@@ -6,64 +6,68 @@ from keras import ops
 
 from kapps.layers import Alignment, AttentionRNN, ReverseSequence
 
+KINDS = (Alignment, AttentionRNN, keras.layers.MultiHeadAttention)
+"""The layers that return their weights with return_attention_scores=True."""
 
-def alignment(model, source, target):
-    """Returns how much of each word of a source goes into each word of a target.
+
+def attention_weights(model, inputs, *, cross_only: bool = False) -> dict[str, np.ndarray]:
+    """Returns the weights of a model's attention layers: {layer name: float32 (batch, ..., queries, keys)}.
+
+    Each row of weights sums to 1, except in a "local_p" window (see `kapps.layers.Alignment`). What a mask hides has a
+    weight of 0.
 
     Args:
-        model: reads [source, target], and attends from one to the other: of `kapps.families.transformer` or
-            `kapps.families.attention_seq2seq`, also from a file.
-        source: int32 (batch, source time), padded by 0.
-        target: int32 (batch, target time), as the model reads it, padded by 0.
-
-    Returns:
-        {name of a layer of the decoder: float32 (batch, target, source), with heads (batch, heads, target, source)}. A
-        row is a pmf (of a local_p window, what is left of one), and zeros where the target is padding.
+        model: a functional `keras.Model`, also one loaded from a file.
+        inputs: what the model takes; a list [source, target] for a model with two inputs.
+        cross_only: return only the weights of layers that attend from a target to a source (encoder-decoder attention):
+            (batch, target time, source time), with heads (batch, heads, target time, source time). The source is in its
+            own order, also if the encoder reads it reversed, and rows of padding in the target are 0.
 
     Raises:
-        ValueError: for a model that does not attend from a target to a source.
+        ValueError: if the model has no attention layer; with cross_only, if it has no attention from a target to a source.
     """
-    asked = _asked(model, across=True)
-    if asked is None or len(model.inputs) != 2:
+    weights_model = make_weights_model(model, cross_only)
+    if weights_model is None and cross_only:
         raise ValueError(
-            f"{model.name}: no layer attends from a target to a source; kapps.families.transformer and kapps.families.attention_seq2seq "
-            "build models that do"
+            f"{model.name} has no layer that attends from a target to a source; the families transformer, bahdanau and "
+            "luong have one"
         )
-    source, target = (np.asarray(each, "int32") for each in (source, target))
-    found = _run(asked, [source, target])
-    if any(
-        isinstance(layer, ReverseSequence) for layer in model.layers
-    ):  # the words in their own order again
-        steps, length = np.arange(source.shape[1]), (source != 0).sum(axis=1, keepdims=True)
-        order = np.where(steps < length, length - 1 - steps, steps)
-        found = {
-            name: np.take_along_axis(each, _beside(order[:, None], each), axis=-1)
-            for name, each in found.items()
-        }
-    return {name: each * _beside(target[:, :, None] != 0, each) for name, each in found.items()}
-
-
-def attention_weights(model, inputs):
-    """Returns the weights of every attention layer of a model, {name: float32 (batch, ..., queries, keys)}.
-
-    Args:
-        model: a functional `keras.Model`.
-        inputs: as the model takes them.
-
-    Raises:
-        ValueError: for a model without attention.
-    """
-    asked = _asked(model, across=False)
-    if asked is None:
+    if weights_model is None:
         raise ValueError(f"{model.name} has no attention layer")
-    return _run(asked, inputs)
+    outputs = weights_model(inputs, training=False)
+    weights = {name: ops.convert_to_numpy(x).astype("float32") for name, x in outputs.items()}
+    if not cross_only:
+        return weights
+    source, target = (np.asarray(tokens) for tokens in inputs)
+    if any(isinstance(layer, ReverseSequence) for layer in model.layers):
+        order = reversed_order(source)[:, None]
+        weights = {
+            name: np.take_along_axis(x, expand_heads(order, x), axis=-1)
+            for name, x in weights.items()
+        }
+    is_token = target[:, :, None] != 0
+    return {name: x * expand_heads(is_token, x) for name, x in weights.items()}
 
 
-class _Asking(keras.layers.Layer):
-    """An attention layer that returns its weights too; Keras takes one layer to have one structure of outputs."""
+def reversed_order(source):
+    """Returns the index of each source token in the reversed source; padding stays in its place."""
+    steps, length = np.arange(source.shape[1]), (source != 0).sum(axis=1, keepdims=True)
+    return np.where(steps < length, length - 1 - steps, steps)
+
+
+def expand_heads(x, weights):
+    """Returns x (batch, queries, keys), with an axis for the heads if the weights have one."""
+    return x if weights.ndim == x.ndim else x[:, None]
+
+
+class ReturnWeights(keras.layers.Layer):
+    """Calls an attention layer so that it returns its weights too.
+
+    It is a layer of its own because Keras assumes that all calls of one layer return the same structure.
+    """
 
     def __init__(self, layer):
-        super().__init__(name=f"{layer.name}_asked", dtype=layer.dtype_policy)
+        super().__init__(name=f"{layer.name}_with_weights", dtype=layer.dtype_policy)
         self.layer, self.supports_masking, self.built = layer, True, True
 
     def call(self, *args, **kwargs):
@@ -73,27 +77,16 @@ class _Asking(keras.layers.Layer):
         return self.layer.compute_output_spec(*args, **kwargs, return_attention_scores=True)
 
 
-def _asked(model, across):
-    """Returns a model of the weights alone, or None; `across`: of those between two sequences alone."""
-    found, kinds = {}, (Alignment, AttentionRNN, keras.layers.MultiHeadAttention)
+def make_weights_model(model, cross_only):
+    """Returns a model from the same inputs to the weights of each attention layer, or None if there are none."""
+    weights = {}
 
-    def called(layer, *args, **kwargs):
-        if not isinstance(layer, kinds) or (across and args[0] is args[1]):
+    def call(layer, *args, **kwargs):
+        is_attention = isinstance(layer, KINDS)
+        if not is_attention or (cross_only and args[0] is args[1]):
             return layer(*args, **kwargs)
-        *output, found[layer.name] = _Asking(layer)(*args, **kwargs)
+        *output, weights[layer.name] = ReturnWeights(layer)(*args, **kwargs)
         return output[0] if len(output) == 1 else tuple(output)
 
-    copied = keras.models.clone_model(
-        model, clone_function=lambda layer: layer, call_function=called
-    )
-    return keras.Model(copied.inputs, found, name=f"{model.name}_weights") if found else None
-
-
-def _beside(x, weights):
-    """Returns x (batch, ...), with an axis for heads where the weights have one."""
-    return x if weights.ndim == x.ndim else x[:, None]
-
-
-def _run(asked, inputs):
-    answers = asked(inputs, training=False)
-    return {name: ops.convert_to_numpy(each).astype("float32") for name, each in answers.items()}
+    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(copy.inputs, weights, name=f"{model.name}_weights") if weights else None

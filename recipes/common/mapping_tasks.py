@@ -10,18 +10,10 @@ import keras
 import numpy as np
 
 from common import environment  # noqa: F401  # before TensorFlow
-from kapps import data
+from kapps import data, families
 from kapps.data import sequence, text
 from kapps.data.image import decode_image
 from kapps.generation import ctc_decoding, text_generation
-from kapps.recurrent import (
-    ctc,
-    embedding_classifier,
-    encoder_decoder,
-    sequence_classifier,
-    sequence_generator,
-    sequence_labeller,
-)
 
 DTW = {  # accuracy of 1-nearest-neighbour classification with dynamic time warping, without a window
     "JapaneseVowels": (0.949, "arXiv:1811.00075"),
@@ -79,7 +71,7 @@ def many_to_one(path, units, cell, random):
     train, test = train_series.standardise(), test_series.standardise(train_series)
     classes = len(train.class_names)
     name = path.name.partition("_")[0]
-    model = sequence_classifier.sequence_classifier(
+    model = families.sequence_classifier(
         units=units, cell=cell, merge="concat", dropout=0.3, input_shape=(None, train.values[0].shape[1]),
         classes=classes,
     )  # fmt: skip
@@ -143,7 +135,7 @@ def label_steps(path, units, cell, random, segment=None):
         return x, y, mask
 
     (x, y, _), (test, targets, mask) = make("train", 1500), make("validation", 300)
-    model = sequence_labeller.sequence_labeller(
+    model = families.sequence_labeller(
         units=units, cell=cell, segment=segment, input_shape=(None, ROWS), classes=10
     )
     counts = np.bincount(targets[mask])
@@ -171,7 +163,7 @@ def temporal_classification(path, units, cell, random):
         return x, y
 
     train, (test, targets) = make("train", 1500), make("validation", 300)
-    model = ctc.ctc(
+    model = families.ctc(
         units=units, cell=cell, input_shape=(None, ROWS), classes=11, classifier_activation=None
     )
 
@@ -205,7 +197,7 @@ def one_to_many(path, units, cell, random):
         (images.reshape(-1, 1, ROWS * COLUMNS), names[labels])
         for images, labels in (load_digits("train"), load_digits("validation"))
     )
-    model = sequence_generator.sequence_generator(
+    model = families.sequence_generator(
         steps=6, units=units, cell=cell, input_shape=(1, ROWS * COLUMNS), classes=27
     )
     common = collections.Counter(map(tuple, targets.tolist())).most_common(1)[0][1]
@@ -244,7 +236,7 @@ def spell_numbers(path, units, cell, random):
         source[row, : len(digits)] = digits
         target[row, : len(words) + 1] = [WORDS.index(START), *words]
         labels[row, : len(words) + 1] = [*words, WORDS.index(END)]
-    model = encoder_decoder.encoder_decoder(
+    model = families.encoder_decoder(
         vocabulary=len(WORDS), source_vocabulary=11, embedding=32, units=units, cell=cell
     )
     targets = np.where(labels[:500] == WORDS.index(END), 0, labels[:500])
@@ -282,7 +274,7 @@ def classify_texts(path, units, cell, random):
     train_texts = [line for (_, line), test in zip(pairs, is_test, strict=True) if not test]
     vocabulary = text.words("\n".join(train_texts), size=10_000)
     x = keras.utils.pad_sequences([vocabulary.encode(line) for _, line in pairs], padding="post")
-    model = embedding_classifier.embedding_classifier(
+    model = families.embedding_classifier(
         vocabulary=vocabulary.size,
         embedding=16,
         units=(units,),

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+import kapps
 from kapps import data
 from kapps.data import sequence
-from kapps.recurrent import tcn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def adding(options):
         measure="squared error",
         evaluate=squared_errors,
         baseline=1 / 6,
-        builder=tcn.tcn_adding600,
+        builder=kapps.tcn_adding600,
         activation=None,
         loss="mse",
         train=make(length, options.batch_size, seed=seed),
@@ -84,7 +84,7 @@ def copy(options):
         measure="nats per step",
         evaluate=negative_log_likelihoods,
         baseline=10 * math.log(8) / (length + 20),
-        builder=tcn.tcn_copy1000,
+        builder=kapps.tcn_copy1000,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
         train=make(length, options.batch_size, seed=seed),
@@ -106,7 +106,7 @@ def pixels(options, order=None):
         measure="accuracy (%)",
         evaluate=accuracies,
         baseline=100 * np.bincount(test_labels).max() / len(test_labels),
-        builder=tcn.tcn_mnist,
+        builder=kapps.tcn_mnist,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
         train=sequence.pixel_dataset(
@@ -136,7 +136,7 @@ def music(options):
         baseline=float(
             chord_losses(frequency, np.concatenate([piece[1:] for piece in test_pieces])).mean()
         ),
-        builder=tcn.tcn_jsb,
+        builder=kapps.tcn_jsb,
         activation="sigmoid",
         loss="binary_crossentropy",
         train=sequence.piano_roll_dataset(

@@ -9,11 +9,10 @@ from common import (
     environment,  # noqa: F401  # before TensorFlow
     mapping_tasks,
 )
-from kapps import visualize
-from kapps.attention import seq2seq, transformer
+import kapps
+from kapps import families, visualize
 from kapps.data import translation
 from kapps.generation import text_generation
-from kapps.visualize.attention_weights import alignment
 
 PUBLISHED = {
     # github.com/LividWo/Revisit-MMT, README-baseline.md, has the first: 71.0/47.5/34.3/24.5, BP 0.999, by fairseq's
@@ -26,23 +25,20 @@ MULTI30K = "test_2016_flickr"
 
 MODELS = {
     "transformer_small": (
-        transformer.transformer, dict(layers=2, d_model=64, ffn=128, heads=4, dropout=0.1)
+        families.transformer, dict(layers=2, d_model=64, ffn=128, heads=4, dropout=0.1)
     ),
     "bahdanau_small": (
-        seq2seq.attention_seq2seq, dict(embedding=128, units=128, readout=128, cell="gru", dropout=0.2)
+        families.bahdanau, dict(embedding=128, units=128, readout=128, cell="gru", dropout=0.2)
     ),
     "luong_small": (
-        seq2seq.attention_seq2seq,
-        dict(embedding=128, units=256, cell="lstm", merge=None, attend="after", score="general", dropout=0.2),
+        families.luong, dict(embedding=128, units=256, layers=1, reverse=False, window="global", dropout=0.2)
     ),
     **{
-        name: (transformer.transformer, getattr(transformer, name).builder.row)
+        name: (families.transformer, getattr(kapps, name).builder.row)
         for name in ("transformer_tiny", "transformer_iwslt", "transformer_base", "transformer_big")
     },
-    **{
-        name: (seq2seq.attention_seq2seq, getattr(seq2seq, name).builder.row)
-        for name in ("bahdanau2015", "luong2015")
-    },
+    "bahdanau2015": (families.bahdanau, kapps.bahdanau2015.builder.row),
+    "luong2015": (families.luong, kapps.luong2015.builder.row),
 }  # fmt: skip
 """The body of each and its options."""
 
@@ -191,7 +187,8 @@ def image(model, tokens, sentence, translation, path):
     """Draws what a model looks at where it writes a translation: words, or subwords where a side has one word alone."""
     source = tokens.encode_sources([sentence])
     labels = np.append(tokens.target.encode(translation), tokens.end)
-    weights = alignment(model, source, np.append(tokens.start, labels[:-1])[None])
+    target = np.append(tokens.start, labels[:-1])[None]
+    weights = kapps.attention_weights(model, [source, target], cross_only=True)
     across, down = tokens.token_texts(source[0], target=False), tokens.token_texts(labels, target=True)
     columns, rows = words(across), words(down)
     if len(columns) < 2 or len(rows) < 3:

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kapps.attention import seq2seq, transformer
+from kapps import families
 from kapps.generation import step_models
-from kapps.recurrent import encoder_decoder
 
 SOURCE = np.array([[3, 4, 5, 6], [7, 2, 0, 0], [1, 0, 0, 0]])
 TARGET = np.array([[3, 4, 2, 5, 6], [5, 6, 7, 8, 0], [6, 7, 0, 0, 0]])
@@ -15,18 +14,14 @@ SIZES = dict(vocabulary=11, layers=2, d_model=8, ffn=16, heads=2)
 TEXT = dict(vocabulary=11, source_vocabulary=9, embedding=5)
 
 MODELS = {
-    "Sutskever's": lambda: encoder_decoder.encoder_decoder(units=(6, 7), reverse=True, **TEXT),
-    "Cho's": lambda: encoder_decoder.encoder_decoder(units=6, cell="gru", context=True, **TEXT),
-    "transformer": lambda: transformer.transformer(**SIZES),
-    "norm first": lambda: transformer.transformer(**SIZES, norm_first=True, tied=False, source_vocabulary=9),
-    "Bahdanau's": lambda: seq2seq.attention_seq2seq(units=6, readout=4, layers=2, **TEXT),
-    "Luong's": lambda: seq2seq.attention_seq2seq(
-        units=6, cell="lstm", layers=2, merge=None, attend="after", score="general", window="local_m", width=1, **TEXT
-    ),
-    "without feeding": lambda: seq2seq.attention_seq2seq(
-        units=6, merge=None, attend="after", score="dot", input_feeding=False, **TEXT
-    ),
-    "trained positions": lambda: transformer.transformer(**SIZES, positions=9),
+    "Sutskever's": lambda: families.encoder_decoder(units=(6, 7), reverse=True, **TEXT),
+    "Cho's": lambda: families.encoder_decoder(units=6, cell="gru", context=True, **TEXT),
+    "transformer": lambda: families.transformer(**SIZES),
+    "norm first": lambda: families.transformer(**SIZES, norm_first=True, tied=False, source_vocabulary=9),
+    "Bahdanau's": lambda: families.bahdanau(units=6, readout=4, **TEXT),
+    "Luong's": lambda: families.luong(units=6, layers=2, window="local_m", width=1, **TEXT),
+    "without feeding": lambda: families.luong(units=6, layers=1, score="dot", window="global", input_feeding=False, **TEXT),
+    "trained positions": lambda: families.transformer(**SIZES, positions=9),
 }  # fmt: skip
 
 
@@ -76,7 +71,7 @@ def test_halves_equal_the_whole(kind):
 
 def test_a_language_model_of_attention_in_steps():
     keras.utils.set_random_seed(0)
-    model = large(transformer.transformer_decoder(**SIZES))
+    model = large(families.transformer_decoder(**SIZES))
     one = step_models.step_model(model)
     found = array(keras.ops.softmax(run(one, TARGET, step_models.initial_states(one, 3, length=5))))
     np.testing.assert_allclose(found[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
@@ -85,7 +80,7 @@ def test_a_language_model_of_attention_in_steps():
 def test_padding_moves_nothing_on():
     """A prompt of two tokens beside one of three: what follows is as without the padding between."""
     keras.utils.set_random_seed(0)
-    one = step_models.step_model(large(transformer.transformer_decoder(**SIZES)))
+    one = step_models.step_model(large(families.transformer_decoder(**SIZES)))
     padded, whole = np.array([[3, 4, 0, 6, 7]]), np.array([[3, 4, 6, 7]])
     states = step_models.initial_states(one, 1, length=5)
     np.testing.assert_allclose(
@@ -106,7 +101,7 @@ def test_a_sliding_window():
 
 def test_both_halves_are_saved_and_loaded(tmp_path):
     both = step_models.encoder_and_step(
-        transformer.transformer(**SIZES), batch=3, length=7, source_length=4
+        families.transformer(**SIZES), batch=3, length=7, source_length=4
     )
     assert both.step.input["decoder1_attention_keys"].shape == (3, 7, 2, 4)
     assert both.step.input["source_mask"].shape == (3, 4)
@@ -147,10 +142,10 @@ def test_what_has_no_step_is_refused_in_one_line(name):
 
 
 def test_one_input_or_two():
-    model = transformer.transformer_decoder(**SIZES)
+    model = families.transformer_decoder(**SIZES)
     with pytest.raises(ValueError, match="has 1 inputs"):
         step_models.encoder_and_step(model)
-    with pytest.raises(ValueError, match=r"kapps\.halves makes one of two inputs"):
-        step_models.step_model(transformer.transformer(**SIZES))
+    with pytest.raises(ValueError, match=r"encoder_and_step"):
+        step_models.step_model(families.transformer(**SIZES))
     with pytest.raises(ValueError, match="length says how many"):
         step_models.initial_states(step_models.step_model(model), 1)

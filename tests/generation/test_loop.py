@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.attention import transformer
+from kapps import families
 from kapps.generation import samplers, step_models, text_generation
-from kapps.recurrent import encoder_decoder
 
 START, END = 1, 2
 SOURCE = np.array([[3, 4, 5, 6], [7, 2, 3, 0], [5, 0, 0, 0]])
@@ -22,11 +21,11 @@ def array(x):
 def model(request):
     keras.utils.set_random_seed(5)
     if request.param == "transformer":
-        model = transformer.transformer(
+        model = families.transformer(
             vocabulary=6, source_vocabulary=8, layers=1, d_model=8, ffn=16, heads=2
         )
     else:
-        model = encoder_decoder.encoder_decoder(
+        model = families.encoder_decoder(
             vocabulary=6, source_vocabulary=8, embedding=5, units=6
         )
     for variable in model.trainable_variables:

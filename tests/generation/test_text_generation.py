@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from kapps import families
 from kapps.generation import samplers, step_models, text_generation
-from kapps.recurrent import rnn_lm as language_model
 
 SIZE = 9
 
@@ -17,7 +17,7 @@ SIZE = 9
 def model():
     """Weights large enough for decided answers."""
     keras.utils.set_random_seed(3)
-    model = language_model.rnn_lm(units=(7, 6), embedding=5, vocabulary=SIZE)
+    model = families.rnn_lm(units=(7, 6), embedding=5, vocabulary=SIZE)
     for variable in model.trainable_variables:
         variable.assign(variable * 4)
     return model

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps.families import convlstm
 from kapps.layers import PeepholeConvLSTM2D, PeepholeConvLSTMCell
-from kapps.recurrent.convlstm import convlstm
 
 SMALL = dict(input_shape=(3, 8, 6, 1), filters=(3, 4), kernel_size=3, patch=2, horizon=4)
 

@@ -8,32 +8,24 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.generation import ctc_decoding, text_generation
-from kapps.recurrent import (
-    ctc,
-    embedding_classifier,
-    encoder_decoder,
-    sequence_classifier,
-    sequence_generator,
-    sequence_labeller,
-    text_classifier,
-)
+from kapps import families
+from kapps.generation import ctc_decoding
 
 FEATURES, CLASSES = 3, 4
 SMALL = dict(input_shape=(None, FEATURES), classes=CLASSES)
 TEXT = dict(vocabulary=9, embedding=3)
 NETWORKS = {
-    "classifier": lambda: sequence_classifier.sequence_classifier(units=5, merge="sum", **SMALL),
-    "pyramid": lambda: sequence_classifier.sequence_classifier(units=4, layers=2, pyramid=2, **SMALL),
-    "text": lambda: text_classifier.text_classifier(units=(4, 4), merge="concat", **TEXT),
-    "labeller": lambda: sequence_labeller.sequence_labeller(units=4, **SMALL),
-    "segments": lambda: sequence_labeller.sequence_labeller(units=4, cell="gru", segment=2, **SMALL),
-    "temporal": lambda: ctc.ctc(units=4, classifier_activation=None, **SMALL),
-    "translator": lambda: encoder_decoder.encoder_decoder(units=4, layers=2, reverse=True, **TEXT),
-    "translator with context": lambda: encoder_decoder.encoder_decoder(
+    "classifier": lambda: families.sequence_classifier(units=5, merge="sum", **SMALL),
+    "pyramid": lambda: families.sequence_classifier(units=4, layers=2, pyramid=2, **SMALL),
+    "text": lambda: families.text_classifier(units=(4, 4), merge="concat", **TEXT),
+    "labeller": lambda: families.sequence_labeller(units=4, **SMALL),
+    "segments": lambda: families.sequence_labeller(units=4, cell="gru", segment=2, **SMALL),
+    "temporal": lambda: families.ctc(units=4, classifier_activation=None, **SMALL),
+    "translator": lambda: families.encoder_decoder(units=4, layers=2, reverse=True, **TEXT),
+    "translator with context": lambda: families.encoder_decoder(
         units=4, layers=2, context=True, source_vocabulary=11, **TEXT
     ),
-    "bag of words": lambda: embedding_classifier.embedding_classifier(
+    "bag of words": lambda: families.embedding_classifier(
         units=(5,), words="mean", input_shape=(None,), **TEXT
     ),
 }
@@ -86,18 +78,18 @@ def test_padding_changes_no_answer_and_files_keep_them(name, tmp_path):
 def test_tables():
     """Sizes that papers or printed summaries give; where it is our sum, it is written out."""
     for builder in (
-        sequence_classifier.pixel_lstm, sequence_labeller.framewise_rnn, sequence_labeller.framewise_brnn, sequence_labeller.framewise_lstm,
-        sequence_labeller.framewise_blstm, sequence_generator.digit_speller, ctc.ctc_timit, embedding_classifier.imdb_flat,
-        embedding_classifier.imdb_mean,
+        kapps.pixel_lstm, kapps.framewise_rnn, kapps.framewise_brnn, kapps.framewise_lstm,
+        kapps.framewise_blstm, kapps.digit_speller, kapps.ctc_timit, kapps.imdb_flat,
+        kapps.imdb_mean,
     ):  # fmt: skip
         sizes = [math.prod(variable.shape) for variable in builder().trainable_variables]
         assert sum(sizes) == builder.card.params, builder.card.name
         if builder.card.paper == "Graves 2005":
             assert 0.985e5 < sum(sizes) < 1.03e5  # "roughly 100,000 weights"
     # Its summary at keras.io: an embedding, two of both directions, one output.
-    assert text_classifier.imdb_blstm.card.params == 2_560_000 + 98_816 + 98_816 + 129
+    assert kapps.imdb_blstm.card.params == 2_560_000 + 98_816 + 98_816 + 129
     # One LSTM that reads 784 values, 27 answers.
-    assert sequence_generator.digit_speller.card.params == 4 * (784 + 128 + 1) * 128 + (128 + 1) * 27
+    assert kapps.digit_speller.card.params == 4 * (784 + 128 + 1) * 128 + (128 + 1) * 27
 
 
 def test_sutskevers_384_million_parameters():
@@ -110,9 +102,9 @@ def test_sutskevers_384_million_parameters():
 
     recurrent, every, biases = parameters(160_000, 80_000, 1000)
     assert (recurrent, every - biases) == (64_000_000, 384_000_000)
-    assert every == encoder_decoder.sutskever2014.card.params
-    row = {**encoder_decoder.sutskever2014.builder.row, "units": (7,) * 4, "source_vocabulary": 11}
-    small = encoder_decoder.encoder_decoder(vocabulary=5, embedding=7, **row)
+    assert every == kapps.sutskever2014.card.params
+    row = {**kapps.sutskever2014.builder.row, "units": (7,) * 4, "source_vocabulary": 11}
+    small = families.encoder_decoder(vocabulary=5, embedding=7, **row)
     assert small.count_params() == parameters(11, 5, 7)[1]
 
 
@@ -120,8 +112,8 @@ def test_chos_parameters():
     """Embeddings of 100; gates read 100, and in the decoder the context too; V'; words."""
     encoder, decoder = (3 * (read + 1000 + 1) * 1000 for read in (100, 100 + 1000))
     every = 2 * 15_000 * 100 + encoder + decoder + 1001 * 1000 + 1001 * 15_000
-    assert encoder_decoder.cho2014.card.params == every
-    assert encoder_decoder.cho2014(vocabulary=10).count_params() == every - 14_990 * (200 + 1001)
+    assert kapps.cho2014.card.params == every
+    assert kapps.cho2014(vocabulary=10).count_params() == every - 14_990 * (200 + 1001)
 
 
 def test_sources_are_reversed_before_their_padding():
@@ -135,27 +127,27 @@ def test_a_decoder_sees_no_later_word_and_writes_what_it_would_read():
     scores = array(model([source, target]))
     target[:, 4:] = 8
     np.testing.assert_allclose(array(model([source, target]))[:, :4], scores[:, :4], atol=1e-6)
-    found = text_generation.translate(model, source, start=1, end=99, steps=5, beam=None)
+    found = kapps.translate(model, source, start=1, end=99, steps=5, beam=None)
     again = np.concatenate([np.ones((2, 1), "int32"), found[:, :-1]], axis=1)
     best = 1 + array(model([source, again]))[..., 1:].argmax(axis=-1)
     assert found.tolist() == best.tolist() and found.min() > 0
     end = int(found[0, 2])
     first = found[0].tolist().index(end)
-    ended = text_generation.translate(model, source, start=1, end=end, steps=5, beam=None)
+    ended = kapps.translate(model, source, start=1, end=end, steps=5, beam=None)
     assert ended[0].tolist() == [*found[0, :first], *[0] * (5 - first)]
 
 
 def test_a_generator_reads_one_vector():
-    model = sequence_generator.sequence_generator(
+    model = families.sequence_generator(
         steps=5, units=4, input_shape=(1, FEATURES), classes=CLASSES
     )
     x = np.random.default_rng(0).normal(size=(2, 1, FEATURES)).astype("float32")
     assert model(x).shape == (2, 5, CLASSES)
-    aligned = sequence_labeller.sequence_labeller(units=4, cell="lstm", merge=None, **SMALL)
+    aligned = families.sequence_labeller(units=4, cell="lstm", merge=None, **SMALL)
     aligned.set_weights(model.get_weights())
     np.testing.assert_allclose(array(model(x)), array(aligned(np.tile(x, (1, 5, 1)))), atol=1e-6)
     with pytest.raises(ValueError, match=r"input_shape is \(1, features\), not \(2, 3\)"):
-        sequence_generator.sequence_generator(steps=5, input_shape=(2, FEATURES))
+        families.sequence_generator(steps=5, input_shape=(2, FEATURES))
 
 
 def test_segments_are_means_of_their_real_steps():
@@ -206,15 +198,15 @@ def test_the_loss_is_that_of_all_paths_of_the_real_steps():
 
 def test_beams_find_the_likeliest_labelling():
     logits, chances = temporal((5, 3, 4))
-    found = ctc_decoding.ctc_labels(logits, beams=100)
+    found = kapps.ctc_labels(logits, beams=100)
     for row, its in zip(found, chances, strict=True):
         every = paths(its)
         assert tuple(label for label in row.tolist() if label) == max(every, key=every.get)
     # Graves 2012, chapter 7, draws such a case: "a" has paths of 0.16, 0.24 and 0.24, the best path's labelling 0.36.
     two = np.log(np.array([[[0.6, 0.4], [0.6, 0.4]]]))
-    assert ctc_decoding.ctc_labels(two).tolist() == [[0]] and ctc_decoding.ctc_labels(two, beams=5).tolist() == [[1]]
+    assert kapps.ctc_labels(two).tolist() == [[0]] and kapps.ctc_labels(two, beams=5).tolist() == [[1]]
     best = np.log(np.eye(3)[[[1, 1, 0, 1, 2, 2, 0]]] + 1e-3)
-    assert ctc_decoding.ctc_labels(best).tolist() == [[1, 1, 2]]
+    assert kapps.ctc_labels(best).tolist() == [[1, 1, 2]]
 
 
 def test_label_errors():
@@ -226,15 +218,15 @@ def test_label_errors():
 
     for a, b, distance in [("kitten", "sitting", 3), ("", "a", 1), ("sunday", "saturday", 3)]:
         assert (
-            ctc.edit_distance(word(a), word(b)) == distance == ctc.edit_distance(word(b), word(a))
+            ctc_decoding.edit_distance(word(a), word(b)) == distance == ctc_decoding.edit_distance(word(b), word(a))
         )
     padded = np.array([[1, 2, 0], [3, 0, 0]])
-    assert ctc_decoding.label_error_rate(padded, [[1, 2, 4, 5], [3]]) == 2 / 5
-    assert ctc_decoding.label_error_rate([[1, 2, 3]], [[4]]) == 3
+    assert kapps.label_error_rate(padded, [[1, 2, 4, 5], [3]]) == 2 / 5
+    assert kapps.label_error_rate([[1, 2, 3]], [[4]]) == 3
     with pytest.raises(ValueError, match="2 sequences are found and 1 expected"):
-        ctc_decoding.label_error_rate([[1], [2]], [[1]])
+        kapps.label_error_rate([[1], [2]], [[1]])
     with pytest.raises(ValueError, match="no label is expected"):
-        ctc_decoding.label_error_rate([[1]], [[0]])
+        kapps.label_error_rate([[1]], [[0]])
 
 
 @pytest.mark.peers
@@ -268,7 +260,7 @@ def test_training_lowers_the_loss(name):
 
 
 def test_embeddings_share_their_weights_between_words():
-    flat = embedding_classifier.embedding_classifier(
+    flat = families.embedding_classifier(
         vocabulary=9, embedding=3, input_shape=(2,), classifier_activation=None
     )
     vectors, kernel, bias = flat.get_weights()
@@ -278,18 +270,18 @@ def test_embeddings_share_their_weights_between_words():
 
 
 def test_one_class_is_a_sigmoid():
-    one, two = (embedding_classifier.imdb_mean(classes=classes, vocabulary=9) for classes in (1, 2))
+    one, two = (kapps.imdb_mean(classes=classes, vocabulary=9) for classes in (1, 2))
     assert one.get_layer("predictions").activation is keras.activations.sigmoid
     assert two.get_layer("predictions").activation is keras.activations.softmax
 
 
 def test_refusals_are_one_line():
     for build, said in [
-        (lambda: embedding_classifier.imdb_flat(input_shape=(None,)), "flattened words are of a known"),
-        (lambda: embedding_classifier.embedding_classifier(words="sum"), 'words is "flatten" or "mean"'),
+        (lambda: kapps.imdb_flat(input_shape=(None,)), 'words="flatten" needs a fixed number of steps'),
+        (lambda: families.embedding_classifier(words="sum"), 'words is "flatten" or "mean"'),
         (lambda: kapps.layers.SegmentMean(0), "a segment has a whole number of steps from 1, not 0"),
-        (lambda: ctc_decoding.ctc_labels(np.zeros((2, 3))), "logits are (batch, time, labels)"),
-        (lambda: ctc_decoding.ctc_labels(np.zeros((2, 3, 4)), beams=0), "beams is a whole number from 1"),
+        (lambda: kapps.ctc_labels(np.zeros((2, 3))), "logits are (batch, time, labels)"),
+        (lambda: kapps.ctc_labels(np.zeros((2, 3, 4)), beams=0), "beams is a whole number from 1"),
     ]:  # fmt: skip
         with pytest.raises(ValueError) as refusal:
             build()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.recurrent import mixture_of_experts as experts
 
 FEATURES, HIDDEN, EXPERTS = 3, 5, 6
 
@@ -115,7 +114,7 @@ def test_gates_are_trained_and_load_is_balanced():
 
 @pytest.fixture(scope="module")
 def network():
-    return experts.mixture_of_experts(vocabulary=11, experts=EXPERTS, k=2, units=4, hidden=HIDDEN)
+    return kapps.families.mixture_of_experts(vocabulary=11, experts=EXPERTS, k=2, units=4, hidden=HIDDEN)
 
 
 def tokens(batch=8, steps=6):
@@ -145,7 +144,7 @@ def test_files_half_precision_and_training(network, tmp_path):
     np.testing.assert_array_equal(array(loaded(tokens())), array(network(tokens())))
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        half = experts.mixture_of_experts(
+        half = kapps.families.mixture_of_experts(
             vocabulary=11, experts=4, k=2, units=8, hidden=HIDDEN, dropout=0
         )
     finally:
@@ -171,13 +170,13 @@ def test_parameters_are_table_7s():
     """Two LSTMs of 4 (512 + 512 + 1) 512, experts of 2 * 512 * 1024, gates of 2 * 512 each; in millions."""
     published = {"moe4": 8.4, "moe32": 37.8, "moe256": 272.9}
     for name, millions in published.items():
-        card = getattr(experts, name).card
+        card = getattr(kapps, name).card
         number = int(name[3:])
         inner = 2 * 4 * (512 + 512 + 1) * 512 + number * (2 * 512 * 1024 + 2 * 512)
         assert round(inner / 1e6, 1) == millions
         assert card.params == inner + 10_000 * 512 + (512 + 1) * 10_000
-    built = experts.moe4().trainable_variables
-    assert sum(math.prod(v.shape) for v in built) == experts.moe4.card.params
+    built = kapps.moe4().trainable_variables
+    assert sum(math.prod(v.shape) for v in built) == kapps.moe4.card.params
 
 
 def test_refusals():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import kapps
+from kapps import families
 from kapps.generation import step_models
-from kapps.recurrent import rnn_lm as language_model
 
 values = keras.ops.convert_to_numpy
 
@@ -19,19 +19,19 @@ def parameters(model):
 
 def test_sizes_are_the_papers():
     """Zaremba 2014 has 2 x 200, 2 x 650 and 2 x 1500 units on 10,000 words; char-rnn prints 240,321 for 65 symbols."""
-    small = language_model.zaremba_small()
+    small = kapps.zaremba_small()
     assert parameters(small) == 10_000 * 200 + 2 * 4 * (200 + 200 + 1) * 200 + 201 * 10_000
-    karpathy = language_model.char_rnn()
+    karpathy = kapps.char_rnn()
     # Torch's layers have a bias for the input and one for the state, 4 x 128 more in each of the two.
     assert parameters(karpathy) == 240_321 - 2 * 4 * 128
-    d2l = language_model.d2l_gru()
+    d2l = kapps.d2l_gru()
     assert parameters(d2l) == 3 * (28 * 256 + 256 * 256 + 2 * 256) + 257 * 28
 
 
 def test_sentiment_neuron_has_the_released_shapes():
     """encoder.py of the released code at nembd=64, nhidden=4096, nvocab=256; built smaller, term by term."""
     e, n, v = 8, 32, 256
-    model = language_model.rnn_lm(
+    model = families.rnn_lm(
         units=(n,), embedding=e, cell="multiplicative", weight_norm=True, vocabulary=v
     )
     embedding, wx, wh, wmx, wmh = v * e, e * 4 * n, n * 4 * n, e * n, n * n
@@ -42,7 +42,7 @@ def test_sentiment_neuron_has_the_released_shapes():
         256 * 64 + 64 * 16384 + 4096 * 16384 + 64 * 4096 + 4096 * 4096
         + 2 * 16384 + 2 * 4096 + 16384 + 4096 * 256 + 256
     )  # fmt: skip
-    assert language_model.sentiment_neuron.builder.card.params == released == 86_319_360
+    assert kapps.sentiment_neuron.builder.card.params == released == 86_319_360
 
 
 def sigmoid(x):
@@ -88,7 +88,7 @@ def test_weight_normalisation_by_the_released_equations():
 
 
 def test_sentiment_neuron_learns_when_small():
-    model = language_model.rnn_lm(
+    model = families.rnn_lm(
         units=(16,), embedding=4, cell="multiplicative", weight_norm=True, vocabulary=12
     )
     loss = keras.losses.SparseCategoricalCrossentropy()
@@ -102,9 +102,9 @@ def test_sentiment_neuron_learns_when_small():
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_states_that_go_on_equal_one_long_run(cell):
     long = TOKENS[:1].repeat(2, 0) % 7 + 2
-    whole = language_model.rnn_lm(units=(6, 5), cell=cell, vocabulary=11)
+    whole = families.rnn_lm(units=(6, 5), cell=cell, vocabulary=11)
     tokens = keras.Input(batch_shape=(2, 4), dtype="int32", name="tokens")
-    parts = language_model.rnn_lm(
+    parts = families.rnn_lm(
         units=(6, 5), cell=cell, vocabulary=11, stateful=True, input_tensor=tokens
     )
     for variable, value in zip(parts.trainable_variables, whole.trainable_variables, strict=True):
@@ -119,7 +119,7 @@ def test_states_that_go_on_equal_one_long_run(cell):
 
 
 def test_padding_changes_nothing():
-    model = language_model.rnn_lm(units=(6,), embedding=4, vocabulary=11)
+    model = families.rnn_lm(units=(6,), embedding=4, vocabulary=11)
     np.testing.assert_allclose(
         values(model(TOKENS))[1, :5], values(model(TOKENS[1:, :5]))[0], atol=1e-6
     )
@@ -127,7 +127,7 @@ def test_padding_changes_nothing():
 
 def test_dropout_is_not_recurrent():
     """Before each layer and the head, by layers of their own; no cell has any [1]."""
-    model = language_model.rnn_lm(units=(6, 6), embedding=4, vocabulary=11, dropout=0.4)
+    model = families.rnn_lm(units=(6, 6), embedding=4, vocabulary=11, dropout=0.4)
     dropped = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     assert dropped == ["embedding_dropout", "layer1_dropout", "layer2_dropout"]
     cells = [layer.cell for layer in model.layers if isinstance(layer, keras.layers.RNN)]
@@ -137,7 +137,7 @@ def test_dropout_is_not_recurrent():
 class TestStep:
     @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "multiplicative", "gru_old"])
     def test_steps_equal_the_run(self, cell):
-        model = language_model.rnn_lm(units=(6, 5), embedding=4, cell=cell, vocabulary=11)
+        model = families.rnn_lm(units=(6, 5), embedding=4, cell=cell, vocabulary=11)
         one = step_models.step_model(model)
         states, expected = step_models.initial_states(one, 2), values(model(TOKENS))
         for t in range(TOKENS.shape[1]):
@@ -151,13 +151,13 @@ class TestStep:
             states = {name: found[name] for name in states}
 
     def test_weights_are_the_same(self):
-        model = language_model.rnn_lm(units=(6,), vocabulary=11)
+        model = families.rnn_lm(units=(6,), vocabulary=11)
         one = step_models.step_model(model, batch=1)
         assert {id(variable) for variable in one.variables} == {id(v) for v in model.variables}
         assert one.input["layer1_h"].shape == (1, 6) and one.output["logits"].shape == (1, 1, 11)
 
     def test_saved_and_loaded(self, tmp_path):
-        one = step_models.step_model(language_model.rnn_lm(units=(6,), vocabulary=11))
+        one = step_models.step_model(families.rnn_lm(units=(6,), vocabulary=11))
         one.save(tmp_path / "step.keras")
         loaded = keras.models.load_model(tmp_path / "step.keras")
         given = {"tokens": np.array([[4]]), **step_models.initial_states(one, 1)}

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.recurrent import tcn as tcn_rows
-from kapps.recurrent.tcn import tcn
+from kapps.families import tcn
 
 SMALL = dict(hidden=5, levels=3, kernel_size=3)
 
@@ -148,9 +147,9 @@ def test_is_pytorchs():
 def test_parameters_are_tables_1_and_2():
     """Table 1 in thousands; a convolution of k steps has v, a length and a bias for each filter."""
     two = 15 * (7 * 25 * 25 + 2 * 25) + (7 * 25 + 2 * 25) + 2 * 25 + (25 * 10 + 10)
-    assert tcn_rows.tcn_mnist.card.params == two
+    assert kapps.tcn_mnist.card.params == two
     published = {"tcn_mnist": 70_000, "tcn_adding600": 70_000, "tcn_jsb": 300_000, "tcn_nottingham": 1e6}  # fmt: skip
     for name, about in published.items():
-        builder = getattr(tcn_rows, name)
+        builder = getattr(kapps, name)
         assert builder().count_params() == builder.card.params
         assert abs(builder.card.params / about - 1) < 0.11

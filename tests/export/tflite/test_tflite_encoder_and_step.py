@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 import kapps
-from kapps.attention import transformer
 from kapps.data import text as text_data
 from kapps.export.saved_model._byte_pairs import BytePairs
 from kapps.export.tflite import _encoder_and_step as pairs
@@ -40,7 +39,7 @@ def learned():
 def model(learned):
     keras.utils.set_random_seed(3)
     sizes = dict(layers=1, d_model=8, ffn=16, heads=2)
-    model = transformer.transformer(vocabulary=learned.size + 2, **sizes)
+    model = kapps.families.transformer(vocabulary=learned.size + 2, **sizes)
     for variable in model.trainable_variables:
         variable.assign(variable * 2)
     return model
