@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["kapps", "kapps.*"]),
     # The stub is read at run time: it names what `from kapps import ...` can load.
     package_data={
-        "kapps": ["index.json", "*.pyi", "py.typed"],
+        "kapps": ["index.json", "imagenet_classes.txt", "*.pyi", "py.typed"],
         "kapps.training": ["*.pyi"],
         "kapps.analysis": ["published/*", "web/*"],
         "kapps.data": ["*.pyi"],

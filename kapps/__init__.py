@@ -17,6 +17,8 @@ __version__ = "0.1.0"
 FUNCTIONS = {
     "analysis": ("profile",),
     "generation": ("generate", "translate", "translator"),
+    "data.image.preprocess": ("preprocess",),
+    "predictions": ("decode_predictions",),
     "visualize.attention_weights": ("attention_weights",),
     "cards": ("Card", "Preprocessing", "card", "list_models"),
     "layers": ("to_keras_layers",),

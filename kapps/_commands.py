@@ -1,145 +1,209 @@
-"""What the commands of `python -m kapps` do: each takes the parsed options and returns the text to print, or None."""
+"""The commands of `kapps`: each takes the parsed options and returns (text to write or None, exit status)."""
 
+import contextlib
 import json
 import os
+import re
+import sys
+import tempfile
 
 from kapps import cards
 
 
-class Fault(Exception):  # noqa: N818  # it is the user's, and one line says what it is
-    """Something that the user can mend."""
+class UserError(Exception):
+    """A wrong argument; the message is printed in one line."""
 
 
-def names(options):
-    """Returns the names that match, a line each."""
-    found = cards.list_models(options.pattern, options.kind)
-    if not found:
-        every = cards.list_models(kind=options.kind)
-        near = cards.nearest(options.pattern, every)
-        of = f" of kind {options.kind}" if options.kind else ""
-        raise Fault(f"no model{of} has a name that matches {options.pattern!r}.{near}")
-    return "\n".join(found)
+def print_error(message) -> None:
+    """Prints one line to standard error."""
+    print(f"kapps: {message}", file=sys.stderr, flush=True)
 
 
-def card(options):
-    """Returns a model's card as text, and the sources of its figures."""
-    known = cards.card(options.name)
-    images = known.kind == "image"
-    steps = known.preprocessing
-    sizes = {"tokens": known.vocabulary, "classes": known.classes}
-    sizes = "".join(f", {size:,} {what}" for what, size in sizes.items() if size)
-    shape = "x".join("any" if size is None else str(size) for size in known.input_shape)
+def list_models(options):
+    """Lists the names that match a pattern, one a line."""
+    names = cards.list_models(options.pattern, options.kind)
+    if not names:
+        kind = f" of kind {options.kind}" if options.kind else ""
+        nearest = cards.nearest(options.pattern, cards.list_models(kind=options.kind))
+        raise UserError(f"no model{kind} has a name that matches {options.pattern!r}.{nearest}")
+    return "\n".join(names), 0
+
+
+def show(options):
+    """Shows a model's card."""
+    card = cards.card(options.name)
+    image = card.kind == "image"
+    preprocessing = card.preprocessing
+    sizes = {"tokens": card.vocabulary, "classes": card.classes}
+    sizes = "".join(f", {size:,} {name}" for name, size in sizes.items() if size)
+    shape = "x".join("any" if size is None else str(size) for size in card.input_shape)
     lines = {
-        "name": known.name,
-        "family": f"{known.family} ({known.module})",
-        "paper": known.paper,
-        "year": known.year or "",
-        "parameters": f"{known.params:,} trainable{sizes}",
-        "MACs": f"{known.macs:,}" if known.macs else "",
-        "input": f"{shape}, at least {known.minimum} pixels" if images else f"{known.kind} {shape}",
-        "preprocessing": steps
-        and f"{steps.interpolation} to {'x'.join(map(str, steps.size))}, crop {steps.crop}, "
-        f"scale {steps.scale:.6g}, mean {_numbers(steps.mean)}, std {_numbers(steps.std)}",
-        "weights": cards.described(known.name),
+        "name": card.name,
+        "family": f"{card.family} ({card.module})",
+        "paper": card.paper,
+        "year": card.year or "",
+        "parameters": f"{card.params:,} trainable{sizes}",
+        "MACs": f"{card.macs:,}" if card.macs else "",
+        "input": f"{shape}, at least {card.minimum} pixels" if image else f"{card.kind} {shape}",
+        "preprocessing": preprocessing
+        and f"{preprocessing.interpolation} to {'x'.join(map(str, preprocessing.size))}, "
+        f"crop {preprocessing.crop}, scale {preprocessing.scale:.6g}, "
+        f"mean {_numbers(preprocessing.mean)}, std {_numbers(preprocessing.std)}",
+        "weights": cards.described(card.name),
     }
-    return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value)
+    return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value), 0
 
 
 def _numbers(values):
     return " ".join(f"{value:g}" for value in values)
 
 
+def predict(options):
+    """Predicts the classes of images, after the preprocessing of the model's card."""
+    if options.top < 1:
+        raise UserError(f"--top={options.top} is not a positive integer")
+    is_file = is_model_file(options.model)
+    if not is_file:
+        card = cards.of_images(options.model)
+        if options.weights is None:
+            raise UserError(
+                f"{card.name} has random weights: pass --weights=imagenet or --weights=FILE"
+            )
+    elif options.weights is not None:
+        raise UserError(f"--weights={options.weights}: {options.model} has its own weights")
+    class_names = read_labels(options.labels) if options.labels else None
+    model = load_model(options.model, weights=options.weights)
+    if is_file:
+        card = cards.of_images(options.card or model)
+    import kapps
+
+    card = cards.of_images(card.name, options.weights)
+    results, status = [], 0
+    for path in options.images:
+        try:
+            batch = kapps.preprocess(path, card, size=model.input_shape[1:3])
+        except ValueError as error:
+            print_error(error)
+            status = 1
+            continue
+        scores = model.predict(batch, verbose=0)
+        scores = scores[0] if isinstance(scores, list) else scores
+        top = min(options.top, scores.shape[-1])
+        results.append((path, kapps.decode_predictions(scores, top, class_names)[0]))
+    if not results:
+        return None, status
+    if options.json:
+        keys = ("class", "name", "probability")
+        rows = [
+            {"image": path, "predictions": [dict(zip(keys, row, strict=True)) for row in rows]}
+            for path, rows in results
+        ]
+        return json.dumps(rows, indent=1), status
+    lines = []
+    for path, rows in results:
+        lines.append(path)
+        lines += [f"  {score:7.4f}  {name}" for _, name, score in rows]
+    return "\n".join(lines), status
+
+
+def read_labels(path: str) -> list[str]:
+    """Returns the class names of a text file, one a line."""
+    try:
+        with open(path) as file:
+            return file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read --labels={path}: {error}") from error
+
+
 def profile(options):
-    """Returns a model's profile as text, CSV, JSON or a page."""
-    model = build(options)
+    """Profiles a model, as text, CSV, JSON or a page."""
+    model = load_model(options.model, input_shape=options.input)
     from kapps import tables
     from kapps.analysis import html_page, profile
 
-    found = profile(model, options.input, options.batch, options.dtype)
+    result = profile(model, options.input, options.batch, options.dtype)
     if options.plot:
         from kapps.visualize import plot_profile
 
-        image(lambda: plot_profile(found, options.plot), options.plot)
+        save_plot(lambda: plot_profile(result, options.plot), options.plot)
     if options.json:
-        totals = {"name": found.name, "inputs": found.inputs, "dtype": found.dtype}
-        totals |= {name: getattr(found, name) for name in ("macs", "additions", "elementwise")}
-        totals |= {name: getattr(found, name) for name in ("trainable", "non_trainable")}
-        totals |= {name: getattr(found, name) for name in ("inference_bytes", "training_bytes")}
-        return json.dumps({**totals, options.by + "s": found.records(options.by)}, indent=1)
+        names = ("name", "inputs", "dtype", "macs", "additions", "elementwise", "trainable")
+        names += ("non_trainable", "inference_bytes", "training_bytes")
+        totals = {name: getattr(result, name) for name in names}
+        return json.dumps({**totals, options.by + "s": result.records(options.by)}, indent=1), 0
     if options.csv:
-        return tables.to_csv(found.records(options.by))
+        return tables.to_csv(result.records(options.by)), 0
     if options.html:
-        return html_page(found)
-    return found.table(options.by)
+        return html_page(result), 0
+    return result.table(options.by), 0
 
 
 def table(options):
-    """Returns tables of networks as text, CSV, Markdown or HTML."""
+    """Writes tables of networks, as text, CSV, Markdown or HTML."""
     from kapps import tables
-    from kapps.analysis import profile, published_results
 
-    wanted = options.tables or list(published_results.TABLE_NAMES)
-    for name in wanted:
+    with quiet():
+        from kapps.analysis import profile, published_results
+
+    names = options.tables or list(published_results.TABLE_NAMES)
+    for name in names:
         if name not in published_results.TABLE_NAMES:
-            raise Fault(
-                f"there is no table {name!r}: {' and '.join(published_results.TABLE_NAMES)}"
-            )
-    if options.csv and len(wanted) > 1:
-        raise Fault("a CSV file holds one table: say accuracy or regnet")
+            allowed = " and ".join(published_results.TABLE_NAMES)
+            raise UserError(f"there is no table {name!r}. Allowed: {allowed}")
+    if options.csv and len(names) > 1:
+        raise UserError("a CSV file holds one table: pass accuracy or regnet")
     if options.measure is not None and options.measure < 1:
-        raise Fault(f"--measure={options.measure}: at least 1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        raise UserError(f"--measure={options.measure} is not a positive integer")
     import kapps
 
-    here, profiles, times = set(cards.list_models()), {}, {}
-    for name in dict.fromkeys(
-        builder for each in wanted for builder in published_results.table_builders(each)
-    ):
-        if name in here:
+    profiles, times = {}, {}
+    builders = [name for table in names for name in published_results.table_builders(table)]
+    for name in dict.fromkeys(builders):
+        if name in cards.list_models():
             profiles[name] = profile(getattr(kapps, name)())
     if options.plot:
         from kapps.visualize import plot_accuracy
 
         points = published_results.accuracy_points(profiles)
-        image(lambda: plot_accuracy(points, options.plot), options.plot)
-    if options.measure and "regnet" in wanted:
+        save_plot(lambda: plot_accuracy(points, options.plot), options.plot)
+    if options.measure and "regnet" in names:
         for pair in published_results.regnet_pairs():
-            models = {name: getattr(kapps, name)() for name in pair if name in here}
+            models = {name: getattr(kapps, name)() for name in pair if name in cards.list_models()}
             times |= published_results.measure_seconds(models, options.measure)
-    made = {
+    make = {
         "accuracy": lambda: published_results.accuracy_table(profiles),
         "regnet": lambda: published_results.regnet_table(profiles, times),
     }
-    found = [made[name]() for name in wanted]
+    results = [make[name]() for name in names]
     if options.csv:
-        return tables.to_csv(found[0].records)
+        return tables.to_csv(results[0].records), 0
     if options.html:
-        return tables.html_page(found)
-    return "\n\n".join(each.markdown() if options.markdown else each.text() for each in found)
+        return tables.html_page(results), 0
+    texts = [table.markdown() if options.markdown else table.text() for table in results]
+    return "\n\n".join(texts), 0
 
 
-def image(draw, path):
-    """Draws to a file."""
+def save_plot(draw, path: str) -> None:
+    """Calls a function that writes a plot to a file."""
     try:
         draw()
     except OSError as error:
-        raise Fault(f"cannot write {path}: {error.strerror}") from error
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def verify(options):
-    """Returns what an exported file gives beside its model; a file that falls short is a fault."""
-    options.input = None
+    """Compares an exported file with its model; the exit status is 1 if it fails the verification."""
     if not (options.dataset or options.data_dir or options.inputs):
-        raise Fault(
-            "no images: give --data_dir, or --dataset=digits; of sequences or tokens --inputs"
+        raise UserError(
+            "no inputs: pass --data_dir or --dataset=digits for images, --inputs for sequences or tokens"
         )
     if options.images < 1:
-        raise Fault(f"--images={options.images}: at least 1")
+        raise UserError(f"--images={options.images} is not a positive integer")
     if not os.path.exists(options.file):
-        raise Fault(f"there is no file {options.file}")
+        raise UserError(f"there is no file {options.file}")
     if not options.model.endswith(".keras"):
-        raise Fault(f"{options.model} is no .keras file")
-    model = build(options)
+        raise UserError(f"--model={options.model} is not a .keras file")
+    model = load_model(options.model)
     from kapps.export.verify_data import verify_on_arrays, verify_on_dataset
 
     if options.inputs:
@@ -148,47 +212,78 @@ def verify(options):
         report = verify_on_dataset(
             model, options.file, options.dataset, options.data_dir, options.images
         )
-    given = {"difference": options.difference, "agreement": options.agreement}
-    fault = report.fault(**{key: value for key, value in given.items() if value is not None})
-    if fault:
-        raise Fault(fault)
-    return json.dumps(report.record(), indent=1) if options.json else str(report)
+    limits = {"difference": options.difference, "agreement": options.agreement}
+    failure = report.fault(**{key: value for key, value in limits.items() if value is not None})
+    if failure:
+        print_error(failure)
+        return None, 1
+    return json.dumps(report.record(), indent=1) if options.json else str(report), 0
 
 
 def demo(options):
-    """Serves the page until the user ends it; there is nothing to print then."""
+    """Serves the demo page until Ctrl+C."""
     import webbrowser
 
     from kapps.export import demo
 
     server = demo.server(options.file, demo.litert_js(), options.port)
     url = f"http://{demo.HOST}:{server.server_address[1]}"
-    print(f"{options.file} at {url} (Ctrl+C ends it)", flush=True)
+    print(f"{options.file} at {url} (Ctrl+C stops the server)", flush=True)
     webbrowser.open(url)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
         server.server_close()
+    return None, 0
 
 
-def build(options):
-    """Returns the model of a name or a file."""
-    is_file = options.model.endswith((".keras", ".h5")) or os.path.exists(options.model)
-    if is_file and not options.model.endswith(".keras"):
-        raise Fault(f"{options.model} is no .keras file")
-    if is_file and not os.path.exists(options.model):
-        raise Fault(f"there is no file {options.model}")
-    if not is_file:
-        known = cards.card(options.model)  # a misspelt name is refused before Keras is loaded
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+def is_model_file(model: str) -> bool:
+    """Whether an argument is the path of a .keras file and not a builder's name.
 
-    if not is_file:
+    Raises:
+        UserError: for the path of another file, and for a file that does not exist.
+    """
+    is_file = os.path.splitext(model)[1] in (".keras", ".h5", ".tflite") or os.path.exists(model)
+    if is_file and not model.endswith(".keras"):
+        raise UserError(f"{model} is not a .keras file or a builder's name")
+    if is_file and not os.path.exists(model):
+        raise UserError(f"there is no file {model}")
+    return is_file
+
+
+def load_model(model: str, **arguments):
+    """Returns the model of a builder's name, with the builder's arguments, or of a .keras file."""
+    is_file = is_model_file(model)
+    name = None if is_file else cards.card(model).name  # an error here does not load Keras
+    with quiet():
+        import keras
+
         import kapps
-
-        return getattr(kapps, known.name)(input_shape=options.input)
+    if not is_file:
+        return getattr(kapps, name)(**arguments)
     try:
-        return keras.saving.load_model(options.model, compile=False, safe_mode=True)
+        return keras.saving.load_model(model, compile=False, safe_mode=True)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Fault(f"{options.model} cannot be loaded: {reason}") from error
+        raise UserError(f"{model} cannot be loaded: {reason}") from error
+
+
+@contextlib.contextmanager
+def quiet():
+    """Removes the lines that TensorFlow's C++ code prints to standard error when it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    log_line = re.compile(rb"[IWE]0000 |WARNING: All log messages before absl|[IWE]\d{4} ")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        stderr = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            file.seek(0)
+            for line in file:
+                if not log_line.match(line):
+                    os.write(stderr, line)
+            os.close(stderr)

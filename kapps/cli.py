@@ -1,111 +1,176 @@
-"""The command line: what models there are, what is known of one, what one takes.
+"""The command line: lists, describes, profiles and runs models.
 
-    python -m kapps list 'resn*'
-    python -m kapps show resnext50
-    python -m kapps profile resnext50 --input 320x320x3 --block
-    python -m kapps profile model.keras --layer --csv > layers.csv
-    python -m kapps profile resnext50 --html resnext50.html --plot resnext50.png
-    python -m kapps table --plot zoo.png
-    python -m kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
-    python -m kapps verify saved_models/poem/1 --model=poem.keras --inputs=tokens.npy
-    python -m kapps demo saved_models/resnext50/1.tflite
+    kapps list 'resn*'
+    kapps show resnext50
+    kapps predict resnet50 cat.jpg dog.jpg --weights imagenet
+    kapps predict runs/flowers/model.keras rose.jpg --labels labels.txt --json
+    kapps profile resnext50 --input 320x320x3 --block
+    kapps profile model.keras --layer --csv > layers.csv
+    kapps profile resnext50 --html resnext50.html --plot resnext50.png
+    kapps table --plot accuracy.png
+    kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
+    kapps verify saved_models/poem/1 --model=poem.keras --inputs=tokens.npy
+    kapps demo saved_models/resnext50/1.tflite
 
-`list` and `show` read the index alone; `profile` builds the model, or loads the file, and runs nothing; `table` does so
-for every network whose published figures it has, and runs them only to measure; `verify` runs an exported file beside
-its model; `demo` opens one in the browser.
+`python -m kapps` is the same command. `list` and `show` do not load Keras. The exit status is 0 for success, 1 if a
+verification fails or an image cannot be read, and 2 for a wrong argument.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from kapps import _commands, cards
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, without the usage above it."""
+    """Prints an error in one line, without the usage."""
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def size(text):
-    """Returns (320, 320, 3) from 320x320x3."""
+def size(text: str) -> tuple[int, ...]:
+    """Returns (320, 320, 3) for "320x320x3"."""
     try:
         lengths = tuple(int(part) for part in text.lower().split("x"))
     except ValueError:
         lengths = ()
     if not lengths or min(lengths) < 1:
-        raise argparse.ArgumentTypeError(f"a size is such as 320x320x3, not {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 320x320x3")
     return lengths
 
 
-def parser():
-    """Returns the parser of the _commands."""
-    top = Parser(prog="kapps", description=__doc__.splitlines()[0])
-    kinds = top.add_subparsers(
-        dest="command", required=True, metavar="list | show | profile | table | verify | demo"
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the commands."""
+    top = Parser(
+        prog="kapps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    each = kinds.add_parser("list", help="the models' names")
-    each.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'resn*'")
-    each.add_argument("--kind", choices=cards.KINDS, help="what goes in")
-    each = kinds.add_parser("show", help="what is known of a model")
-    each.add_argument("name")
-    each = kinds.add_parser("profile", help="multiply-accumulates, parameters, memory, fields")
-    each.add_argument("model", metavar="NAME|FILE", help="a model's name, or a .keras file")
-    each.add_argument("--input", type=size, metavar="320x320x3", help="without the batch")
-    each.add_argument("--batch", type=int, default=1)
-    each.add_argument("--dtype", default="float32", help="that memory is given at")
-    by = each.add_mutually_exclusive_group()
-    for what in ("level", "block", "layer"):
-        by.add_argument(f"--{what}", dest="by", action="store_const", const=what)
-    form = each.add_mutually_exclusive_group()
-    for what in ("csv", "json", "html"):
-        form.add_argument(
-            f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    add_list(commands.add_parser("list", help="list the names of the models"))
+    add_show(commands.add_parser("show", help="show a model's card"))
+    add_predict(commands.add_parser("predict", help="classify images"))
+    add_profile(
+        commands.add_parser("profile", help="count multiply-accumulates, parameters and memory")
+    )
+    add_table(commands.add_parser("table", help="compare networks with published results"))
+    add_verify(commands.add_parser("verify", help="compare an exported file with its model"))
+    add_demo(commands.add_parser("demo", help="run a .tflite file in the browser"))
+    return top
+
+
+def add_list(command):
+    """Adds the arguments of `kapps list`."""
+    command.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'resn*'")
+    command.add_argument("--kind", choices=cards.KINDS, help="kind of input")
+
+
+def add_show(command):
+    """Adds the arguments of `kapps show`."""
+    command.add_argument("name", help="a builder's name")
+
+
+def add_predict(command):
+    """Adds the arguments of `kapps predict`."""
+    command.add_argument("model", metavar="MODEL", help="a builder's name or a .keras file")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF, BMP or WebP")
+    command.add_argument(
+        "--weights", help='of a builder: "imagenet" (downloaded once) or a weights file'
+    )
+    command.add_argument("--top", type=int, default=5, help="number of classes to print [5]")
+    command.add_argument("--labels", metavar="FILE", help="class names, one a line")
+    command.add_argument(
+        "--card",
+        metavar="NAME",
+        help="builder whose preprocessing a .keras file uses [the model's name]",
+    )
+    command.add_argument("--json", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+
+
+def add_profile(command):
+    """Adds the arguments of `kapps profile`."""
+    command.add_argument("model", metavar="NAME|FILE", help="a builder's name or a .keras file")
+    command.add_argument(
+        "--input", type=size, metavar="320x320x3", help="input shape without the batch"
+    )
+    command.add_argument("--batch", type=int, default=1, help="batch size [1]")
+    command.add_argument("--dtype", default="float32", help="dtype of the memory [float32]")
+    rows = command.add_mutually_exclusive_group()
+    for name in ("level", "block", "layer"):
+        rows.add_argument(
+            f"--{name}", dest="by", action="store_const", const=name, help=f"one row a {name}"
         )
-    each.add_argument("--plot", metavar="FILE", help="by depth, .png, .svg or .pdf")
-    each.set_defaults(by="level")
-    each = kinds.add_parser("table", help="networks side by side, beside what was published")
-    each.add_argument(
+    forms = command.add_mutually_exclusive_group()
+    for name in ("csv", "json", "html"):
+        forms.add_argument(f"--{name}", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+    command.add_argument("--plot", metavar="FILE", help="plot by depth, .png, .svg or .pdf")
+    command.set_defaults(by="level")
+
+
+def add_table(command):
+    """Adds the arguments of `kapps table`."""
+    command.add_argument(
         "tables",
         nargs="*",
         metavar="accuracy | regnet",
-        help="accuracy and costs; RegNet, EfficientNet",
+        help="accuracy and costs; RegNet and EfficientNet [both]",
     )
-    form = each.add_mutually_exclusive_group()
-    for what in ("csv", "markdown", "html"):
-        form.add_argument(
-            f"--{what}", nargs="?", const="-", metavar="FILE", help="there, or to standard output"
-        )
-    each.add_argument("--plot", metavar="FILE", help="accuracy against costs, .png, .svg or .pdf")
-    each.add_argument(
+    forms = command.add_mutually_exclusive_group()
+    for name in ("csv", "markdown", "html"):
+        forms.add_argument(f"--{name}", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+    command.add_argument(
+        "--plot", metavar="FILE", help="plot of accuracy against costs, .png, .svg or .pdf"
+    )
+    command.add_argument(
         "--measure",
         nargs="?",
         type=int,
         const=8,
         metavar="BATCH",
-        help="time the pairs of regnet on this machine [8 images at once]",
+        help="time the pairs of the table regnet on this machine [batches of 8 images]",
     )
-    each = kinds.add_parser("verify", help="an exported file beside its model, in its runtime")
-    each.add_argument("file", help="a SavedModel's directory or a .tflite file")
-    each.add_argument("--model", required=True, help="the .keras file it came from")
-    each.add_argument("--dataset", help="a TFDS name, or digits")
-    each.add_argument("--data_dir", help="class folders, TFRecord shards, or TFDS's directory")
-    each.add_argument(
-        "--inputs", metavar="FILE.npy", help="sequences or tokens, as the file takes them"
-    )
-    each.add_argument("--images", type=int, default=256, help="how many are compared")
-    each.add_argument("--difference", type=float, help="most that float32 may differ by [1e-4]")
-    each.add_argument("--agreement", type=float, help="least top-1 agreement otherwise [0.98]")
-    each.add_argument("--json", nargs="?", const="-", metavar="FILE")
-    each = kinds.add_parser("demo", help="a .tflite file in the browser, on this machine alone")
-    each.add_argument("file", help="a .tflite file")
-    each.add_argument("--port", type=int, default=0, help="[any that is free]")
-    return top
 
 
-def coloured(text):
+def add_verify(command):
+    """Adds the arguments of `kapps verify`."""
+    command.add_argument("file", help="a SavedModel's directory or a .tflite file")
+    command.add_argument("--model", required=True, help="the .keras file that was exported")
+    command.add_argument("--dataset", help="a TFDS name, or digits")
+    command.add_argument(
+        "--data_dir", help="class folders, TFRecord shards, or TFDS's data directory"
+    )
+    command.add_argument("--inputs", metavar="FILE.npy", help="sequences or tokens")
+    command.add_argument("--images", type=int, default=256, help="number of images [256]")
+    command.add_argument(
+        "--difference", type=float, help="largest difference allowed in float32 [1e-4]"
+    )
+    command.add_argument(
+        "--agreement", type=float, help="least top-1 agreement in other precisions [0.98]"
+    )
+    command.add_argument("--json", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+
+
+def add_demo(command):
+    """Adds the arguments of `kapps demo`."""
+    command.add_argument("file", help="a .tflite file")
+    command.add_argument("--port", type=int, default=0, help="port [any free port]")
+
+
+OUTPUT = "write to FILE, or to standard output"
+FORMS = ("csv", "json", "markdown", "html")
+RUN = {
+    "list": _commands.list_models,
+    "show": _commands.show,
+    "predict": _commands.predict,
+    "profile": _commands.profile,
+    "table": _commands.table,
+    "verify": _commands.verify,
+    "demo": _commands.demo,
+}
+
+
+def bold(text: str) -> str:
     """Returns a table with its heading and its total in bold."""
     lines = text.split("\n")
     return "\n".join(
@@ -114,46 +179,46 @@ def coloured(text):
     )
 
 
-def write(text, path):
-    """Writes to a file, each aside first, or to standard output."""
-    if path not in (None, "-"):
-        from kapps._files import write_atomically
-
-        try:
-            with write_atomically(path) as temporary, open(temporary, "w") as file:
-                file.write(text + "\n")
-        except OSError as error:
-            raise _commands.Fault(f"cannot write {path}: {error.strerror}") from error
+def write(text: str, path: str | None) -> None:
+    """Writes text to a file, in one step, or to standard output."""
+    if path in (None, "-"):
+        print(text, flush=True)
         return
-    print(text, flush=True)
+    from kapps._files import write_atomically
 
-
-FORMS = ("csv", "json", "markdown", "html")
-RUN = {
-    "list": _commands.names,
-    "show": _commands.card,
-    "profile": _commands.profile,
-    "table": _commands.table,
-    "verify": _commands.verify,
-    "demo": _commands.demo,
-}
-
-
-def main(arguments=None):
-    """Runs one command; returns the exit code."""
-    options = parser().parse_args(arguments)
     try:
-        text = RUN[options.command](options)
+        with write_atomically(path) as temporary, open(temporary, "w") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise _commands.UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: those of the command line, `sys.argv[1:]` by default.
+
+    Returns:
+        The exit status.
+    """
+    top = parser()
+    options = top.parse_args(arguments)
+    if options.command is None:
+        top.print_help()
+        return 0
+    try:
+        text, status = RUN[options.command](options)
         path = next(filter(None, (getattr(options, form, None) for form in FORMS)), None)
         is_table = options.command == "profile" and path is None
         if is_table and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-            text = coloured(text)
+            text = bold(text)
         if text is not None:
             write(text, path)
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader of a pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (_commands.Fault, ValueError) as fault:
-        print(f"kapps: {fault}", file=sys.stderr)
-        return 1
-    return 0
-
+        return 0
+    except (_commands.UserError, ValueError) as error:
+        _commands.print_error(error)
+        return 2
+    return status

@@ -1,4 +1,4 @@
-"""The command line: instant where it can be, clean when piped, one line for a user's mistake."""
+"""The command line: exit status, text on standard output, one line on standard error for a wrong argument."""
 
 import csv
 import io
@@ -26,8 +26,8 @@ import runpy, sys
 sys.argv = ["kapps", *sys.argv[1:]]
 try:
     runpy.run_module("kapps", run_name="__main__")
-except SystemExit as ended:
-    code = ended.code
+except SystemExit as exit:
+    code = exit.code
 heavy = sorted({"keras", "tensorflow", "jax", "torch", "numpy"} & set(sys.modules))
 print(f"exit {code}, loaded {heavy}")
 """
@@ -35,13 +35,13 @@ print(f"exit {code}, loaded {heavy}")
 
 @pytest.fixture
 def run(capsys):
-    """`run(*arguments)` gives the exit code, what was printed, and the error."""
+    """`run(*arguments)` returns the exit status, standard output and standard error."""
 
     def run(*arguments):
         try:
             code = cli.main(list(map(str, arguments)))
-        except SystemExit as ended:
-            code = ended.code
+        except SystemExit as exit_:
+            code = exit_.code
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -50,7 +50,7 @@ def run(capsys):
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A model of somebody's, saved."""
+    """A saved model that no builder made."""
     path = tmp_path_factory.mktemp("models") / "mine.keras"
     members = [layers.Conv2D(4, 3, name="conv"), layers.Flatten(), layers.Dense(2)]
     keras.Sequential([keras.Input((12, 12, 3)), *members], name="mine").save(path)
@@ -62,8 +62,8 @@ def test_list_and_show_load_no_keras(fresh, arguments):
     assert fresh(LOADED, *arguments).splitlines()[-1] == "exit 0, loaded []"
 
 
-def test_a_misspelt_name_is_refused_before_keras_is_loaded(fresh):
-    assert fresh(LOADED, "profile", "resnxt50").splitlines()[-1] == "exit 1, loaded []"
+def test_a_misspelt_name_does_not_load_keras(fresh):
+    assert fresh(LOADED, "profile", "resnxt50").splitlines()[-1] == "exit 2, loaded []"
 
 
 def test_list(run):
@@ -72,7 +72,7 @@ def test_list(run):
     assert run("list", "--kind=image")[1].split() == kapps.list_models(kind="image")
 
 
-def test_show_has_what_the_card_has(run):
+def test_show(run):
     code, out, _ = run("show", "resnext50")
     shown = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert code == 0 and shown["paper"] == "arXiv:1611.05431" and shown["year"] == "2016"
@@ -82,32 +82,121 @@ def test_show_has_what_the_card_has(run):
 
 
 @pytest.mark.parametrize(
-    "arguments, code, words",
+    "arguments, words",
     [
-        (("list", "resnxt50"), 1, ["resnxt50", "Did you mean resnext50"]),
-        (("show", "resnxt50"), 1, ["resnxt50", "Did you mean resnext50"]),
-        (("profile", "resnxt50"), 1, ["resnxt50", "Did you mean resnext50"]),
-        (("profile", "none.keras"), 1, ["there is no file none.keras"]),
-        (("profile", "resnet18", "--input", "3x"), 2, ["320x320x3", "'3x'"]),
-        (("profile", "resnet20_cifar", "--input", "4x4x3"), 1, ["at least"]),
-        (("profile", "resnet20_cifar", "--dtype", "float31"), 1, ["'float32'", "'float31'"]),
-        (("profile", "resnet20_cifar", "--csv", "/proc/none/a.csv"), 1, ["cannot write"]),
-        (("profile",), 2, ["NAME|FILE"]),
-        (("shwo", "resnet18"), 2, ["shwo"]),
-        ((), 2, ["list | show | profile"]),
+        (("list", "resnxt50"), ["resnxt50", "Did you mean resnext50"]),
+        (("show", "resnxt50"), ["resnxt50", "Did you mean resnext50"]),
+        (("profile", "resnxt50"), ["resnxt50", "Did you mean resnext50"]),
+        (("profile", "none.keras"), ["none.keras"]),
+        (("profile", "resnet18", "--input", "3x"), ["320x320x3", "'3x'"]),
+        (("profile", "resnet20_cifar", "--input", "4x4x3"), ["at least"]),
+        (("profile", "resnet20_cifar", "--dtype", "float31"), ["'float32'", "'float31'"]),
+        (("profile", "resnet20_cifar", "--csv", "/proc/none/a.csv"), ["cannot write"]),
+        (("profile",), ["NAME|FILE"]),
+        (("shwo", "resnet18"), ["shwo"]),
+        (("predict", "resnet18", "a.jpg"), ["resnet18", "--weights"]),
+        (("predict", "resnet18", "a.jpg", "--weights", "none.h5"), ["none.h5"]),
+        (("predict", "resnet81", "a.jpg", "--weights", "imagenet"), ["Did you mean resnet18"]),
+        (("predict", "none.keras", "a.jpg"), ["none.keras"]),
+        (("predict", "resnet18", "a.jpg", "--weights", "imagenet", "--top", "0"), ["--top=0"]),
+        (("predict", "resnet18"), ["IMAGE"]),
     ],
 )
-def test_a_mistake_is_one_line(run, arguments, code, words):
-    given, out, err = run(*arguments)
-    assert (given, out) == (code, "") and err.startswith("kapps") and err.count("\n") == 1
+def test_a_wrong_argument_is_one_line_and_exit_2(run, arguments, words):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "") and err.startswith("kapps") and err.count("\n") == 1
     assert all(word in err for word in words)
 
 
-def test_a_broken_file_is_one_line(run, tmp_path):
-    path = tmp_path / "broken.keras"
+def test_no_command_prints_the_help(run):
+    code, out, err = run()
+    assert (code, err) == (0, "") and "kapps predict" in out and "list the names" in out
+    assert run("--help")[1] == out
+
+
+def test_a_corrupt_file_is_one_line(run, tmp_path):
+    path = tmp_path / "corrupt.keras"
     path.write_text("no model")
     code, _, err = run("profile", path)
-    assert code == 1 and "broken.keras cannot be loaded" in err and err.count("\n") == 1
+    assert code == 2 and "corrupt.keras" in err and err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A directory with a small network's .keras and weights files, two images, and class names."""
+    folder = tmp_path_factory.mktemp("classifier")
+    keras.utils.set_random_seed(1)
+    model = kapps.resnet20_cifar()
+    model.save(folder / "net.keras")
+    model.save_weights(folder / "net.weights.h5")
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        image = keras.utils.array_to_img(random.integers(0, 256, (40, 48, 3), "uint8"), scale=False)
+        image.save(folder / f"{name}.png")
+    (folder / "labels.txt").write_text("".join(f"class {i}\n" for i in range(10)))
+    (folder / "text.jpg").write_text("not an image")
+    return folder
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "model", [["net.keras"], ["resnet20_cifar", "--weights", "net.weights.h5"]]
+)
+def test_predict(run, classifier, model):
+    name, *weights = [classifier / part if "." in part else part for part in model]
+    paths = [str(classifier / f"{name}.png") for name in ("one", "two")]
+    options = [*weights, "--labels", classifier / "labels.txt"]
+    code, out, err = run("predict", name, *paths, *options, "--json", "--top", "10")
+    assert (code, err) == (0, "")
+    rows = json.loads(out)
+    assert [row["image"] for row in rows] == paths
+    model = keras.saving.load_model(classifier / "net.keras")
+    scores = model.predict(kapps.preprocess(paths, model), verbose=0)
+    for row, expected in zip(rows, scores, strict=True):
+        predictions = row["predictions"]
+        assert [p["class"] for p in predictions] == list(np.argsort(-expected))
+        assert predictions[0]["name"] == f"class {expected.argmax()}"
+        assert predictions[0]["probability"] == pytest.approx(expected.max(), rel=1e-4)
+        assert sum(p["probability"] for p in predictions) == pytest.approx(1, abs=1e-4)
+    code, out, _ = run("predict", name, paths[0], *options, "--top", "2")
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == paths[0] and len(lines) == 3
+    assert lines[1].endswith(f"class {scores[0].argmax()}") and f"{scores[0].max():.4f}" in lines[1]
+
+
+@pytest.mark.tensorflow
+def test_predict_names_an_unreadable_image_and_predicts_the_others(run, classifier):
+    paths = [classifier / name for name in ("one.png", "text.jpg", "none.jpg")]
+    options = ["--labels", classifier / "labels.txt", "--json"]
+    code, out, err = run("predict", classifier / "net.keras", *paths, *options)
+    assert code == 1 and [row["image"] for row in json.loads(out)] == [str(paths[0])]
+    first, second = err.splitlines()
+    assert "text.jpg" in first and "none.jpg" in second
+
+
+@pytest.mark.tensorflow
+def test_predict_needs_a_card_for_a_model_that_no_builder_made(run, file, classifier):
+    image = classifier / "one.png"
+    labels = classifier / "labels.txt"
+    labels_of_two = classifier / "two.txt"
+    labels_of_two.write_text("yes\nno\n")
+    code, _, err = run("predict", file, image)
+    assert code == 2 and "mine" in err
+    code, out, _ = run("predict", file, image, "--card", "resnet18", "--labels", labels_of_two)
+    assert code == 0 and {line.split()[-1] for line in out.splitlines()[1:]} == {"yes", "no"}
+    code, _, err = run("predict", file, image, "--card", "resnet18", "--labels", labels)
+    assert code == 2 and "10 class_names" in err
+
+
+@pytest.mark.tensorflow
+def test_predict_writes_nothing_but_its_result(classifier):
+    """TensorFlow's start-up lines do not reach the terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kapps", "predict", classifier / "net.keras", classifier / "one.png",
+         "--labels", classifier / "labels.txt"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 6
 
 
 def test_profile_of_a_file(run, file):
@@ -131,7 +220,7 @@ def test_csv_and_json(run, file, tmp_path):
     path = tmp_path / "profile.json"
     assert run("profile", file, "--json", path) == (0, "", "")
     read = json.loads(path.read_text())
-    assert read["macs"] == 10800 + 800 and sum(each["macs"] for each in read["levels"]) == 11600
+    assert read["macs"] == 10800 + 800 and sum(level["macs"] for level in read["levels"]) == 11600
 
 
 def test_colours_only_on_a_terminal(file):
@@ -153,7 +242,7 @@ def test_colours_only_on_a_terminal(file):
     assert "\033[1m" in shown and "total" in shown
 
 
-def test_who_reads_only_the_beginning_hears_no_complaint():
+def test_a_closed_pipe_is_not_an_error():
     done = subprocess.run(
         f"{sys.executable} -m kapps list | head -n 1",
         shell=True,
@@ -166,7 +255,7 @@ def test_who_reads_only_the_beginning_hears_no_complaint():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A small network's .keras file, its .tflite file, and one of other weights."""
+    """Two small networks of different weights, as .keras and .tflite files."""
     from kapps import export
 
     folder = tmp_path_factory.mktemp("exported")
@@ -181,14 +270,16 @@ def exported(tmp_path_factory):
 
 @pytest.mark.tensorflow
 def test_verify(run, exported, tmp_path):
-    given = ["--model", exported / "net.keras", "--dataset", "digits", "--images", "20"]
-    code, out, _ = run("verify", exported / "net.tflite", *given)
+    options = ["--model", exported / "net.keras", "--dataset", "digits", "--images", "20"]
+    code, out, _ = run("verify", exported / "net.tflite", *options)
     assert (
         code == 0 and "tflite, float32" in out and "20 images" in out and "ms on 2 threads" in out
     )
-    code, _, error = run("verify", exported / "other.tflite", *given)
+    code, _, error = run("verify", exported / "other.tflite", *options)
     assert code == 1 and "differs by" in error and len(error.splitlines()) == 1
-    code, _, _ = run("verify", exported / "net.tflite", *given, "--json", tmp_path / "report.json")
+    code, _, _ = run(
+        "verify", exported / "net.tflite", *options, "--json", tmp_path / "report.json"
+    )
     assert code == 0 and json.loads((tmp_path / "report.json").read_text())["top1_agreement"] == 1
 
 
@@ -200,36 +291,36 @@ def test_verify_of_tokens(run, tmp_path):
     model.save(tmp_path / "words.keras")
     file = kapps.export.tflite(model, tmp_path / "words.tflite")
     np.save(tmp_path / "tokens.npy", np.arange(40).reshape(8, 5) % 9)
-    given = ["verify", file, "--model", tmp_path / "words.keras", "--inputs"]
-    code, out, _ = run(*given, tmp_path / "tokens.npy", "--images", "6")
+    arguments = ["verify", file, "--model", tmp_path / "words.keras", "--inputs"]
+    code, out, _ = run(*arguments, tmp_path / "tokens.npy", "--images", "6")
     assert code == 0 and "6 images" in out and "top-1 agreement 100.0%" in out
     np.save(tmp_path / "halves.npy", np.zeros((8, 5)))
     (tmp_path / "text.npy").write_text("the time traveller")
     for name, words in [("halves.npy", "takes tokens [n, 5]"), ("text.npy", "is no .npy file")]:
-        code, _, error = run(*given, tmp_path / name)
-        assert code == 1 and words in error and len(error.splitlines()) == 1
+        code, _, error = run(*arguments, tmp_path / name)
+        assert code == 2 and words in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["net.tflite", "--model", "net.keras"], "no images: give --data_dir"),
+        (["net.tflite", "--model", "net.keras"], "--data_dir"),
         (["none.tflite", "--model", "net.keras", "--dataset", "digits"], "there is no file"),
         (["net.tflite", "--model", "none.keras", "--dataset", "digits"], "there is no file"),
-        (["net.tflite", "--model", "net.tflite", "--dataset", "digits"], "is no .keras file"),
+        (["net.tflite", "--model", "net.tflite", "--dataset", "digits"], "not a .keras file"),
         (["net.keras", "--model", "net.keras", "--dataset", "digits"], "neither a SavedModel"),
         (["net.tflite", "--model", "net.keras", "--data_dir", "none"], "none"),
     ],
 )
-def test_a_mistake_in_verify_is_one_line(run, exported, arguments, words):
-    given = [exported / x if "." in x else x for x in arguments]
-    code, _, error = run("verify", *given)
-    assert code == 1 and words in error and len(error.splitlines()) == 1
+def test_a_wrong_argument_of_verify_is_one_line(run, exported, arguments, words):
+    paths = [exported / part if "." in part else part for part in arguments]
+    code, _, error = run("verify", *paths)
+    assert code == 2 and words in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.tensorflow
-def test_demo_serves_the_page_until_it_is_ended(exported, tmp_path):
+def test_demo_serves_the_page_until_ctrl_c(exported, tmp_path):
     (tmp_path / "kapps/litertjs/node_modules/@litertjs/core/wasm").mkdir(parents=True)
     environment = {
         **os.environ,
@@ -238,7 +329,7 @@ def test_demo_serves_the_page_until_it_is_ended(exported, tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "kapps", "demo", str(exported / "net.tflite")]
-    # What is started in the background of a shell ignores Ctrl+C and hands that down; a handler is not handed down.
+    # A process in the background of a shell ignores Ctrl+C, and its children too; a handler is not inherited.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)

@@ -173,7 +173,7 @@ def train_dataset(
 
     def finish_batch(number, batch):
         images, labels = batch
-        images = _normalise(images, preprocessing, channels)
+        images = normalise(images, preprocessing, channels)
         labels = tf.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
         batch_seed = tf.stack([tf.constant(seed, tf.int64), number])
         return augment.mix_batch(images, labels, batch_seed, mixup, cutmix)
@@ -219,7 +219,7 @@ def eval_dataset(
         return decode_image.resize_and_crop(decode_image.decode(encoded, channels), preprocessing)
 
     def finish_batch(images, labels):
-        return _normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
+        return normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
 
     images = source.images(seed)
     if seed is not None:
@@ -285,7 +285,7 @@ def _finish(dataset, batch_size, preprocessing, channels, classes) -> tf.data.Da
     return dataset.map(set_shapes).with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
-def _normalise(images: tf.Tensor, preprocessing: Preprocessing, channels: int) -> tf.Tensor:
+def normalise(images: tf.Tensor, preprocessing: Preprocessing, channels: int) -> tf.Tensor:
     """Returns (pixels * scale - mean) / std as float32 of the same shape."""
     mean, std = (np.asarray(values, np.float32) for values in preprocessing.channels(channels))
     # Normalises a row of an image at a time. A broadcast over three values takes several times as long.
