@@ -201,6 +201,8 @@ from .analysis import profile as profile
 from .generation import generate as generate
 from .generation import translate as translate
 from .generation import translator as translator
+from .data.image.preprocess import preprocess as preprocess
+from .predictions import decode_predictions as decode_predictions
 from .visualize.attention_weights import attention_weights as attention_weights
 from .cards import Card as Card
 from .cards import Preprocessing as Preprocessing
