@@ -13,12 +13,13 @@ all k), next to two baselines: the training mean and the last value. It writes `
 import csv
 import pathlib
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 from absl import flags
 from common import (
     autoregression_models,
-    environment,  # noqa: F401  # before TensorFlow
 )
 
 from kapps import training, visualize

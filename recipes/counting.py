@@ -17,10 +17,11 @@ Run log:
 import pathlib
 import time
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 from absl import flags
-from common import environment  # noqa: F401  # before TensorFlow
 from common import results as _results
 
 from kapps import tables, training, visualize

@@ -20,11 +20,12 @@ import math
 import pathlib
 import time
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from common import environment  # noqa: F401  # before TensorFlow
 from common import results as _results
 
 from kapps import tables, training, visualize

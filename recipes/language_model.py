@@ -32,10 +32,11 @@ the tokens by number, `vocabulary.json`.
 import functools
 import pathlib
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 from absl import flags
-from common import environment  # noqa: F401  # before TensorFlow
 
 import kapps
 from kapps import _files, data, export, training, visualize

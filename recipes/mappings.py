@@ -30,11 +30,12 @@ import json
 import pathlib
 import time
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 from absl import flags
 from common import (
-    environment,  # noqa: F401  # before TensorFlow
     mapping_tasks,
 )
 

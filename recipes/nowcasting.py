@@ -15,10 +15,11 @@ Run log:
 
 import pathlib
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 from absl import flags
-from common import environment  # noqa: F401  # before TensorFlow
 
 import kapps
 from kapps import data, training, visualize

@@ -15,10 +15,11 @@ import gc
 import math
 import time
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import tensorflow as tf
 from absl import flags
-from common import environment  # noqa: F401  # before TensorFlow
 from common import results as _results
 from common.memory_tasks import TASKS
 

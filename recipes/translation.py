@@ -34,12 +34,13 @@ import pathlib
 import sys
 import time
 
+import common.environment  # noqa: F401  # before TensorFlow
+
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
 from common import (
-    environment,  # noqa: F401  # before TensorFlow
     translation_corpus,
 )
 

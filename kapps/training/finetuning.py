@@ -1,8 +1,8 @@
-"""Fine-tuning: a trained classifier gets a new head, and says exactly which of its values may still change.
+"""Fine-tuning: a trained classifier gets a new head, and its batch norms and first layers can be frozen.
 
-Keras leaves batch norm to chance here: calling a body with `training=False` does not hold in `fit`, and
-`trainable = False`, then `True` on a model turns every batch norm on again. What does hold is `trainable = False`
-on each batch norm itself, which makes it normalize by its moving statistics, and which a `.keras` file keeps.
+Batch norms are easy to train by accident in Keras: `training=False` in the call of a body is not kept in `fit`, and
+`trainable = False` followed by `True` on a model unfreezes every batch norm. Only `trainable = False` on each batch
+norm itself is reliable: the layer then uses its moving statistics, and a `.keras` file keeps the attribute.
 """
 
 import os
@@ -20,22 +20,27 @@ BATCH_NORMS = ("frozen", "train")
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
-    """Returns the model of a `.keras` file, not compiled, in Keras's safe mode, which runs no code of the file.
+    """Returns the model of a `.keras` file, not compiled. Keras's safe mode is on: no code of the file is run.
+
+    Args:
+        path: path of the file.
 
     Raises:
-        ValueError: of one line, for anything else than a `.keras` file, and for a model that Keras does not load.
+        ValueError: one line, for a file that is not a `.keras` file, and for a model that Keras cannot load.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
-        raise ValueError(f"there is no {path!r}: give a .keras file, such as a run's model.keras")
+        raise ValueError(
+            f"{path!r} does not exist: give a .keras file, such as a run's model.keras"
+        )
     if not (path.endswith(".keras") and zipfile.is_zipfile(path)):
         raise ValueError(
-            f"{path} is no whole .keras file: give what `model.save('model.keras')` writes"
+            f"{path} is not a complete .keras file: give a file of `model.save('model.keras')`"
         )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        # Keras tells the whole configuration first, and after it what is wrong, with an object's own.
+        # Keras prints the whole configuration first, then the reason, then the configuration of one object.
         reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object")[0]
         short = textwrap.shorten(reason, 300, placeholder=" ...")
         raise ValueError(f"{path} cannot be loaded: {short or type(error).__name__}") from error
@@ -52,47 +57,47 @@ def finetune(
     classifier_activation: str | None = "softmax",
     name: str | None = None,
 ) -> keras.Model:
-    """Returns a new model: the body of `model` with its weights, and a fresh head for other classes.
+    """Returns a new model: the body of `model` with its weights, and a new head for other classes.
 
-    The body is all before the prediction layer, the last dense layer or 1x1 convolution; of a model without
-    one it is the whole model. A body that ends in a feature map is pooled by its average. The new head computes
-    in float32. What trains is set by `set_trainable`, which a second stage (first the head, then more) calls
-    again. The new model is not compiled, `model` is not changed, and what is saved is made of the layers of
-    `model` and of Keras alone.
+    The body is everything before the prediction layer, which is the last dense layer or 1x1 convolution; for a model
+    without one it is the whole model. A feature map at the end of the body is pooled by global average pooling. The
+    new head computes in float32. `set_trainable` sets which layers train; call it again for a second stage, for
+    example first the head, then more layers. The new model is not compiled, `model` is not changed, and a saved file
+    contains only layers of `model` and of Keras.
 
     Args:
         model: a functional or sequential `keras.Model` from images (batch, height, width, channels) to
-            scores (batch, classes) or to features, built or loaded; it may hold other such models.
+            scores (batch, classes) or to features; it may contain other such models.
         classes: width of the new prediction layer.
         unfreeze: as for `set_trainable`.
         batch_norm: as for `set_trainable`.
-        input_shape: (height, width, channels) in pixels to go on at, by default the shape of `model`; height
-            and width may be None. Only a body whose weights fit every size goes on at another; a dense layer
-            on a flattened map does not.
-        precision: the policy that every layer of the body gets, by Keras's name, such as "mixed_bfloat16"; None
-            where each keeps the one that it was saved with, which no global policy changes.
-        classifier_activation: what follows the logits, by Keras's name; None for bare logits.
-        name: of the new model, by default that of `model`, so that `kapps.card` still finds its preprocessing.
+        input_shape: new (height, width, channels) in pixels, by default the shape of `model`; height and width may be
+            None. Only a body whose weights do not depend on the size can have another; a dense layer on a flattened
+            feature map depends on it.
+        precision: dtype policy of every layer of the body, such as "mixed_bfloat16"; None (the default) keeps the
+            policies of `model`, which do not depend on the global policy.
+        classifier_activation: activation after the logits, by Keras's name; None returns the logits.
+        name: name of the new model, by default that of `model`, so that `kapps.card` finds its preprocessing.
 
     Raises:
-        ValueError: for an argument that is not allowed, with what is; for a model of another kind; for an
-            `input_shape` that the body's layers or weights do not fit.
+        ValueError: for an invalid argument, with the allowed values; for a model of another kind; for an
+            `input_shape` that does not fit the layers or weights of the body.
     """
-    _refuse_models_without_graph(model)
+    _check_graph(model)
     if not (isinstance(classes, int) and not isinstance(classes, bool) and classes > 0):
-        raise ValueError(f"classes is a positive whole number, not {classes!r}")
+        raise ValueError(f"classes={classes!r}: must be a positive integer")
     model = _functional(model)
     shape = _input_shape(model, input_shape)
     copy = _rebuild(model, shape)
     if precision is not None:
         for layer in _leaves(copy):
             layer.dtype_policy = precision
-        copy = _rebuild(copy, shape)  # whose graph has the precision too
+        copy = _rebuild(copy, shape)  # so that its graph has the precision too
     prediction = _prediction(copy)
     _copy_weights(model, copy, prediction, shape)
     x = copy.outputs[0] if prediction is None else prediction.input
     if len(x.shape) == 4:
-        # A 1x1 convolution may read features that are pooled to one pixel, by a layer that has the pool's name.
+        # The input of a 1x1 convolution may be pooled to one pixel already, by a layer named head_pool.
         body = keras.Model(copy.inputs[0], x)
         pooled = any(layer.name == "head_pool" for layer in body.layers)
         x = keras.layers.Flatten(name="head_flatten")(x) if pooled else heads.pool(x, "avg")
@@ -108,48 +113,46 @@ def finetune(
 
 
 def set_trainable(model: keras.Model, *, unfreeze: str, batch_norm: str = "frozen") -> None:
-    """Sets which layers train, in place; the prediction layer always does. Compile the model after it.
+    """Sets in place which layers train; the prediction layer always does. Compile the model afterwards.
 
-    A frozen batch norm normalizes by its moving statistics, and gamma, beta, moving mean and moving variance
-    stay as they are to the bit, in a saved and loaded model too. Let this function change what trains, and
-    not `model.trainable`: False and then True thaws every layer, and no layer of Keras can refuse it. Layers
-    that are made of layers, such as MultiHeadAttention, forget in a `.keras` file that they were frozen
-    (Keras 3.15); call this on the loaded model again.
+    A frozen batch norm uses its moving statistics; its gamma, beta, moving mean and moving variance do not change by
+    a bit, in a saved and loaded model too. Use this function and not `model.trainable` to change which layers train:
+    `False` followed by `True` unfreezes every layer. Layers that contain layers, such as MultiHeadAttention, are not
+    frozen any more after loading a `.keras` file (Keras 3.15); call this function again on the loaded model.
 
     Args:
-        model: one that `finetune` returned, or any other that it takes.
-        unfreeze: what trains besides the prediction layer: "head" for nothing, "all" for the whole body, or a
-            layer's name or its beginning, such as "level4", for the body from there on, in the order of
-            `model.summary()`. A number in it is meant whole: "level1" is not "level10".
-        batch_norm: "frozen" freezes every batch norm, whatever else trains; "train" only those in the
-            part of the body that is.
+        model: a model that `finetune` returned or accepts.
+        unfreeze: the layers that train in addition to the prediction layer: "head" for none, "all" for the whole body,
+            or the start of a layer's name, such as "level4", for the body from that layer on, in the order of
+            `model.summary()`. Numbers match completely: "level1" does not match "level10".
+        batch_norm: "frozen" freezes every batch norm; "train" freezes only those before the first layer that trains.
 
     Raises:
-        ValueError: for an argument that is not allowed, with what is; where nothing would train; for a batch
-            norm inside another layer, which cannot be frozen by itself.
+        ValueError: for an invalid argument, with the allowed values; if no layer would train; for a batch norm inside
+            another layer, which cannot be frozen separately.
     """
-    _refuse_models_without_graph(model)
+    _check_graph(model)
     if batch_norm not in BATCH_NORMS:
-        raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORMS)}, not {batch_norm!r}")
+        raise ValueError(f"batch_norm={batch_norm!r}: must be one of {', '.join(BATCH_NORMS)}")
     prediction = _prediction(model)
     body = [layer for layer in _leaves(model) if layer is not prediction]
     start = _start(body, unfreeze)
     norms = [layer for layer in body if isinstance(layer, keras.layers.BatchNormalization)]
     frozen = [*body[:start], *(norms if batch_norm == "frozen" else ())]
     if batch_norm == "frozen":
-        _refuse_hidden_batch_norms(model, norms)
+        _check_nested_batch_norms(model, norms)
     if prediction is None and not any(layer.weights for layer in body[start:]):
         raise ValueError(f"{model.name} has no prediction layer, so nothing trains at {unfreeze!r}")
-    # An assignment that changes nothing does not reach inner layers on TensorFlow; one of the two does.
+    # An assignment of the current value does not reach nested layers on TensorFlow; one of these two does.
     model.trainable = False
     model.trainable = True
     for layer in frozen:
         layer.trainable = False
 
 
-def _refuse_models_without_graph(model):
+def _check_graph(model):
     if not isinstance(model, keras.Model):
-        raise ValueError(f"a keras.Model is fine-tuned, not {type(model).__name__}")
+        raise ValueError(f"model must be a keras.Model, not {type(model).__name__}")
     if not (hasattr(model, "operations") or (isinstance(model, keras.Sequential) and model.built)):
         raise ValueError(
             f"{model.name} has no graph; build it from keras.Input, as functional or sequential model"
@@ -157,34 +160,34 @@ def _refuse_models_without_graph(model):
     if (len(model.inputs), len(model.outputs)) != (1, 1):
         raise ValueError(
             f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "what is fine-tuned has one of each"
+            "fine-tuning needs one of each"
         )
 
 
 def _functional(model):
-    """Returns the model itself, or a sequential one's layers as a functional one, which knows its operations."""
+    """Returns the model, or a functional model of the layers of a sequential one, which has `operations`."""
     if hasattr(model, "operations"):
         return model
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
-def _input_shape(model, asked):
-    """Returns the shape of one image, the model's own where none is asked for."""
-    given = tuple(model.inputs[0].shape[1:])
-    if asked is None:
-        return given
-    shape = tuple(asked)
+def _input_shape(model, input_shape):
+    """Returns the shape of one image, by default that of the model."""
+    default = tuple(model.inputs[0].shape[1:])
+    if input_shape is None:
+        return default
+    shape = tuple(input_shape)
     sizes = all(side is None or (isinstance(side, int) and side > 0) for side in shape[:-1])
-    if len(shape) != len(given) or shape[-1] != given[-1] or not sizes:
+    if len(shape) != len(default) or shape[-1] != default[-1] or not sizes:
         raise ValueError(
-            f"{model.name}: input_shape is positive sizes or None, and the model's {given[-1]} channels, "
-            f"like its own {given}, not {shape}"
+            f"{model.name}: input_shape={shape}: must have positive sizes or None and {default[-1]} channels, "
+            f"like the model's {default}"
         )
     return shape
 
 
 def _rebuild(model, shape):
-    """Returns a model of the same configuration and names, on a new input, its weights random."""
+    """Returns a randomly initialised model of the same configuration and names, with a new input."""
     old = model.inputs[0]
     image = keras.Input(batch_shape=(old.shape[0], *shape), dtype=old.dtype, name=old.name)
     inputs = keras.tree.pack_sequence_as(model.input, [image])
@@ -193,7 +196,7 @@ def _rebuild(model, shape):
             return keras.models.clone_model(model, inputs, recursive=True)
         return keras.models.clone_model(model, inputs, clone_function=_at_any_size)
     except Exception as error:
-        # Keras says first where it happened, then in bold what.
+        # Keras prints first the location, then the reason in bold.
         lines = [
             line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()
         ]
@@ -203,7 +206,7 @@ def _rebuild(model, shape):
 
 
 def _at_any_size(layer):
-    """Returns a layer of the same configuration; a model in the model with heights and widths left open."""
+    """Returns a layer of the same configuration; a nested model gets heights and widths of None."""
     if not isinstance(layer, keras.Model):
         return layer.__class__.from_config(layer.get_config())
     inputs = [
@@ -220,21 +223,21 @@ def _at_any_size(layer):
 
 
 def _copy_weights(model, copy, prediction, shape):
-    """Gives every layer of the copy but `prediction` the values of its original."""
+    """Copies the weights of every layer except `prediction`."""
     for layer, twin in zip(_leaves(model), _leaves(copy), strict=True):
         if twin is prediction:
             continue
-        old, new = ([tuple(value.shape) for value in each.weights] for each in (layer, twin))
+        old, new = ([tuple(value.shape) for value in x.weights] for x in (layer, twin))
         if old != new:
             raise ValueError(
                 f"{model.name}: {layer.name!r} has weights of shapes {old}, and images {shape} need {new}; "
-                f"it stays at {tuple(model.inputs[0].shape[1:])}"
+                f"only {tuple(model.inputs[0].shape[1:])} is possible"
             )
         copy_values(layer, twin)
 
 
 def _leaves(model):
-    """Yields the layers in the order of `model.summary()`, those of nested models in the model's place."""
+    """Yields the layers in the order of `model.summary()`, those of nested models included."""
     for layer in model.layers:
         if isinstance(layer, keras.Model) and layer.layers:
             yield from _leaves(layer)
@@ -243,16 +246,16 @@ def _leaves(model):
 
 
 def _prediction(model):
-    """Returns the layer that makes the scores, or None where the model ends in features."""
+    """Returns the layer that computes the scores, or None if the model ends in features."""
     graph = _functional(model)
-    makers = {id(x): op for op in graph.operations for x in keras.tree.flatten(op.output)}
+    producers = {id(x): op for op in graph.operations for x in keras.tree.flatten(op.output)}
     x, classes = graph.outputs[0], graph.outputs[0].shape[-1]
     while True:
-        layer = makers.get(id(x))
-        # A functional model's output is its own and not that of the call, so what calls one has no maker.
+        layer = producers.get(id(x))
+        # The outputs of a functional model are not those of its call, so a nested model has no producer here.
         if layer is None or isinstance(layer, keras.Model):
             raise ValueError(
-                f"{model.name}'s head is inside a model that it holds, or shared; give that model itself"
+                f"the head of {model.name} is inside a nested model, or shared; give the nested model"
             )
         if getattr(layer, "weights", None):
             pixelwise = isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1)
@@ -269,24 +272,24 @@ def _start(body, unfreeze):
     if unfreeze in ("head", "all"):
         return len(body) if unfreeze == "head" else 0
     if isinstance(unfreeze, str) and unfreeze:
-        whole = re.compile(re.escape(unfreeze) + r"(?!\d)")
+        pattern = re.compile(re.escape(unfreeze) + r"(?!\d)")
         for index, layer in enumerate(body):
-            if whole.match(layer.name):
+            if pattern.match(layer.name):
                 return index
     stages = list(dict.fromkeys(layer.name.split("_")[0] for layer in body if layer.weights))
     names = ["head", "all", *stages, *(layer.name for layer in body)]
     raise ValueError(
-        f"unfreeze is head, all, or how a layer's name begins, not {unfreeze!r}."
+        f"unfreeze={unfreeze!r}: must be head, all, or the start of a layer's name."
         f"{nearest(str(unfreeze), names)} Layers begin with: {', '.join(stages[:9])}"
         f"{' ...' if stages[9:] else ''}"
     )
 
 
-def _refuse_hidden_batch_norms(model, norms):
-    known = {id(value) for norm in norms for value in norm.weights}
+def _check_nested_batch_norms(model, norms):
+    visible = {id(value) for norm in norms for value in norm.weights}
     for value in model.weights:
-        if value.name == "moving_mean" and id(value) not in known:
+        if value.name == "moving_mean" and id(value) not in visible:
             raise ValueError(
                 f"{model.name}: {value.path} belongs to a batch norm inside another layer, which "
-                'cannot be frozen by itself; batch_norm="train" leaves it alone'
+                'cannot be frozen separately; use batch_norm="train"'
             )

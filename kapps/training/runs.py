@@ -97,7 +97,7 @@ class Run:
         make_dataset: Callable[..., tf.data.Dataset],
         test: tf.data.Dataset,
         *,
-        faults=None,
+        skipped=None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> tuple[dict, dict]:
         """Fits a compiled model, and returns its metrics on `test` before and after the training.
@@ -107,7 +107,7 @@ class Run:
             make_dataset: function of `first_step` and `shard` that returns the endless dataset of training batches,
                 such as `kapps.data.train_dataset`.
             test: batches of the evaluation after every epoch.
-            faults: the `kapps.data.SkippedImages` of the training images; a resumed run restores them.
+            skipped: the `kapps.data.SkippedImages` of the training images; a resumed run restores them.
             callbacks: callbacks that are called before the run's own.
 
         Raises:
@@ -119,9 +119,9 @@ class Run:
             self._check_same_step(step)
         notes = self.checkpoints.notes
         callbacks = [*callbacks, *self.make_callbacks(model)]
-        if faults is not None:
-            faults.record(notes.get("skipped", []))
-            callbacks.insert(0, _SkippedNotes(notes, faults))
+        if skipped is not None:
+            skipped.record(notes.get("skipped", []))
+            callbacks.insert(0, _SkippedNotes(notes, skipped))
         steps = self.epochs * self.steps_per_epoch
         if step and self.is_chief:
             print(f"resumes at step {step:,} of {steps:,}")
@@ -149,7 +149,9 @@ class Run:
             model.save(path)
         return keras.saving.load_model(self.directory / "model.keras", safe_mode=True)
 
-    def finish(self, before: dict, after: dict, reports: list, *, flags: dict, faults=None) -> None:
+    def finish(
+        self, before: dict, after: dict, reports: list, *, flags: dict, skipped=None
+    ) -> None:
         """Writes `run.json`, prints the results as tables, and deletes the checkpoints.
 
         Args:
@@ -157,14 +159,14 @@ class Run:
             after: metrics after the training, of `fit`.
             reports: reports of `kapps.export.verify` on the exported files; may be empty.
             flags: values of the flags by name.
-            faults: the `kapps.data.SkippedImages` of the training images.
+            skipped: the `kapps.data.SkippedImages` of the training images.
         """
         seconds = time.monotonic() - self.start_time
         results = {
             "before": before,
             "after": after,
             "exported": [report.record() for report in reports],
-            "skipped_images": faults.names if faults else [],
+            "skipped_images": skipped.names if skipped else [],
             "seconds": round(seconds, 1),
         }
         write_run_record(self.directory / "run.json", flags, results)
@@ -179,8 +181,8 @@ class Run:
             print_table(EXPORTED, *map(_report_row, reports))
         print()
         print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
-        skipped = f"{faults.summary()}; " if faults else ""
-        print(f"{skipped}{seconds:.0f} seconds in total")
+        summary = f"{skipped.summary()}; " if skipped else ""
+        print(f"{summary}{seconds:.0f} seconds in total")
 
     def make_callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
         """Returns the callbacks of the training in their order."""
@@ -236,9 +238,9 @@ def _of_shard(make_dataset, first_step, shard):
 class _SkippedNotes(keras.callbacks.Callback):
     """Saves the names of the images that could not be decoded in the notes of a run."""
 
-    def __init__(self, notes, faults):
+    def __init__(self, notes, skipped):
         super().__init__()
-        self.notes, self.faults = notes, faults
+        self.notes, self.skipped = notes, skipped
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.notes["skipped"] = self.faults.names
+        self.notes["skipped"] = self.skipped.names

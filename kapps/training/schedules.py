@@ -49,7 +49,7 @@ class PerUpdate(keras.optimizers.schedules.LearningRateSchedule):
         self.accumulation = accumulation
 
     def __call__(self, step):
-        return self.schedule(keras.ops.floor_divide(step, self.accumulation))
+        return self.schedule(step // self.accumulation)
 
     def get_config(self):
         schedule = keras.saving.serialize_keras_object(self.schedule)

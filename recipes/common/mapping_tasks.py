@@ -9,7 +9,6 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from common import environment  # noqa: F401  # before TensorFlow
 from kapps import data, families
 from kapps.data import sequence, text
 from kapps.data.image import decode_image

@@ -1,4 +1,4 @@
-"""What recipes that compare networks share: lines of a table, kept as each is finished, and the table's forms."""
+"""The results of recipes that compare networks: one row per network, saved when it is finished, and their table."""
 
 import json
 import pathlib
@@ -8,11 +8,14 @@ from kapps._files import write_atomically
 
 
 class Results:
-    """The lines of the table that are finished, in a file that every line is written to at once.
+    """The rows of the finished networks, in `results.json`, which is written again after every row.
 
     Args:
-        directory: of the run.
-        identity: what all lines have in common; a file with another is refused.
+        directory: directory of the run.
+        identity: options that all rows have in common.
+
+    Raises:
+        ValueError: for a `results.json` that is incomplete or belongs to a run with other options.
     """
 
     def __init__(self, directory, identity):
@@ -20,42 +23,46 @@ class Results:
         self.path = self.directory / "results.json"
         self.rows = {}
         if self.path.exists():
-            try:
-                content = json.loads(self.path.read_text())
-                then, self.rows = content["identity"], content["networks"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{self.path} is damaged ({error}): delete it") from None
-            for key, asked in identity.items():
-                if then.get(key) != asked:
-                    raise ValueError(
-                        f"{self.path} is of a run with {key}={then.get(key)}, not {asked}: ask for the same again, "
-                        "or give another --model_dir"
-                    )
+            self._read()
+
+    def _read(self):
+        try:
+            content = json.loads(self.path.read_text())
+            saved, self.rows = content["identity"], content["networks"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.path} is incomplete ({error}): delete it") from None
+        for key, value in self.identity.items():
+            if saved.get(key) != value:
+                raise ValueError(
+                    f"{self.path} belongs to a run with {key}={saved.get(key)}, not {key}={value}: use the same value, "
+                    "or give another --model_dir"
+                )
 
     def add(self, name, row):
+        """Adds the row of a network, and writes the file."""
         self.rows[name] = row
         content = {"identity": self.identity, "networks": self.rows}
         with write_atomically(self.path) as path:
             path.write_text(json.dumps(content, indent=1) + "\n")
 
-    def curves(self, key, name, across, up, start=""):
-        """Draws the points, `row[key]`, of the lines whose names start so; returns the image's name."""
-        lines = {
-            line.removeprefix(start): row[key]
-            for line, row in self.rows.items()
-            if line.startswith(start)
+    def curves(self, key, filename, xlabel, ylabel, prefix=""):
+        """Plots the points `row[key]` of the rows whose names have the prefix; returns the file name."""
+        curves = {
+            name.removeprefix(prefix): row[key]
+            for name, row in self.rows.items()
+            if name.startswith(prefix)
         }
-        visualize.plot_training_curves(lines, self.directory / name, across, up)
-        return name
+        visualize.plot_training_curves(curves, self.directory / filename, xlabel, ylabel)
+        return filename
 
-    def table(self, title, columns, note, others=()):
-        """Writes table.txt, table.csv and table.md, prints the first, and says what is there, `others` too."""
+    def table(self, title, columns, note, files=()):
+        """Writes table.txt, table.csv and table.md, and prints the first and the names of all files."""
         rows = [{c.key: row[c.key] for c in columns} for row in self.rows.values()]
-        sheet = tables.Table(title, columns, tuple(rows), (note,))
-        forms = {"txt": sheet.text, "csv": sheet.csv, "md": sheet.markdown}
-        for suffix, form in forms.items():
+        table = tables.Table(title, columns, tuple(rows), (note,))
+        formats = {"txt": table.text, "csv": table.csv, "md": table.markdown}
+        for suffix, render in formats.items():
             with write_atomically(self.directory / f"table.{suffix}") as path:
-                path.write_text(form() + "\n")
-        print(f"\n{sheet.text()}\n")
-        written = [*(f"table.{suffix}" for suffix in forms), *others, "results.json"]
-        print(f"written: {', '.join(str(self.directory / name) for name in written)}")
+                path.write_text(render() + "\n")
+        print(f"\n{table.text()}\n")
+        names = [*(f"table.{suffix}" for suffix in formats), *files, "results.json"]
+        print(f"written: {', '.join(str(self.directory / name) for name in names)}")

@@ -1,8 +1,7 @@
-"""What cifar10.py and fashion_mnist.py share: networks by name on small images, in a budget, and a table of them.
+"""The program of cifar10.py and fashion_mnist.py: trains networks on small images within a budget, and tabulates them.
 
-A network whose least input is larger than the images gets them enlarged, whole. All train by the "cosine" schedule,
-those without batch norms at a tenth of its rate, as their papers do (0.01, arXiv:1409.1556). What is finished is kept
-in results.json: the same command takes up the rest.
+Images are enlarged for a network whose minimum input size is larger. All networks have the "cosine" schedule; those
+without batch norms have a tenth of its learning rate, as in their papers (0.01, arXiv:1409.1556).
 """
 
 import dataclasses
@@ -19,23 +18,22 @@ import tensorflow as tf
 from absl import flags
 
 import kapps
-from common import environment  # noqa: F401  # before TensorFlow
 from common import results as _results
 from kapps import data, tables, training
 from kapps._files import write_atomically
 
 FLAGS = flags.FLAGS
-flags.disclaim_key_flags()  # what is defined below belongs to the recipe: its --help, its run.json
+flags.disclaim_key_flags()  # the flags below are flags of the recipe: in its --help and its run.json
 
 SECONDS = 45
-SEEN = 512
-"""Test images behind each point of a curve by the clock; the last point's and the table's are all."""
-RATE = 0.2
-SETTLING = (
+VALIDATION_IMAGES = 512
+"""Number of test images for each point of a curve by time; the last point and the table use all."""
+LEARNING_RATE = 0.2
+RUN_FLAGS = (
     "dataset", "data", "seconds", "epochs", "batch_size", "image_size", "channels", "augmentation", "learning_rate",
     "seed",
 )  # fmt: skip
-"""Flags that all lines of a table have in common."""
+"""Flags that all rows of a table have in common."""
 COLUMNS = (
     tables.Column("network", "network"),
     tables.Column("family", "family"),
@@ -50,103 +48,112 @@ COLUMNS = (
 )
 
 
-def define_flags(dataset: str, model: str, channels: int, side: int, augmentation: str) -> None:
-    """Defines the recipe's flags, with what is its own as their defaults."""
+def define_flags(dataset: str, model: str, channels: int, size: int, augmentation: str) -> None:
+    """Defines the flags of a recipe; the arguments are its defaults."""
     flags.DEFINE_string(
-        "model", model, "builders, with commas between; or all, for the smallest of each family"
+        "model", model, "builders, separated by commas; or all, for the smallest of each family"
     )
-    flags.DEFINE_string("dataset", dataset, "a TFDS name, fetched where it is asked for; or digits")
+    flags.DEFINE_string("dataset", dataset, "a TFDS name, downloaded if the flag is set; or digits")
     flags.DEFINE_string("data", None, "class folders, a .zip of them, an .npz file, or shards")
-    flags.DEFINE_float("seconds", None, f"of training, a network [{SECONDS}]", lower_bound=0)
+    flags.DEFINE_float("seconds", None, f"of training per network [{SECONDS}]", lower_bound=0)
     flags.DEFINE_float("minutes", None, "instead of --seconds", lower_bound=0)
-    flags.DEFINE_integer("epochs", None, "instead of a time", lower_bound=1)
-    flags.DEFINE_integer("batch_size", 64, "images a step", lower_bound=1)
+    flags.DEFINE_integer("epochs", None, "epochs, instead of a time", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
     flags.DEFINE_integer(
-        "image_size", side, "height and width, where a network takes it", lower_bound=1
+        "image_size", size, "height and width, if the network supports it", lower_bound=1
     )
     flags.DEFINE_integer("channels", channels, "3, or 1 for grey")
     flags.DEFINE_enum(
         "augmentation", augmentation, list(data.AUGMENTATIONS), "of the training images"
     )
     flags.DEFINE_float(
-        "learning_rate", None, f"for 256 images a step [{RATE}; without batch norms a tenth]"
+        "learning_rate",
+        None,
+        f"for 256 images per step [{LEARNING_RATE}; without batch norms a tenth]",
     )
-    flags.DEFINE_integer("seed", 0, "of the weights, the order of the images, and every draw")
-    flags.DEFINE_integer("checkpoint_every", 500, "steps, of a training by epochs", lower_bound=1)
-    flags.DEFINE_string("model_dir", f"runs/{dataset}", "where models, table and curves go")
+    flags.DEFINE_integer(
+        "seed", 0, "seed of the weights, of the order of the images and of their augmentation"
+    )
+    flags.DEFINE_integer(
+        "checkpoint_every", 500, "steps between two checkpoints, with --epochs", lower_bound=1
+    )
+    flags.DEFINE_string("model_dir", f"runs/{dataset}", "directory of models, table and curves")
 
 
-def resolve() -> list[str]:
-    """Returns the networks that are asked for, and settles the budget."""
+def set_defaults() -> list[str]:
+    """Returns the names of --model, and sets the flags of the budget."""
     names = kapps.cards.smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
     for name in names:
         kapps.cards.of_images(name)
-    given = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
-    if len(given) > 1:
-        raise ValueError(f"--{given[0]} and --{given[1]}: give one budget")
+    budgets = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
+    if len(budgets) > 1:
+        raise ValueError(f"--{budgets[0]} and --{budgets[1]}: give one budget")
     if FLAGS.minutes is not None:
         FLAGS.seconds = 60 * FLAGS.minutes
-    if not given:
+    if not budgets:
         FLAGS.seconds = SECONDS
     return names
 
 
-def sources() -> list[data.Source]:
-    """Opens the images to train and to test on: what is asked for, what TFDS has prepared, or the digits."""
+def open_sources() -> list[data.Source]:
+    """Returns the training and the test images: those of the flags, the prepared ones of TFDS, or the digits."""
     if FLAGS.data:
         FLAGS.dataset = ""
     elif not FLAGS["dataset"].present and not data.is_tfds_prepared(FLAGS.dataset):
         print(
-            f"There is no {FLAGS.dataset} on this machine, so this runs on the digits that ship with kapps;"
-            f" --dataset={FLAGS.dataset} fetches it by TensorFlow Datasets, --data=FILE takes your own."
+            f"There is no {FLAGS.dataset} on this machine, so the digits of kapps are used;"
+            f" --dataset={FLAGS.dataset} downloads it with TensorFlow Datasets, --data=FILE reads a file."
         )
         FLAGS.dataset = "digits"
     if FLAGS.dataset == "digits" and not FLAGS["augmentation"].present:
-        FLAGS.augmentation = "shift"  # a digit has a left and a right
+        FLAGS.augmentation = "shift"  # a mirrored digit is not a digit
     return [data.open_source(FLAGS.dataset, FLAGS.data, split) for split in ("train", "validation")]
 
 
-def write(results, train_source, test_source):
-    """Writes the table and the curves, and prints the first."""
+def write_results(results, train_source, test_source):
+    """Writes the table and the curves, and prints the table."""
     budget = f"{FLAGS.epochs} epochs" if FLAGS.epochs else f"{FLAGS.seconds:g} seconds"
     name = train_source.name.rpartition("/")[2]
-    title = f"What {budget} of training come to, on {name}"
+    title = f"Accuracy on {name} after {budget} of training"
     note = (
-        f"{train_source.examples:,} images to train on, in batches of {FLAGS.batch_size}, augmentation "
-        f"{FLAGS.augmentation}; top 1 on {test_source.examples:,} others. Parameters and multiply-accumulates are "
-        f"those with {len(train_source.class_names)} classes and that input; the rate is for 256 images a step."
+        f"{train_source.examples:,} training images in batches of {FLAGS.batch_size}, augmentation "
+        f"{FLAGS.augmentation}; top 1 on {test_source.examples:,} test images. Parameters and multiply-accumulates are "
+        f"for {len(train_source.class_names)} classes and this input; the learning rate is for 256 images per step."
     )
-    across = "epochs" if FLAGS.epochs else "seconds of training"
-    curves = results.curves("curve", "curves.png", across, "top 1 (%) on test images")
+    xlabel = "epochs" if FLAGS.epochs else "seconds of training"
+    curves = results.curves("curve", "curves.png", xlabel, "top 1 (%) on test images")
     results.table(title, COLUMNS, note, [curves])
 
 
 def train(name, train_source, test_source):
-    """Trains one network and keeps it; returns its line of the table, and the `Run` where it was one."""
+    """Trains and saves one network; returns its `Run` (`None` for a budget of seconds) and its row of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
     card, classes = kapps.card(name), len(train_source.class_names)
-    side = max(FLAGS.image_size, card.minimum)
-    preprocessing = dataclasses.replace(card.preprocessing.at((side, side)), crop=1.0)
-    model = getattr(kapps, name)(input_shape=(side, side, FLAGS.channels), classes=classes)
-    norms = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
-    rate = FLAGS.learning_rate or (RATE if norms else RATE / 10)
-    schedule = dataclasses.replace(training.get_schedule("cosine"), learning_rate=rate)
-    faults = data.SkippedImages()
-    common = {"classes": classes, "channels": FLAGS.channels, "skipped": faults}
-    images = functools.partial(
+    size = max(FLAGS.image_size, card.minimum)
+    preprocessing = dataclasses.replace(card.preprocessing.at((size, size)), crop=1.0)
+    model = getattr(kapps, name)(input_shape=(size, size, FLAGS.channels), classes=classes)
+    has_batch_norm = any(
+        isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
+    )
+    default = LEARNING_RATE if has_batch_norm else LEARNING_RATE / 10
+    learning_rate = FLAGS.learning_rate or default
+    schedule = dataclasses.replace(training.get_schedule("cosine"), learning_rate=learning_rate)
+    skipped = data.SkippedImages()
+    options = {"classes": classes, "channels": FLAGS.channels, "skipped": skipped}
+    train_dataset = functools.partial(
         data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
-        **data.AUGMENTATIONS[FLAGS.augmentation], **common,
+        **data.AUGMENTATIONS[FLAGS.augmentation], **options,
     )  # fmt: skip
-    test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **common)
+    test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     run = None
     if FLAGS.epochs:
-        run, took = by_epochs(model, schedule, images, test, train_source, faults)
+        run, result = train_epochs(model, schedule, train_dataset, test, train_source, skipped)
     else:
-        mixed = data.eval_dataset(
-            test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **common
+        shuffled = data.eval_dataset(
+            test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **options
         )
-        seen = mixed.take(-(-SEEN // FLAGS.batch_size)).cache()
-        took = by_the_clock(model, schedule, images, test, seen)
+        validation = shuffled.take(-(-VALIDATION_IMAGES // FLAGS.batch_size)).cache()
+        result = train_seconds(model, schedule, train_dataset, test, validation)
     profile = kapps.profile(model)
     return run, {
         "network": name,
@@ -154,24 +161,24 @@ def train(name, train_source, test_source):
         "input": "x".join(map(str, model.input_shape[1:])),
         "parameters": profile.trainable,
         "macs": profile.macs,
-        "rate": rate,
-        "epochs": took["steps"] * FLAGS.batch_size / train_source.examples,
-        **took,
+        "rate": learning_rate,
+        "epochs": result["steps"] * FLAGS.batch_size / train_source.examples,
+        **result,
     }
 
 
-def by_the_clock(model, schedule, images, test, seen):
-    """Trains for --seconds, and keeps the model."""
-    clock, rows = training.TimeBudget(FLAGS.seconds), []
-    trained = training.compile_classifier(model, clock.make_optimizer(schedule, FLAGS.batch_size))
+def train_seconds(model, schedule, train_dataset, test, validation):
+    """Trains for --seconds, saves the model, and returns its results."""
+    budget, rows = training.TimeBudget(FLAGS.seconds), []
+    trained = training.compile_classifier(model, budget.make_optimizer(schedule, FLAGS.batch_size))
     directory = pathlib.Path(FLAGS.model_dir, model.name)
-    # Keras says so of every evaluation whose length it cannot know, and images may be skipped.
+    # Keras warns after every evaluation of a dataset of unknown length, and images may be skipped.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     trained.fit(
-        images(), epochs=clock.epochs, steps_per_epoch=training.UNBOUNDED_STEPS, shuffle=False,
-        validation_data=seen, verbose=0,
+        train_dataset(), epochs=budget.epochs, steps_per_epoch=training.UNBOUNDED_STEPS, shuffle=False,
+        validation_data=validation, verbose=0,
         callbacks=[
-            training.Throughput(FLAGS.batch_size), clock, training.Curves(directory, rows, write=False),
+            training.Throughput(FLAGS.batch_size), budget, training.Curves(directory, rows, write=False),
         ],
     )  # fmt: skip
     after = trained.evaluate(test, verbose=0, return_dict=True)
@@ -180,15 +187,15 @@ def by_the_clock(model, schedule, images, test, seen):
     top1 = 100 * after["accuracy"]
     points = [(row["seconds"], 100 * row["val_accuracy"]) for row in rows[:-1]]
     return {
-        "steps": clock.steps,
-        "seconds": clock.elapsed,
+        "steps": budget.steps,
+        "seconds": budget.elapsed,
         "top1": top1,
-        "curve": [*points, (clock.elapsed, top1)],
+        "curve": [*points, (budget.elapsed, top1)],
     }
 
 
-def by_epochs(model, schedule, images, test, source, faults):
-    """Trains for --epochs, from where an earlier process was stopped, and keeps the model."""
+def train_epochs(model, schedule, train_dataset, test, source, skipped):
+    """Trains for --epochs or resumes the training, saves the model, and returns the `Run` and its results."""
     steps = data.steps_per_epoch(source, FLAGS.batch_size)
     optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
     trained = training.compile_classifier(model, optimizer)
@@ -198,13 +205,12 @@ def by_epochs(model, schedule, images, test, source, faults):
         checkpoint_interval=FLAGS.checkpoint_every,
     )  # fmt: skip
     run.print_summary(model, source, f"augmentation {FLAGS.augmentation}")
-    before, after = run.fit(trained, images, test, faults=faults)
+    before, after = run.fit(trained, train_dataset, test, skipped=skipped)
     run.save(model)
-    results = {"before": before, "after": after, "skipped_images": faults.names}
+    results = {"before": before, "after": after, "skipped_images": skipped.names}
     training.write_run_record(run.directory / "run.json", training.get_flag_values(), results)
-    rows = run.history
-    points = [(row["epoch"], 100 * row["val_accuracy"]) for row in rows]
-    rates = [row["examples_per_second"] for row in rows]
+    points = [(row["epoch"], 100 * row["val_accuracy"]) for row in run.history]
+    rates = [row["examples_per_second"] for row in run.history]
     return run, {
         "steps": steps * FLAGS.epochs,
         "seconds": sum(steps * FLAGS.batch_size / rate for rate in rates if rate),
@@ -214,19 +220,22 @@ def by_epochs(model, schedule, images, test, source, faults):
 
 
 def identity():
-    return {name: FLAGS[name].value for name in SETTLING}
+    """Returns the values of `RUN_FLAGS`."""
+    return {name: FLAGS[name].value for name in RUN_FLAGS}
 
 
 def main(_):
-    names = resolve()
-    train_source, test_source = sources()
-    data.steps_per_epoch(train_source, FLAGS.batch_size)  # refuses a batch that is too large
-    results, failed = _results.Results(FLAGS.model_dir, identity()), []
+    names = set_defaults()
+    train_source, test_source = open_sources()
+    data.steps_per_epoch(
+        train_source, FLAGS.batch_size
+    )  # raises ValueError for a batch that is too large
+    results, errors = _results.Results(FLAGS.model_dir, identity()), []
     for name in names:
         if name in results.rows:
-            print(f"{name}: finished before")
+            print(f"{name}: already finished")
             continue
-        began = time.monotonic()
+        start_time = time.monotonic()
         try:
             with data.explain_errors(train_source, test_source):
                 run, row = train(name, train_source, test_source)
@@ -234,8 +243,8 @@ def main(_):
             if len(names) == 1 or getattr(error, "code", 1) == 128 + signal.SIGTERM:
                 raise
             reason = str(error) or type(error).__name__
-            failed.append(f"{name}: {reason.splitlines()[0]}")
-            print(failed[-1], file=sys.stderr, flush=True)
+            errors.append(f"{name}: {reason.splitlines()[0]}")
+            print(errors[-1], file=sys.stderr, flush=True)
             continue
         finally:
             keras.backend.clear_session()
@@ -245,10 +254,10 @@ def main(_):
             run.checkpoints.delete()
         print(
             f"{name}: top 1 {row['top1']:.2f} % after {row['steps']:,} steps in {row['seconds']:.0f} seconds;"
-            f" {time.monotonic() - began:.0f} seconds in all",
+            f" {time.monotonic() - start_time:.0f} seconds in total",
             flush=True,
         )
     if results.rows:
-        write(results, train_source, test_source)
-    if failed:
-        raise ValueError("; ".join(failed))
+        write_results(results, train_source, test_source)
+    if errors:
+        raise ValueError("; ".join(errors))

@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 
 from common import (
-    environment,  # noqa: F401  # before TensorFlow
     mapping_tasks,
 )
 import kapps

@@ -1,4 +1,4 @@
-"""The recipe as its user runs it: a small classifier goes on with other classes, at another resolution."""
+"""The recipe in a process of its own: a small classifier is fine-tuned on other classes, at another size."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def run(folder, *flags):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, randomise):
-    """`flowers/zero/1.jpg`: three of the digits in folders without splits, beside a ResNeXt of seven classes."""
+    """`flowers/zero/1.jpg`: three of the digits in class folders without splits, and a ResNeXt with seven classes."""
     from sklearn.datasets import load_digits
 
     folder = tmp_path_factory.mktemp("finetune")
@@ -54,7 +54,7 @@ def folder(tmp_path_factory, randomise):
 
 
 def values(path):
-    """Every value of a model's layers as bytes, of the batch norms and of the others."""
+    """Returns the values of the layers as bytes: those of the batch norms, and the others."""
     norms, others = {}, {}
     for layer in keras.saving.load_model(path).layers:
         kind = norms if isinstance(layer, keras.layers.BatchNormalization) else others
@@ -63,7 +63,7 @@ def values(path):
 
 
 @pytest.mark.long
-def test_goes_on_with_other_classes_at_another_resolution(folder):
+def test_other_classes_at_another_size(folder):
     done = run(
         folder, "--model_file=small.keras", "--data_dir=flowers", "--image_size=24", "--epochs=4",
         "--batch_size=16", "--augmentation=none",
@@ -79,18 +79,18 @@ def test_goes_on_with_other_classes_at_another_resolution(folder):
         assert (folder / file["path"]).exists() and file["path"] in done.stdout
     for name in ("curves.png", "history.csv"):
         assert (folder / "run" / name).stat().st_size > 0
-    kept = keras.saving.load_model(folder / "run" / "model.keras")
-    assert kept.input_shape == (None, 24, 24, 3) and kept.output_shape == (None, 3)
-    (norms, others), (kept_norms, kept_others) = (
+    model = keras.saving.load_model(folder / "run" / "model.keras")
+    assert model.input_shape == (None, 24, 24, 3) and model.output_shape == (None, 3)
+    (norms, others), (new_norms, new_others) = (
         values(folder / "small.keras"), values(folder / "run" / "model.keras")
     )  # fmt: skip
-    assert len(norms) == 4 * 5 and kept_norms == norms
-    assert others.keys() == kept_others.keys()
-    assert not [name for name in others if others[name] == kept_others[name]]
+    assert len(norms) == 4 * 5 and new_norms == norms
+    assert others.keys() == new_others.keys()
+    assert not [name for name in others if others[name] == new_others[name]]
 
 
 @pytest.mark.long
-def test_head_alone_at_the_models_own_resolution(folder):
+def test_only_the_head_at_the_size_of_the_model(folder):
     done = run(
         folder, "--model_file=small.keras", "--data_dir=flowers", "--epochs=1", "--unfreeze=head",
         "--model_dir=head", "--export_dir=head",
@@ -98,31 +98,31 @@ def test_head_alone_at_the_models_own_resolution(folder):
     assert done.returncode == 0, done.stderr
     assert "at 32 x 32, 3 classes, 1 epochs" in done.stdout
     norms, others = values(folder / "small.keras")
-    kept_norms, kept_others = values(folder / "head" / "model.keras")
-    changed = [name for name in others if others[name] != kept_others[name]]
-    assert kept_norms == norms and changed == ["head_logits kernel", "head_logits bias"]
+    new_norms, new_others = values(folder / "head" / "model.keras")
+    changed = [name for name in others if others[name] != new_others[name]]
+    assert new_norms == norms and changed == ["head_logits kernel", "head_logits bias"]
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
         (["--data_dir=flowers"], "no model: give --model_file"),
         (["--model=dpn68"], "dpn68: no weights are published"),
-        (["--model=resnet20_cifar", "--weights=twenty.weights.h5"], "no data: give the name"),
+        (["--model=resnet20_cifar", "--weights=twenty.weights.h5"], "no data"),
         (["--model=resnet20_cifar", "--weights=no.keras"], "there is no weights file no.keras"),
         (["--model=resnet18", "--model_file=small.keras"], "two models"),
-        (["--model_file=nowhere.keras"], "there is no 'nowhere.keras'"),
-        (["--model_file=small.h5", "--data_dir=flowers"], "small.h5 is no whole .keras file"),
-        (["--model_file=small.keras"], "no data: give the name"),
+        (["--model_file=nowhere.keras"], "'nowhere.keras' does not exist"),
+        (["--model_file=small.h5", "--data_dir=flowers"], "small.h5 is not a complete .keras file"),
+        (["--model_file=small.keras"], "no data"),
         (["--model_file=small.keras", "--data_dir=one_class"], "one_class has 1 class;"),
         (
             ["--model_file=small.keras", "--data_dir=flowers", "--unfreeze=level9"],
-            "not 'level9'. Did you mean level2",
+            "'level9'",
         ),
         (["--model_file=./mistake/model.keras"], "would write over mistake/model.keras"),
     ],
 )
-def test_a_mistake_gets_one_line(folder, mistaken, flags, says):
-    last = mistaken(RECIPE, folder, "--model_dir=mistake", "--export_dir=mistake", *flags)
-    assert last.startswith("finetune.py: ") and says in last
+def test_an_error_of_the_user_is_one_line(folder, mistaken, flags, message):
+    line = mistaken(RECIPE, folder, "--model_dir=mistake", "--export_dir=mistake", *flags)
+    assert line.startswith("finetune.py: ") and message in line
     assert not (folder / "mistake").exists()

@@ -1,4 +1,4 @@
-"""The recipe as its user runs it, on a network small enough for seconds."""
+"""The recipe in a process of its own, with a small network."""
 
 import json
 import os
@@ -28,6 +28,7 @@ def test_from_digits_to_two_exported_files(tmp_path):
         tmp_path, "--model=resnet20_cifar", "--epochs=3", "--image_size=16", "--batch_size=64"
     )
     assert done.returncode == 0, done.stderr
+    assert "oneDNN" not in done.stderr and "cudart_stub" not in done.stderr
     assert "no ImageNet on this machine" in done.stdout.splitlines()[0]
     content = json.loads((tmp_path / "run" / "run.json").read_text())
     results = content["results"]
@@ -42,7 +43,7 @@ def test_from_digits_to_two_exported_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
         (["--model=resnext5"], "Did you mean resnext50"),
         (["--model=dpn68", "--weights=imagenet"], "dpn68: no weights are published"),
@@ -52,9 +53,9 @@ def test_from_digits_to_two_exported_files(tmp_path):
         (["--dataset=digits", "--image_size=16"], "must be at least 32"),
     ],
 )
-def test_a_mistake_gets_one_line(tmp_path, mistaken, flags, says):
+def test_an_error_of_the_user_is_one_line(tmp_path, mistaken, flags, message):
     folders = "--model_dir=run", "--export_dir=exported"
-    nothing = str(tmp_path / "nothing")
-    last = mistaken(RECIPE, tmp_path, *folders, *flags, TFDS_DATA_DIR=nothing)
-    assert last.startswith("imagenet.py: ") and says in last
+    empty = str(tmp_path / "nothing")
+    line = mistaken(RECIPE, tmp_path, *folders, *flags, TFDS_DATA_DIR=empty)
+    assert line.startswith("imagenet.py: ") and message in line
     assert not (tmp_path / "run").exists() and not (tmp_path / "exported").exists()

@@ -1,4 +1,4 @@
-"""The client against servers on this machine that speak TensorFlow Serving's protocols.
+"""The client with local servers that implement the protocols of TensorFlow Serving.
 
 gRPC: the official service and messages around the SavedModel. REST: the rules of tensorflow.org/tfx/serving/api_rest
 that the client relies on, around the same SavedModel.
@@ -30,7 +30,7 @@ NAMES = ["red", "green", "blue"]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A SavedModel that says which colour an image has most of."""
+    """The signatures of a SavedModel that classifies images by their main colour."""
     image = keras.Input((8, 8, 3))
     x = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(image))
     model = keras.Model(image, x, name="colours")
@@ -127,7 +127,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_images_are_named(protocol, rest, rpc, image):
+def test_classes_of_images(protocol, rest, rpc, image):
     server = {"rest": rest, "grpc": rpc}[protocol]
     flags = [f"--protocol={protocol}", f"--server={server}", "--model=colours"]
     done = run(*flags, image, image)
@@ -139,17 +139,17 @@ def test_images_are_named(protocol, rest, rpc, image):
 
 @pytest.mark.long
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_a_mistake_gets_one_line(protocol, rest, rpc, image, tmp_path):
+def test_an_error_is_one_line(protocol, rest, rpc, image, tmp_path):
     server = {"rest": rest, "grpc": rpc}[protocol]
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"rubbish")
-    for flags, file, says in [
-        ([f"--server={server}", "--model=colours"], broken, "Unknown image file format"),
+    invalid = tmp_path / "invalid.jpg"
+    invalid.write_bytes(b"rubbish")
+    for flags, file, message in [
+        ([f"--server={server}", "--model=colours"], invalid, "Unknown image file format"),
         ([f"--server={server}", "--model=other"], image, "Servable not found"),
-        (["--server=localhost:1", "--model=colours"], image, "no answer from localhost:1"),
+        (["--server=localhost:1", "--model=colours"], image, "no response from localhost:1"),
         ([f"--server={server}", "--model=colours"], tmp_path / "none.jpg", "there is no file"),
     ]:
         done = run(f"--protocol={protocol}", *flags, file)
-        assert done.returncode == 1 and says in done.stderr, done.stderr
+        assert done.returncode == 1 and message in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
         assert done.stderr.strip().splitlines()[-1].startswith("serving_client.py: ")

@@ -1,4 +1,4 @@
-"""cifar10.py and fashion_mnist.py as their user runs them, on data that the test makes."""
+"""cifar10.py and fashion_mnist.py in processes of their own, on images that the test generates."""
 
 import csv
 import json
@@ -14,20 +14,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kapps import training
+
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
-# One process for all mistakes: the recipe's main, again and again.
-MISTAKES = """
+# One process for all errors: it calls the main of the recipe once for each.
+ERRORS = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
 import cifar10
 for flags in json.loads(sys.argv[1]):
     for name in ("model", "seconds", "minutes", "epochs", "dataset", "data", "batch_size", "channels"):
-        cifar10.small.FLAGS[name].unparse()
+        cifar10.small_images.FLAGS[name].unparse()
     try:
-        cifar10.small.FLAGS(["cifar10.py", *flags])
-        cifar10.small.main(None)
+        cifar10.small_images.FLAGS(["cifar10.py", *flags])
+        cifar10.small_images.main(None)
     except ValueError as error:
-        print("REFUSED", json.dumps(str(error)))
+        print("ERROR", json.dumps(str(error)))
 """
 
 
@@ -48,7 +50,7 @@ def run(folder, recipe, *flags):
 
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory):
-    """`bars.npz`: a bright row, column, or nothing, on noise; three classes that are soon told apart."""
+    """`bars.npz`: noise with a bright row, a bright column, or neither: three classes that are easy to learn."""
     folder = tmp_path_factory.mktemp("small")
     draw, arrays = np.random.default_rng(0), {}
     for split, count in (("train", 240), ("test", 60)):
@@ -64,7 +66,7 @@ def bars(tmp_path_factory):
 
 
 @pytest.mark.long
-def test_a_table_is_made_and_taken_up_again(bars):
+def test_a_table_is_written_and_extended(bars):
     flags = (
         "--data=bars.npz",
         "--image_size=12",
@@ -84,28 +86,28 @@ def test_a_table_is_made_and_taken_up_again(bars):
     assert row["epochs"] == row["steps"] * 16 / 240
     times = [seconds for seconds, _ in row["curve"]]
     assert times == sorted(times) and row["curve"][-1] == [row["seconds"], row["top1"]]
-    kept = keras.saving.load_model(bars / "timed" / "lenet5" / "model.keras")
-    assert kept.output_shape == (None, 3)
+    model = keras.saving.load_model(bars / "timed" / "lenet5" / "model.keras")
+    assert model.output_shape == (None, 3)
 
-    # A second network joins the table; the first is not trained anew.
+    # A second network is added to the table; the first is not trained again.
     done = run(bars, "fashion_mnist.py", *flags, "--learning_rate=0.2", "--model=lenet5,nin_cifar")
     assert done.returncode == 0, done.stderr
-    assert "lenet5: finished before" in done.stdout and "lenet5: top 1" not in done.stdout
+    assert "lenet5: already finished" in done.stdout and "lenet5: top 1" not in done.stdout
     after = json.loads((bars / "timed" / "results.json").read_text())["networks"]
     assert list(after) == ["lenet5", "nin_cifar"] and after["lenet5"] == row
     with (bars / "timed" / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [line["network"] for line in lines] == list(after)
-    assert [float(line["top1"]) for line in lines] == [each["top1"] for each in after.values()]
+    assert [float(line["top1"]) for line in lines] == [row["top1"] for row in after.values()]
     table = (bars / "timed" / "table.txt").read_text()
-    assert table.strip() in done.stdout and "bars.npz" in table and "60 others" in table
+    assert table.strip() in done.stdout and "bars.npz" in table and "60 test images" in table
     assert "| lenet5 | lenet | 12x12x1 |" in (bars / "timed" / "table.md").read_text()
     with Image.open(bars / "timed" / "curves.png") as image:
         assert image.format == "PNG" and image.width > image.height
 
 
 @pytest.mark.long
-def test_a_training_by_epochs_goes_on_where_it_was_killed(bars):
+def test_a_training_by_epochs_resumes_after_sigkill(bars):
     flags = (
         "--data=bars.npz",
         "--image_size=12",
@@ -119,7 +121,7 @@ def test_a_training_by_epochs_goes_on_where_it_was_killed(bars):
         command("fashion_mnist.py", *flags), cwd=bars, env=environment(bars),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        while process.poll() is None and len(list(checkpoints.glob("step-*.npz"))) < 2:
+        while process.poll() is None and len(training.list_checkpoints(checkpoints)) < 2:
             time.sleep(0.05)
         assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGKILL)
@@ -132,7 +134,7 @@ def test_a_training_by_epochs_goes_on_where_it_was_killed(bars):
     assert row["curve"][-1] == [3, row["top1"]] and not checkpoints.exists()
 
 
-def test_mistakes_get_one_line_each(bars):
+def test_errors_of_the_user_are_one_line(bars):
     cases = {
         "Did you mean resnet50": ["--model=resnet5"],
         "--minutes and --epochs: give one budget": ["--minutes=1", "--epochs=2"],
@@ -144,17 +146,17 @@ def test_mistakes_get_one_line_each(bars):
             "--channels=2",
             "--batch_size=16",
         ],
-        "of a run with data=bars.npz, not None": ["--dataset=digits", "--model_dir=other"],
+        "a run with data=bars.npz, not data=None": ["--dataset=digits", "--model_dir=other"],
     }
     (bars / "other").mkdir()
     (bars / "other" / "results.json").write_text(
         json.dumps({"identity": {"data": "bars.npz", "dataset": "digits"}, "networks": {}})
     )
-    code = [sys.executable, "-c", MISTAKES, json.dumps(list(cases.values())), str(RECIPES)]
+    code = [sys.executable, "-c", ERRORS, json.dumps(list(cases.values())), str(RECIPES)]
     done = subprocess.run(
         code, cwd=bars, env=environment(bars), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("REFUSED")]
-    for line, says in zip(lines, cases, strict=True):
-        assert says in line and "\\n" not in line
+    lines = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+    for line, message in zip(lines, cases, strict=True):
+        assert message in line and "\\n" not in line

@@ -378,18 +378,18 @@ def hiding():
     [
         (None, {"unfreeze": "levl3"}, "Did you mean level3"),
         (None, {"unfreeze": "level1"}, "Layers begin with: stem, level2, level3"),
-        (None, {"unfreeze": 2}, "not 2"),
+        (None, {"unfreeze": 2}, "unfreeze=2"),
         (None, {"batch_norm": "freeze"}, "frozen, train"),
-        (None, {"classes": 0}, "positive whole number"),
-        (None, {"classes": True}, "positive whole number"),
+        (None, {"classes": 0}, "positive integer"),
+        (None, {"classes": True}, "positive integer"),
         (None, {"input_shape": (48, 48, 1)}, "3 channels"),
-        (None, {"input_shape": (48, 3)}, r"not \(48, 3\)"),
-        (None, {"input_shape": (0, 48, 3)}, r"not \(0, 48, 3\)"),
-        (tied, {"input_shape": (48, 48, 3)}, r"'fc'.*it stays at \(32, 32, 3\)"),
+        (None, {"input_shape": (48, 3)}, r"input_shape=\(48, 3\)"),
+        (None, {"input_shape": (0, 48, 3)}, r"input_shape=\(0, 48, 3\)"),
+        (tied, {"input_shape": (48, 48, 3)}, r"'fc'.*only \(32, 32, 3\)"),
         (tied, {"input_shape": (2, 2, 3)}, r"cannot be rebuilt for images \(2, 2, 3\)"),
         (tied, {"input_shape": (None, None, 3)}, "tied"),
         (two_outputs, {}, "1 inputs and 2 outputs"),
-        (wrapped, {}, "inside a model that it holds"),
+        (wrapped, {}, "inside a nested model"),
         (hiding, {}, "batch norm inside another layer"),
         (lambda: keras.Sequential([keras.layers.Dense(2)]), {}, "has no graph"),
         (lambda: "resnet50", {}, "not str"),
@@ -430,9 +430,9 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path):
     said = {
         "unknown.keras": "cannot be loaded: Could not locate class 'Unknown'",
         "code.keras": "cannot be loaded: Requested the deserialization of a `Lambda` layer",
-        "cut.keras": "is no whole .keras file",
-        "model.h5": "is no whole .keras file",
-        "nothing.keras": "there is no",
+        "cut.keras": "is not a complete .keras file",
+        "model.h5": "is not a complete .keras file",
+        "nothing.keras": "does not exist",
     }
     for name, says in said.items():
         with pytest.raises(ValueError) as error:

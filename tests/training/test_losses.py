@@ -148,7 +148,9 @@ def test_a_run_on_pairs_goes_on_where_it_was_stopped(tmp_path):
     draw = np.random.default_rng(0)
     lengths = draw.integers(1, 9, 60)
     flat, ends = draw.integers(2, 9, lengths.sum()).astype("int32"), np.cumsum(lengths)
-    plan = translation.TokenBatches(translation.EncodedPairs(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1))
+    plan = translation.TokenBatches(
+        translation.EncodedPairs(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1)
+    )
 
     def fit(folder, *callbacks, epochs=3):
         keras.utils.set_random_seed(1)

@@ -1,0 +1,42 @@
+"""The import of TensorFlow prints no log lines, and no other line is lost."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
+LINES = (
+    b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
+    b"I0000 00:00:1795673450.766501   32252 cudart_stub.cc:31] Could not find cuda drivers\n"
+    b"E0000 00:00:1795673450.766501   32252 driver.cc:31] a real error\n"
+    b"ImportError: another line\n"
+)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    monkeypatch.syspath_prepend(RECIPES)
+    from common import environment
+
+    yield environment
+    for name in ("common", "common.environment"):
+        sys.modules.pop(name, None)
+
+
+def test_only_log_lines_are_removed(environment, capfd):
+    with environment.without_log_lines():
+        os.write(2, LINES)
+        print("of Python", file=sys.stderr)
+    lines = capfd.readouterr().err.splitlines()
+    assert {line[:10] for line in lines} == {"E0000 00:0", "ImportErro", "of Python"}
+
+
+def test_lines_before_an_exception_are_printed(environment, capfd):
+    with pytest.raises(ImportError), environment.without_log_lines():
+        os.write(2, LINES)
+        raise ImportError
+    assert "a real error" in capfd.readouterr().err
+    os.write(2, b"restored")
+    assert capfd.readouterr().err == "restored"
