@@ -71,11 +71,18 @@ def __getattr__(name):
         raise kind(f"kapps has no {name!r}.{hint}") from None
 
 
-_WITH_LAYERS = ("layers", "generation._step_layers")
+_WITH_REGISTERED_CLASSES = (
+    "layers",
+    "generation._step_layers",
+    "training.losses",
+    "training.metrics",
+    "training.optimizers",
+    "training.schedules",
+)
 
 
 @wrapt.when_imported("keras")
 def _register(_):
-    """Registers kapps's layers when Keras is imported, so that saved models load after `import kapps`."""
-    for name in _WITH_LAYERS:
+    """Registers kapps's classes when Keras is imported, so that saved models load after `import kapps`."""
+    for name in _WITH_REGISTERED_CLASSES:
         importlib.import_module(f"kapps.{name}")

@@ -101,16 +101,64 @@ def test_a_misspelt_import_says_the_nearest(fresh):
 
 
 REGISTERED = """
-import importlib, pkgutil, sys
+import importlib, pkgutil
 import keras, kapps
-known = set(keras.saving.get_custom_objects())
-for folder in ("layers", "recurrent", "generation"):
-    package = importlib.import_module(f"kapps.{folder}")
+registered = set(keras.saving.get_custom_objects())
+for name in ("layers", "recurrent", "generation", "training"):
+    package = importlib.import_module(f"kapps.{name}")
     for info in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"kapps.{folder}.{info.name}")
-print(sorted(name for name in keras.saving.get_custom_objects() if name not in known))
+        importlib.import_module(f"kapps.{name}.{info.name}")
+print(sorted(set(keras.saving.get_custom_objects()) - registered))
 """
 
 
-def test_layers_are_registered_by_importing_kapps_alone(fresh):
+@pytest.mark.tensorflow
+def test_importing_kapps_registers_its_classes(fresh):
     assert fresh(REGISTERED).splitlines()[-1] == "[]"
+
+
+NO_TENSORFLOW = """
+import sys
+{imports}
+assert keras.backend.backend() == "openvino" and "kapps>Lamb" in keras.saving.get_custom_objects()
+print(sorted({{"tensorflow", "jax", "torch"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("imports", ["import kapps, keras", "import keras, kapps"])
+def test_registration_imports_no_other_backend(fresh, imports):
+    pytest.importorskip("openvino")
+    program = NO_TENSORFLOW.format(imports=imports)
+    assert fresh(program, KERAS_BACKEND="openvino").splitlines()[-1] == "[]"
+
+
+COMPILED = """
+import keras, numpy as np
+from kapps import training
+tokens = keras.Input((4,), dtype="int32")
+model = keras.Model(tokens, keras.layers.Dense(7)(keras.layers.Embedding(7, 3)(tokens)))
+rate = training.schedules.WarmUp(training.schedules.PerUpdate(training.InverseSquareRoot(0.01, 5), 2), 3)
+model.compile(training.Lamb(rate), training.SmoothedSparseCrossentropy(), metrics=[training.Perplexity()])
+x = np.arange(12).reshape(3, 4) % 7
+model.fit(x, x, verbose=0)
+model.save("model.keras")
+print(*model.evaluate(x, x, verbose=0))
+"""
+LOADED_AGAIN = """
+import kapps
+import keras, numpy as np, sys
+model = keras.saving.load_model(sys.argv[1])
+x = np.arange(12).reshape(3, 4) % 7
+print(*model.evaluate(x, x, verbose=0))
+model.fit(x, x, verbose=0)
+rate = model.optimizer._learning_rate
+print(type(model.optimizer).__name__, type(model.loss).__name__, type(rate).__name__,
+      type(rate.schedule).__name__, type(rate.schedule.schedule).__name__)
+"""
+
+
+def test_a_compiled_model_loads_after_importing_kapps(fresh, tmp_path):
+    saved = fresh(COMPILED).split()
+    *_, loaded, names = fresh(LOADED_AGAIN, tmp_path / "model.keras").splitlines()
+    assert list(map(float, loaded.split())) == pytest.approx(list(map(float, saved[-2:])))
+    assert names == "Lamb SmoothedSparseCrossentropy WarmUp PerUpdate InverseSquareRoot"
