@@ -4,7 +4,8 @@ import keras
 import pytest
 
 import kapps
-from kapps.cnn.googlenet import OVER, auxiliary, normed
+from kapps.cnn.googlenet import OVER, auxiliary
+from kapps.cnn.googlenet_bn import normed
 from kapps.layers import LocalResponseNormalization, max_pool
 
 # arXiv:1409.4842, Table 1: channels after each module, millions of operations, and ours of it.
