@@ -1,80 +1,81 @@
-"""Inception-BN, the second version of GoogLeNet: batch norms, and two 3x3 for the 5x5.
+"""Inception-BN, also known as Inception-v2.
 
 [1] Ioffe 2015, arXiv:1502.03167, Figure 5    [2] Szegedy 2015, arXiv:1512.00567, section 3.1
 
+It is GoogLeNet with batch norms, and with two 3x3 in place of a 5x5.
+
 Departures from the papers:
-- [1] counts 13.6M parameters; its Figure 5 sums to the 11.3M of pytorchcv's network, which this one is.
-- The first 7x7 is a plain one, as in Figure 5 and pytorchcv; [1]'s text has it separable, by 8 a channel.
-- Convolutions keep biases, which [1] says batch norm cancels (section 3.2): the published weights have them.
-- Means of 3x3 count the zeros beyond the edge, as pytorchcv's. A strided 3x3 and the pooling beside it are padded
-  so that odd maps fit each other too, where pytorchcv's refuses them.
-- Images are preprocessed as in all of kapps; the weights in circulation want blue before red, of 0 to 255 less
-  the mean.
+- [1] counts 13.6M parameters; its Figure 5 has 11.3M, as has pytorchcv's network, which is the same as this one.
+- The first 7x7 is an ordinary convolution, as in Figure 5 and pytorchcv; in the text of [1] it is separable, with 8
+  filters for each channel.
+- Convolutions keep their biases, which [1] says batch norm cancels (section 3.2): the published weights have them.
+- 3x3 average pooling counts the zeros of its padding, as in pytorchcv. A strided 3x3 and the pooling next to it are
+  padded so that their sizes agree for odd maps too, which pytorchcv does not build.
+- Images have the preprocessing of all families; the weights in circulation need blue before red, from 0 to 255, with
+  the mean subtracted.
 """
+
+from functools import partial
 
 from keras import layers
 
 from kapps.builders import image_family, variant
-from kapps.cnn.googlenet import OVER
-from kapps.layers import batch_norm, conv, max_pool
+from kapps.cnn.googlenet import CEIL_MODE
+from kapps.layers import conv_bn, max_pool
 
 IOFFE = "arXiv:1502.03167"
 
 # fmt: off
-MODULES = (
-    # Figure 5 of [1]: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool proj
+FIGURE_5 = (
+    # 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool proj
     ((64,   64,  64,  64,  96,  32), (64,   64,  96,  64,  96,  64)),                                  # 3a, 3b
     ((0,   128, 160,  64,  96,   0), (224,  64,  96,  96, 128, 128), (192,  96, 128,  96, 128, 128),
      (160, 128, 160, 128, 160, 128), (96,  128, 192, 160, 192, 128)),                                  # 3c, 4a to 4d
     ((0,   128, 192, 192, 256,   0), (352, 192, 320, 160, 224, 128), (352, 192, 320, 192, 224, 128)),  # 4e, 5a, 5b
 )
 # fmt: on
-POOLED_BY_MAXIMUM = ("level5_block3",)
-"""5b's; other modules that keep their size pool by the mean."""
+MAX_POOLED = ("level5_block3",)
+"""The module 5b; all others with strides of 1 have average pooling."""
+
+conv_bn_relu = partial(conv_bn, use_bias=True, activation="relu")
 
 
-def convolution(x, filters, kernel_size, *, strides=1, name):
-    """A convolution with biases, batch norm and ReLU."""
-    x = conv(x, filters, kernel_size, strides=strides, use_bias=True, name=name)
-    return batch_norm(x, activation="relu", name=f"{name}_bn")
-
-
-def mean_pool(x, *, name):
-    """The mean of each 3x3, zeros beyond the edge counted."""
+def average_pool(x, *, name):
+    """3x3 average pooling that counts the zeros of its padding."""
     x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     return layers.AveragePooling2D(3, strides=1, name=name)(x)
 
 
-def module(x, widths, *, name):
-    """1x1; 1x1, 3x3; 1x1, 3x3, 3x3; pooling, 1x1: side by side. Without the first 1x1, it halves the map."""
-    one, reduce3, three, reduce33, double, projected = widths
-    strides = 1 if one else 2
-    a = [convolution(x, one, 1, name=f"{name}_1x1")] if one else []
-    b = convolution(x, reduce3, 1, name=f"{name}_3x3_reduce")
-    b = convolution(b, three, 3, strides=strides, name=f"{name}_3x3")
-    c = convolution(x, reduce33, 1, name=f"{name}_double_reduce")
-    c = convolution(c, double, 3, name=f"{name}_double1")
-    c = convolution(c, double, 3, strides=strides, name=f"{name}_double2")
-    if one and name not in POOLED_BY_MAXIMUM:
-        d = mean_pool(x, name=f"{name}_pool")
-    else:
+def inception(x, filters, *, name):
+    """1x1; 1x1, 3x3; 1x1, 3x3, 3x3; 3x3 pooling, 1x1. A module without the first branch has strides of 2."""
+    f_1x1, f_3x3_reduce, f_3x3, f_double_reduce, f_double, f_pool_proj = filters
+    strides = 1 if f_1x1 else 2
+    a = [conv_bn_relu(x, f_1x1, 1, name=f"{name}_1x1")] if f_1x1 else []
+    b = conv_bn_relu(x, f_3x3_reduce, 1, name=f"{name}_3x3_reduce")
+    b = conv_bn_relu(b, f_3x3, 3, strides=strides, name=f"{name}_3x3")
+    c = conv_bn_relu(x, f_double_reduce, 1, name=f"{name}_double_reduce")
+    c = conv_bn_relu(c, f_double, 3, name=f"{name}_double1")
+    c = conv_bn_relu(c, f_double, 3, strides=strides, name=f"{name}_double2")
+    if strides > 1 or name in MAX_POOLED:
         d = max_pool(x, strides=strides, padding="same", name=f"{name}_pool")
-    if projected:
-        d = convolution(d, projected, 1, name=f"{name}_pool_proj")
+    else:
+        d = average_pool(x, name=f"{name}_pool")
+    if f_pool_proj:
+        d = conv_bn_relu(d, f_pool_proj, 1, name=f"{name}_pool_proj")
     return layers.Concatenate(name=f"{name}_concat")([*a, b, c, d])
 
 
 @image_family(minimum=15)
 def body(x):
-    """Inception-BN."""
-    x = convolution(x, 64, 7, strides=2, name="stem_conv1")
-    x = max_pool(x, padding=OVER, name="stem_pool")
-    x = convolution(x, 64, 1, name="stem_conv2")
-    x = convolution(x, 192, 3, name="stem_conv3")
-    x = max_pool(x, padding=OVER, name="level3_pool")
-    for level, rows in enumerate(MODULES, start=3):
-        for i, widths in enumerate(rows, start=1):
-            x = module(x, widths, name=f"level{level}_block{i}")
+    """Builds Inception-BN."""
+    x = conv_bn_relu(x, 64, 7, strides=2, name="stem_conv1")
+    x = max_pool(x, padding=CEIL_MODE, name="stem_pool")
+    x = conv_bn_relu(x, 64, 1, name="stem_conv2")
+    x = conv_bn_relu(x, 192, 3, name="stem_conv3")
+    x = max_pool(x, padding=CEIL_MODE, name="level3_pool")
+    for level, modules in enumerate(FIGURE_5, start=3):
+        for i, filters in enumerate(modules, start=1):
+            x = inception(x, filters, name=f"level{level}_block{i}")
     return x
 
 

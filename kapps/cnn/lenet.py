@@ -1,12 +1,12 @@
-"""LeNet-5: convolutions and averaging, then dense layers, for digits of 28x28.
+"""LeNet-5, for digits of 28x28 pixels.
 
 [1] LeCun 1998, "Gradient-based learning applied to document recognition", Figure 2
 
-What is built is the network that goes by the name today, 61,706 parameters. Departures from [1] (60,000):
-- The image is 28x28 and the first convolution pads it by 2, where [1] centres the digit in 32x32: the same places.
-- The second convolution reads all 6 maps; Table I of [1] leaves out 36 of 96 pairs of maps, "to break symmetry".
-- Averages have no trainable coefficient and bias; activations are tanh(x), not 1.7159 tanh(2x / 3).
-- Classes are logits of a dense layer, not distances to drawn bitmaps of 84 pixels (radial basis functions).
+This is the network that is called LeNet-5 today, with 61,706 parameters. Departures from [1], which has 60,000:
+- The image has 28x28 pixels and the first convolution pads it by 2; [1] centres the digit in 32x32 pixels.
+- The second convolution reads all 6 maps; Table I of [1] omits 36 of 96 pairs of maps, "to break symmetry".
+- Average pooling has no trainable coefficient and bias. Activations are tanh(x), not 1.7159 tanh(2x / 3).
+- Classes are logits of a dense layer, not distances to bitmaps of 84 pixels (radial basis functions).
 """
 
 from functools import partial
@@ -18,8 +18,11 @@ from kapps.builders import image_family, variant
 from kapps.cards import Preprocessing
 from kapps.layers import conv
 
-# Section II.B of [1]: white is -0.1, black 1.175.
+LECUN = "LeCun 1998"
+# Section II.B of [1]: white is -0.1, black is 1.175.
 DIGITS = Preprocessing(size=(28, 28), crop=1.0, mean=(0.1 / 1.275,), std=(1 / 1.275,))
+
+conv_tanh = partial(conv, use_bias=True, activation="tanh", initializer="glorot_uniform")
 
 
 @image_family(
@@ -27,15 +30,14 @@ DIGITS = Preprocessing(size=(28, 28), crop=1.0, mean=(0.1 / 1.275,), std=(1 / 1.
     head=partial(heads.flatten_dense, units=(120, 84), hidden_activation="tanh", dropout=0),
 )  # fmt: skip
 def body(x, *, filters=(6, 16)):
-    """C1 to S4: two 5x5 convolutions of `filters`, the second without padding, a mean of each 2x2 after each."""
-    options = dict(use_bias=True, activation="tanh", initializer="glorot_uniform")
-    x = conv(x, filters[0], 5, **options, name="stem_conv")
+    """Builds the layers C1 to S4 of [1]: two 5x5 convolutions of `filters`, each followed by 2x2 average pooling."""
+    x = conv_tanh(x, filters[0], 5, name="stem_conv")
     x = layers.AveragePooling2D(2, name="level1_pool")(x)
-    x = conv(x, filters[1], 5, padding="valid", **options, name="level1_conv")
+    x = conv_tanh(x, filters[1], 5, padding="valid", name="level1_conv")
     return layers.AveragePooling2D(2, name="level2_pool")(x)
 
 
 # fmt: off
 #                                                                         trainable parameters and multiply-accumulates
-lenet5 = variant(body, "lenet5", filters=(6, 16), paper="LeCun 1998", params=61_706, macs=416_520)
+lenet5 = variant(body, "lenet5", filters=(6, 16), paper=LECUN, params=61_706, macs=416_520)
 # fmt: on

@@ -1,45 +1,46 @@
-"""MobileNet V2: residual blocks that are wide inside and narrow, without an activation, at their ends.
+"""MobileNet V2.
 
 [1] Sandler 2018, arXiv:1801.04381
 
 Departures from the paper:
-- Widths are rounded to multiples of 8 that lose at most a tenth, as the authors' code, torchvision and timm do.
-- Strided convolutions are padded on every side, as torchvision and timm pad them; the authors' code, and Keras
-  Applications after it, pad an even map on the right and bottom alone.
-- The batch norm is that of kapps.layers (epsilon 1e-5), not the authors' code's (1e-3).
+- Widths are rounded to multiples of 8, and at most a tenth lower, as in the authors' code, torchvision and timm.
+- Strided convolutions are padded on every side, as in torchvision and timm; the authors' code and Keras Applications
+  pad an even map only on the right and bottom.
+- Batch norm has epsilon 1e-5, not the 1e-3 of the authors' code.
 """
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.layers import conv_bn, depthwise_bn
 
 SANDLER = "arXiv:1801.04381"
 
-# Table 2 of [1], its columns t, c, n and s, with the level that each row stands at.
-ROWS = (
-    (1, 1, 16, 1, 1),
-    (2, 6, 24, 2, 2),
-    (3, 6, 32, 3, 2),
-    (4, 6, 64, 4, 2),
-    (4, 6, 96, 3, 1),
-    (5, 6, 160, 3, 2),
-    (5, 6, 320, 1, 1),
+# fmt: off
+TABLE_2 = (
+    # t, c, n, s
+    (1,  16, 1, 1),
+    (6,  24, 2, 2),
+    (6,  32, 3, 2),
+    (6,  64, 4, 2),
+    (6,  96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
 )
+# fmt: on
 
 
-def rounded(channels):
-    """The multiple of 8 nearest to `channels`, or the next where that is less than nine tenths of it."""
-    nearest = max(8, int(channels + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * channels else nearest + 8
+def make_divisible(filters):
+    """Rounds to the nearest multiple of 8, or to the next where the nearest is below nine tenths of `filters`."""
+    nearest = max(8, int(filters + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * filters else nearest + 8
 
 
-def bottleneck(x, filters, *, expansion, strides, name):
-    """1x1 to `expansion` times as many channels, 3x3 of each by itself, and 1x1 down without activation."""
+def inverted_residual(x, filters, *, expansion, strides, name):
+    """1x1 to `expansion` times as many channels, 3x3 depthwise, and a linear 1x1; x is added where shapes agree."""
     y = x
     if expansion > 1:
-        wide = expansion * x.shape[-1]
-        y = conv_bn(y, wide, 1, activation="relu6", name=f"{name}_expand")
+        y = conv_bn(y, expansion * x.shape[-1], 1, activation="relu6", name=f"{name}_expand")
     y = depthwise_bn(y, 3, strides=strides, activation="relu6", name=f"{name}_depthwise")
     y = conv_bn(y, filters, 1, name=f"{name}_project")
     if strides > 1 or x.shape[-1] != filters:
@@ -48,26 +49,26 @@ def bottleneck(x, filters, *, expansion, strides, name):
 
 
 @image_family(minimum=32)
-def body(x, *, width=1.0):
-    """MobileNet V2 with `width` (alpha of [1]) times the channels; fewer than 1 leave the last layer as it is."""
-    x = conv_bn(x, rounded(32 * width), 3, strides=2, activation="relu6", name="stem_conv")
-    blocks = dict.fromkeys(range(1, 6), 0)
-    for level, t, c, n, s in ROWS:
-        for i in range(n):
-            blocks[level] += 1
-            x = bottleneck(
-                x, rounded(c * width), expansion=t, strides=s if i == 0 else 1,
-                name=f"level{level}_block{blocks[level]}",
-            )  # fmt: skip
-    return conv_bn(x, rounded(1280 * max(width, 1.0)), 1, activation="relu6", name="level5_conv")
+def body(x, *, width_multiplier=1.0):
+    """Builds MobileNet V2; `width_multiplier` is alpha of [1]. The last layer is not narrower than 1280."""
+    x = conv_bn(
+        x, make_divisible(32 * width_multiplier), 3, strides=2, activation="relu6", name="stem_conv"
+    )
+    rows = [(t, c) for t, c, n, _ in TABLE_2 for _ in range(n)]
+    blocks = levels([n for *_, n, _ in TABLE_2], first=1, strides=[s for *_, s in TABLE_2])
+    for (expansion, filters), (_, strides, name) in zip(rows, blocks, strict=True):
+        filters = make_divisible(filters * width_multiplier)
+        x = inverted_residual(x, filters, expansion=expansion, strides=strides, name=name)
+    last = make_divisible(1280 * max(width_multiplier, 1.0))
+    return conv_bn(x, last, 1, activation="relu6", name="level5_conv")
 
 
 # fmt: off
 #                                                                          alpha                      trainable parameters and multiply-accumulates
-mobilenet_v2_035 = variant(body, "mobilenet_v2_035", width=0.35, paper=SANDLER, params=1_677_128, macs=59_285_808)
-mobilenet_v2_050 = variant(body, "mobilenet_v2_050", width=0.50, paper=SANDLER, params=1_968_680, macs=97_131_840)
-mobilenet_v2_075 = variant(body, "mobilenet_v2_075", width=0.75, paper=SANDLER, params=2_636_424, macs=209_069_792)
-mobilenet_v2     = variant(body, "mobilenet_v2",     width=1.00, paper=SANDLER, params=3_504_872, macs=300_774_272)
-mobilenet_v2_130 = variant(body, "mobilenet_v2_130", width=1.30, paper=SANDLER, params=5_386_792, macs=509_374_560)
-mobilenet_v2_140 = variant(body, "mobilenet_v2_140", width=1.40, paper=SANDLER, params=6_108_776, macs=582_195_824)
+mobilenet_v2_035 = variant(body, "mobilenet_v2_035", width_multiplier=0.35, paper=SANDLER, params=1_677_128, macs=59_285_808)
+mobilenet_v2_050 = variant(body, "mobilenet_v2_050", width_multiplier=0.50, paper=SANDLER, params=1_968_680, macs=97_131_840)
+mobilenet_v2_075 = variant(body, "mobilenet_v2_075", width_multiplier=0.75, paper=SANDLER, params=2_636_424, macs=209_069_792)
+mobilenet_v2     = variant(body, "mobilenet_v2",     width_multiplier=1.00, paper=SANDLER, params=3_504_872, macs=300_774_272)
+mobilenet_v2_130 = variant(body, "mobilenet_v2_130", width_multiplier=1.30, paper=SANDLER, params=5_386_792, macs=509_374_560)
+mobilenet_v2_140 = variant(body, "mobilenet_v2_140", width_multiplier=1.40, paper=SANDLER, params=6_108_776, macs=582_195_824)
 # fmt: on

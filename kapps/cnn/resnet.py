@@ -1,42 +1,38 @@
-"""ResNet, ResNeXt, wide ResNet and SE-ResNet: one body, three knobs on its 3x3.
+"""ResNet, ResNeXt, wide ResNet and SE-ResNet.
 
 [1] He 2015, arXiv:1512.03385    [2] Xie 2016, arXiv:1611.05431
 [3] Hu 2017, arXiv:1709.01507    [4] Zagoruyko 2016, arXiv:1605.07146
 
 Departures from the papers:
-- A bottleneck strides in its 3x3, as [2] and every later code do, not in its first 1x1 as [1] does;
-  `resnet50_v1` and its kin keep [1]'s place.
-- [4]'s bottleneck for ImageNet widens the 3x3 alone (WRN-50-2); WRN-101-2 is the same, as torchvision has it.
-- [1] stops at 152 layers; 200 has the depths of [1]'s successor, arXiv:1603.05027.
+- A bottleneck has its strides in the 3x3, as in [2] and in all later code, not in the first 1x1 as in [1]. The builders
+  `resnet50_v1`, `resnet101_v1` and `resnet152_v1` have them in the 1x1.
+- The bottleneck of [4] for ImageNet widens only the 3x3 (WRN-50-2). WRN-101-2 is the same, as in torchvision.
+- [1] has at most 152 layers; 200 layers have the depths of its successor, arXiv:1603.05027.
 """
 
 from functools import partial
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.layers import conv_bn, max_pool, squeeze_excite
 
-HE, XIE, ZAGORUYKO, HU = (
-    "arXiv:1512.03385",
-    "arXiv:1611.05431",
-    "arXiv:1605.07146",
-    "arXiv:1709.01507",
-)
+HE, XIE = "arXiv:1512.03385", "arXiv:1611.05431"
+ZAGORUYKO, HU = "arXiv:1605.07146", "arXiv:1709.01507"
 
 
-def basic(x, filters, *, strides, groups, group_width, stride_in, name):
-    """3x3, 3x3. Only bottlenecks are grouped [2]."""
+def basic_block(x, filters, *, strides, groups, group_width, stride_in, name):
+    """3x3, 3x3. It has no groups: [2] groups only bottlenecks."""
     if (groups, group_width, stride_in) != (1, 64, "3x3"):
         raise ValueError(
-            f"{name}: a basic block takes no groups, group_width or stride_in; a bottleneck does"
+            f"{name}: basic_block has no groups, group_width or stride_in; bottleneck has them"
         )
     x = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
     return conv_bn(x, filters, 3, gamma="zeros", name=f"{name}_conv2")
 
 
 def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
-    """1x1 down, 3x3 in `groups` paths, 1x1 up to four times `filters`."""
+    """1x1, 3x3 in `groups`, 1x1 to four times `filters`."""
     inner = filters * groups * group_width // 64
     first, second = {"3x3": (1, strides), "1x1": (strides, 1)}[stride_in]
     x = conv_bn(x, inner, 1, strides=first, activation="relu", name=f"{name}_conv1")
@@ -44,8 +40,8 @@ def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
     return conv_bn(x, 4 * filters, 1, gamma="zeros", name=f"{name}_conv3")
 
 
-def unit(x, block, strides, se, name):
-    """relu(x + SE(F(x))); the shortcut projects only where the shape changes."""
+def residual(x, block, *, strides, se=0, name):
+    """relu(x + SE(F(x))), with F = `block`; the shortcut projects only where the shape changes."""
     y = block(x, strides=strides, name=name)
     if se:
         y = squeeze_excite(y, y.shape[-1] // se, name=f"{name}_se")
@@ -57,31 +53,31 @@ def unit(x, block, strides, se, name):
 
 @image_family(minimum=32)
 def body(x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="3x3", se=0):
-    """ResNet with `depths` blocks at levels 2, 3, 4 ...
+    """Builds ResNet.
 
-    C and d of [2] are `groups` and `group_width`; r of [3] is `se` (0 for none); `stride_in` is "3x3" or "1x1".
+    Args:
+        depths: number of blocks at the levels 2, 3, 4 ...
+        block: `basic_block` or `bottleneck`.
+        groups: cardinality, C of [2].
+        group_width: width of a group at level 2, d of [2].
+        stride_in: "3x3" or "1x1", the convolution of a bottleneck with the strides.
+        se: reduction ratio of SE blocks, r of [3]; 0 for no SE blocks.
     """
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
     x = max_pool(x, name="stem_pool")
-    for level, depth in enumerate(depths, start=2):
-        residual = partial(
-            block,
-            filters=64 * 2 ** (level - 2),
-            groups=groups,
-            group_width=group_width,
+    for level, strides, name in levels(depths):
+        level_block = partial(
+            block, filters=16 * 2**level, groups=groups, group_width=group_width,
             stride_in=stride_in,
-        )
-        for i in range(depth):
-            x = unit(
-                x, residual, 2 if level > 2 and i == 0 else 1, se, name=f"level{level}_block{i + 1}"
-            )
+        )  # fmt: skip
+        x = residual(x, level_block, strides=strides, se=se, name=name)
     return x
 
 
 # fmt: off
 # the builder                                              blocks at levels 2 to 5  what differs: block, the 3x3, SE      paper             trainable parameters and multiply-accumulates
-resnet18         = variant(body, "resnet18",         depths=(2, 2,  2, 2),  block=basic,                          paper=HE,        params=11_689_512,  macs=1_814_073_344)
-resnet34         = variant(body, "resnet34",         depths=(3, 4,  6, 3),  block=basic,                          paper=HE,        params=21_797_672,  macs=3_663_761_408)
+resnet18         = variant(body, "resnet18",         depths=(2, 2,  2, 2),  block=basic_block,                    paper=HE,        params=11_689_512,  macs=1_814_073_344)
+resnet34         = variant(body, "resnet34",         depths=(3, 4,  6, 3),  block=basic_block,                    paper=HE,        params=21_797_672,  macs=3_663_761_408)
 resnet50         = variant(body, "resnet50",         depths=(3, 4,  6, 3),                                        paper=HE,        params=25_557_032,  macs=4_089_184_256)
 resnet101        = variant(body, "resnet101",        depths=(3, 4, 23, 3),                                        paper=HE,        params=44_549_160,  macs=7_801_405_440)
 resnet152        = variant(body, "resnet152",        depths=(3, 8, 36, 3),                                        paper=HE,        params=60_192_808,  macs=11_513_626_624)
@@ -100,8 +96,8 @@ resnext101_2x64d = variant(body, "resnext101_2x64d", depths=(3, 4, 23, 3),  grou
 resnet101_1x100d = variant(body, "resnet101_1x100d", depths=(3, 4, 23, 3),  group_width=100,                      paper=XIE,       params=85_611_336,  macs=15_272_862_720)
 wide_resnet50    = variant(body, "wide_resnet50",    depths=(3, 4,  6, 3),  group_width=128,                      paper=ZAGORUYKO, params=68_883_240,  macs=11_398_021_120)
 wide_resnet101   = variant(body, "wide_resnet101",   depths=(3, 4, 23, 3),  group_width=128,                      paper=ZAGORUYKO, params=126_886_696, macs=22_753_050_624)
-se_resnet18      = variant(body, "se_resnet18",      depths=(2, 2,  2, 2),  block=basic, se=16,                   paper=HU,        params=11_778_592,  macs=1_814_160_384)
-se_resnet34      = variant(body, "se_resnet34",      depths=(3, 4,  6, 3),  block=basic, se=16,                   paper=HU,        params=21_958_868,  macs=3_663_918_592)
+se_resnet18      = variant(body, "se_resnet18",      depths=(2, 2,  2, 2),  block=basic_block, se=16,                   paper=HU,        params=11_778_592,  macs=1_814_160_384)
+se_resnet34      = variant(body, "se_resnet34",      depths=(3, 4,  6, 3),  block=basic_block, se=16,                   paper=HU,        params=21_958_868,  macs=3_663_918_592)
 se_resnet50      = variant(body, "se_resnet50",      depths=(3, 4,  6, 3),  se=16,                                paper=HU,        params=28_088_024,  macs=4_091_699_200)
 se_resnet101     = variant(body, "se_resnet101",     depths=(3, 4, 23, 3),  se=16,                                paper=HU,        params=49_326_872,  macs=7_806_148_608)
 se_resnet152     = variant(body, "se_resnet152",     depths=(3, 8, 36, 3),  se=16,                                paper=HU,        params=66_821_848,  macs=11_520_204_800)

@@ -1,44 +1,50 @@
-"""CIFAR ResNet: 6n + 2 layers on 32 x 32 images, section 4.2 of He 2015, arXiv:1512.03385.
+"""ResNet for CIFAR: 6n + 2 layers for images of 32x32 pixels.
 
-Three levels of n blocks with 16, 32 and 64 filters, identity shortcuts everywhere (option A: where the shape
-changes, every second pixel, and zeros for the new channels, half before and half after), so exactly the
-parameters of the plain network.
+[1] He 2015, arXiv:1512.03385, section 4.2
+
+Three levels have n blocks of 16, 32 and 64 filters. All shortcuts are identities (option A of [1]): where the shape
+changes, they keep every second pixel and pad the new channels with zeros, half before and half after the others. The
+network has the parameters of the plain network without shortcuts.
 """
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.cards import CIFAR10
 from kapps.layers import conv_bn
 
 HE = "arXiv:1512.03385"
 
 
-def unit(x, filters, *, strides, name):
-    """relu(x + F(x)), F two 3x3 convolutions."""
-    y = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
-    y = conv_bn(y, filters, 3, name=f"{name}_conv2")
+def shortcut(x, filters, *, strides, name):
+    """Option A of [1]: every second pixel, and channels of zeros."""
     if strides > 1:
         x = layers.AveragePooling2D(1, strides=strides, name=f"{name}_shortcut")(x)
-    new = filters - x.shape[-1]
-    if new:
-        # "channels_first" makes the channels of (height, width, channels) the last padded axis.
-        padding = ((0, 0), (new // 2, new - new // 2))
+    added = filters - x.shape[-1]
+    if added:
+        # With "channels_first" the last padded axis is the channels of (height, width, channels).
+        padding = ((0, 0), (added // 2, added - added // 2))
         x = layers.ZeroPadding2D(
             padding, data_format="channels_first", name=f"{name}_shortcut_pad"
         )(x)
+    return x
+
+
+def basic_block(x, filters, *, strides, name):
+    """relu(x + F(x)), F two 3x3 convolutions."""
+    y = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
+    y = conv_bn(y, filters, 3, name=f"{name}_conv2")
+    x = shortcut(x, filters, strides=strides, name=name)
     x = layers.Add(name=f"{name}_add")([x, y])
     return layers.Activation("relu", name=f"{name}_out")(x)
 
 
 @image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
 def body(x, *, n):
-    """CIFAR ResNet with `n` blocks at each of the levels 0, 1 and 2."""
+    """Builds ResNet for CIFAR with `n` blocks at each of the levels 0, 1 and 2."""
     x = conv_bn(x, 16, 3, activation="relu", name="stem_conv")
-    for level in range(3):
-        for i in range(n):
-            strides, name = 2 if level > 0 and i == 0 else 1, f"level{level}_block{i + 1}"
-            x = unit(x, 16 * 2**level, strides=strides, name=name)
+    for level, strides, name in levels((n, n, n), first=0):
+        x = basic_block(x, 16 * 2**level, strides=strides, name=name)
     return x
 
 

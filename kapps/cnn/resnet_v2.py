@@ -1,22 +1,22 @@
-"""ResNet v2: batch norm and ReLU before each convolution, so that the shortcut path is clean.
+"""ResNet v2, with batch norm and ReLU before each convolution (pre-activation).
 
-[1] He 2016, arXiv:1603.05027, and the authors' code for ImageNet, which strides in the 3x3.
+[1] He 2016, arXiv:1603.05027, and its authors' code for ImageNet, which has the strides in the 3x3
 
-The first unit follows the activated stem and has no activation of its own ([1], appendix). timm's resnetv2_*
-activates after the stem's pooling instead of before it: the same parameters, and the same function where
-that batch norm's scale is positive.
+The first block follows the activated stem and has no activation of its own ([1], appendix). timm's resnetv2_* activates
+after the stem's pooling, not before it. It has the same parameters, and computes the same function where the scale of
+that batch norm is positive.
 """
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.layers import batch_norm, conv, conv_bn, max_pool
 
 HE = "arXiv:1603.05027"
 
 
-def unit(x, filters, *, strides, activate, name):
-    """x + F(relu(bn(x))); where the shape changes, the shortcut projects the activated map."""
+def bottleneck(x, filters, *, strides, activate, name):
+    """x + F(relu(bn(x))); where the shape changes, the shortcut projects the activated features."""
     y = batch_norm(x, activation="relu", name=f"{name}_preact") if activate else x
     if strides > 1 or x.shape[-1] != 4 * filters:
         x = conv(y, 4 * filters, 1, strides=strides, name=f"{name}_shortcut")
@@ -28,15 +28,12 @@ def unit(x, filters, *, strides, activate, name):
 
 @image_family(minimum=32)
 def body(x, *, depths):
-    """Pre-activation ResNet with `depths` bottlenecks at levels 2, 3, 4 ..."""
+    """Builds ResNet v2 with `depths` bottlenecks at the levels 2, 3, 4 ..."""
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
     x = max_pool(x, name="stem_pool")
-    for level, depth in enumerate(depths, start=2):
-        for i in range(depth):
-            strides, name = 2 if level > 2 and i == 0 else 1, f"level{level}_block{i + 1}"
-            x = unit(
-                x, 64 * 2 ** (level - 2), strides=strides, activate=(level, i) != (2, 0), name=name
-            )
+    for level, strides, name in levels(depths):
+        activate = name != "level2_block1"
+        x = bottleneck(x, 16 * 2**level, strides=strides, activate=activate, name=name)
     return batch_norm(x, activation="relu", name=f"level{level}_norm")
 
 

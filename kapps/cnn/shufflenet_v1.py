@@ -1,35 +1,35 @@
-"""ShuffleNet: grouped 1x1 convolutions, and a shuffle between them so that groups mix.
+"""ShuffleNet V1: grouped 1x1 convolutions with a channel shuffle between them.
 
 [1] Zhang 2017, arXiv:1707.01083    [2] Ma 2018, arXiv:1807.11164
 
-Readings of and departures from the papers:
-- `stem` is 24 times the width in [1]'s text; the authors' code keeps 24 at 1.5x, which gives the 292 million
+Readings of the papers and departures from them:
+- `stem` is 24 times the width in the text of [1]; the authors' code keeps 24 at 1.5x, which gives the 292 million
   multiply-adds that [1] prints for it.
-- Where widths are no multiple of the groups, the stem (g = 8 at 0.25x and 0.5x, g = 4 at 0.25x) and the
-  bottleneck (g = 4 at 0.25x and 0.5x) are rounded up to the next.
-- In a unit that strides, ReLU follows the concatenation, as [1]'s Figure 2 draws it; the authors' later code
-  has it on the convolutions' branch alone, which is the same, since the other branch is not negative.
-- [2]'s ShuffleNet v1-50: its table prints one width for a unit's three convolutions. With bottlenecks of a half
-  of it, and a first unit without a shortcut (64 channels cannot be concatenated to 360 by 3 groups), the network
-  has the 2.3 billion multiply-adds that [2] prints.
+- Where widths are not multiples of the groups, the stem (g = 8 at 0.25x and 0.5x, g = 4 at 0.25x) and the bottleneck
+  (g = 4 at 0.25x and 0.5x) are rounded up to the next multiple.
+- In a unit with strides, ReLU follows the concatenation, as in Figure 2 of [1]. The authors' later code has it only on
+  the branch with convolutions, which is the same, since the other branch is not negative.
+- ShuffleNet v1-50 of [2]: its table prints one width for the three convolutions of a unit. With bottlenecks of half that
+  width and a first unit without a shortcut (64 channels cannot be concatenated to 360 in 3 groups), the network has the
+  2.3 billion multiply-adds that [2] prints.
 """
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.layers import channel_shuffle, conv_bn, depthwise_bn, max_pool
 
 ZHANG, MA = "arXiv:1707.01083", "arXiv:1807.11164"
 
 
-def unit(x, filters, *, strides, groups, first_groups, squeeze, name):
-    """Grouped 1x1, shuffle, 3x3 of each channel, grouped 1x1; the mean of 3x3 beside it where it strides."""
-    inner = -(-(filters // squeeze) // groups) * groups
-    y = conv_bn(x, inner, 1, groups=first_groups, activation="relu", name=f"{name}_conv1")
+def shuffle_unit(x, filters, *, strides, groups, first_groups, reduction, name):
+    """Grouped 1x1, channel shuffle, 3x3 depthwise, grouped 1x1; with strides, concatenated with average pooling."""
+    bottleneck = -(-(filters // reduction) // groups) * groups
+    y = conv_bn(x, bottleneck, 1, groups=first_groups, activation="relu", name=f"{name}_conv1")
     y = channel_shuffle(y, groups, name=f"{name}_shuffle")
     y = depthwise_bn(y, 3, strides=strides, name=f"{name}_conv2")
-    new = filters - x.shape[-1] if strides > 1 else filters
-    y = conv_bn(y, new, 1, groups=groups, name=f"{name}_conv3")
+    out = filters - x.shape[-1] if strides > 1 else filters
+    y = conv_bn(y, out, 1, groups=groups, name=f"{name}_conv3")
     if strides > 1:
         x = layers.ZeroPadding2D(1, name=f"{name}_shortcut_pad")(x)
         x = layers.AveragePooling2D(3, strides=2, name=f"{name}_shortcut")(x)
@@ -40,23 +40,27 @@ def unit(x, filters, *, strides, groups, first_groups, squeeze, name):
 
 
 @image_family(minimum=32)
-def body(x, *, groups, filters, stem=24, depths=(4, 8, 4), squeeze=4):
-    """ShuffleNet with `filters` channels at its first level, twice as many at each next.
+def body(x, *, groups, filters, stem=24, depths=(4, 8, 4), reduction=4):
+    """Builds ShuffleNet V1.
 
-    g of [1] is `groups`, s times the width are s times `filters` and `stem`; a bottleneck is 1 / `squeeze` of
-    its unit. Three `depths` begin at level 3, each with a unit that strides; four begin at level 2.
+    Args:
+        groups: of the 1x1 convolutions, g of [1].
+        filters: channels at the first of the levels; each next one has twice as many.
+        stem: filters of the first convolution.
+        depths: number of units at each level: three from level 3, the first unit with strides, or four from level 2.
+        reduction: ratio between the width of a unit and of its bottleneck.
     """
     x = conv_bn(x, stem, 3, strides=2, activation="relu", name="stem_conv")
     x = max_pool(x, name="stem_pool")
+    first_level = 6 - len(depths)
+    first_strides = 2 if first_level > 2 else None
     first_groups = 1  # the stem has too few channels for more ([1], section 3.3)
-    for level, depth in enumerate(depths, start=6 - len(depths)):
-        for i in range(depth):
-            x = unit(
-                x, filters, strides=2 if i == 0 and level > 2 else 1, groups=groups,
-                first_groups=first_groups, squeeze=squeeze, name=f"level{level}_block{i + 1}",
-            )  # fmt: skip
-            first_groups = groups
-        filters *= 2
+    for level, strides, name in levels(depths, first=first_level, strides=first_strides):
+        x = shuffle_unit(
+            x, filters * 2 ** (level - first_level), strides=strides, groups=groups, first_groups=first_groups,
+            reduction=reduction, name=name,
+        )  # fmt: skip
+        first_groups = groups
     return x
 
 
@@ -79,5 +83,5 @@ shufflenet_v1_g4_025 = variant(body, "shufflenet_v1_g4_025", groups=4, filters=6
 shufflenet_v1_g8_025 = variant(body, "shufflenet_v1_g8_025", groups=8, filters=96,  stem=8,   paper=ZHANG, params=454_504, macs=12_426_240)
 shufflenet_v1_150    = variant(body, "shufflenet_v1_150",    groups=3, filters=360,           paper=ZHANG, params=3_442_168, macs=292_443_552)
 shufflenet_v1_200    = variant(body, "shufflenet_v1_200",    groups=3, filters=480, stem=48,  paper=ZHANG, params=5_450_776, macs=524_045_184)
-shufflenet_v1_50     = variant(body, "shufflenet_v1_50",     groups=3, filters=360, stem=64,  depths=(3, 4, 6, 3), squeeze=2, paper=MA, params=14_496_276, macs=2_297_081_952)
+shufflenet_v1_50     = variant(body, "shufflenet_v1_50",     groups=3, filters=360, stem=64,  depths=(3, 4, 6, 3), reduction=2, paper=MA, params=14_496_276, macs=2_297_081_952)
 # fmt: on

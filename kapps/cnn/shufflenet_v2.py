@@ -1,17 +1,17 @@
-"""ShuffleNet V2: half of the channels pass a unit untouched, the other half through full 1x1 convolutions.
+"""ShuffleNet V2: each unit transforms half of the channels with ungrouped 1x1 convolutions.
 
 [1] Ma 2018, arXiv:1807.11164    [2] Hu 2017, arXiv:1709.01507
 
-Readings of and departures from the papers:
-- At 2x the last layer has 2048 channels and level 3 has 244, as [1]'s Table 5 prints them and torchvision has them.
-- [1]'s large networks (the table in its appendix): their first unit is the one that strides, with strides of 1. The
-  SE block follows the last 1x1 with [2]'s reduction of 16, which [1] does not name, and the residual path adds
-  the half that the unit transforms. So built they have 2.30 and 12.54 billion multiply-adds; [1] prints 2.3, 12.7.
+Readings of the papers and departures from them:
+- At 2x the last convolution has 2048 filters and level 3 has 244 channels, as in Table 5 of [1] and in torchvision.
+- The large networks of [1] (the table in its appendix): their first unit is the downsampling one, with strides of 1. The
+  SE block follows the last 1x1, with the reduction ratio 16 of [2], which [1] does not give. The residual path adds the
+  half that the unit transforms. These networks have 2.30 and 12.54 billion multiply-adds; [1] prints 2.3 and 12.7.
 """
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.layers import (
     channel_shuffle,
     conv_bn,
@@ -25,45 +25,56 @@ MA = "arXiv:1807.11164"
 
 
 def branch(x, filters, *, strides, se, name):
-    """1x1, 3x3 of each channel without activation, 1x1; the SE block where there is one."""
+    """1x1, 3x3 depthwise without activation, 1x1, and the SE block, if any."""
     x = conv_bn(x, filters, 1, activation="relu", name=f"{name}_conv1")
     x = depthwise_bn(x, 3, strides=strides, name=f"{name}_conv2")
     x = conv_bn(x, filters, 1, activation="relu", name=f"{name}_conv3")
     return squeeze_excite(x, x.shape[-1] // se, name=f"{name}_se") if se else x
 
 
-def unit(x, filters, *, strides, first, se, name):
-    """Both halves of `filters`, one of them as it was; the `first` of a level makes both from all of x."""
-    if first:
-        kept = depthwise_bn(x, 3, strides=strides, name=f"{name}_shortcut1")
-        kept = conv_bn(kept, filters // 2, 1, activation="relu", name=f"{name}_shortcut2")
-        made = branch(x, filters // 2, strides=strides, se=se, name=name)
-    else:
-        kept, x = split_channels(x, filters // 2, name=f"{name}_split")
-        made = branch(x, filters // 2, strides=1, se=se, name=name)
-        if se:  # the residual path of [1]'s appendix
-            made = layers.Add(name=f"{name}_add")([x, made])
-    x = layers.Concatenate(name=f"{name}_concat")([kept, made])
+def basic_unit(x, *, se, name):
+    """Figure 3(c): channel split, a branch, concatenation and channel shuffle; with SE also a residual path."""
+    half = x.shape[-1] // 2
+    shortcut, x = split_channels(x, half, name=f"{name}_split")
+    y = branch(x, half, strides=1, se=se, name=name)
+    if se:  # the residual path of the appendix of [1]
+        y = layers.Add(name=f"{name}_add")([x, y])
+    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])
+    return channel_shuffle(x, 2, name=f"{name}_shuffle")
+
+
+def downsampling_unit(x, filters, *, strides, se, name):
+    """Figure 3(d): both branches read all channels."""
+    shortcut = depthwise_bn(x, 3, strides=strides, name=f"{name}_shortcut1")
+    shortcut = conv_bn(shortcut, filters // 2, 1, activation="relu", name=f"{name}_shortcut2")
+    y = branch(x, filters // 2, strides=strides, se=se, name=name)
+    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])
     return channel_shuffle(x, 2, name=f"{name}_shuffle")
 
 
 @image_family(minimum=32)
 def body(x, *, filters, stem=(24,), depths=(4, 8, 4), last=1024, se=0):
-    """ShuffleNet V2 with `filters` channels at its first level, twice as many at each next.
+    """Builds ShuffleNet V2.
 
-    `stem` are the widths of the convolutions before the pooling, `last` that of the one before the head. Three
-    `depths` begin at level 3, four at level 2. `se` is the reduction of SE blocks with a residual path, 0 for none.
+    Args:
+        filters: channels at the first of the levels; each next one has twice as many.
+        stem: filters of the convolutions before the pooling.
+        depths: number of units at each level: three from level 3, or four from level 2.
+        last: filters of the convolution before the head.
+        se: reduction ratio of SE blocks, with a residual path; 0 for none.
     """
     for i, width in enumerate(stem, start=1):
-        x = conv_bn(
-            x, width, 3, strides=2 if i == 1 else 1, activation="relu", name=f"stem_conv{i}"
-        )
+        strides = 2 if i == 1 else 1
+        x = conv_bn(x, width, 3, strides=strides, activation="relu", name=f"stem_conv{i}")
     x = max_pool(x, name="stem_pool")
-    for level, depth in enumerate(depths, start=6 - len(depths)):
-        for i in range(depth):
-            strides, name = 2 if level > 2 else 1, f"level{level}_block{i + 1}"
-            x = unit(x, filters, strides=strides, first=i == 0, se=se, name=name)
-        filters *= 2
+    first_level = 6 - len(depths)
+    first_strides = 2 if first_level > 2 else None
+    for level, strides, name in levels(depths, first=first_level, strides=first_strides):
+        width = filters * 2 ** (level - first_level)
+        if strides > 1 or x.shape[-1] != width:
+            x = downsampling_unit(x, width, strides=strides, se=se, name=name)
+        else:
+            x = basic_unit(x, se=se, name=name)
     return conv_bn(x, last, 1, activation="relu", name="level5_conv")
 
 

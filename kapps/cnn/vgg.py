@@ -1,48 +1,45 @@
-"""VGG: 3x3 convolutions, then the largest of each 2x2, five times, and three dense layers.
+"""VGG.
 
 [1] Simonyan 2014, arXiv:1409.1556, Table 1
 
-`_bn` has a batch norm after each convolution, which the paper has not: torchvision's and timm's.
+`_bn` has a batch norm after each convolution, as in torchvision and timm; the paper has none.
 
 Departures from the paper:
-- A larger image than 224 is averaged to the 7x7 map that the first dense layer reads, as in torchvision, a smaller
-  one by area; [1] makes the dense layers convolutions, and averages their answers, in evaluation.
-- Convolutions begin as He's initialisation by fan-in draws them and dense layers as Glorot's; [1] trained the deeper networks
-  from the weights of A, and found later that Glorot's does without.
-- Before a batch norm the convolutions keep their biases, as in torchvision and timm.
+- A feature map larger than the 7x7 of the first dense layer is averaged to 7x7, as in torchvision; a smaller one is
+  enlarged. In evaluation [1] turns the dense layers into convolutions and averages their predictions.
+- Convolutions have He's initialisation by fan-in and dense layers have Glorot's. [1] trained the deeper networks from
+  the weights of A, and found later that Glorot's initialisation makes this unnecessary.
+- Convolutions before a batch norm keep their biases, as in torchvision and timm.
 """
 
 from functools import partial
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.layers import LocalResponseNormalization, batch_norm, conv, conv_relu, max_pool
+from kapps.layers import LocalResponseNormalization, conv_bn, conv_relu, max_pool
 
 SIMONYAN = "arXiv:1409.1556"
-WIDTHS = (64, 128, 256, 512, 512)
 
-
-def convolution(x, filters, kernel_size, *, norm, name):
-    """A convolution with bias, and ReLU; between them a batch norm where `norm` is "batch"."""
-    if norm != "batch":
-        return conv_relu(x, filters, kernel_size, name=name)
-    x = conv(x, filters, kernel_size, use_bias=True, initializer="he_normal", name=name)
-    return batch_norm(x, activation="relu", name=f"{name}_bn")
+conv_bn_relu = partial(conv_bn, use_bias=True, initializer="he_normal", activation="relu")
 
 
 @image_family(minimum=32, any_size=False, head=partial(heads.flatten_dense, grid=(7, 7)))
 def body(x, *, depths, third=3, norm=None):
-    """VGG with `depths` convolutions at levels 0 to 4.
+    """Builds VGG.
 
-    `third` is the kernel size of each level's third one, 1 in configuration C; `norm` is None, "batch", or "lrn" for a
-    local response normalisation after the first.
+    Args:
+        depths: number of convolutions at each of the levels 0 to 4.
+        third: kernel size of each level's third convolution, 1 in configuration C.
+        norm: None, "batch", or "lrn" for local response normalisation after the first convolution.
     """
     if norm not in (None, "batch", "lrn"):
         raise ValueError(f'norm is None, "batch" or "lrn", not {norm!r}')
-    for level, (filters, depth) in enumerate(zip(WIDTHS, depths, strict=True)):
+    convolution = conv_bn_relu if norm == "batch" else conv_relu
+    for level, depth in enumerate(depths):
+        filters = min(64 * 2**level, 512)
         for i in range(1, depth + 1):
             kernel_size = third if i == 3 else 3
-            x = convolution(x, filters, kernel_size, norm=norm, name=f"level{level}_conv{i}")
+            x = convolution(x, filters, kernel_size, name=f"level{level}_conv{i}")
             if norm == "lrn" and level == 0:
                 x = LocalResponseNormalization(name=f"level{level}_norm{i}")(x)
         x = max_pool(x, 2, padding="valid", name=f"level{level + 1}_pool")

@@ -3,17 +3,19 @@
 from kapps.layers.attention_cells import AttentionalCell, AttentionRNN, SearchCell
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
-    GroupedConv2D,
     batch_norm,
     conv,
     conv_bn,
+    conv_norm,
     conv_relu,
     depthwise,
     depthwise_bn,
+    depthwise_norm,
+    layer_norm,
     max_pool,
 )
-from kapps.layers.copying import copy_values, to_keras_layers
 from kapps.layers.encoder_decoder_attention import Alignment
+from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_attention import MultiHeadAttention
@@ -22,6 +24,7 @@ from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTMCell,
     frame_cross_entropy,
 )
+from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import LearnedPositionalEncoding, SinusoidalPositionalEncoding
 from kapps.layers.recurrent_cells import (
     CoupledLSTMCell,
@@ -40,7 +43,6 @@ from kapps.layers.time_steps import (
     ReverseSequence,
     SegmentMean,
 )
-from kapps.layers.tower import tower
 from kapps.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
@@ -74,14 +76,16 @@ __all__ = [
     "channel_shuffle",
     "conv",
     "conv_bn",
+    "conv_norm",
     "conv_relu",
     "copy_values",
     "depthwise",
     "depthwise_bn",
+    "depthwise_norm",
     "frame_cross_entropy",
+    "layer_norm",
     "max_pool",
     "split_channels",
     "squeeze_excite",
     "to_keras_layers",
-    "tower",
 ]

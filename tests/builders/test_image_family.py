@@ -10,7 +10,7 @@ import kapps
 from kapps import heads
 from kapps.builders import image_family, variant
 from kapps.cnn import resnet_cifar
-from kapps.cnn.resnet import basic
+from kapps.cnn.resnet import basic_block
 from kapps.cnn.resnet import body as resnet
 
 SMALL = {"input_shape": (8, 8, 3)}
@@ -25,7 +25,7 @@ def message(kind, what, *args, **options):
 
 
 def test_a_family_builds_members_that_have_no_row():
-    model = resnet(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=5)
+    model = resnet(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=5)
     assert model.name == "resnet" and model.output_shape == (None, 5)
     assert list(kapps.pyramid_outputs(model)) == [1, 2, 3]
     assert resnet.card is None and "block" in inspect.signature(resnet).parameters

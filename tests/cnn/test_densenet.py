@@ -37,7 +37,7 @@ def test_layers_are_what_the_name_says(name, layers):
 
 
 def test_a_layer_reads_all_before_it_and_adds_growth():
-    model = densenet.body(depths=(3, 2), growth=8, include_top=False, input_shape=(32, 32, 3))
+    model = densenet.body(depths=(3, 2), growth_rate=8, include_top=False, input_shape=(32, 32, 3))
     widths = [model.get_layer(f"level2_block{i}_conv1_norm").input.shape[-1] for i in (1, 2, 3)]
     assert widths == [16, 24, 32]
     assert model.get_layer("level2_block1_conv1").kernel.shape == (1, 1, 16, 32)
@@ -55,7 +55,7 @@ def test_compression_and_the_stem_are_of_bc_alone(bc, stem, between):
 
 
 def test_a_layer_keeps_what_it_read(digits):
-    model = densenet.body(depths=(2,), growth=4, include_top=False, input_shape=(32, 32, 1))
+    model = densenet.body(depths=(2,), growth_rate=4, include_top=False, input_shape=(32, 32, 1))
     ends = [model.get_layer(f"level2_block{i}_concat").output for i in (1, 2)]
     first, second = (
         keras.ops.convert_to_numpy(x)

@@ -19,7 +19,7 @@ SMALL = {"include_top": False, "input_shape": (32, 32, 3)}
 @pytest.fixture(scope="module")
 def model():
     return dpn.body(
-        depths=(2, 2), growths=(8, 16), inner=32, groups=8, stem=16, residual=64, **SMALL
+        depths=(2, 2), growths=(8, 16), bottleneck=32, groups=8, stem=16, residual=64, **SMALL
     )
 
 

@@ -41,7 +41,7 @@ def test_stochastic_depth_rises_to_the_last_block(model):
 
 def test_stochastic_depth_drops_whole_images():
     image = keras.Input((4, 4, 8))
-    ends = module.mbconv(image, 8, 3, expansion=6, strides=1, drop=0.5, name="block")
+    ends = module.mbconv(image, 8, 3, expansion=6, strides=1, drop_rate=0.5, name="block")
     model = keras.Model(image, ends)
     images = np.random.default_rng(0).normal(size=(64, 4, 4, 8)).astype("float32")
     added = keras.ops.convert_to_numpy(model(images, training=True)) - images

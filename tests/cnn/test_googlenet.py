@@ -4,8 +4,8 @@ import keras
 import pytest
 
 import kapps
-from kapps.cnn.googlenet import OVER, auxiliary
-from kapps.cnn.googlenet_bn import normed
+from kapps.cnn.googlenet import CEIL_MODE, auxiliary
+from kapps.cnn.googlenet_bn import conv_bn_relu
 from kapps.layers import LocalResponseNormalization, max_pool
 
 # arXiv:1409.4842, Table 1: channels after each module, millions of operations, and ours of it.
@@ -82,14 +82,14 @@ def test_auxiliary_classifiers_read_4a_and_4d():
 @pytest.mark.parametrize("shape", [(4, 5, 512), (None, None, 512)])
 def test_too_small_a_map_for_auxiliary_classifiers_is_refused(shape):
     with pytest.raises(ValueError) as caught:
-        auxiliary(keras.Input(shape), 10, None, "auxiliary1", convolution=normed)
+        auxiliary(keras.Input(shape), 10, None, "auxiliary1", conv=conv_bn_relu)
     assert "input_shape" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_last_window_reaches_over_the_edge():
     x = keras.ops.reshape(keras.ops.arange(16, dtype="float32"), (1, 4, 4, 1))
     image = keras.Input((4, 4, 1))
-    pooled = keras.Model(image, max_pool(image, padding=OVER, name="pool"))(x)
+    pooled = keras.Model(image, max_pool(image, padding=CEIL_MODE, name="pool"))(x)
     assert keras.ops.convert_to_numpy(pooled).reshape(2, 2).tolist() == [[10, 11], [14, 15]]
 
 

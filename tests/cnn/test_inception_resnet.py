@@ -6,7 +6,6 @@ import pytest
 
 import kapps
 from kapps.cnn import inception_resnet
-from kapps.cnn.inception_resnet import residual
 
 MODULES = {"inception_resnet_v1": (5, 10, 6), "inception_resnet_v2": (10, 20, 10)}
 MAPS = {  # arXiv:1602.07261, Figures 14 and 15, and for version 2 its authors' code
@@ -53,9 +52,10 @@ def test_the_linear_convolutions_alone_have_biases(model):
 def test_a_module_adds_its_scaled_residual():
     draw = np.random.default_rng(0)
     image = keras.Input((9, 9, 4))
-    rows = (((2, 1),), ((3, 1), (2, (1, 3))))
-    plain = keras.Model(image, residual(image, rows, scale=1, activate=False, name="a"))
-    scaled = keras.Model(image, residual(image, rows, scale=0.1, name="b"))
+    module = inception_resnet.inception_resnet_c
+    plain = module(image, (2, 3, 2), scale=1, activation=None, name="plain")
+    scaled = module(image, (2, 3, 2), scale=0.1, name="scaled")
+    plain, scaled = keras.Model(image, plain), keras.Model(image, scaled)
     scaled.set_weights(plain.get_weights())
     x = draw.normal(size=(2, 9, 9, 4)).astype("float32")
     whole, tenth = (keras.ops.convert_to_numpy(m(x, training=False)) for m in (plain, scaled))
@@ -64,8 +64,6 @@ def test_a_module_adds_its_scaled_residual():
 
 
 def test_a_fifth_is_dropped_before_the_classifier():
-    tables = {"modules": inception_resnet.MODULES_1, "reductions": inception_resnet.REDUCTIONS_1}
-    model = inception_resnet.body(
-        to_level3=inception_resnet.strided, depths=(1, 1, 1), **tables, input_shape=(75, 75, 3)
-    )
+    row = {**kapps.inception_resnet_v1.builder.row, "depths": (1, 1, 1)}
+    model = inception_resnet.body(**row, input_shape=(75, 75, 3))
     assert model.get_layer("head_dropout").rate == 0.2

@@ -34,21 +34,21 @@ def test_what_strides_is_not_padded(model):
 
 
 def test_flat_windows_take_turns(model):
-    sizes = [model.get_layer(f"level4_block2_double_{i}").kernel_size for i in (1, 2, 3, 4, 5)]
+    sizes = [model.get_layer(f"level4_block2_branch3_conv{i}").kernel_size for i in (1, 2, 3, 4, 5)]
     assert sizes == [(1, 1), (7, 1), (1, 7), (7, 1), (1, 7)]
-    inner = [model.get_layer(f"level4_block{i}_double_4").filters for i in (2, 3, 4, 5)]
+    inner = [model.get_layer(f"level4_block{i}_branch3_conv4").filters for i in (2, 3, 4, 5)]
     assert inner == [128, 160, 160, 192]
 
 
 def test_wide_modules_look_across_and_down_at_the_same(model):
-    assert concatenated(model, "level5_block3_3x3_concat") == [
-        "level5_block3_3x3_across1_bn_relu",
-        "level5_block3_3x3_down1_bn_relu",
+    assert concatenated(model, "level5_block3_branch2_concat") == [
+        "level5_block3_branch2_1x3_bn_relu",
+        "level5_block3_branch2_3x1_bn_relu",
     ]
-    for part, size in (("across1", (1, 3)), ("down1", (3, 1))):
-        layer = model.get_layer(f"level5_block3_3x3_{part}")
+    for part, size in (("1x3", (1, 3)), ("3x1", (3, 1))):
+        layer = model.get_layer(f"level5_block3_branch2_{part}")
         assert layer.kernel_size == size
-        assert layer.input._keras_history.operation.name == "level5_block3_3x3_1_bn_relu"
+        assert layer.input._keras_history.operation.name == "level5_block3_branch2_conv1_bn_relu"
 
 
 def test_the_auxiliary_classifier_reads_the_last_17x17():

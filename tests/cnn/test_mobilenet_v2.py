@@ -4,7 +4,7 @@ import pytest
 
 import kapps
 from kapps.cnn import mobilenet_v2
-from kapps.cnn.mobilenet_v2 import rounded
+from kapps.cnn.mobilenet_v2 import make_divisible
 
 PRINTED = {
     "mobilenet_v2": 300,
@@ -69,10 +69,10 @@ def test_the_first_block_does_not_expand(model):
     "channels, expected", [(32 * 0.35, 16), (24 * 0.35, 8), (96 * 0.35, 32), (3, 8), (12, 16)]
 )
 def test_widths_are_rounded_to_eights_without_losing_a_tenth(channels, expected):
-    assert rounded(channels) == expected
+    assert make_divisible(channels) == expected
 
 
 @pytest.mark.parametrize("width, last", [(0.5, 1280), (1.4, 1792)])
 def test_only_wider_networks_widen_the_last_layer(width, last):
-    model = mobilenet_v2.body(width=width, input_shape=(32, 32, 3))
+    model = mobilenet_v2.body(width_multiplier=width, input_shape=(32, 32, 3))
     assert model.get_layer("level5_conv").filters == last

@@ -7,7 +7,7 @@ import pytest
 
 import kapps
 from kapps.cnn import regnet
-from kapps.cnn.regnet import stages
+from kapps.cnn.regnet import quantised_stages
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
 SMALL = {"w_0": 24, "w_a": 36.44, "w_m": 2.49, "d": 8, "group_width": 8}
@@ -18,7 +18,7 @@ with open(REFERENCE / "regnet_stages.csv", newline="") as file:
 
 @pytest.fixture(scope="module")
 def model():
-    return regnet.body(**SMALL, se=0.25, input_shape=(32, 32, 3), classes=10)
+    return regnet.body(**SMALL, se_ratio=0.25, input_shape=(32, 32, 3), classes=10)
 
 
 def test_every_size_of_the_paper_is_here():
@@ -32,16 +32,16 @@ def test_every_size_of_the_paper_is_here():
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_are_timms(name):
     row = {**getattr(kapps, name).builder.row}
-    assert row.pop("se", 0) == (0.25 if name.startswith("regnety") else 0)
+    assert row.pop("se_ratio", 0) == (0.25 if name.startswith("regnety") else 0)
     columns = ("widths", "depths", "group_widths")
     expected = [tuple(map(int, STAGES[name][column].split("-"))) for column in columns]
-    assert stages(**row) == list(zip(*expected, strict=True))
+    assert quantised_stages(**row) == list(zip(*expected, strict=True))
 
 
 def test_blocks_stand_as_the_stages_say(model):
     widths = [
         model.get_layer(f"level{level}_block{i + 1}_out").output.shape[1:]
-        for level, (_, blocks, _) in enumerate(stages(**SMALL), start=2)
+        for level, (_, blocks, _) in enumerate(quantised_stages(**SMALL), start=2)
         for i in range(blocks)
     ]
     assert widths == [(8, 8, 24), (4, 4, 56), *4 * [(2, 2, 152)], *2 * [(1, 1, 368)]]

@@ -79,7 +79,7 @@ def test_a_block_begins_as_the_identity(digits):
 @pytest.mark.parametrize("option", [{"groups": 2}, {"group_width": 4}, {"stride_in": "1x1"}])
 def test_a_basic_block_takes_no_groups(option):
     with pytest.raises(ValueError) as caught:
-        resnet.body(depths=(1,), block=resnet.basic, **option, **SMALL)
+        resnet.body(depths=(1,), block=resnet.basic_block, **option, **SMALL)
     assert "basic block takes no groups" in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import kapps
 from kapps.cnn import resnet_cifar
-from kapps.cnn.resnet_cifar import unit
+from kapps.cnn.resnet_cifar import basic_block
 
 PRINTED = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}  # millions, arXiv:1512.03385, Table 6
 
@@ -24,7 +24,7 @@ def test_layers_and_parameters_are_what_the_paper_prints(layers, figures, refere
 @pytest.mark.parametrize("size", [8, 9])
 def test_the_shortcut_takes_every_second_pixel_and_pads_channels(size):
     image = keras.Input((size, size, 4))
-    model = keras.Model(image, unit(image, 10, strides=2, name="unit"))
+    model = keras.Model(image, basic_block(image, 10, strides=2, name="unit"))
     x = np.random.default_rng(0).normal(size=(2, size, size, 4)).astype("float32")
     expected = np.pad(np.maximum(x[:, ::2, ::2], 0), ((0, 0), (0, 0), (0, 0), (3, 3)))
     gamma = model.get_layer("unit_conv2_bn").gamma

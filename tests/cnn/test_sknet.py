@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kapps.cnn import sknet
-from kapps.cnn.sknet import paths, select
+from kapps.cnn.sknet import sk_fuse_and_select, sk_split
 
 # The table that arXiv:1903.06586 prints: millions of parameters, billions of FLOPs.
 PRINTED = {"sknet50": (27.5, 4.47), "sknet101": (48.9, 8.46)}
@@ -21,7 +21,7 @@ def test_figures_are_what_the_paper_prints(reference):
 def test_selection_is_its_formula():
     shape = (3, 5, 64)
     images = [keras.Input(shape), keras.Input(shape)]
-    model = keras.Model(images, select(*images, reduction=16, name="sk"))
+    model = keras.Model(images, sk_fuse_and_select(*images, reduction=16, name="sk"))
     reduce, select_both = (model.get_layer(f"sk_{name}") for name in ("reduce", "select"))
     assert reduce.kernel.shape == (1, 1, 64, 32)  # 64 / 16, but at least 32
     near, far = (DRAW.normal(size=(2, *shape)).astype("float32") for _ in images)
@@ -40,7 +40,7 @@ def test_selection_is_its_formula():
 def test_the_second_path_is_dilated(strides, size):
     """Against the definition: output (i, j) reads (s i + 2 u, s j + 2 v) for u and v of -1, 0 and 1."""
     image = keras.Input((size, size, 4))
-    _, far = paths(image, strides=strides, groups=2, name="sk")
+    _, far = sk_split(image, strides=strides, groups=2, name="sk")
     model = keras.Model(image, far)
     x = DRAW.normal(size=(1, size, size, 4)).astype("float32")
     kernel = keras.ops.convert_to_numpy(model.get_layer("sk_path2").kernel)

@@ -9,7 +9,7 @@ import pytest
 
 import kapps
 from kapps.cnn import resnet
-from kapps.cnn.resnet import basic
+from kapps.cnn.resnet import basic_block
 from kapps.training import finetune, load_model, set_trainable
 
 UNFREEZE = ("head", "level3", "level2_block1_conv2", "all")
@@ -42,7 +42,7 @@ print(json.dumps({"norms": len(norms), "changed": changed, "head": moved}))
 @pytest.fixture(scope="module")
 def pretrained(randomise):
     """Levels 2 and 3 of a ResNet, with values that differ from those that any layer begins with."""
-    return randomise(resnet.body(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=7))
+    return randomise(resnet.body(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=7))
 
 
 def fit(model, x, y, epochs=1):
@@ -118,7 +118,7 @@ def test_the_body_computes_what_it_did(pretrained, digits):
 
 
 def test_the_result_is_as_a_builder_makes_it(pretrained):
-    built = resnet.body(depths=(1, 1), block=basic, input_shape=(32, 32, 3), classes=10)
+    built = resnet.body(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=10)
     model = finetune(pretrained, classes=10)
     assert type(model) is type(built)
     assert [layer.name for layer in model.layers] == [layer.name for layer in built.layers]

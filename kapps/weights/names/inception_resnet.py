@@ -22,7 +22,7 @@ BLOCKS = {"3": "block35", "4": "block17", "5": "block8"}
 """Their repeated modules at Keras Applications."""
 COUNTS = {"3": (5, 7, 6), "4": (72, 4, 4), "5": (156, 7, 4)}
 """By level, the convolutions with a batch norm before it, in its first module and in each other."""
-STARTS = {"30": (0, 1, 3), "3": (0, 1, 3), "40": (0, 1), "4": (0, 1), "50": (0, 2, 4), "5": (0, 1)}
+STARTS = {"30": (0, 1, 3, 6), "3": (0, 1, 3), "40": (0, 1), "4": (0, 1), "50": (0, 2, 4), "5": (0, 1)}
 """By level, and 0 for its first module, those before each branch."""
 REPEATS = {"3": "repeat", "4": "repeat_1", "5": "repeat_2"}
 
@@ -49,7 +49,7 @@ def timm(layer):
     module = MODULES.get(f"level{level}_block{block}", f"{REPEATS[level]}.{block - 1}")
     if layer.endswith("_linear"):
         return f"{module}.conv2d"
-    if branch is None:
+    if branch == 4:
         return f"{module}.branch3.1.{kind}"
     alone = branch == 1 and not module.startswith("mixed_7a")
     return f"{module}.branch{branch - 1}.{kind if alone else f'{convolution - 1}.{kind}'}"

@@ -2,7 +2,7 @@
 
 import re
 
-STEM = {
+OTHERS = {
     "stem_conv1": "Conv2d_1a_3x3",
     "stem_conv2": "Conv2d_2a_3x3",
     "stem_conv3": "Conv2d_2b_3x3",
@@ -11,44 +11,43 @@ STEM = {
     "auxiliary1_conv1": "AuxLogits.conv0",
     "auxiliary1_conv2": "AuxLogits.conv1",
 }
-SQUARE = {"1x1_1": "branch1x1", "5x5_": "branch5x5_", "double_": "branch3x3dbl_"}
-FLAT = {"1x1_1": "branch1x1", "7x7_": "branch7x7_", "double_": "branch7x7dbl_"}
-WIDE = {
-    "1x1_1": "branch1x1",
-    "3x3_1": "branch3x3_1",
-    "3x3_across1": "branch3x3_2a",
-    "3x3_down1": "branch3x3_2b",
-    "double_across1": "branch3x3dbl_3a",
-    "double_down1": "branch3x3dbl_3b",
-    "double_": "branch3x3dbl_",
-}
+INCEPTION_A = ("branch1x1", "branch5x5_{}", "branch3x3dbl_{}", "branch_pool")
+REDUCTION_A = ("branch3x3", "branch3x3dbl_{}")
+INCEPTION_B = ("branch1x1", "branch7x7_{}", "branch7x7dbl_{}", "branch_pool")
+REDUCTION_B = ("branch3x3_{}", "branch7x7x3_{}")
+INCEPTION_C = ("branch1x1", "branch3x3_{}", "branch3x3dbl_{}", "branch_pool")
 BRANCHES = {
-    "3": SQUARE,
-    "41": {"3x3_1": "branch3x3", "double_": "branch3x3dbl_"},
-    "4": FLAT,
-    "51": {"3x3_": "branch3x3_", "7x7_": "branch7x7x3_"},
-    "5": WIDE,
+    "3": INCEPTION_A,
+    "41": REDUCTION_A,
+    "4": INCEPTION_B,
+    "51": REDUCTION_B,
+    "5": INCEPTION_C,
 }
-"""Beginnings of our names and of theirs, by level and block."""
+"""torchvision's names of the branches, by level and block or by level."""
+EXPANDED = {
+    "branch2_1x3": "branch3x3_2a",
+    "branch2_3x1": "branch3x3_2b",
+    "branch3_1x3": "branch3x3dbl_3a",
+    "branch3_3x1": "branch3x3dbl_3b",
+}
 
 
 def torchvision(layer):
     """Names as in `torchvision.models.inception`."""
     if layer in ("head_logits", "auxiliary1_logits"):
-        return {"head": "fc", "auxiliary1": "AuxLogits.fc"}[layer.removesuffix("_logits")]
+        return {"head_logits": "fc", "auxiliary1_logits": "AuxLogits.fc"}[layer]
     part = "bn" if layer.endswith("_bn") else "conv"
     layer = layer.removesuffix("_bn")
-    if layer in STEM:
-        return f"{STEM[layer]}.{part}"
-    level, block, branch = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
-    first = "bcd" if level == "3" else "abcde"
-    module = f"Mixed_{int(level) + 2}{first[int(block) - 1]}"
-    if branch == "pool_conv1":
-        return f"{module}.branch_pool.{part}"
-    for ours, theirs in BRANCHES.get(level + block, BRANCHES[level]).items():
-        if branch.startswith(ours):
-            return f"{module}.{theirs}{branch[len(ours) :]}.{part}"
-    raise KeyError(layer)
+    if layer in OTHERS:
+        return f"{OTHERS[layer]}.{part}"
+    level, block, rest = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
+    letters = "bcd" if level == "3" else "abcde"
+    module = f"Mixed_{int(level) + 2}{letters[int(block) - 1]}"
+    if rest in EXPANDED:
+        return f"{module}.{EXPANDED[rest]}.{part}"
+    branch, number = re.fullmatch(r"branch(\d)_conv(\d)", rest).groups()
+    branches = BRANCHES.get(level + block, BRANCHES[level])
+    return f"{module}.{branches[int(branch) - 1].format(number)}.{part}"
 
 
 timm = torchvision

@@ -3,27 +3,24 @@
 import re
 
 BRANCHES = {
-    "21": {"conv1": "conv"},
-    "22": {"3x3_1": "branch0.0", "3x3_last": "branch0.1", "7x7_last": "branch1.3", "7x7_": "branch1."},
-    "31": {"conv1": "conv"},
-    "41": {"3x3_1": "branch0", "double_": "branch1."},
-    "51": {"3x3_": "branch0.", "7x7_": "branch1."},
-    "3": {"1x1_1": "branch0", "3x3_": "branch1.", "double_": "branch2.", "pool_conv1": "branch3.1"},
-    "4": {"1x1_1": "branch0", "7x7_": "branch1.", "double_": "branch2.", "pool_conv1": "branch3.1"},
-    "5": {
-        "1x1_1": "branch0",
-        "3x3_1": "branch1_0",
-        "3x3_across1": "branch1_1a",
-        "3x3_down1": "branch1_1b",
-        "double_across1": "branch2_3a",
-        "double_down1": "branch2_3b",
-        "double_": "branch2_",
-        "pool_conv1": "branch3.1",
-    },
-}  # fmt: skip
-"""Beginnings of our names and of theirs, by level and block; a number after them counts from 1 here, from 0 there."""
-BEFORE = {"2": 2, "3": 4, "4": 9, "5": 17}
-"""The modules before each level's first, less one."""
+    "21": (None, "conv"),
+    "22": ("branch0.{}", "branch1.{}"),
+    "31": ("conv",),
+    "3": ("branch0", "branch1.{}", "branch2.{}", "branch3.1"),
+    "41": ("branch0", "branch1.{}"),
+    "4": ("branch0", "branch1.{}", "branch2.{}", "branch3.1"),
+    "51": ("branch0.{}", "branch1.{}"),
+    "5": ("branch0", "branch1_{}", "branch2_{}", "branch3.1"),
+}
+"""timm's names of the branches, by level and block or by level."""
+EXPANDED = {
+    "branch2_1x3": "branch1_1a",
+    "branch2_3x1": "branch1_1b",
+    "branch3_1x3": "branch2_3a",
+    "branch3_3x1": "branch2_3b",
+}
+MODULES = {"2": 2, "3": 4, "4": 9, "5": 17}
+"""timm's number of each level's first module, less 1."""
 
 
 def timm(layer):
@@ -34,11 +31,10 @@ def timm(layer):
     layer = layer.removesuffix("_bn")
     if layer.startswith("stem"):
         return f"features.{int(layer[-1]) - 1}.{part}"
-    level, block, branch = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
-    module = f"features.{BEFORE[level] + int(block)}"
-    for ours, theirs in BRANCHES.get(level + block, BRANCHES.get(level, {})).items():
-        if branch == ours:
-            return f"{module}.{theirs}.{part}"
-        if branch.startswith(ours):
-            return f"{module}.{theirs}{int(branch[len(ours) :]) - 1}.{part}"
-    raise KeyError(layer)
+    level, block, rest = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
+    module = f"features.{MODULES[level] + int(block)}"
+    if rest in EXPANDED:
+        return f"{module}.{EXPANDED[rest]}.{part}"
+    branch, number = re.fullmatch(r"branch(\d)_conv(\d)", rest).groups()
+    branches = BRANCHES.get(level + block) or BRANCHES[level]
+    return f"{module}.{branches[int(branch) - 1].format(int(number) - 1)}.{part}"
