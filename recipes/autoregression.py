@@ -4,10 +4,11 @@
     python recipes/autoregression.py --series=monthly-sunspots.csv --tau=12
     python recipes/autoregression.py --series=airline-passengers.csv --tau=12 --steps=1 --steps=12
 
-Without --series the recipe uses the series of https://d2l.ai/chapter_recurrent-neural-networks/sequence.html: 1,000 values of
-sin(0.01 t) plus noise with standard deviation 0.2, the first 600 of them for training, tau = 4. A CSV file has a header line and
-the values in its last column. The recipe prints the root mean squared errors k steps ahead on the other values (the same values for
-all k), next to two baselines: the training mean and the last value. It writes `predictions.png` to --model_dir.
+Without --series the recipe uses the series of https://d2l.ai/chapter_recurrent-neural-networks/sequence.html: 1,000
+values of sin(0.01 t) plus noise with standard deviation 0.2, the first 600 of them for training, tau = 4. A CSV
+file has a header line and the values in its last column. The recipe prints the root mean squared errors k steps
+ahead on the other values (the same values for all k), next to two baselines: the training mean and the last value.
+It writes `predictions.png` to --model_dir.
 """
 
 import csv

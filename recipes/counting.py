@@ -3,15 +3,17 @@
     python recipes/counting.py                                  # both languages, both networks
     python recipes/counting.py --languages=ab --networks=lstm --steps=300
 
-Networks with 10 units read a string and predict at each letter which letters may follow, or that the string may end (Gers 2001,
-LSTM recurrent networks learn simple context-free and context-sensitive languages). A string is correct if every prediction
-is. Each training step uses all n up to 100 (a^n b^n c^n: up to 50). The recipe writes to --model_dir: the results table,
-results.json, one model per network, and counters.png as in the paper's Figure 1: the state of each unit (c of LSTM, h of GRU)
-along one long string. The paper's LSTMs are correct up to n = 256 and n = 100.
+Networks with 10 units read a string and predict at each letter which letters may follow, or that the string may end
+(Gers 2001, LSTM recurrent networks learn simple context-free and context-sensitive languages). A string is correct
+if every prediction is. Each training step uses all n up to 100 (a^n b^n c^n: up to 50). The recipe writes to
+--model_dir: the results table, results.json, one model per network, and counters.png as in the paper's Figure 1:
+the state of each unit (c of LSTM, h of GRU) along one long string. The paper's LSTMs are correct up to n = 256 and
+n = 100.
 
 Run log:
-- no flags, six minutes of one core (docs/counting.md): LSTM is correct for all n up to 483 (a^n b^n) and 107 (a^n b^n c^n). The
-  first n beyond the training lengths at which GRU is wrong is 109 and 51; it is also wrong for 1 % and 2 % of the training lengths.
+- no flags, six minutes of one core (docs/counting.md): LSTM is correct for all n up to 483 (a^n b^n) and 107 (a^n
+  b^n c^n). The first n beyond the training lengths at which GRU is wrong is 109 and 51; it is also wrong for 1 %
+  and 2 % of the training lengths.
 """
 
 import pathlib
@@ -62,8 +64,9 @@ def make_strings(counts, letters):
     """Returns strings with n of each letter, for each n of `counts`, padded on the right.
 
     Returns:
-        A tuple of float32 arrays: one-hot letters (strings, steps, letters); targets (strings, steps, letters + 1), 1 for each
-        letter that may follow, the end of the string last; mask (strings, steps), 1 for the steps of a string.
+        A tuple of float32 arrays: one-hot letters (strings, steps, letters); targets (strings, steps, letters + 1),
+        1 for each letter that may follow, the end of the string last; mask (strings, steps), 1 for the steps of a
+        string.
     """
     steps = len(letters) * max(counts)
     x = np.zeros((len(counts), steps, len(letters)), "float32")

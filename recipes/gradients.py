@@ -3,17 +3,19 @@
     python recipes/gradients.py                                    # the adding problem over 60 steps, on two cores
     python recipes/gradients.py --networks=rnn,rnn_clipped --gain=1.5 --length=100
 
-In the adding problem the target depends on inputs many steps before the last. The recipe tabulates and plots the norm of dL/dh_t over
-all paths from step t to the loss, and of dL/dc_t of LSTM, before and after training. "_clipped" networks clip gradients to
-the norm --clip (Pascanu 2013, arXiv:1211.5063, section 3.2); "rnn_omega" also has Pascanu's regulariser (section 3.3,
-`kapps.training.VanishingGradientModel`). "first / last step" is the norm at the first step divided by the norm at the last. Training
-stops when the loss is not finite. The recipe writes to --model_dir: the results table, results.json, gradients.png.
+In the adding problem the target depends on inputs many steps before the last. The recipe tabulates and plots the
+norm of dL/dh_t over all paths from step t to the loss, and of dL/dc_t of LSTM, before and after training.
+"_clipped" networks clip gradients to the norm --clip (Pascanu 2013, arXiv:1211.5063, section 3.2); "rnn_omega" also
+has Pascanu's regulariser (section 3.3, `kapps.training.VanishingGradientModel`). "first / last step" is the norm at
+the first step divided by the norm at the last. Training stops when the loss is not finite. The recipe writes to
+--model_dir: the results table, results.json, gradients.png.
 
 Run log:
-- no flags, two cores that ran other jobs, 40 to 90 seconds per network: the gradient of the plain RNN explodes (norm 340) and the
-  network saturates; its gradient vanishes within two steps (loss 0.552; the constant prediction has 0.167). With clipping it
-  learns a little (0.165) and the first step gets 34 % of the gradient, with Omega 1.8 % (0.176). The ratio is 3e-4 for LSTM and
-  1e-10 for GRU, before and after training: the gate that keeps the state starts at 0.73 in LSTM and at 0.5 in GRU.
+- no flags, two cores that ran other jobs, 40 to 90 seconds per network: the gradient of the plain RNN explodes
+  (norm 340) and the network saturates; its gradient vanishes within two steps (loss 0.552; the constant prediction
+  has 0.167). With clipping it learns a little (0.165) and the first step gets 34 % of the gradient, with Omega 1.8
+  % (0.176). The ratio is 3e-4 for LSTM and 1e-10 for GRU, before and after training: the gate that keeps the state
+  starts at 0.73 in LSTM and at 0.5 in GRU.
 """
 
 import math
@@ -189,9 +191,9 @@ def main(_):
         )
     plot_norms(list(results.rows.values()), pathlib.Path(FLAGS.model_dir, "gradients.png"))
     note = (
-        f"Adding problem over {FLAGS.length} steps; {FLAGS.units} units; SGD with learning rate {FLAGS.learning_rate:g}, "
-        f"batches of {FLAGS.batch_size}, clipping at {FLAGS.clip:g}, weight of Omega {FLAGS.omega:g}; orthogonal recurrent "
-        f"kernels times {FLAGS.gain:g}."
+        f"Adding problem over {FLAGS.length} steps; {FLAGS.units} units; SGD with learning rate "
+        f"{FLAGS.learning_rate:g}, batches of {FLAGS.batch_size}, clipping at {FLAGS.clip:g}, weight of Omega "
+        f"{FLAGS.omega:g}; orthogonal recurrent kernels times {FLAGS.gain:g}."
     )
     results.table("Gradients through time", COLUMNS, note, ["gradients.png"])
 

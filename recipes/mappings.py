@@ -94,7 +94,8 @@ def main(_):
     with write_atomically(folder / "result.json") as path:
         path.write_text(json.dumps(result, indent=1) + "\n")
     print(
-        f"{FLAGS.mapping}: {format_scores(scores)}; loss {before:.3f} before and {after:.3f} after training, in {seconds:.0f} s"
+        f"{FLAGS.mapping}: {format_scores(scores)}; loss {before:.3f} before and {after:.3f} after training, "
+        f"in {seconds:.0f} s"
     )
     print(f"baselines: {format_scores(task.baselines)}")
     print(f"written: {folder / 'model.keras'}, {folder / 'result.json'}")

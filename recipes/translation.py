@@ -1,32 +1,30 @@
-r"""Trains a translator on pairs of sentences, scores it, images what it looks at, and translates what one types.
+r"""Trains a translation model on pairs of sentences, computes BLEU, plots attention weights, and translates input text.
 
     python recipes/translation.py
     python recipes/translation.py --data=multi30k --pair=en-de --model=transformer_tiny --vocabulary=6000 --epochs=30
     python recipes/translation.py --model_dir=runs/translation --translate=zweihunderteins
     python recipes/translation.py --tfds=wmt14_translate/de-en --pair=en-de --model=transformer_base
 
-Without --data it translates numbers below 10,000 from German to English words, a minute's work. Else --data is a folder
-of parallel texts such as Multi30k's (https://github.com/multi30k/dataset, data/task1/raw), a sentence a line:
-train.en.gz, train.de.gz, val.en.gz and so on; or --tfds names a data set of TFDS.
+Without --data the recipe translates numbers below 10,000 from German to English words, which takes a minute. With
+--data it reads a folder of parallel texts such as Multi30k (https://github.com/multi30k/dataset, data/task1/raw),
+one sentence per line: train.en.gz, train.de.gz, val.en.gz and so on. --tfds names a TFDS dataset.
 
-Adam and the learning rate are the Transformer paper's (arXiv:1706.03762, 5.3), or rise to --learning_rate; labels are
-smoothed; the weights that are kept are the mean of the last --average epochs'. BLEU is sacreBLEU's of plain text; below
-it that without case, which stands nearer to figures of tokens in lower case, as those for Multi30k mostly are.
+Optimizer and learning rate are those of the Transformer paper (arXiv:1706.03762, 5.3), or rise to --learning_rate.
+Training uses label smoothing, and the final weights are the mean over the last --average epochs. BLEU is sacreBLEU
+on plain text, with and without case; published figures for Multi30k are mostly computed on lower-case tokens.
 
-Reached on two cores that did other work besides, seed 0, Multi30k from English to German, with
+Run log (two cores that ran other jobs, seed 0, Multi30k):
+- English to German, --model=transformer_tiny --vocabulary=3000 --tokens=2048 --learning_rate=0.002 --warmup=2000
+  --dropout=0.1: BLEU 27.7 on test_2016_flickr (28.0 without case) after 4,093 steps (6.5 epochs, about 25 minutes
+  of idle cores), 25.1 after 5.4 epochs. arXiv:2105.14462 has 41.02 after 8,000 steps of 8,192 tokens per side on
+  GPUs. With a peak of 0.003 after 500 steps the encoder collapsed to one output for every word (8.2).
+- English to French, --pair=en-fr --model=bahdanau_small --warmup=200 --average=1 --epochs=6, other flags as above,
+  23 minutes of one core: perplexity 5.1, BLEU 43.4 (43.5 without case). The paper's Transformer has 61.80.
 
-    --model=transformer_tiny --vocabulary=3000 --tokens=2048 --learning_rate=0.002 --warmup=2000 --dropout=0.1
-
-after 4,093 steps, 6.5 epochs, perhaps 25 minutes of idle cores: BLEU 27.7 of test_2016_flickr (28.0 without case) and
-still rising, 25.1 after 5.4 epochs, where arXiv:2105.14462 has 41.02 after 8,000 steps of 8,192
-tokens a side, on GPUs. With a peak of 0.003 after 500 steps the encoder came to give the same at every word: 8.2.
-From English to French, --pair=en-fr --model=bahdanau_small --warmup=200 --average=1 --epochs=6 and else the same flags,
-23 minutes of one core: perplexity 5.1, BLEU 43.4 (43.5 without case), where that paper's Transformer has 61.80.
-
-It leaves `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `alignment.png` and
-`run.json` in --model_dir; under --export_dir a SavedModel whose signature `translate` takes text and gives text, where
-both languages share subwords, and a folder a precision of `encoder.tflite` and `step.tflite`, for
-`kapps.export.load_tflite_encoder_and_step`, with the subwords by number, `vocabulary.json`.
+The recipe writes `model.keras`, `vocabulary.json`, `history.csv`, `curves.png`, `translations.tsv`, `attention.png`
+and `run.json` to --model_dir. It writes to --export_dir a SavedModel with the signature `translate` from text to
+text (if the languages share subwords), and for each precision a folder with `encoder.tflite`, `step.tflite` and
+`vocabulary.json`, for `kapps.export.load_tflite_encoder_and_step`.
 """
 
 import functools
@@ -49,80 +47,83 @@ from kapps.data import translation
 from kapps.generation import text_generation
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data", None, "folder of the texts, or TFDS's [numbers in words]")
-flags.DEFINE_string("tfds", None, "name of a translation data set of TFDS")
-flags.DEFINE_string("pair", "de-en", "the source's language and the target's")
-flags.DEFINE_string("train", "train", "name of the files, or the split, to train on")
-flags.DEFINE_string("validation", "val", "name of the files, or the split, to validate on")
 flags.DEFINE_string(
-    "test", translation_corpus.MULTI30K, "name of the files, or the split, to score"
+    "data", None, "folder of parallel texts, or data folder of TFDS [numbers in words]"
 )
-flags.DEFINE_enum("model", "transformer_small", list(translation_corpus.MODELS), "what is trained")
-flags.DEFINE_integer("vocabulary", 400, "subwords of both languages, or of each", lower_bound=258)
+flags.DEFINE_string("tfds", None, "name of a TFDS translation dataset")
+flags.DEFINE_string("pair", "de-en", "source and target language")
+flags.DEFINE_string("train", "train", "file name or split for training")
+flags.DEFINE_string("validation", "val", "file name or split for validation")
+flags.DEFINE_string("test", translation_corpus.MULTI30K, "file name or split for BLEU")
+flags.DEFINE_enum("model", "transformer_small", list(translation_corpus.MODELS), "model to train")
+flags.DEFINE_integer(
+    "vocabulary", 400, "number of subwords, of both languages or of each", lower_bound=258
+)
 flags.DEFINE_bool("joint", True, "whether both languages share subwords")
 flags.DEFINE_integer(
-    "longest", 100, "subwords of a sentence; longer pairs are left out", lower_bound=1
+    "longest", 100, "maximum subwords of a sentence; longer pairs are skipped", lower_bound=1
 )
-flags.DEFINE_bool("cut", False, "whether longer pairs are cut instead")
-flags.DEFINE_integer("tokens", 2048, "of a batch, both sides and padding included", lower_bound=1)
-flags.DEFINE_integer("epochs", 15, "passes over the pairs", lower_bound=1)
-flags.DEFINE_float("learning_rate", None, "the peak [the paper's, by the model's width]")
-flags.DEFINE_integer("warmup", 400, "steps that the rate rises for", lower_bound=1)
-flags.DEFINE_float("label_smoothing", 0.1, "share of the target that is spread over all", 0, 0.9)
-flags.DEFINE_float("dropout", None, "[the model's]", 0, 0.9)
-flags.DEFINE_integer("average", 3, "epochs whose weights' mean is kept", lower_bound=1)
-flags.DEFINE_bool("xla", False, "whether a step is compiled by XLA")
+flags.DEFINE_bool("cut", False, "truncate longer pairs instead of skipping them")
 flags.DEFINE_integer(
-    "beam", 4, "translations that the search keeps; 1: the likeliest word each time", lower_bound=1
+    "tokens", 2048, "tokens of a batch, including both sides and padding", lower_bound=1
 )
-flags.DEFINE_float("alpha", 0.6, "of the search's length penalty", 0)
-flags.DEFINE_multi_string("translate", None, "a sentence; the run in --model_dir translates it")
+flags.DEFINE_integer("epochs", 15, "training epochs", lower_bound=1)
+flags.DEFINE_float("learning_rate", None, "peak learning rate [the paper's rule]")
+flags.DEFINE_integer("warmup", 400, "warm-up steps", lower_bound=1)
+flags.DEFINE_float("label_smoothing", 0.1, "label smoothing", 0, 0.9)
+flags.DEFINE_float("dropout", None, "dropout rate [the model's]", 0, 0.9)
+flags.DEFINE_integer(
+    "average", 3, "number of last epochs whose weights are averaged", lower_bound=1
+)
+flags.DEFINE_bool("xla", False, "compile the training step with XLA")
+flags.DEFINE_integer("beam", 4, "beam width; 1 is greedy decoding", lower_bound=1)
+flags.DEFINE_float("alpha", 0.6, "exponent of the length penalty", 0)
+flags.DEFINE_multi_string("translate", None, "sentence to translate with the model in --model_dir")
 flags.DEFINE_bool(
-    "interactive", False, "translate lines of the standard input by the run in --model_dir"
+    "interactive", False, "translate lines of standard input with the model in --model_dir"
 )
 training.define_flags(model_dir="runs/translation")
 
-SETTLING = (
+RUN_FLAGS = (
     "data", "tfds", "pair", "train", "validation", "model", "vocabulary", "joint", "longest", "cut", "tokens",
     "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
 )  # fmt: skip
-"""Flags that a run which goes on must have as it began; not its epochs, for the rate does not know the end."""
-FILED = 64
-"""Tokens of a source and of a target that the exported files have room for."""
-CALIBRATED, COMPARED = 200, 20
-"""Sentences that int8 is calibrated with, and that files are compared on."""
+"""Flags that must not change when a run is resumed. --epochs may: the learning rate does not depend on it."""
+FILE_LENGTH = 64
+"""Maximum tokens of a source and of a target in the exported files."""
+CALIBRATION_SENTENCES, VERIFICATION_SENTENCES = 200, 20
 
 
-def vocabularies(corpus, run):
-    """Returns the subwords that a run began with, or learns and keeps them beside it."""
+def load_vocabularies(corpus, resumed):
+    """Returns the vocabularies of a resumed run, or learns new ones and saves them to --model_dir."""
     path = pathlib.Path(FLAGS.model_dir, "vocabulary.json")
-    if run and path.is_file():
+    if resumed and path.is_file():
         return translation.VocabularyPair.load(path)
     tokens = translation.learn_vocabularies(*corpus.train, FLAGS.vocabulary, joint=FLAGS.joint)
     tokens.save(path)
     return tokens
 
 
-def optimizer(model):
-    """Returns Adam as the paper has it."""
+def make_optimizer(model):
+    """Returns Adam with the settings of the Transformer paper."""
     if FLAGS.learning_rate:
         rate = training.InverseSquareRoot(FLAGS.learning_rate, FLAGS.warmup)
     else:
-        # Of the embeddings' width, which in a Transformer is d_model.
+        # d_model of a Transformer is the width of its embeddings.
         widths = [x.output_dim for x in model.layers if isinstance(x, keras.layers.Embedding)]
         rate = training.transformer_schedule(widths[-1], FLAGS.warmup)
     return keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-9)
 
 
-def averaged(model, test, checkpoints, last):
-    """Gives a model the mean of its last epochs' weights where that is better, and returns the better one's metrics."""
+def average_weights(model, test, checkpoints, last):
+    """Sets the mean of the last epochs' weights if its validation perplexity is better. Returns the metrics."""
     weights = model.get_weights()
     training.average_checkpoints(model, checkpoints)
     mean = model.evaluate(test, verbose=0, return_dict=True)
     better = mean["perplexity"] < last["perplexity"]
     print(
-        f"perplexity of validation: {last['perplexity']:.3f}, and {mean['perplexity']:.3f} by the mean of the last "
-        f"{len(checkpoints)} epochs' weights; kept is the {'mean' if better else 'last'}"
+        f"validation perplexity: {last['perplexity']:.3f} with the last weights, {mean['perplexity']:.3f} with the "
+        f"mean of the last {len(checkpoints)} epochs; the model has the {'mean' if better else 'last'} weights"
     )
     if not better:
         model.set_weights(weights)
@@ -130,36 +131,36 @@ def averaged(model, test, checkpoints, last):
 
 
 def fit(strategy):
-    """Trains, and returns the model with the mean of its last epochs' weights, its vocabularies, corpus and run."""
-    corpus = translation_corpus.load(FLAGS)
-    began = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
-    tokens = vocabularies(corpus, began)
+    """Trains the model. Returns model, vocabularies, corpus, run, and the metrics before and after training."""
+    corpus = translation_corpus.load_corpus(FLAGS)
+    resumed = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
+    tokens = load_vocabularies(corpus, resumed)
     train = tokens.encode(*corpus.train, max_length=FLAGS.longest, truncate=FLAGS.cut)
-    held = tokens.encode(*corpus.validation, max_length=FLAGS.longest, truncate=True)
+    validation = tokens.encode(*corpus.validation, max_length=FLAGS.longest, truncate=True)
     replicas = strategy.num_replicas_in_sync
     plan = translation.TokenBatches(train, FLAGS.tokens, multiple=replicas)
-    test = translation.TokenBatches(held, FLAGS.tokens, multiple=replicas)
+    test = translation.TokenBatches(validation, FLAGS.tokens, multiple=replicas)
 
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
-        model = translation_corpus.build(FLAGS.model, tokens, FLAGS.dropout)
+        model = translation_corpus.build_model(FLAGS.model, tokens, FLAGS.dropout)
         trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
         trained.compile(
-            optimizer(model), training.SmoothedSparseCrossentropy(FLAGS.label_smoothing),
+            make_optimizer(model), training.SmoothedSparseCrossentropy(FLAGS.label_smoothing),
             weighted_metrics=[training.Perplexity()], jit_compile=FLAGS.xla,
         )  # fmt: skip
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=plan.steps_per_epoch,
         batch_size=plan.tokens / plan.steps_per_epoch,
-        identity={name: FLAGS[name].value for name in SETTLING}, checkpoint_interval=FLAGS.checkpoint_every,
+        identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
         epoch_ends=FLAGS.average, unit="tokens",
     )  # fmt: skip
     if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
-        long = "cut" if FLAGS.cut else "left out"
+        long = "truncated" if FLAGS.cut else "skipped"
         print(
             f"{model.name}: {count:,} trainable parameters, {tokens.vocabulary:,} tokens; {corpus.name}: "
-            f"{train.pairs:,} pairs, {train.empty:,} empty ones left out, {train.long:,} long ones {long}; "
+            f"{train.pairs:,} pairs, {train.empty:,} empty pairs skipped, {train.long:,} long pairs {long}; "
             f"{FLAGS.epochs} epochs of {plan.steps_per_epoch} steps of {FLAGS.tokens:,} tokens,"
             f" {plan.padding:.0%} padding, in "
             f"{len(plan.shapes)} shapes"
@@ -169,7 +170,7 @@ def fit(strategy):
             trained, functools.partial(plan.train_dataset, seed=FLAGS.seed), test.eval_dataset()
         )
     if run.is_chief:
-        after = averaged(trained, test.eval_dataset(), run.checkpoints.epoch_files(), after)
+        after = average_weights(trained, test.eval_dataset(), run.checkpoints.epoch_files(), after)
     return model, tokens, corpus, run, before, after
 
 
@@ -186,123 +187,141 @@ def main(_):
     # Save, translate, score, export
     model = run.save(model)
     folder = pathlib.Path(FLAGS.model_dir)
-    sources, right = corpus.test
-    began = time.monotonic()
-    found = translation_corpus.translations(writer(model, tokens), tokens, sources, FLAGS.longest)
-    seconds = time.monotonic() - began
-    rows = list(zip(sources, found, right, strict=True))
+    sources, references = corpus.test
+    start = time.monotonic()
+    translator = make_translator(model, tokens)
+    translations = translation_corpus.translate(translator, tokens, sources, FLAGS.longest)
+    seconds = time.monotonic() - start
+    rows = list(zip(sources, translations, references, strict=True))
     with _files.write_atomically(folder / "translations.tsv") as path:
-        lines = ("\t".join(each.replace("\t", " ") for each in row) for row in rows)
+        lines = ("\t".join(text.replace("\t", " ") for text in row) for row in rows)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    scores = translation_corpus.bleu(found, right)
-    translation_corpus.image(model, tokens, sources[0], found[0], folder / "alignment.png")
+    scores = translation_corpus.compute_bleu(translations, references)
+    translation_corpus.plot_attention(
+        model, tokens, sources[0], translations[0], folder / "attention.png"
+    )
     run.finish(before, after, [], flags=training.get_flag_values())
-    delivered = [deliver(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite]
-    if tokens.joint:  # the graph has one vocabulary
-        delivered.insert(0, serve(model, tokens, corpus.validation))
+    exports = [
+        export_tflite(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite
+    ]
+    if tokens.joint:  # the graph of a SavedModel has one vocabulary
+        exports.insert(0, export_saved_model(model, tokens, corpus.validation))
     print()
-    training.print_table(
-        ("exported", "precision", "size", "translations as the model's"), *delivered
-    )
+    training.print_table(("exported", "precision", "size", "equal translations"), *exports)
 
-    # What came of it
-    known = FLAGS.data and not FLAGS.tfds and FLAGS.test == translation_corpus.MULTI30K
-    published = translation_corpus.PUBLISHED.get(corpus.languages, {}) if known else {}
+    # Results
+    is_multi30k = FLAGS.data and not FLAGS.tfds and FLAGS.test == translation_corpus.MULTI30K
+    published = translation_corpus.PUBLISHED.get(corpus.languages, {}) if is_multi30k else {}
     print()
     training.print_table(
-        (f"BLEU of {len(right):,} sentences", ""),
-        *((f"{how}: {FLAGS.model}", f"{score:.2f}") for how, score, _ in scores),
-        *((f"published, of tokens in lower case: {name}", f"{score:.2f}") for name, score in published.items()),
+        (f"BLEU of {len(references):,} sentences", ""),
+        *((f"{metric}: {FLAGS.model}", f"{score:.2f}") for metric, score, _ in scores),
+        *((f"published, lower-case tokens: {name}", f"{score:.2f}") for name, score in published.items()),
     )  # fmt: skip
-    for how, _, signature in scores:
-        print(f"{how}: {signature}")
-    same = sum(one == other for _, one, other in rows)
+    for metric, _, signature in scores:
+        print(f"{metric}: {signature}")
+    equal = sum(output == reference for _, output, reference in rows)
     print(
-        f"{same:,} of {len(right):,} are word for word the reference; translated in {seconds:.0f} seconds"
+        f"{equal:,} of {len(references):,} translations equal the reference; translated in {seconds:.0f} seconds"
     )
-    for source, one, other in rows[:3]:
-        print(f"\n{source}\n  {one}\n  {other} (reference)")
+    for source, output, reference in rows[:3]:
+        print(f"\n{source}\n  {output}\n  {reference} (reference)")
 
 
-def deliver(model, tokens, known, precision):
-    """Writes `encoder.tflite` and `step.tflite`, and returns a row of how large they are, and how often they agree.
+def export_tflite(model, tokens, pairs, precision):
+    """Writes `encoder.tflite` and `step.tflite`. Returns a table row with their size and agreement with the model.
 
     Args:
-        model: the translator.
-        tokens: its vocabularies.
-        known: sentences and their translations.
-        precision: of the files.
+        model: the translation model.
+        tokens: the `kapps.data.translation.VocabularyPair` of the model.
+        pairs: source sentences and target sentences, for calibration and verification.
+        precision: precision of the files.
     """
     folder = pathlib.Path(FLAGS.export_dir, f"{model.name}_{precision}")
-    known = [side[:CALIBRATED] for side in known]
-    x = tokens.encode_sources(known[0], FILED)
+    pairs = [side[:CALIBRATION_SENTENCES] for side in pairs]
+    x = tokens.encode_sources(pairs[0], FILE_LENGTH)
     calibration = None
     if precision == "int8":
-        rows = [np.append(tokens.start, one)[:FILED] for one in tokens.target.encode_all(known[1])]
-        calibration = x, keras.utils.pad_sequences(rows, FILED, padding="post")
+        rows = [
+            np.append(tokens.start, row)[:FILE_LENGTH] for row in tokens.target.encode_all(pairs[1])
+        ]
+        calibration = x, keras.utils.pad_sequences(rows, FILE_LENGTH, padding="post")
     export.tflite_encoder_and_step(
         model,
         folder,
-        source_length=FILED,
-        length=FILED,
+        source_length=FILE_LENGTH,
+        length=FILE_LENGTH,
         precision=precision,
         calibration=calibration,
     )
     with _files.write_atomically(folder / "vocabulary.json") as path:
         path.write_text(tokens.target.to_json(), encoding="utf-8")
-    told = [
+    outputs = [
         text_generation.translate(
-            each, x[:COMPARED], start=tokens.start, end=tokens.end, beam=1, steps=FILED
+            runner,
+            x[:VERIFICATION_SENTENCES],
+            start=tokens.start,
+            end=tokens.end,
+            beam=1,
+            steps=FILE_LENGTH,
         )
-        for each in (model, export.load_tflite_encoder_and_step(folder))
+        for runner in (model, export.load_tflite_encoder_and_step(folder))
     ]
-    width = max(each.shape[1] for each in told)
-    one, other = (np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in told)
+    width = max(output.shape[1] for output in outputs)
+    expected, actual = (
+        np.pad(output, ((0, 0), (0, width - output.shape[1]))) for output in outputs
+    )
     size = sum(file.stat().st_size for file in folder.glob("*.tflite")) / 1e6
-    return str(folder), precision, f"{size:.1f} MB", f"{(one == other).all(axis=1).mean():.0%}"
+    return (
+        str(folder),
+        precision,
+        f"{size:.1f} MB",
+        f"{(expected == actual).all(axis=1).mean():.0%}",
+    )
 
 
-def serve(model, tokens, known):
-    """Writes the SavedModel, text in and text out, and returns a row of it as `deliver` does."""
+def export_saved_model(model, tokens, pairs):
+    """Writes a SavedModel from text to text. Returns a table row as `export_tflite` does."""
     path = export.saved_model(
         model, FLAGS.export_dir, tokenizer=tokens.target, beam=FLAGS.beam, length_penalty=FLAGS.alpha
     )  # fmt: skip
-    sentences = [sentence for sentence in known[0] if sentence][:COMPARED]
-    asked = tf.saved_model.load(path).signatures["translate"](text=tf.constant(sentences))["text"]
-    answers = [answer.decode().strip() for answer in asked.numpy()]
-    expected = translation_corpus.translations(
-        writer(model, tokens), tokens, sentences, longest=256
-    )
-    same = sum(one == other for one, other in zip(answers, expected, strict=True)) / len(answers)
+    sentences = [sentence for sentence in pairs[0] if sentence][:VERIFICATION_SENTENCES]
+    signature = tf.saved_model.load(path).signatures["translate"]
+    actual = [
+        text.decode().strip() for text in signature(text=tf.constant(sentences))["text"].numpy()
+    ]
+    translator = make_translator(model, tokens)
+    expected = translation_corpus.translate(translator, tokens, sentences, longest=256)
+    equal = sum(a == b for a, b in zip(actual, expected, strict=True)) / len(actual)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
-    return str(path), "float32", f"{size:.1f} MB", f"{same:.0%}"
+    return str(path), "float32", f"{size:.1f} MB", f"{equal:.0%}"
 
 
-def writer(model, tokens):
-    """Returns what writes translations, by --beam and --alpha."""
+def make_translator(model, tokens):
+    """Returns the decoding loop of a model, with --beam and --alpha."""
     return text_generation.translator(
         model, end=tokens.end, beam=FLAGS.beam, length_penalty=FLAGS.alpha, never=(1, tokens.start)
     )
 
 
 def translate():
-    """Prints the translations of what is typed, by the model that a run has kept."""
+    """Prints the translations of --translate and of standard input, by the model in --model_dir."""
     folder = pathlib.Path(FLAGS.model_dir)
     if not (folder / "model.keras").is_file():
         raise ValueError(
-            f"{folder} holds no trained model: leave out --translate and --interactive to train one"
+            f"--model_dir={folder} has no model.keras: train a model first, without --translate and --interactive"
         )
     tokens = translation.VocabularyPair.load(folder / "vocabulary.json")
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
-    one = writer(model, tokens)
+    translator = make_translator(model, tokens)
     for sentence in FLAGS.translate or ():
-        print(*translation_corpus.translations(one, tokens, [sentence.strip()], FLAGS.longest))
+        print(*translation_corpus.translate(translator, tokens, [sentence.strip()], FLAGS.longest))
     if FLAGS.interactive:
         if sys.stdin.isatty():
-            print("a sentence a line; Ctrl-D ends")
+            print("Type one sentence per line; Ctrl-D ends the program.")
         for line in sys.stdin:
             print(
-                *translation_corpus.translations(one, tokens, [line.strip()], FLAGS.longest),
+                *translation_corpus.translate(translator, tokens, [line.strip()], FLAGS.longest),
                 flush=True,
             )
 

@@ -4,8 +4,8 @@
 
 Markov: x_t ~ P(x_t | x_{t-1}, ..., x_{t-tau}).  Latent: h_t = g(h_{t-1}, x_{t-1}), x_t ~ P(x_t | h_t).
 
-One-step forecasts are accurate. Forecasts k steps ahead use earlier forecasts as inputs; their errors accumulate, and the forecast
-decays to the mean of the series.
+One-step forecasts are accurate. Forecasts k steps ahead use earlier forecasts as inputs; their errors accumulate,
+and the forecast decays to the mean of the series.
 """
 
 import keras
@@ -86,8 +86,8 @@ def forecast(model, series, steps):
         steps: number of steps ahead.
 
     Returns:
-        float32 [time - tau + 1, steps, features], with tau = 1 for `latent`. Row i, column j forecasts series[tau + i + j] from
-        the values up to time tau - 1 + i.
+        float32 [time - tau + 1, steps, features], with tau = 1 for `latent`. Row i, column j forecasts series[tau +
+        i + j] from the values up to time tau - 1 + i.
     """
     series = _columns(series)
     tau = model.input.shape[1]

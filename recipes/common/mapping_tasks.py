@@ -139,7 +139,8 @@ def label_steps(path, units, cell, random, segment=None):
     )
     counts = np.bincount(targets[mask])
     return Task(
-        f"rows of three to six digits, 1,500 for training and 300 for testing; one label per {'digit' if segment else 'column'}",
+        "rows of three to six digits, 1,500 for training and 300 for testing; one label per "
+        + ("digit" if segment else "column"),
         model, "sparse_categorical_crossentropy", (x, y), (test, targets),
         lambda model: {"accuracy": (predict_classes(model, test) == targets)[mask].mean()},
         {"accuracy of the most common label": counts.max() / counts.sum()},

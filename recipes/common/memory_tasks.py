@@ -100,7 +100,10 @@ def pixels(options, order=None):
     )
     images, labels = sequence.read_grey_images(train_source, options.side)
     test_images, test_labels = sequence.read_grey_images(test_source, options.side, options.test)
-    batch_size, order_options = options.batch_size, {"permutation_seed": order, "seed": options.seed}
+    batch_size, order_options = (
+        options.batch_size,
+        {"permutation_seed": order, "seed": options.seed},
+    )
     return Task(
         title=f"{'pixels' if order is None else 'permuted pixels'}, {options.side}x{options.side}",
         measure="accuracy (%)",

@@ -1,25 +1,25 @@
-"""What translation.py translates and with which models; figures that others published beside its own."""
+"""Corpora, models, published figures and scores of translation.py."""
 
 import dataclasses
 import pathlib
 
 import numpy as np
 
+import kapps
 from common import (
     mapping_tasks,
 )
-import kapps
 from kapps import families, visualize
 from kapps.data import translation
 from kapps.generation import text_generation
 
 PUBLISHED = {
-    # github.com/LividWo/Revisit-MMT, README-baseline.md, has the first: 71.0/47.5/34.3/24.5, BP 0.999, by fairseq's
-    # generate with a beam of 5, which counts the tokens it was given, after 8,000 updates of 2 x 4,096 tokens.
+    # The first is in README-baseline.md of github.com/LividWo/Revisit-MMT: 71.0/47.5/34.3/24.5, BP 0.999, from
+    # fairseq-generate with beam 5 on its input tokens, after 8,000 updates of 2 x 4,096 tokens.
     ("en", "de"): {"Transformer tiny": 41.02, "Transformer small": 39.68, "Transformer base": 38.33},
     ("en", "fr"): {"Transformer tiny": 61.80},
 }  # fmt: skip
-"""BLEU of Multi30k's test_2016_flickr by text alone: Wu 2021, arXiv:2105.14462."""
+"""BLEU of text-only models on Multi30k's test_2016_flickr: Wu 2021, arXiv:2105.14462."""
 MULTI30K = "test_2016_flickr"
 
 MODELS = {
@@ -39,27 +39,28 @@ MODELS = {
     "bahdanau2015": (families.bahdanau, kapps.bahdanau2015.builder.row),
     "luong2015": (families.luong, kapps.luong2015.builder.row),
 }  # fmt: skip
-"""The body of each and its options."""
+"""The family function and the options of each model."""
 
 
-def build(name, tokens, dropout=None):
-    """Returns a model for the vocabularies of `kapps.data.translation.VocabularyPair`, with its own dropout or another."""
-    body, options = MODELS[name]
-    others = {} if dropout is None else {"dropout": dropout}
+def build_model(name, tokens, dropout=None):
+    """Returns a model for a `VocabularyPair`. `dropout` replaces the dropout rate of `MODELS`."""
+    family, options = MODELS[name]
+    overrides = {} if dropout is None else {"dropout": dropout}
     source = None if tokens.joint else tokens.source_vocabulary
-    return body(
-        **{**options, "vocabulary": tokens.vocabulary, "source_vocabulary": source, **others},
+    return family(
+        **{**options, "vocabulary": tokens.vocabulary, "source_vocabulary": source, **overrides},
         name=name,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Pairs of sentences: (sources, targets) of each part.
+    """Pairs of sentences.
 
     Args:
-        name: what they are.
-        languages: the source's and the target's.
+        name: name of the corpus.
+        languages: source and target language.
+        train, validation, test: (source sentences, target sentences) of each split.
     """
 
     name: str
@@ -69,19 +70,19 @@ class Corpus:
     test: tuple
 
 
-def numbers(languages, seed):
-    """Returns numbers below 10,000 in German and English words, no number in two parts."""
-    drawn = np.random.default_rng(seed).permutation(10_000)[:5_000]
-    said = {"en": _english, "de": german}
-    both = [[said[language](int(n)) for n in drawn] for language in languages]
+def make_numbers(languages, seed):
+    """Returns numbers below 10,000 in German and English words. No number is in two splits."""
+    numbers = np.random.default_rng(seed).permutation(10_000)[:5_000]
+    spell = {"en": _spell_english, "de": spell_german}
+    sides = [[spell[language](int(n)) for n in numbers] for language in languages]
     parts = [
-        tuple(side[some] for side in both)
-        for some in (slice(400, None), slice(200), slice(200, 400))
+        tuple(side[rows] for side in sides)
+        for rows in (slice(400, None), slice(200), slice(200, 400))
     ]
     return Corpus("numbers in words", languages, *parts)
 
 
-def _english(number):
+def _spell_english(number):
     return " ".join(mapping_tasks.spell(number))
 
 
@@ -94,12 +95,12 @@ ZEHNER = ("zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "a
 # fmt: on
 
 
-def german(number):
-    """Returns a German number below a million in words, which are one: 2021 is zweitausendeinundzwanzig."""
+def spell_german(number):
+    """Returns the German word of a number below a million: 2021 is zweitausendeinundzwanzig."""
     for size, name in ((1000, "tausend"), (100, "hundert")):
         if number >= size:
             rest = number % size
-            return _before(number // size) + name + (german(rest) if rest else "")
+            return _before(number // size) + name + (spell_german(rest) if rest else "")
     if number < 20:
         return EINER[number]
     ten, one = divmod(number, 10)
@@ -107,15 +108,17 @@ def german(number):
 
 
 def _before(number):
-    """Returns a number's words before another word: 1 is ein, and eins at the end alone."""
-    return german(number).removesuffix("s") if number % 100 == 1 else german(number)
+    """Returns the form of a number before another word: 1 is "ein", and "eins" only at the end."""
+    return spell_german(number).removesuffix("s") if number % 100 == 1 else spell_german(number)
 
 
-def load(flags):
-    """Returns the `Corpus` that flags ask for."""
+def load_corpus(flags):
+    """Returns the `Corpus` of the recipe's flags."""
     languages = tuple(flags.pair.split("-"))
     if len(languages) != 2 or not all(languages):
-        raise ValueError(f"--pair={flags.pair}: two languages, the source's first, such as en-de")
+        raise ValueError(
+            f"--pair={flags.pair}: pass the source and the target language, such as en-de"
+        )
     if flags.tfds:
         parts = [
             translation.load_tfds_sentences(flags.tfds, languages, split, flags.data)
@@ -125,9 +128,9 @@ def load(flags):
     if not flags.data:
         if sorted(languages) != ["de", "en"]:
             raise ValueError(
-                f"--pair={flags.pair} needs --data, a folder of files such as train.{languages[0]}.gz"
+                f"--pair={flags.pair} needs --data, a folder with files such as train.{languages[0]}.gz"
             )
-        return numbers(languages, flags.seed)
+        return make_numbers(languages, flags.seed)
     folder = pathlib.Path(flags.data)
     parts = [
         translation.read_sentences(*(_file(folder, part, language) for language in languages))
@@ -138,82 +141,85 @@ def load(flags):
 
 def _file(folder, part, language):
     path = folder / f"{part}.{language}"
-    packed = path.with_name(path.name + ".gz")
-    return packed if packed.is_file() and not path.is_file() else path
+    compressed = path.with_name(path.name + ".gz")
+    return compressed if compressed.is_file() and not path.is_file() else path
 
 
-def translations(writer, tokens, sentences, longest, rows=64):
-    """Returns what a model writes for each sentence.
+def translate(translator, tokens, sentences, longest, batch_size=64):
+    """Returns the translation of each sentence.
 
     Args:
-        writer: of `kapps.generation.text_generation.translator`.
-        tokens: the `kapps.data.translation.VocabularyPair`.
-        sentences: any number; of an empty one the translation is empty.
-        longest: subwords of a sentence that are read.
-        rows: sentences at once, of like lengths, in few shapes.
+        translator: the result of `kapps.generation.translator`.
+        tokens: the `kapps.data.translation.VocabularyPair` of the model.
+        sentences: a list of str; the translation of an empty sentence is empty.
+        longest: maximum subwords of a source; the rest is truncated.
+        batch_size: number of sentences of similar length that are decoded together.
     """
-    found = [""] * len(sentences)
-    lengths = [min(len(one), longest) for one in tokens.source.encode_all(sentences)]
+    translations = [""] * len(sentences)
+    lengths = [min(len(row), longest) for row in tokens.source.encode_all(sentences)]
     order = sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__)
-    for at in range(0, len(order), rows):
-        some = order[at : at + rows]
-        x = tokens.encode_sources([sentences[i] for i in some], longest)
-        # Full batches, 16, 32 .. tokens wide: each other shape is compiled anew.
-        full = rows if len(order) > rows else len(some)
-        x = np.pad(x, ((0, full - len(some)), (0, -x.shape[1] % 16)))
-        x[len(some) :] = x[0]
-        written = text_generation.translate(writer, x, start=tokens.start, end=tokens.end)
-        for i, row in zip(some, written, strict=False):
-            found[i] = tokens.decode_target(row)
-    return found
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        x = tokens.encode_sources([sentences[i] for i in indices], longest)
+        # Full batches whose width is a multiple of 16: each new shape compiles the loop again.
+        rows = batch_size if len(order) > batch_size else len(indices)
+        x = np.pad(x, ((0, rows - len(indices)), (0, -x.shape[1] % 16)))
+        x[len(indices) :] = x[0]
+        outputs = text_generation.translate(translator, x, start=tokens.start, end=tokens.end)
+        for i, row in zip(indices, outputs, strict=False):
+            translations[i] = tokens.decode_target(row)
+    return translations
 
 
-def words(pieces):
-    """Returns the places of each word's subwords: a word begins at a space and at what is no letter and no figure."""
-    found = []
-    for i, piece in enumerate(pieces):
+def group_subwords(texts):
+    """Returns the indices of each word's subwords. Words start at spaces and non-alphanumeric characters."""
+    words = []
+    for i, text in enumerate(texts):
         if (
-            not found
-            or piece[:1] in ("", " ", "<")
-            or not (piece[0].isalnum() or piece[0] == "\ufffd")
+            not words
+            or text[:1] in ("", " ", "<")
+            or not (text[0].isalnum() or text[0] == "\ufffd")
         ):
-            found.append([])
-        found[-1].append(i)
-    return found
+            words.append([])
+        words[-1].append(i)
+    return words
 
 
-def image(model, tokens, sentence, translation, path):
-    """Draws what a model looks at where it writes a translation: words, or subwords where a side has one word alone."""
+def plot_attention(model, tokens, sentence, translation, path):
+    """Plots the attention weights of a translation by words, or by subwords if a side has only one word."""
     source = tokens.encode_sources([sentence])
     labels = np.append(tokens.target.encode(translation), tokens.end)
     target = np.append(tokens.start, labels[:-1])[None]
     weights = kapps.attention_weights(model, [source, target], cross_only=True)
-    across, down = tokens.token_texts(source[0], target=False), tokens.token_texts(labels, target=True)
-    columns, rows = words(across), words(down)
+    across, down = (
+        tokens.token_texts(source[0], target=False),
+        tokens.token_texts(labels, target=True),
+    )
+    columns, rows = group_subwords(across), group_subwords(down)
     if len(columns) < 2 or len(rows) < 3:
         columns, rows = ([[i] for i in range(len(side))] for side in (across, down))
-    drawn = {}
-    for name, each in weights.items():
-        each = each[0].reshape(-1, *each.shape[-2:]).mean(axis=0)
-        each = np.stack([each[:, some].sum(axis=1) for some in columns], axis=1)
-        drawn[name] = np.stack([each[some].mean(axis=0) for some in rows])
-    told = [
-        ["".join(side[i] for i in some).strip() for some in places]
-        for side, places in ((across, columns), (down, rows))
+    by_word = {}
+    for name, array in weights.items():
+        by_subword = array[0].reshape(-1, *array.shape[-2:]).mean(axis=0)
+        by_column = np.stack([by_subword[:, word].sum(axis=1) for word in columns], axis=1)
+        by_word[name] = np.stack([by_column[word].mean(axis=0) for word in rows])
+    labels = [
+        ["".join(side[i] for i in word).strip() for word in words]
+        for side, words in ((across, columns), (down, rows))
     ]
-    visualize.plot_attention(drawn, *told, path)
+    visualize.plot_attention(by_word, *labels, path)
 
 
-def bleu(found, right):
-    """Returns [(how, BLEU, signature)] of sentences: as they are, and without case, as figures of Multi30k are."""
+def compute_bleu(translations, references):
+    """Returns [(name, BLEU, signature)], with and without case; published figures for Multi30k are without case."""
     try:
         from sacrebleu.metrics import BLEU
     except ImportError:
-        raise ValueError("scores need the library sacrebleu: pip install sacrebleu") from None
+        raise ValueError("BLEU needs the package sacrebleu: pip install sacrebleu") from None
 
     scores = []
-    for how, lowercase in (("sacreBLEU", False), ("sacreBLEU, lower case", True)):
+    for name, lowercase in (("sacreBLEU", False), ("sacreBLEU, lower case", True)):
         metric = BLEU(lowercase=lowercase)
-        score = metric.corpus_score(found, [right]).score
-        scores.append((how, score, str(metric.get_signature())))
+        score = metric.corpus_score(translations, [references]).score
+        scores.append((name, score, str(metric.get_signature())))
     return scores

@@ -1,4 +1,4 @@
-"""The recipe of language models end to end on a made-up text: perplexities, texts, files that run without it."""
+"""language_model.py end to end on a generated text: perplexities, generated texts, exported files."""
 
 import json
 import os
@@ -29,21 +29,21 @@ def run(folder, *flags):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run of a few steps."""
+    """The folder of a short run."""
     folder = tmp_path_factory.mktemp("language_model")
-    draw = random.Random(0)
-    (folder / "text.txt").write_text(" ".join(draw.choice(WORDS) for _ in range(400)))
-    done = run(
+    generator = random.Random(0)
+    (folder / "text.txt").write_text(" ".join(generator.choice(WORDS) for _ in range(400)))
+    process = run(
         folder, "--text=text.txt", "--units=8", "--batch_size=4", "--length=10", "--epochs=2",
         "--learning_rate=0.02", "--new=12", "--prompt=the time", "--top_k=5",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    (folder / "printed.txt").write_text(done.stdout)
+    assert process.returncode == 0, process.stderr[-3000:]
+    (folder / "printed.txt").write_text(process.stdout)
     return folder
 
 
 @pytest.mark.long
-def test_learns_and_says_beside_n_grams(folder):
+def test_training_lowers_the_perplexity_and_prints_n_gram_models(folder):
     record = json.loads((folder / "run" / "run.json").read_text())["results"]
     assert record["after"]["perplexity"] < 0.8 * record["before"]["perplexity"]
     assert record["after"]["perplexity"] == pytest.approx(np.exp(record["after"]["loss"]), rel=0.1)
@@ -55,7 +55,7 @@ def test_learns_and_says_beside_n_grams(folder):
 
 
 @pytest.mark.long
-def test_the_step_file_writes_what_the_model_writes(folder):
+def test_the_tflite_step_generates_the_text_of_the_model(folder):
     model = keras.models.load_model(folder / "run" / "model.keras")
     tokens = json.loads((folder / "exported" / "vocabulary.json").read_text())
     prompt = [tokens.index(character) for character in "the time"]
@@ -65,28 +65,27 @@ def test_the_step_file_writes_what_the_model_writes(folder):
     np.testing.assert_array_equal(
         text_generation.generate(step, prompt, 12, temperature=0), expected
     )
-    written = "".join(tokens[number] for number in expected[0])
-    assert (
-        f"the likeliest token each time:\nthe time{written}\n"
-        in (folder / "run" / "text.txt").read_text()
-    )
-    both = text_generation.generate(step, [prompt, prompt], 3, temperature=0)  # a row at a time
-    np.testing.assert_array_equal(both, np.repeat(expected[:, :3], 2, axis=0))
+    text = "".join(tokens[number] for number in expected[0])
+    assert f"greedy decoding:\nthe time{text}\n" in (folder / "run" / "text.txt").read_text()
+    batch = text_generation.generate(
+        step, [prompt, prompt], 3, temperature=0
+    )  # the file has batch size 1
+    np.testing.assert_array_equal(batch, np.repeat(expected[:, :3], 2, axis=0))
 
 
 @pytest.mark.long
-def test_the_saved_model_takes_text_and_gives_text(folder):
+def test_the_saved_model_continues_text(folder):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(folder / "exported" / "rnn_lm" / "1")
-    found = loaded.signatures["continue_text"](text=tf.constant(["the time"]))["text"]
-    whole = found.numpy()[0].decode()
+    output = loaded.signatures["continue_text"](text=tf.constant(["the time"]))["text"]
+    continued = output.numpy()[0].decode()
     text = (folder / "run" / "text.txt").read_text()
-    assert whole.startswith("the time") and len(whole) == len("the time") + 12
-    assert whole in text, "it is the likeliest token each time"
+    assert continued.startswith("the time") and len(continued) == len("the time") + 12
+    assert continued in text, "the signature decodes greedily"
 
 
-def test_refuses_in_one_line(tmp_path):
-    done = run(tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("language_model.py: no text: give --text")
+def test_a_missing_text_is_a_one_line_error(tmp_path):
+    process = run(tmp_path)
+    assert process.returncode == 1
+    assert "--text" in process.stderr.splitlines()[-1] and "Traceback" not in process.stderr

@@ -1,4 +1,4 @@
-"""The recipe of translators end to end on made-up sentences: what it says, keeps, draws, and translates when asked."""
+"""translation.py end to end on generated sentences: output, files, plots, and translation of input text."""
 
 import gzip
 import json
@@ -36,35 +36,42 @@ def run(folder, *flags, typed=None):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run of a few steps."""
+    """The folder of a short run."""
     folder = tmp_path_factory.mktemp("translation")
-    draw = random.Random(0)
+    generator = random.Random(0)
     for part, count in (("train", 120), ("val", 12), ("test", 6)):
-        sentences = [draw.choices(list(WORDS), k=draw.randint(3, 6)) for _ in range(count)]
-        translated = [[WORDS[word] for word in each] for each in sentences]
-        for language, each in (("en", sentences), ("de", translated)):
-            content = "\n".join(map(" ".join, each)) + "\n"
+        sentences = [
+            generator.choices(list(WORDS), k=generator.randint(3, 6)) for _ in range(count)
+        ]
+        translated = [[WORDS[word] for word in sentence] for sentence in sentences]
+        for language, side in (("en", sentences), ("de", translated)):
+            content = "\n".join(map(" ".join, side)) + "\n"
             (folder / f"{part}.{language}.gz").write_bytes(gzip.compress(content.encode()))
-    done = run(
+    process = run(
         folder, "--data=.", "--pair=en-de", "--test=test", "--vocabulary=290", "--tokens=256", "--epochs=8",
         "--learning_rate=0.01", "--warmup=10", "--average=2", "--beam=1", "--longest=12",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    (folder / "printed.txt").write_text(done.stdout)
+    assert process.returncode == 0, process.stderr[-3000:]
+    (folder / "printed.txt").write_text(process.stdout)
     return folder
 
 
 @pytest.mark.long
-def test_learns_and_says_how_well(folder):
+def test_training_lowers_the_perplexity_and_prints_bleu(folder):
     record = json.loads((folder / "run" / "run.json").read_text())["results"]
     assert record["after"]["perplexity"] < 0.5 * record["before"]["perplexity"]
     printed = (folder / "printed.txt").read_text()
-    assert "120 pairs, 0 empty ones left out, 0 long ones left out" in printed
-    assert "by the mean of the last 2 epochs' weights" in printed and "tokens/s" in printed
-    for row in ("sacreBLEU: transformer_small", "case:mixed", "case:lc", "of 6 are word for word"):
+    assert "120 pairs, 0 empty pairs skipped, 0 long pairs skipped" in printed
+    assert "with the mean of the last 2 epochs" in printed and "tokens/s" in printed
+    for row in (
+        "sacreBLEU: transformer_small",
+        "case:mixed",
+        "case:lc",
+        "of 6 translations equal the reference",
+    ):
         assert row in printed
-    assert "published" not in printed, "these are no sentences of Multi30k"
-    for file in ("curves.png", "alignment.png", "history.csv", "translations.tsv"):
+    assert "published" not in printed, "the sentences are not from Multi30k"
+    for file in ("curves.png", "attention.png", "history.csv", "translations.tsv"):
         assert (folder / "run" / file).stat().st_size > 100
     assert re.search(r"transformer_small_float32 +float32 .*100%", printed)
     exported = folder / "exported" / "transformer_small_float32"
@@ -76,20 +83,20 @@ def test_learns_and_says_how_well(folder):
 
 
 @pytest.mark.long
-def test_translates_what_is_typed_as_it_scored(folder):
+def test_input_text_is_translated_as_in_the_evaluation(folder):
     lines = (folder / "run" / "translations.tsv").read_text().splitlines()
     assert len(lines) == 6
-    source, found, _ = lines[0].split("\t")
-    assert found
-    done = run(
+    source, output, _ = lines[0].split("\t")
+    assert output
+    process = run(
         folder, f"--translate={source}", "--interactive", "--beam=1", "--longest=12", typed=f"\n{source}\n"
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split("\n") == [found, "", found, ""]
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.split("\n") == [output, "", output, ""]
 
 
 @pytest.mark.long
-def test_what_is_kept_fits_together(folder):
+def test_saved_model_and_vocabulary_match(folder):
     tokens = translation.VocabularyPair.load(folder / "run" / "vocabulary.json")
     model = keras.saving.load_model(folder / "run" / "model.keras", safe_mode=True)
     assert model.output_shape == (None, None, tokens.vocabulary)
@@ -100,17 +107,17 @@ def test_german_numbers():
     from common import translation_corpus
 
     # https://www.duden.de writes all below a million as one word.
-    for number, said in (
+    for number, word in (
         (0, "null"), (1, "eins"), (16, "sechzehn"), (17, "siebzehn"), (21, "einundzwanzig"), (30, "dreißig"),
         (101, "einhunderteins"), (121, "einhunderteinundzwanzig"), (2116, "zweitausendeinhundertsechzehn"),
         (1001, "eintausendeins"), (9999, "neuntausendneunhundertneunundneunzig"),
     ):  # fmt: skip
-        assert translation_corpus.german(number) == said
+        assert translation_corpus.spell_german(number) == word
 
 
-def test_words_are_put_together_from_subwords():
+def test_subwords_are_grouped_to_words():
     sys.path.insert(0, str(RECIPE.parent))
     from common import translation_corpus
 
-    pieces = ["A", " dog", " run", "s", ".", "</s>"]
-    assert translation_corpus.words(pieces) == [[0], [1], [2, 3], [4], [5]]
+    texts = ["A", " dog", " run", "s", ".", "</s>"]
+    assert translation_corpus.group_subwords(texts) == [[0], [1], [2, 3], [4], [5]]
