@@ -26,7 +26,7 @@ setup(
         "kapps.analysis": ["published/*", "web/*"],
         "kapps.data": ["*.pyi"],
         "kapps.data.image": ["digits/*"],
-        "kapps.export.demo": ["*.html"],
+        "kapps.export.demo": ["*.html", "litertjs/*"],
         "kapps.weights": ["manifest.csv"],
     },
     entry_points={"console_scripts": ["kapps=kapps.cli:main"]},

@@ -68,7 +68,7 @@ def examine(model, steps, rate, folder):
     for precision, options in (("float32", {}), ("int8", {"calibration": images})):
         file = pathlib.Path(folder, f"{precision}.tflite")
         export.tflite(model, file, precision=precision, **options)
-        found += [(export.verify(model, file, images), runtime.undelegated(file))]
+        found += [(export.verify(model, file, images), runtime.undelegated_operations(file))]
     (plain, plain_left), (small, small_left) = found
     return known, plain, small, plain_left, small_left
 
@@ -101,7 +101,7 @@ def main():
             f"| {' | '.join(left)} |",
             flush=True,
         )
-        faults += [(name, fault) for fault in (plain.fault(), small.fault()) if fault]
+        faults += [(name, fault) for fault in (plain.failure(), small.failure()) if fault]
         keras.backend.clear_session()
     for name, fault in faults:
         print(f"{name}: {fault}", file=sys.stderr)

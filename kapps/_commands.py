@@ -206,14 +206,15 @@ def verify(options):
     model = load_model(options.model)
     from kapps.export.verify_data import verify_on_arrays, verify_on_dataset
 
+    verbose = sys.stderr.isatty()
     if options.inputs:
-        report = verify_on_arrays(model, options.file, options.inputs, options.images)
+        report = verify_on_arrays(model, options.file, options.inputs, options.images, verbose)
     else:
         report = verify_on_dataset(
-            model, options.file, options.dataset, options.data_dir, options.images
+            model, options.file, options.dataset, options.data_dir, options.images, verbose
         )
-    limits = {"difference": options.difference, "agreement": options.agreement}
-    failure = report.fault(**{key: value for key, value in limits.items() if value is not None})
+    limits = {"max_difference": options.difference, "min_agreement": options.agreement}
+    failure = report.failure(**{key: value for key, value in limits.items() if value is not None})
     if failure:
         print_error(failure)
         return None, 1
@@ -226,7 +227,7 @@ def demo(options):
 
     from kapps.export import demo
 
-    server = demo.server(options.file, demo.litert_js(), options.port)
+    server = demo.make_server(options.file, options.port)
     url = f"http://{demo.HOST}:{server.server_address[1]}"
     print(f"{options.file} at {url} (Ctrl+C stops the server)", flush=True)
     webbrowser.open(url)

@@ -262,12 +262,10 @@ def signatures():
 
 @pytest.fixture(scope="session")
 def modules():
-    """A node_modules directory with LiteRT.js and the driver of the browser."""
-    from kapps.export import demo
-
-    modules = demo.litert_js()
-    if not (modules / "playwright-core").is_dir():
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund"]
-        command += ["--prefix", str(modules.parent), demo.LITERT, "playwright-core@1.65.1"]
-        subprocess.run(command, check=True)
-    return modules
+    """A node_modules directory with playwright-core, which drives the browser."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(cache, "kapps", "playwright")
+    if not (folder / "node_modules" / "playwright-core").is_dir():
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+        subprocess.run([*command, "playwright-core@1.65.1"], check=True)
+    return folder / "node_modules"

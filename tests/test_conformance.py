@@ -405,5 +405,5 @@ def test_exported_forms_agree(card, model, size, digits, tmp_path):
         # Untrained networks give logits of any size; float32's rounding grows with them.
         assert report.largest_difference < 1e-4 * max(1, report.largest_value)
         assert report.top1_agreement == 1
-    left = set(export.runtime.undelegated(tmp_path / "model.tflite"))
+    left = set(export.runtime.undelegated_operations(tmp_path / "model.tflite"))
     assert left <= set(UNDELEGATED.get(card.family, ()))

@@ -295,4 +295,4 @@ def test_exported_forms_agree(card, model, given, tmp_path):
         export.tflite(model, tmp_path / "model.tflite", length=length),
     ):
         report = export.verify(model, path, values)
-        assert report.fault() is None and report.top1_agreement == 1
+        assert report.failure() is None and report.top1_agreement == 1

@@ -1,11 +1,14 @@
-"""From a trained model to a file that other programs run, and the check of that file.
+"""Exports trained models as files for other programs, and verifies the files.
 
     path = kapps.export.saved_model(model, "saved_models", preprocessing=card.preprocessing)
     path = kapps.export.tflite(model, "saved_models/net.tflite", preprocessing=card.preprocessing)
     print(kapps.export.verify(model, path, images, preprocessing=card.preprocessing))
 
-Both files take `image`, and give `probabilities` or `logits`; with `preprocessing` they take raw
-pixels in [0, 255].
+Every format goes the same way: `inference_model` makes the float32 model for inference, the format's package writes
+it, `runtime` runs the file, and `verify` compares the file with the model.
+
+For an image model, both formats have the input `image` and the output `probabilities` or `logits`. With
+`preprocessing`, `image` is raw pixels in [0, 255].
 """
 
 from kapps.export.export_and_verify import export_and_verify

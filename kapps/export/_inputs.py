@@ -1,4 +1,4 @@
-"""What an exported model takes, by the shape and type of its input: an image, a sequence, tokens; or several."""
+"""The inputs of a model, by shape and dtype: an image, a sequence, frames, tokens; or several named inputs."""
 
 import dataclasses
 
@@ -7,21 +7,22 @@ import numpy as np
 import tensorflow as tf
 
 IMAGE, SEQUENCE, FRAMES, TOKENS = "image", "sequence", "frames", "tokens"
-KINDS = {2: SEQUENCE, 3: IMAGE, 4: FRAMES}
-"""Of what is float32, by the length of its shape without the batch."""
+FLOAT_KINDS = {2: SEQUENCE, 3: IMAGE, 4: FRAMES}
+"""The name of a float32 input by its rank without the batch."""
 ALLOWED = (
     "images [batch, height, width, channels], frames [batch, time, height, width, channels], sequences "
-    "[batch, time, features] or whole-numbered tokens [batch, time]"
+    "[batch, time, features] or integer tokens [batch, time]"
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Taken:
-    """One input.
+class ModelInput:
+    """The only input of a model, or one of several.
 
     Args:
-        name: "image", "sequence", "frames" or "tokens", of several the input's own; what the signatures call it.
-        shape: without the batch; None where a size is open.
+        name: "image", "sequence", "frames" or "tokens"; for one of several inputs, the input's own name. Signatures
+            have this name.
+        shape: without the batch; None for a variable size.
         dtype: "float32", or "int32" for tokens.
     """
 
@@ -29,32 +30,31 @@ class Taken:
     shape: tuple[int | None, ...]
     dtype: str
 
-    def spec(self, batch: int | None) -> tf.TensorSpec:
-        """Returns what a network is traced with."""
-        return tf.TensorSpec((batch, *self.shape), self.dtype, name=self.name)
+    def spec(self, batch_size: int | None) -> tf.TensorSpec:
+        """Returns the specification that a network is traced with."""
+        return tf.TensorSpec((batch_size, *self.shape), self.dtype, name=self.name)
 
-    def input(self) -> keras.KerasTensor:
-        """Returns what a model is built on."""
+    def keras_input(self) -> keras.KerasTensor:
+        """Returns the Keras input that a model is built on."""
         return keras.Input(self.shape, dtype=self.dtype, name=self.name)
 
-    def closed(self, open_size: int | None) -> "Taken":
-        """Returns the same with a number for every open size."""
-        shape = tuple(open_size if size is None else size for size in self.shape)
+    def with_size(self, size: int | None) -> "ModelInput":
+        """Returns the same input with `size` for every variable size."""
+        shape = tuple(size if axis is None else axis for axis in self.shape)
         return dataclasses.replace(self, shape=shape)
 
     def example(self) -> np.ndarray:
-        """Returns noise of a batch of one, small values: large ones drive a softmax to zeros and ones."""
-        shape = (1, *self.closed(224 if self.name == IMAGE else 16).shape)
-        draw = np.random.default_rng(0)
-        # Zeros may be padding, and what lies beyond 1 no vocabulary need have.
-        return (
-            np.ones(shape, "int32")
-            if self.dtype == "int32"
-            else draw.uniform(0, 1, shape).astype("float32")
-        )
+        """Returns a batch of one: ones for tokens, else noise in [0, 1).
 
-    def fits(self, values: np.ndarray) -> bool:
-        """Whether an array [n, ...] is what is taken."""
+        The values are small because large ones saturate a softmax.
+        """
+        shape = (1, *self.with_size(224 if self.name == IMAGE else 16).shape)
+        if self.dtype == "int32":  # 0 may be padding, and a vocabulary may have only these two
+            return np.ones(shape, "int32")
+        return np.random.default_rng(0).uniform(0, 1, shape).astype("float32")
+
+    def accepts(self, values: np.ndarray) -> bool:
+        """Whether an array [n, ...] has this input's shape and kind of dtype."""
         kinds = "iu" if self.dtype == "int32" else "fiu"
         return (
             isinstance(values, np.ndarray)
@@ -62,13 +62,13 @@ class Taken:
             and len(values) > 0
             and values.dtype.kind in kinds
             and all(
-                size in (None, given)
-                for size, given in zip(self.shape, values.shape[1:], strict=True)
+                size in (None, axis)
+                for size, axis in zip(self.shape, values.shape[1:], strict=True)
             )
         )
 
-    def typed(self, values: np.ndarray) -> np.ndarray:
-        """Returns an array of what is taken's type."""
+    def cast(self, values: np.ndarray) -> np.ndarray:
+        """Returns the array in this input's dtype."""
         return values.astype(self.dtype, copy=False)
 
     def __str__(self) -> str:
@@ -77,106 +77,110 @@ class Taken:
 
 
 @dataclasses.dataclass(frozen=True)
-class Several:
-    """Inputs beside each other, by their names; everything that is of one is here a dictionary.
+class ModelInputs:
+    """Several inputs of a model; every value is a dictionary by the inputs' names.
 
     Args:
         parts: the inputs.
     """
 
-    parts: tuple[Taken, ...]
+    parts: tuple[ModelInput, ...]
 
     @property
     def name(self) -> str:
-        """What is taken, in words."""
+        """The names of the inputs, for a message."""
         return " and ".join(part.name for part in self.parts)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """Of the first part with an open size, else of the first."""
+        """The shape of the first input with a variable size, else of the first input."""
         shapes = [part.shape for part in self.parts]
         return next((shape for shape in shapes if None in shape), shapes[0])
 
-    def spec(self, batch: int | None) -> dict[str, tf.TensorSpec]:
-        """Returns what a network is traced with."""
-        return {part.name: part.spec(batch) for part in self.parts}
+    def spec(self, batch_size: int | None) -> dict[str, tf.TensorSpec]:
+        """Returns the specifications that a network is traced with."""
+        return {part.name: part.spec(batch_size) for part in self.parts}
 
-    def input(self) -> dict[str, keras.KerasTensor]:
-        """Returns what a model is built on."""
-        return {part.name: part.input() for part in self.parts}
+    def keras_input(self) -> dict[str, keras.KerasTensor]:
+        """Returns the Keras inputs that a model is built on."""
+        return {part.name: part.keras_input() for part in self.parts}
 
-    def closed(self, open_size: int | None) -> "Several":
-        """Returns the same with a number for every open size."""
-        return Several(tuple(part.closed(open_size) for part in self.parts))
+    def with_size(self, size: int | None) -> "ModelInputs":
+        """Returns the same inputs with `size` for every variable size."""
+        return ModelInputs(tuple(part.with_size(size) for part in self.parts))
 
     def example(self) -> dict[str, np.ndarray]:
-        """Returns noise of a batch of one."""
+        """Returns a batch of one."""
         return {part.name: part.example() for part in self.parts}
 
-    def fits(self, values) -> bool:
-        """Whether a dictionary of arrays [n, ...] is what is taken."""
+    def accepts(self, values) -> bool:
+        """Whether a dictionary of arrays [n, ...] has the inputs' names, shapes and kinds of dtype."""
         return (
             isinstance(values, dict)
             and set(values) == {part.name for part in self.parts}
-            and all(part.fits(values[part.name]) for part in self.parts)
+            and all(part.accepts(values[part.name]) for part in self.parts)
             and len({len(array) for array in values.values()}) == 1
         )
 
-    def typed(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns arrays of what is taken's types."""
-        return {part.name: part.typed(values[part.name]) for part in self.parts}
+    def cast(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the arrays in the inputs' dtypes."""
+        return {part.name: part.cast(values[part.name]) for part in self.parts}
 
     def __str__(self) -> str:
-        """Returns all of them, for a message."""
+        """Returns all inputs, for a message."""
         return f"a dictionary of {', '.join(map(str, self.parts))}"
 
 
-def taken(model: keras.Model) -> Taken | Several:
-    """Returns what a model takes.
+def model_input(model: keras.Model) -> ModelInput | ModelInputs:
+    """Returns the input or inputs of a model.
 
     Raises:
-        ValueError: in one line, where it takes one input of none of those kinds, or several without names of their own.
+        ValueError: if the only input is of none of these kinds, or several inputs have no names of their own.
     """
     inputs = model.inputs if getattr(model, "built", False) and hasattr(model, "inputs") else None
     if not inputs:
         raise ValueError(f"{model.name} has no input of known shape; build it from keras.Input")
     if len(inputs) > 1:
-        return _several(model)
-    shape, dtype = tuple(inputs[0].shape), keras.backend.standardize_dtype(inputs[0].dtype)
-    rest, whole = shape[1:], dtype.startswith(("int", "uint"))
-    if whole and len(rest) == 1:
-        return Taken(TOKENS, rest, "int32")
-    if not whole and len(rest) in KINDS and rest[-1] is not None:
-        return Taken(KINDS[len(rest)], rest, "float32")
+        return _named_inputs(model)
+    shape = tuple(inputs[0].shape)[1:]
+    if _is_integer(inputs[0]) and len(shape) == 1:
+        return ModelInput(TOKENS, shape, "int32")
+    if not _is_integer(inputs[0]) and len(shape) in FLOAT_KINDS and shape[-1] is not None:
+        return ModelInput(FLOAT_KINDS[len(shape)], shape, "float32")
+    dtype = keras.backend.standardize_dtype(inputs[0].dtype)
     raise ValueError(
-        f"{model.name} takes {dtype} {shape}; what can be exported takes {ALLOWED}, or several inputs by name"
+        f"{model.name} takes {dtype} {(None, *shape)}; a model that can be exported takes {ALLOWED}, or several "
+        "named inputs"
     )
 
 
-def _several(model):
-    given = model.input
-    if not isinstance(given, dict):
-        given = {x.name: x for x in model.inputs}
-    flat = list(given.values())
-    if len(flat) != len(model.inputs) or not all(keras.utils.is_keras_tensor(x) for x in flat):
+def _named_inputs(model):
+    inputs = model.input
+    if not isinstance(inputs, dict):
+        inputs = {x.name: x for x in model.inputs}
+    tensors = list(inputs.values())
+    if len(tensors) != len(model.inputs) or not all(map(keras.utils.is_keras_tensor, tensors)):
         raise ValueError(
             f"{model.name} takes {len(model.inputs)} inputs that have no names of their own; give each "
-            "keras.Input a name, or build the model from a dictionary of them"
+            "keras.Input a name, or build the model from a dictionary of inputs"
         )
-    whole = [keras.backend.standardize_dtype(x.dtype).startswith(("int", "uint")) for x in flat]
-    return Several(
+    return ModelInputs(
         tuple(
-            Taken(name, tuple(x.shape[1:]), "int32" if integers else "float32")
-            for (name, x), integers in zip(given.items(), whole, strict=True)
+            ModelInput(name, tuple(x.shape[1:]), "int32" if _is_integer(x) else "float32")
+            for name, x in inputs.items()
         )
     )
 
 
-def sliced(values, start: int, stop: int):
-    """Returns rows `start` to `stop` of an array, or of each array of a dictionary."""
+def _is_integer(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype).startswith(("int", "uint"))
+
+
+def slice_rows(values, start: int, stop: int):
+    """Returns rows `start` to `stop` of an array, or of each array in a dictionary."""
     return keras.tree.map_structure(lambda array: array[start:stop], values)
 
 
-def rows(values) -> int:
-    """Returns how many rows an array, or each array of a dictionary, has."""
+def count_rows(values) -> int:
+    """Returns the number of rows of an array, or of each array in a dictionary."""
     return len(keras.tree.flatten(values)[0])

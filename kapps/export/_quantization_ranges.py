@@ -1,8 +1,8 @@
-"""Ranges of whole numbers: what must not share one with its neighbour.
+"""Quantisation ranges of average poolings whose outputs are concatenated.
 
-In int8 a LiteRT pooling has the scale of what it pools, and what is concatenated has the scale of the whole. A mean
-that is concatenated so hands the whole's range down to the layer that it pools, and that layer's greatest values, which
-no mean has, are cut off: ShuffleNet V1's smallest network then agreed with itself on 87.5 % of images.
+In int8, a LiteRT pooling has the scale of its input, and all inputs of a concatenation have the scale of its output.
+The layer before a concatenated average pooling therefore gets the range of the concatenation, and its largest values
+are clipped: a mean never reaches them. The smallest ShuffleNet V1 then had a top-1 agreement of 87.5 %.
 """
 
 import keras
@@ -10,15 +10,15 @@ import keras
 from kapps._keras_compat import call_nodes, producer
 
 
-def apart(model: keras.Model) -> keras.Model:
-    """Returns the model with a depthwise convolution by 1 between each average pooling and its concatenation.
+def separate_pooling_ranges(model: keras.Model) -> keras.Model:
+    """Returns the model with a depthwise 1x1 convolution between each average pooling and its concatenation.
 
-    It changes no number, and has a range of its own.
+    The convolution multiplies by 1, so that no output changes, and it has a quantisation range of its own.
 
     Args:
-        model: a functional model; the same layers are in what is returned.
+        model: a functional model. The returned model has the same layers.
     """
-    pools = {
+    poolings = {
         producer(x).name
         for layer in model.layers
         if isinstance(layer, keras.layers.Concatenate)
@@ -26,18 +26,18 @@ def apart(model: keras.Model) -> keras.Model:
         for x in node.input_tensors
         if isinstance(producer(x), keras.layers.AveragePooling2D)
     }
-    if not pools:
+    if not poolings:
         return model
 
     def call(layer, *args, **kwargs):
-        found = layer(*args, **kwargs)
-        if layer.name not in pools:
-            return found
-        one = keras.layers.DepthwiseConv2D(
+        outputs = layer(*args, **kwargs)
+        if layer.name not in poolings:
+            return outputs
+        identity = keras.layers.DepthwiseConv2D(
             1, depthwise_initializer="ones", use_bias=False, data_format=layer.data_format,
             dtype=layer.dtype_policy, name=f"{layer.name}_range",
         )  # fmt: skip
-        return one(found)
+        return identity(outputs)
 
     return keras.models.clone_model(
         model, model.input, clone_function=lambda layer: layer, call_function=call

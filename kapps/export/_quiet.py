@@ -1,36 +1,37 @@
-"""TensorFlow's and LiteRT's C++ code kept from the terminal while a file is written or run."""
+"""Keeps log lines of TensorFlow's and LiteRT's C++ code off the terminal."""
 
 import contextlib
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
 
-# absl's information and warning lines, and LiteRT's; whatever else is printed is passed on.
-_CHATTER = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl|INFO: |WARNING: ")
+# Information and warning lines of absl and of LiteRT. Every other line is passed on.
+_LOG_LINE = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl|INFO: |WARNING: ")
 
 
 @contextlib.contextmanager
-def quiet():
-    """Keeps information and warnings of C++ code off the terminal; what else is printed arrives.
+def quiet() -> Iterator[None]:
+    """Suppresses information and warning lines of C++ code; prints all other lines when the block ends.
 
-    That code writes to the process's standard error itself, and its level is fixed when TensorFlow
-    is imported, so only a redirection of the descriptor reaches it. An exception speaks for itself.
+    C++ code writes to file descriptor 2 directly, and TensorFlow reads its log level only when it is
+    imported, so the descriptor has to be redirected. Nothing is printed if the block raises an exception.
     """
     logger = tf.get_logger()
     level = logger.level
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as written:
+    with tempfile.TemporaryFile() as captured:
         try:
             logger.setLevel("ERROR")
-            os.dup2(written.fileno(), 2)
+            os.dup2(captured.fileno(), 2)
             yield
-            written.seek(0)
-            for line in written:
-                if not _CHATTER.match(line):
+            captured.seek(0)
+            for line in captured:
+                if not _LOG_LINE.match(line):
                     os.write(terminal, line)
         finally:
             sys.stderr.flush()

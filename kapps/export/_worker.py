@@ -1,4 +1,8 @@
-"""A program of ours in a process of its own, which answers jobs and may die of one."""
+"""A child process that runs jobs.
+
+Conversion and verification run in child processes for two reasons: TensorFlow's converter can crash and would end the
+caller's process, and a SavedModel has to be run in a process where Keras is not imported.
+"""
 
 import atexit
 import contextlib
@@ -12,14 +16,14 @@ import threading
 
 
 class CrashError(Exception):
-    """The process ended before it answered; the message says how."""
+    """The process ended before its job did; the message is the signal or the exit status."""
 
 
 class Worker:
-    """A process that does jobs, each a line of JSON, by a program's function `answer(job)`.
+    """A child process that runs a program's function `run(job)` for each job.
 
-    It starts with the first job and serves all that follow, for TensorFlow takes seconds to import. It runs on the
-    CPU: this process may hold all of the accelerator's memory.
+    The process starts with the first job and runs all later ones too, because importing TensorFlow takes seconds. It
+    uses the CPU only, because the parent process may hold all memory of the accelerator.
 
     Args:
         program: path of a Python file that imports nothing of kapps.
@@ -29,18 +33,28 @@ class Worker:
         self.command = [sys.executable, __file__, str(program)]
         self.process, self.lock = None, threading.Lock()
 
-    def ask(self, job: dict) -> dict:
-        """Returns the answer to a job; CrashError where there is none, after which the next job starts anew."""
+    def run(self, job: dict) -> dict:
+        """Runs a job and returns its result.
+
+        Args:
+            job: the arguments, in JSON's types.
+
+        Returns:
+            The dictionary that the program returns; {"error": message} if the program raises an exception.
+
+        Raises:
+            CrashError: if the process ends during the job. The next job starts a new process.
+        """
         with self.lock:
             try:
                 self.process = self.process or self._start()
                 print(json.dumps(job), file=self.process.stdin, flush=True)
-                answer = self.process.stdout.readline()
+                result = self.process.stdout.readline()
             except OSError:
-                answer = ""
-            if not answer:
+                result = ""
+            if not result:
                 raise CrashError(self._end())
-        return json.loads(answer)
+        return json.loads(result)
 
     def close(self) -> None:
         """Ends the process."""
@@ -52,7 +66,7 @@ class Worker:
         settings = {
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONSAFEPATH": "1",  # its own folder is no place to import from
+            "PYTHONSAFEPATH": "1",  # do not import modules from this file's directory
         }
         process = subprocess.Popen(
             self.command,
@@ -71,26 +85,26 @@ class Worker:
             return "it did not start"
         status = process.wait()
         atexit.unregister(process.kill)
-        with contextlib.suppress(BrokenPipeError):  # of the job that it did not read
+        with contextlib.suppress(BrokenPipeError):  # the job that the process did not read
             process.stdin.close()
         process.stdout.close()
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def serve(answer) -> None:
-    """Does jobs until there are no more, and says {} or {"error": message} to each.
+def run_jobs(run) -> None:
+    """Runs jobs from standard input, one JSON object a line, and writes each result to standard output.
 
-    What is printed on the way goes to standard error, so that it does not get between the answers.
+    Other output of the program goes to standard error, so that it is not mistaken for a result.
     """
-    answers = os.fdopen(os.dup(1), "w")
+    results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
         try:
-            found = answer(json.loads(line)) or {}
+            result = run(json.loads(line)) or {}
         except Exception as error:
-            found = {"error": str(error) or type(error).__name__}
-        print(json.dumps(found), file=answers, flush=True)
+            result = {"error": str(error) or type(error).__name__}
+        print(json.dumps(result), file=results, flush=True)
 
 
 if __name__ == "__main__":
-    serve(runpy.run_path(sys.argv[1])["answer"])
+    run_jobs(runpy.run_path(sys.argv[1])["run"])

@@ -1,4 +1,4 @@
-"""What a recipe ends with: a SavedModel and .tflite files, each compared with the model in its own runtime."""
+"""Exports a SavedModel and .tflite files of one version, and verifies each: the last step of a recipe."""
 
 import os
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ import numpy as np
 
 from kapps.cards import Preprocessing
 from kapps.export.saved_model import saved_model
-from kapps.export.tflite import CALIBRATED, losses, tflite
+from kapps.export.tflite import CALIBRATED, quantization_errors, tflite
 from kapps.export.verify import Report, verify
 
 WORST = 3
-"""Layers that are named where a file's precision costs too much."""
+"""The number of layers that a failure of a quantised file names."""
 
 
 def export_and_verify(
@@ -24,47 +24,57 @@ def export_and_verify(
     class_names: Sequence[str] | None = None,
     precisions: Sequence[str] = ("float32",),
     calibration: np.ndarray | None = None,
+    verbose: int = 1,
 ) -> tuple[list[Report], list[str]]:
-    """Exports a SavedModel, and beside it .tflite files of the same version, and verifies each.
+    """Exports an image model as a SavedModel and as .tflite files of the same version, and verifies each.
 
     Args:
-        model: what `saved_model` and `tflite` take.
-        directory: that all go into: `<name>/<version>`, `<name>/<version>.tflite`, and with the
-            precision in the name, `<name>/<version>.int8.tflite`, where it is not float32.
-        images: what the model takes, float32 [n, h, w, c], as the evaluation pipeline gives it.
-        preprocessing: what those went through, and what the files do themselves.
-        class_names: a name for each class.
+        model: as for `saved_model` and `tflite`.
+        directory: the files are `<name>/<version>`, `<name>/<version>.tflite`, and in other precisions than float32
+            for example `<name>/<version>.int8.tflite`.
+        images: to verify with, float32 [n, height, width, channels], as the evaluation pipeline returns them.
+        preprocessing: that the pipeline applied. The exported files hold it.
+        class_names: one name for each class.
         precisions: of the .tflite files.
-        calibration: as `images`, others of them; needed for int8 and int16.
+        calibration: for int8 and int16, other images like `images`.
+        verbose: 0 for no output; 1 for one line of progress for each export and verification, on standard error.
 
     Returns:
-        The reports, and a line for each file that falls short (`Report.fault`): for a quantised one
-        with the layers that lose most.
+        The reports, and a line for each file that fails verification (`Report.failure`). For a quantised file the line
+        names the layers with the largest quantisation errors.
     """
-    images = pixels(images, preprocessing)
-    ranges = None if calibration is None else pixels(calibration, preprocessing)
-    common = {"preprocessing": preprocessing, "class_names": class_names}
-    first = saved_model(model, directory, **common)
-    files = [first]
+    pixels = to_pixels(images, preprocessing)
+    calibration = None if calibration is None else to_pixels(calibration, preprocessing)
+    options = {"preprocessing": preprocessing, "class_names": class_names, "verbose": verbose}
+    version = saved_model(model, directory, **options)
+    files = [version]
     for precision in precisions:
         suffix = "" if precision == "float32" else f".{precision}"
-        calibrated = {"calibration": ranges} if precision in CALIBRATED else {}
-        path = f"{first}{suffix}.tflite"
-        files.append(tflite(model, path, precision=precision, **calibrated, **common))
-    reports, faults = [], []
-    for file in files:
-        report = verify(model, file, images, preprocessing=preprocessing, timed=True)
-        reports.append(report)
-        fault = report.fault()
-        if fault and report.precision in CALIBRATED:
-            lost = losses(model, ranges, preprocessing=preprocessing, precision=report.precision)
-            named = (f"{name} ({loss:.2f} steps)" for name, loss in lost[:WORST])
-            fault += f"; most is lost in {', '.join(named)}"
-        faults += [fault] if fault else []
-    return reports, faults
+        file = tflite(
+            model, f"{version}{suffix}.tflite", precision=precision,
+            calibration=calibration if precision in CALIBRATED else None, **options,
+        )  # fmt: skip
+        files.append(file)
+    reports = [
+        verify(model, file, pixels, preprocessing=preprocessing, timed=True, verbose=verbose)
+        for file in files
+    ]
+    failures = [_describe_failure(model, report, calibration, preprocessing) for report in reports]
+    return reports, [failure for failure in failures if failure]
 
 
-def pixels(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Returns images as they were before their normalisation, in [0, 255]."""
+def to_pixels(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Returns normalised images as pixels in [0, 255]."""
     mean, std = (np.float32(values) for values in preprocessing.channels(images.shape[-1]))
     return (images * std + mean) / np.float32(preprocessing.scale)
+
+
+def _describe_failure(model, report, calibration, preprocessing):
+    failure = report.failure()
+    if failure is None or report.precision not in CALIBRATED:
+        return failure
+    errors = quantization_errors(
+        model, calibration, preprocessing=preprocessing, precision=report.precision
+    )
+    layers = ", ".join(f"{name} ({error:.2f} steps)" for name, error in errors[:WORST])
+    return f"{failure}; the largest quantisation errors are those of {layers}"

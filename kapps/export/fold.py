@@ -1,8 +1,8 @@
-"""Batch norms folded into the layers before them: the same function outside training, with less to compute.
+"""Folds batch norms into the layers before them: the same outputs at inference, with less to compute.
 
-After training a batch norm is y = scale * x + shift, with scale = gamma / sqrt(variance + epsilon) and
-shift = beta - scale * mean. What a convolution or dense layer gives is linear in its kernel, so that both go
-into kernel and bias (Jacob 2017, arXiv:1712.05877, section 3.2).
+At inference a batch norm is y = scale * x + shift, where scale = gamma / sqrt(variance + epsilon) and
+shift = beta - scale * mean. The output of a convolution or dense layer is linear in its kernel, so scale and shift can
+be moved into its kernel and bias (Jacob 2017, arXiv:1712.05877, section 3.2).
 """
 
 import keras
@@ -19,112 +19,115 @@ _PLAIN = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 
 
 def fold(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
-    """Returns a copy of `model` without the batch norms that can be folded, and why the others stay.
+    """Returns a copy of `model` with its batch norms folded, and the batch norms that could not be folded.
 
-    Folded is a batch norm that directly follows a convolution (plain, grouped, depthwise, separable or
-    transposed, of any rank) or a dense layer which has no activation of its own and feeds nothing else. The copy
-    is a plain Keras model of the same layers and names, each such layer with a bias; it is for inference, and
-    equal to `model` with training off up to rounding.
+    A batch norm is folded if it directly follows a convolution (plain, grouped, depthwise, separable or
+    transposed, of any rank) or a dense layer without an activation, and that layer has no other consumer. The copy
+    has the same layers and names, and each folded layer has a bias. It is for inference only; its outputs equal
+    those of `model` with `training=False` up to rounding.
 
     Args:
-        model: a built functional or sequential model; models inside it are folded too.
+        model: a built functional or sequential model. Models inside it are folded too.
 
     Returns:
-        The copy, and {name of a batch norm that stays: the reason}, empty where none does.
+        The copy, and {name of a batch norm that was not folded: the reason}.
 
     Raises:
-        ValueError: for a model that is no graph of layers.
+        ValueError: for a model that is not a graph of layers.
     """
     if not hasattr(model, "operations") and isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not hasattr(model, "operations"):
         raise ValueError(
-            f"{model.name} is no built functional or sequential model, so there is no graph to fold"
+            f"{model.name} is not a built functional or sequential model, so there is no graph to fold"
         )
-    pairs, left = _pairs(model)
-    convolutions = {id(before): norm for norm, before in pairs.items()}
-    inner = {}
+    folded_into, reasons = _find_pairs(model)
+    folded_norms = {norm.name for norm in folded_into}
+    norms = {id(layer): norm for norm, layer in folded_into.items()}
+    nested = {}
 
-    def copied(layer):
+    def copy_layer(layer):
         if isinstance(layer, keras.Model):
-            inner[layer.name], stays = fold(layer)
-            left.update(stays)
-            return inner[layer.name]
+            nested[layer.name], nested_reasons = fold(layer)
+            reasons.update(nested_reasons)
+            return nested[layer.name]
         config = layer.get_config()
-        if id(layer) in convolutions:
+        if id(layer) in norms:
             config["use_bias"] = True
         return type(layer).from_config(config)
 
-    def call(layer, *args, **kwargs):
-        return args[0] if layer.name in folded else layer(*args, **kwargs)
+    def call_layer(layer, *args, **kwargs):
+        return args[0] if layer.name in folded_norms else layer(*args, **kwargs)
 
-    folded = {norm.name for norm in pairs}
-    named = [(x, producer(x).name) for x in model.inputs]
-    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype, name=name) for x, name in named]
+    inputs = [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=producer(x).name) for x in model.inputs
+    ]
     inputs = keras.tree.pack_sequence_as(model.input, inputs)
-    twin = keras.models.clone_model(model, inputs, clone_function=copied, call_function=call)
+    copy = keras.models.clone_model(
+        model, inputs, clone_function=copy_layer, call_function=call_layer
+    )
     for layer in model.layers:
-        if layer.name in folded or layer.name in inner or not layer.weights:
+        if layer.name in folded_norms or layer.name in nested or not layer.weights:
             continue
-        target = twin.get_layer(layer.name)
-        if id(layer) in convolutions:
-            target.set_weights(_folded(layer, convolutions[id(layer)]))
+        target = copy.get_layer(layer.name)
+        if id(layer) in norms:
+            target.set_weights(_folded_weights(layer, norms[id(layer)]))
         else:
             copy_values(layer, target)
-    return twin, left
+    return copy, reasons
 
 
-def _pairs(model):
-    """Returns {batch norm: the layer it goes into}, and {name of another: why it stays}."""
-    calls, consumers, makers = {}, {}, {}
+def _find_pairs(model):
+    """Returns {batch norm: the layer it is folded into}, and {name of another batch norm: the reason}."""
+    calls, consumers, producers = {}, {}, {}
     for operation in model.operations:
         for node in call_nodes(operation):
-            if not has_node(model, node):  # a layer may serve other models too
+            if not has_node(model, node):  # a layer may be part of other models too
                 continue
             calls[operation] = calls.get(operation, 0) + 1
             for x in node.input_tensors:
                 consumers[id(x)] = consumers.get(id(x), 0) + 1
             for x in node.output_tensors:
-                makers[id(x)] = operation
+                producers[id(x)] = operation
     for x in model.outputs:
         consumers[id(x)] = consumers.get(id(x), 0) + 1
-    pairs, left = {}, {}
+    folded_into, reasons = {}, {}
     for norm in model.operations:
         if not isinstance(norm, layers.BatchNormalization):
             continue
-        before = None if calls[norm] > 1 else makers.get(id(norm.input))
-        reason = _obstacle(norm, before, calls, consumers)
+        layer = None if calls[norm] > 1 else producers.get(id(norm.input))
+        reason = _reason_not_to_fold(norm, layer, calls, consumers)
         if reason:
-            left[norm.name] = reason
+            reasons[norm.name] = reason
         else:
-            pairs[norm] = before
-    return pairs, left
+            folded_into[norm] = layer
+    return folded_into, reasons
 
 
-def _obstacle(norm, before, calls, consumers):
-    """Returns why a batch norm cannot go into the layer before it, or None where it can."""
+def _reason_not_to_fold(norm, layer, calls, consumers):
+    """Returns why a batch norm cannot be folded into the layer before it, or None if it can."""
     if calls[norm] > 1:
         return "it is used more than once"
-    if not isinstance(before, (*_PLAIN, *_DEPTHWISE, *_SEPARABLE, *_TRANSPOSED)):
-        return f"it follows {type(before).__name__}, not a convolution or a dense layer"
-    if before.activation is not keras.activations.linear:
-        return f"{before.name} has an activation of its own"
-    if calls[before] > 1 or consumers[id(norm.input)] > 1:
-        return f"{before.name} feeds more than this"
+    if not isinstance(layer, (*_PLAIN, *_DEPTHWISE, *_SEPARABLE, *_TRANSPOSED)):
+        return f"it follows {type(layer).__name__}, not a convolution or a dense layer"
+    if layer.activation is not keras.activations.linear:
+        return f"{layer.name} has an activation of its own"
+    if calls[layer] > 1 or consumers[id(norm.input)] > 1:
+        return f"the output of {layer.name} has other consumers"
     axis = norm.axis if norm.axis >= 0 else norm.axis + len(norm.input.shape)
-    first = getattr(before, "data_format", None) == "channels_first"
-    if axis != (1 if first else len(norm.input.shape) - 1):
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    if axis != (1 if channels_first else len(norm.input.shape) - 1):
         return f"it normalises axis {norm.axis}, not the channels"
     return None
 
 
-def _folded(layer, norm):
-    """Returns the weights of the layer with the batch norm in them."""
+def _folded_weights(layer, norm):
+    """Returns the weights of a layer with a batch norm folded into them."""
     values = {v.name: keras.ops.convert_to_numpy(v).astype("float64") for v in norm.weights}
     scale = values.get("gamma", 1.0) / np.sqrt(values["moving_variance"] + norm.epsilon)
     shift = values.get("beta", 0.0) - scale * values["moving_mean"]
     *kernels, bias = layer.get_weights() if layer.use_bias else [*layer.get_weights(), 0.0]
-    kernel = kernels[-1].astype("float64")  # of a separable convolution, the pointwise one
+    kernel = kernels[-1].astype("float64")  # the pointwise kernel of a separable convolution
     if isinstance(layer, _TRANSPOSED):  # (..., filters, channels)
         kernel = kernel * scale[:, None]
     elif isinstance(layer, _DEPTHWISE):  # (..., channels, multiplier)

@@ -1,4 +1,4 @@
-"""An exported file run in its own runtime and compared with the model it came from."""
+"""Runs an exported file in its own runtime and compares it with the model."""
 
 import dataclasses
 import os
@@ -8,42 +8,44 @@ import keras
 import numpy as np
 
 from kapps.cards import Preprocessing
-from kapps.export import _inputs as inputs
-from kapps.export import inference_model as network
 from kapps.export import runtime
+from kapps.export._float32 import check_exportable
+from kapps.export._inputs import count_rows, model_input, slice_rows
+from kapps.export._progress import phase
 from kapps.export._quiet import quiet
-from kapps.export.tflite import precision as precision_of
+from kapps.export.inference_model import inference_model
+from kapps.export.tflite import file_precision
 
-BATCH = 32
+BATCH_SIZE = 32
 THREADS = (1, 2)
-SAID = ("classes", "labels")
-"""What a SavedModel says beside the model's own outputs."""
-FLOAT, QUANTIZED = 1e-4, 0.98
-"""What a file must keep to: in float32 the largest difference, relative to the largest value where that is above 1;
-in every other precision the top-1 agreement."""
+EXTRA_OUTPUTS = ("classes", "labels")
+"""Outputs of a SavedModel that the model does not have."""
+MAX_DIFFERENCE = 1e-4
+"""The largest difference of a float32 file from the model, relative to the largest output if that is above 1."""
+MIN_AGREEMENT = 0.98
+"""The lowest top-1 agreement of a file in another precision."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `verify` found.
+    """The result of `verify`.
 
     Args:
         path: the exported file or directory.
         kind: "saved_model" or "tflite".
         precision: "float32", or another of `kapps.export.tflite.PRECISIONS`.
-        images: how many were compared.
-        largest_difference: largest absolute difference of any output value; infinite where one is
-            not a number.
-        largest_value: largest magnitude in the model's outputs.
-        top1_agreement: share of the images of which file and model say the same, in [0, 1].
-        bytes: size of all that was exported.
-        milliseconds: what one image takes, by the number of threads; empty where it was not measured.
+        examples: the number of inputs that were compared.
+        largest_difference: the largest absolute difference of an output value; infinite if a value is NaN.
+        largest_value: the largest absolute value in the model's outputs.
+        top1_agreement: the fraction of examples in [0, 1] for which file and model have the same top class.
+        bytes: the size of the file, or of all files in the directory.
+        milliseconds: {number of threads: latency of one example}; empty if it was not measured.
     """
 
     path: pathlib.Path
     kind: str
     precision: str
-    images: int
+    examples: int
     largest_difference: float
     largest_value: float
     top1_agreement: float
@@ -51,124 +53,158 @@ class Report:
     milliseconds: dict[int, float]
 
     def __str__(self) -> str:
-        """Returns all of it on one line."""
+        """Returns the report on one line."""
         return (
-            f"{self.path}: {self.kind}, {self.precision}, {self.bytes:,} bytes, {self.images} images, "
+            f"{self.path}: {self.kind}, {self.precision}, {self.bytes:,} bytes, {self.examples} examples, "
             f"largest difference {self.largest_difference:.1e}, "
             f"top-1 agreement {self.top1_agreement:.1%}"
             + "".join(f", {ms:.1f} ms on {n} threads" for n, ms in self.milliseconds.items())
         )
 
-    def fault(self, difference: float = FLOAT, agreement: float = QUANTIZED) -> str | None:
-        """Returns in one line how the file falls short, None where it does not.
+    def failure(
+        self, max_difference: float = MAX_DIFFERENCE, min_agreement: float = MIN_AGREEMENT
+    ) -> str | None:
+        """Returns on one line why the file fails verification, or None if it passes.
 
         Args:
-            difference: most that a float32 file may differ by, relative to `largest_value` above 1.
-            agreement: least top-1 agreement of any other precision.
+            max_difference: for a float32 file, the largest allowed difference, relative to `largest_value` if that is
+                above 1.
+            min_agreement: for a file in another precision, the lowest allowed top-1 agreement.
         """
-        allowed = difference * max(1.0, self.largest_value)
+        allowed = max_difference * max(1.0, self.largest_value)
         if self.precision == "float32" and not self.largest_difference <= allowed:
-            return f"{self.path} differs by {self.largest_difference:.1e}, and {allowed:.1e} is allowed"
-        if not self.top1_agreement >= agreement:
+            return f"{self.path} differs from the model by {self.largest_difference:.1e}; {allowed:.1e} is allowed"
+        if not self.top1_agreement >= min_agreement:
             return (
-                f"{self.path} ({self.precision}) agrees on {self.top1_agreement:.1%} of {self.images} "
-                f"images, and {agreement:.1%} is wanted"
+                f"{self.path} ({self.precision}) has a top-1 agreement of {self.top1_agreement:.1%} on {self.examples} "
+                f"examples; {min_agreement:.1%} is required"
             )
         return None
 
     def record(self) -> dict:
-        """Returns all of it in JSON's types."""
+        """Returns the report in JSON's types."""
         return {**dataclasses.asdict(self), "path": str(self.path)}
 
 
 def verify(
     model: keras.Model,
     path: str | os.PathLike,
-    images: np.ndarray | dict[str, np.ndarray],
+    inputs: np.ndarray | dict[str, np.ndarray],
     *,
     preprocessing: Preprocessing | None = None,
     timed: bool = False,
+    verbose: int = 1,
 ) -> Report:
-    """Runs an exported file in its own runtime and compares it with `model` rebuilt in float32.
+    """Runs an exported file in its own runtime and compares its outputs with those of the model.
 
-    A SavedModel runs in a new process that has TensorFlow and no Keras, a .tflite file in the
-    LiteRT interpreter; both on the CPU. The comparison is with the float32 rebuild, so that what
-    half precision rounds in training is not laid at the file's door.
+    A SavedModel runs in a new process that has TensorFlow and no Keras; a .tflite file runs in LiteRT. Both run on the
+    CPU. The file is compared with `model` rebuilt in float32, so that rounding in half-precision training does not
+    count as a difference.
 
     Args:
         model: the model that was exported.
-        path: what `saved_model` or `tflite` returned.
-        images: numbers [n, height, width, channels], n from 1, as the file takes them: raw pixels
-            in [0, 255] where it was exported with `preprocessing`; or sequences [n, time, features], frames
-            [n, time, height, width, channels], or tokens [n, time]; of several inputs a dictionary of arrays.
-        preprocessing: what it was exported with.
-        timed: whether to measure what an image takes with 1 and with 2 threads.
+        path: the path that `saved_model` or `tflite` returned.
+        inputs: one or more examples as the file takes them: images [n, height, width, channels], raw pixels in
+            [0, 255] if the file was exported with `preprocessing`; sequences [n, time, features]; frames
+            [n, time, height, width, channels]; tokens [n, time]; or for several inputs a dictionary of arrays.
+        preprocessing: that the file was exported with.
+        timed: whether to measure the latency of one example with 1 and with 2 threads.
+        verbose: 0 for no output; 1 for one line of progress on standard error.
 
     Returns:
-        The largest absolute difference over all outputs, and the top-1 agreement of the first. Of
-        an output one wide: the same side of one half for a probability, else of zero.
+        A `Report` with the largest absolute difference over all outputs, and the top-1 agreement of the first output.
+        An output of width one agrees if it is on the same side of 0.5 for probabilities, of 0 for logits.
 
     Raises:
-        ValueError: where the path is no exported file, or file, model and images do not fit.
+        ValueError: if the path is not an exported file, or file, model and inputs do not fit.
     """
+    check_exportable(model)
     path = pathlib.Path(path)
-    kind = runtime.kind(path)
-    reference = network.serving(model, None, folded=False)
-    images = _images(images, reference)
-    expected = _expected(reference, images, preprocessing)
-    found = runtime.run(path, images)
-    found = {name: found[name] for name in found if name in expected or name not in SAID}
-    shapes = [{k: v.shape[1:] for k, v in outputs.items()} for outputs in (found, expected)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"{path} gives {shapes[0]} an image, {model.name} {shapes[1]}")
+    kind = runtime.file_format(path)
+    with phase(f"Verifying {path}", verbose):
+        reference = inference_model(model, fold_batch_norms=False)
+        inputs = _check_inputs(reference, inputs)
+        expected = _run_model(reference, inputs, preprocessing)
+        outputs = _match_outputs(model, path, runtime.run(path, inputs), expected)
+        example = slice_rows(inputs, 0, 1)
+        threads = THREADS if timed else ()
+        latencies = {n: runtime.measure_latency(path, example, n) for n in threads}
     first = next(iter(expected))
-    one = inputs.sliced(images, 0, 1)
-    times = {n: runtime.milliseconds(path, one, n) for n in THREADS} if timed else {}
     return Report(
-        path,
-        kind,
-        "float32" if kind == "saved_model" else precision_of(path),
-        inputs.rows(images),
-        max(_largest(found[name], expected[name]) for name in expected),
-        max(float(np.abs(values).max(initial=0.0)) for values in expected.values()),
-        _agreement(found[first], expected[first], 0.5 if first == "probabilities" else 0.0),
-        sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file()),
-        times,
+        path=path,
+        kind=kind,
+        precision="float32" if kind == "saved_model" else file_precision(path),
+        examples=count_rows(inputs),
+        largest_difference=max(
+            largest_difference(outputs[name], expected[name]) for name in expected
+        ),
+        largest_value=max(float(np.abs(array).max(initial=0.0)) for array in expected.values()),
+        top1_agreement=top1_agreement(
+            outputs[first], expected[first], 0.5 if first == "probabilities" else 0.0
+        ),
+        bytes=sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file()),
+        milliseconds=latencies,
     )
 
 
-def _images(images, reference) -> np.ndarray:
-    what = inputs.taken(reference)
-    images = keras.tree.map_structure(np.asarray, images)
-    if not what.fits(images):
-        given = keras.tree.map_structure(lambda x: f"{x.dtype} {list(x.shape)}", images)
-        raise ValueError(f"{reference.name} takes {what}, and is given {given}")
-    return what.typed(images)
-
-
-def _expected(reference, images, preprocessing) -> dict[str, np.ndarray]:
-    if preprocessing is not None:
-        mean, std = preprocessing.channels(images.shape[-1])
-        scale = np.float32(preprocessing.scale)
-        images = (images * scale - np.float32(mean)) / np.float32(std)
-    with keras.device("cpu:0"), quiet():
-        chunks = [
-            reference(inputs.sliced(images, at, at + BATCH), training=False)
-            for at in range(0, inputs.rows(images), BATCH)
-        ]
-    return {k: np.concatenate([np.asarray(c[k]) for c in chunks]) for k in reference.output}
-
-
-def _largest(found, expected) -> float:
-    difference = np.abs(found.astype("float64") - expected.astype("float64"))
+def largest_difference(outputs: np.ndarray, expected: np.ndarray) -> float:
+    """Returns the largest absolute difference; infinite if a value is NaN."""
+    difference = np.abs(outputs.astype("float64") - expected.astype("float64"))
     return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))
 
 
-def _agreement(found, expected, middle) -> float:
-    """Share of rows with the same largest entry; a row with a NaN in it agrees with nothing."""
-    rows = [outputs.reshape(-1, outputs.shape[-1]) for outputs in (found, expected)]
+def top1_agreement(outputs: np.ndarray, expected: np.ndarray, threshold: float) -> float:
+    """Returns the fraction of rows with the same largest entry; a row with a NaN agrees with no other.
+
+    Args:
+        outputs, expected: [..., classes].
+        threshold: for one class, rows agree if both values are above it, or neither is.
+    """
+    rows = [array.reshape(-1, array.shape[-1]) for array in (outputs, expected)]
     if expected.shape[-1] == 1:
-        same = np.equal(*[row[:, 0] > middle for row in rows])
+        same = np.equal(*[array[:, 0] > threshold for array in rows])
     else:
-        same = np.equal(*[row.argmax(-1) for row in rows])
+        same = np.equal(*[array.argmax(-1) for array in rows])
     return float((same & ~np.isnan(rows[0]).any(-1) & ~np.isnan(rows[1]).any(-1)).mean())
+
+
+def _check_inputs(reference, inputs):
+    """Returns the inputs as arrays of the model's dtypes."""
+    expected = model_input(reference)
+    inputs = keras.tree.map_structure(np.asarray, inputs)
+    if not expected.accepts(inputs):
+        shapes = keras.tree.map_structure(lambda x: f"{x.dtype} {list(x.shape)}", inputs)
+        raise ValueError(f"{reference.name} takes {expected}, not {shapes}")
+    return expected.cast(inputs)
+
+
+def _run_model(reference, inputs, preprocessing) -> dict[str, np.ndarray]:
+    """Returns the model's outputs by name."""
+    if preprocessing is not None:
+        mean, std = preprocessing.channels(inputs.shape[-1])
+        scale = np.float32(preprocessing.scale)
+        inputs = (inputs * scale - np.float32(mean)) / np.float32(std)
+    with keras.device("cpu:0"), quiet():
+        batches = [
+            reference(slice_rows(inputs, start, start + BATCH_SIZE), training=False)
+            for start in range(0, count_rows(inputs), BATCH_SIZE)
+        ]
+    return {
+        name: np.concatenate([np.asarray(outputs[name]) for outputs in batches])
+        for name in reference.output
+    }
+
+
+def _match_outputs(model, path, outputs, expected) -> dict[str, np.ndarray]:
+    """Returns the file's outputs without the extra ones; raises ValueError unless names and shapes are the model's."""
+    outputs = {
+        name: array
+        for name, array in outputs.items()
+        if name in expected or name not in EXTRA_OUTPUTS
+    }
+    shapes, expected_shapes = (
+        {name: array.shape[1:] for name, array in arrays.items()} for arrays in (outputs, expected)
+    )
+    if shapes != expected_shapes:
+        raise ValueError(f"{path} gives {shapes} an example, {model.name} {expected_shapes}")
+    return outputs

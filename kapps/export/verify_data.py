@@ -1,58 +1,68 @@
-"""An exported file beside the model it came from, on images of a data set: what `python -m kapps verify` does."""
+"""Verifies exported files on data from files: what `python -m kapps verify` does."""
 
 import keras
 import numpy as np
 
 from kapps import cards, data
-from kapps.export.export_and_verify import pixels
+from kapps.export.export_and_verify import to_pixels
 from kapps.export.verify import Report, verify
 
 
 def verify_on_dataset(
-    model: keras.Model, path: str, dataset: str | None, data_dir: str | None, count: int
+    model: keras.Model,
+    path: str,
+    dataset: str | None,
+    data_dir: str | None,
+    count: int,
+    verbose: int = 1,
 ) -> Report:
-    """Compares an exported file with its model on the evaluation images of a data set, and times it.
+    """Verifies an exported file on the evaluation images of a dataset, and measures its latency.
 
     Args:
+        model: the model that was exported.
         path: of a SavedModel's directory or of a .tflite file, exported with its preprocessing.
-        model: what it was exported from.
-        dataset: a TFDS name, or "digits"; None for `data_dir` alone.
+        dataset: a TFDS name, or "digits"; None to read `data_dir` only.
         data_dir: class folders, TFRecord shards, or TFDS's directory.
-        count: of the images, with the classes mixed.
+        count: the number of images, of mixed classes.
+        verbose: as for `verify`.
 
     Raises:
-        ValueError: for a file or model that does not fit.
+        ValueError: if file and model do not fit.
         DataError: for images that cannot be read.
     """
     _, height, width, channels = model.input_shape
-    known = model.name in cards.list_models(kind="image")
-    own = cards.card(model).preprocessing if known else cards.IMAGENET
-    preprocessing = own.at((height or own.size[0], width or own.size[1]))
+    has_card = model.name in cards.list_models(kind="image")
+    preprocessing = cards.card(model).preprocessing if has_card else cards.IMAGENET
+    size = (height or preprocessing.size[0], width or preprocessing.size[1])
+    preprocessing = preprocessing.at(size)
     source = data.open_source(dataset, data_dir, "validation")
     batches = data.eval_dataset(
         source, preprocessing, 32, classes=len(source.class_names), channels=channels, seed=0
     )
-    images = pixels(data.take_images(batches, count), preprocessing)
-    return verify(model, path, images, preprocessing=preprocessing, timed=True)
+    images = to_to_pixels(data.take_images(batches, count), preprocessing)
+    return verify(model, path, images, preprocessing=preprocessing, timed=True, verbose=verbose)
 
 
-def verify_on_arrays(model: keras.Model, path: str, file: str, count: int) -> Report:
-    """Compares an exported file with its model on arrays, and times it; for what takes sequences or tokens.
+def verify_on_arrays(
+    model: keras.Model, path: str, file: str, count: int, verbose: int = 1
+) -> Report:
+    """Verifies an exported file on arrays, such as sequences or tokens, and measures its latency.
 
     Args:
-        path: as for `verify_on_dataset`.
-        model: what it was exported from.
-        file: a .npy file of inputs [n, ...] as the exported file takes them.
-        count: of them, the first ones.
+        model: the model that was exported.
+        path: of a SavedModel's directory or of a .tflite file.
+        file: an .npy file of inputs [n, ...] as the exported file takes them.
+        count: the number of inputs, the first ones of the file.
+        verbose: as for `verify`.
 
     Raises:
-        ValueError: for a file or model that does not fit, and for what is no .npy file.
+        ValueError: if file and model do not fit, or `file` is not an .npy file.
     """
     try:
-        arrays = np.load(file, allow_pickle=False)
+        array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{file} is no .npy file of numbers: {reason}") from error
-    if not isinstance(arrays, np.ndarray):
-        raise ValueError(f"{file} holds several arrays; give a .npy file of one")
-    return verify(model, path, arrays[:count], timed=True)
+        raise ValueError(f"{file} is not an .npy file of numbers: {reason}") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{file} holds several arrays; give an .npy file of one array")
+    return verify(model, path, array[:count], timed=True, verbose=verbose)

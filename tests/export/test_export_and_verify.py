@@ -1,4 +1,4 @@
-"""What a recipe ends with: all files of one version, and a word on each that falls short."""
+"""The last step of a recipe: all files of one version, and a line for each that fails verification."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).normal(size=(60, 8, 8, 3)).astype("float32")
 
 @pytest.fixture
 def model():
-    """A network whose answers differ from image to image."""
+    """A network whose outputs differ from image to image."""
     keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(16, 3, activation="relu", name="first")(image)
@@ -25,21 +25,21 @@ def model():
 def test_files_of_one_version(model, tmp_path):
     options = {"preprocessing": PIXELS, "class_names": "abcd", "calibration": IMAGES}
     for version in (1, 2):
-        reports, faults = kapps.export.export_and_verify(
+        reports, failures = kapps.export.export_and_verify(
             model, tmp_path, IMAGES, precisions=["float32", "int8"], **options
         )
         names = [str(report.path.relative_to(tmp_path)) for report in reports]
         assert names == [f"net/{version}", f"net/{version}.tflite", f"net/{version}.int8.tflite"]
         assert [report.precision for report in reports] == ["float32", "float32", "int8"]
-        assert faults == [] and all(report.images == 60 for report in reports)
+        assert failures == [] and all(report.examples == 60 for report in reports)
 
 
-def test_a_file_that_falls_short_names_the_layers(model, tmp_path):
+def test_a_failure_of_a_quantised_file_names_layers(model, tmp_path):
     dark = IMAGES * 0.01
-    reports, faults = kapps.export.export_and_verify(
+    reports, failures = kapps.export.export_and_verify(
         model, tmp_path, IMAGES, preprocessing=PIXELS, precisions=["int8"], calibration=dark
     )
-    (fault,) = faults
-    assert "1.int8.tflite (int8) agrees on" in fault and "most is lost in" in fault
-    assert "first" in fault or "second" in fault
-    assert "\n" not in fault and reports[1].path.exists()
+    (failure,) = failures
+    assert "1.int8.tflite (int8)" in failure and "98.0%" in failure
+    assert "first (" in failure or "second (" in failure
+    assert "\n" not in failure and reports[1].path.exists()

@@ -1,4 +1,4 @@
-"""Folding: every kind of layer, what stays, and whole networks."""
+"""Batch norms folded into every kind of layer, those that are not folded, and complete networks."""
 
 import keras
 import numpy as np
@@ -27,24 +27,24 @@ LAYERS = [
 ]
 
 
-def used(model):
-    """Gives every variable values that a training could have left."""
-    draw = np.random.default_rng(0)
+def randomise_weights(model):
+    """Sets every variable to random values that are possible after training, and returns the model."""
+    generator = np.random.default_rng(0)
     for variable in model.weights:
         low, high = (0.5, 2.0) if variable.name in ("gamma", "moving_variance") else (-1.0, 1.0)
-        variable.assign(draw.uniform(low, high, variable.shape))
+        variable.assign(generator.uniform(low, high, variable.shape))
     return model
 
 
-def agree(model, twin, within=1e-5):
+def assert_same_outputs(model, folded, tolerance=1e-5):
     x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:])).astype("float32")
-    given, expected = (
-        keras.ops.convert_to_numpy(each(x, training=False)) for each in (twin, model)
+    outputs, expected = (
+        keras.ops.convert_to_numpy(network(x, training=False)) for network in (folded, model)
     )
-    assert np.abs(given - expected).max() <= within * np.abs(expected).max() > 0
+    assert np.abs(outputs - expected).max() <= tolerance * np.abs(expected).max() > 0
 
 
-def norms(model):
+def norm_names(model):
     return [x.name for x in model._flatten_layers() if isinstance(x, layers.BatchNormalization)]
 
 
@@ -54,14 +54,14 @@ def test_each_kind_of_layer(shape, layer, scale):
     layer = type(layer).from_config(layer.get_config())
     x = keras.Input(shape)
     y = layers.BatchNormalization(scale=scale, epsilon=0.01, name="norm")(layer(x))
-    model = used(keras.Model(x, layers.ReLU()(y)))
-    twin, left = fold(model)
-    assert left == {} and norms(twin) == [] and norms(model) == ["norm"]
-    assert [x.name for x in twin.layers] == [x.name for x in model.layers if x.name != "norm"]
-    agree(model, twin)
+    model = randomise_weights(keras.Model(x, layers.ReLU()(y)))
+    folded, reasons = fold(model)
+    assert reasons == {} and norm_names(folded) == [] and norm_names(model) == ["norm"]
+    assert [x.name for x in folded.layers] == [x.name for x in model.layers if x.name != "norm"]
+    assert_same_outputs(model, folded)
 
 
-def test_what_stays_and_why():
+def test_batch_norms_that_are_not_folded():
     image = keras.Input((8, 8, 4))
     x = layers.BatchNormalization(name="first")(image)
     x = layers.Conv2D(4, 3, padding="same", activation="relu", name="active")(x)
@@ -73,68 +73,70 @@ def test_what_stays_and_why():
     rows = layers.Conv2D(8, 1, name="rows")(x)
     x = layers.BatchNormalization(axis=1, name="of_rows")(rows)
     x = layers.BatchNormalization(name="goes")(layers.Conv2D(8, 1, name="last")(x))
-    model = used(keras.Model(image, x))
-    twin, left = fold(model)
-    assert left == {
+    model = randomise_weights(keras.Model(image, x))
+    folded, reasons = fold(model)
+    assert reasons == {
         "first": "it follows InputLayer, not a convolution or a dense layer",
         "after_relu": "active has an activation of its own",
-        "shared": "both feeds more than this",
+        "shared": "the output of both has other consumers",
         "after_sum": "it follows Add, not a convolution or a dense layer",
         "of_rows": "it normalises axis 1, not the channels",
     }
-    assert norms(twin) == list(left)
-    agree(model, twin)
+    assert norm_names(folded) == list(reasons)
+    assert_same_outputs(model, folded)
 
 
 def test_a_convolution_that_is_an_output_keeps_its_batch_norm():
     image = keras.Input((8, 8, 4))
     y = layers.Conv2D(4, 3, name="seen")(image)
-    model = used(keras.Model(image, [layers.BatchNormalization(name="norm")(y), y]))
-    assert fold(model)[1] == {"norm": "seen feeds more than this"}
+    model = randomise_weights(keras.Model(image, [layers.BatchNormalization(name="norm")(y), y]))
+    assert fold(model)[1] == {"norm": "the output of seen has other consumers"}
 
 
-def test_a_layer_of_two_calls_stays():
+def test_a_batch_norm_that_is_used_twice_is_not_folded():
     first, second = keras.Input((8, 4)), keras.Input((8, 4))
     dense, norm = layers.Dense(4, name="dense"), layers.BatchNormalization(name="norm")
     model = keras.Model([first, second], [norm(dense(first)), norm(dense(second))])
     assert fold(model)[1] == {"norm": "it is used more than once"}
 
 
-def test_a_layer_that_another_model_uses_too_folds():
+def test_a_layer_of_two_models_is_folded():
     image = keras.Input((8, 8, 4))
     y = layers.Conv2D(4, 3, name="body")(image)
-    model = used(keras.Model(image, layers.BatchNormalization(name="norm")(y)))
+    model = randomise_weights(keras.Model(image, layers.BatchNormalization(name="norm")(y)))
     keras.Model(image, layers.ReLU()(y))
-    twin, left = fold(model)
-    assert left == {}
-    agree(model, twin)
+    folded, reasons = fold(model)
+    assert reasons == {}
+    assert_same_outputs(model, folded)
 
 
-def test_models_in_models_and_sequential_ones():
+def test_nested_and_sequential_models():
     inner = keras.Sequential(
         [keras.Input((8, 8, 4)), layers.Conv2D(4, 3), layers.BatchNormalization(name="inner")],
         name="inner_model",
     )
     image = keras.Input((8, 8, 4))
-    model = used(keras.Model(image, layers.GlobalAveragePooling2D()(inner(image))))
-    twin, left = fold(model)
-    assert left == {} and norms(twin) == []
-    agree(model, twin)
-    agree(inner, fold(inner)[0])
+    model = randomise_weights(keras.Model(image, layers.GlobalAveragePooling2D()(inner(image))))
+    folded, reasons = fold(model)
+    assert reasons == {} and norm_names(folded) == []
+    assert_same_outputs(model, folded)
+    assert_same_outputs(inner, fold(inner)[0])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name, stays", [("resnext50", 0), ("se_resnet50", 0), ("resnet50_v2", 16)])
-def test_networks(name, stays, randomise):
+@pytest.mark.parametrize(
+    "name, unfolded", [("resnext50", 0), ("se_resnet50", 0), ("resnet50_v2", 16)]
+)
+def test_networks(name, unfolded, randomise):
     model = randomise(getattr(kapps, name)(input_shape=(64, 64, 3), classifier_activation=None))
-    twin, left = fold(model)
-    assert len(left) == len(norms(twin)) == stays
+    folded, reasons = fold(model)
+    assert len(reasons) == len(norm_names(folded)) == unfolded
     # A batch norm has 4 values a channel; a convolution gets a bias of 1.
-    assert twin.count_params() < model.count_params()
-    agree(model, twin, within=1e-4)
+    assert folded.count_params() < model.count_params()
+    assert_same_outputs(model, folded, tolerance=1e-4)
 
 
-def test_a_model_without_a_graph_is_refused():
+def test_a_model_without_a_graph_raises():
     class Own(keras.Model):
         def call(self, x):
             return x

@@ -1,6 +1,4 @@
-"""Tests of what is written: names, versions, precision, inference mode, whole files."""
-
-import pathlib
+"""The model in both formats: names, preprocessing, float32, training off, all layers and weights."""
 
 import keras
 import numpy as np
@@ -11,7 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import kapps.export
 from kapps.cards import Preprocessing
-from kapps.export.tflite import operations
+from kapps.export.tflite import file_operations
 from kapps.layers import GroupedConv2D
 
 PIXELS = Preprocessing(size=(16, 16))
@@ -20,7 +18,7 @@ NORMALIZED = ((IMAGES / 255 - PIXELS.mean) / PIXELS.std).astype("float32")
 
 
 def network(activation="softmax", policy="float32", first=None, name="net"):
-    """Conv-BN-ReLU-Dropout-GAP-Dense with batch norm statistics as if it were trained."""
+    """Conv-BN-ReLU-Dropout-GAP-Dense with random batch norm statistics."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -34,8 +32,8 @@ def network(activation="softmax", policy="float32", first=None, name="net"):
     finally:
         keras.config.set_dtype_policy(before)
     model = keras.Model(image, x, name=name)
-    random = np.random.default_rng(1)
-    model.get_layer("norm").set_weights([random.uniform(0.5, 2, 8) for _ in range(4)])
+    generator = np.random.default_rng(1)
+    model.get_layer("norm").set_weights([generator.uniform(0.5, 2, 8) for _ in range(4)])
     return model
 
 
@@ -68,21 +66,21 @@ def test_names_in_both_signatures(tmp_path, activation, output):
     }
 
 
-def test_saved_model_answers_as_the_model_for_any_batch(tmp_path):
+def test_saved_model_agrees_for_any_batch_size(tmp_path):
     model = network()
     signature = serve(kapps.export.saved_model(model, tmp_path))
     expected = model.predict(IMAGES, verbose=0)
     for n in (1, 7):
-        found = signature(image=tf.constant(IMAGES[:n]))["probabilities"]
-        np.testing.assert_allclose(found, expected[:n], atol=1e-5)
+        outputs = signature(image=tf.constant(IMAGES[:n]))["probabilities"]
+        np.testing.assert_allclose(outputs, expected[:n], atol=1e-5)
 
 
 def test_preprocessing_is_inside_both_files(tmp_path):
     model = network()
     expected = model.predict(NORMALIZED, verbose=0)
     signature = serve(kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS))
-    found = signature(image=tf.constant(IMAGES))["probabilities"]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    outputs = signature(image=tf.constant(IMAGES))["probabilities"]
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
     file = kapps.export.tflite(model, tmp_path / "net.tflite", preprocessing=PIXELS)
     np.testing.assert_allclose(run_tflite(file, IMAGES), expected, atol=1e-6)
 
@@ -99,9 +97,9 @@ def test_half_precision_training_exports_as_float32(tmp_path, policy):
         kapps.export.tflite(m, tmp_path / f"{i}.tflite", preprocessing=PIXELS)
         for i, m in enumerate((half, full))
     ]
-    found, expected = (run_tflite(file, IMAGES) for file in files)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_allclose(found, full.predict(NORMALIZED, verbose=0), atol=1e-6)
+    outputs, expected = (run_tflite(file, IMAGES) for file in files)
+    np.testing.assert_array_equal(outputs, expected)
+    np.testing.assert_allclose(outputs, full.predict(NORMALIZED, verbose=0), atol=1e-6)
     assert half.layers[1].dtype_policy.name == policy
     assert keras.config.dtype_policy().name == "float32"
     for one, other in zip(before, half.get_weights(), strict=True):
@@ -119,11 +117,11 @@ def test_nested_shared_and_unregistered_layers_keep_their_weights(tmp_path):
     model = keras.Model(image, [x, keras.layers.Dense(2, name="coarse")(x)], name="outer")
     full = keras.models.clone_model(model, clone_function=_same_in_float32)
     full.set_weights(model.get_weights())
-    found = serve(kapps.export.saved_model(model, tmp_path))(image=tf.constant(NORMALIZED))
+    outputs = serve(kapps.export.saved_model(model, tmp_path))(image=tf.constant(NORMALIZED))
     expected = full.predict(NORMALIZED, verbose=0)
-    assert sorted(found) == ["coarse", "twice"]
-    np.testing.assert_allclose(found["twice"], expected[0], atol=1e-6)
-    np.testing.assert_allclose(found["coarse"], expected[1], atol=1e-6)
+    assert sorted(outputs) == ["coarse", "twice"]
+    np.testing.assert_allclose(outputs["twice"], expected[0], atol=1e-6)
+    np.testing.assert_allclose(outputs["coarse"], expected[1], atol=1e-6)
 
 
 def _same_in_float32(layer):
@@ -147,11 +145,11 @@ def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
     assert any(not np.array_equal(model(IMAGES), model(IMAGES)) for _ in range(20))
     expected = model.predict(IMAGES, verbose=0)
     path = kapps.export.saved_model(model, tmp_path)
-    found = serve(path)(image=tf.constant(IMAGES))["probabilities"]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    outputs = serve(path)(image=tf.constant(IMAGES))["probabilities"]
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
     graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     functions = graph.meta_graphs[0].graph_def.library.function
-    # Neither chance nor a device is left in the graph (TensorFlow's own saving code has devices).
+    # The graph has no random operations and no devices, except for devices in TensorFlow's own saving code.
     functions = [f for f in functions if "__inference__traced" not in f.signature.name]
     nodes = [node for function in functions for node in function.node_def]
     assert "Conv2D" in [node.op for node in nodes]
@@ -160,105 +158,24 @@ def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
     np.testing.assert_allclose(run_tflite(file, IMAGES), expected, atol=1e-6)
 
 
-class Noise(keras.layers.Layer):
-    """Random outside training too."""
-
-    def __init__(self, name=None, **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.seed = keras.random.SeedGenerator(0)
-
-    def call(self, x):
-        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
-
-
-class Counter(keras.layers.Layer):
-    """Answers differently every time without any chance."""
-
-    def build(self, shape):
-        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
-
-    def call(self, x):
-        self.calls.assign(self.calls + 1)
-        return x * self.calls
-
-
-@pytest.mark.parametrize(
-    ("layer", "words"),
-    [
-        (Noise(name="my_noise"), r"'my_noise' \(Noise\) holds StatelessRandom"),
-        (Counter(), "second"),
-    ],
-)
-def test_what_gives_no_one_answer_is_refused(tmp_path, layer, words):
-    model = network(first=layer)
-    for write in (kapps.export.saved_model, kapps.export.tflite):
-        with pytest.raises(ValueError, match=words) as caught:
-            write(model, tmp_path / "net.tflite")
-        assert "\n" not in str(caught.value)
-    assert not list(tmp_path.iterdir())
-
-
-def test_versions_count_up_and_are_never_overwritten(tmp_path):
-    model = network()
-    paths = [kapps.export.saved_model(model, tmp_path / "new") for _ in range(2)]
-    assert [p.relative_to(tmp_path).as_posix() for p in paths] == ["new/net/1", "new/net/2"]
-    (tmp_path / "new/net/9").mkdir()
-    (tmp_path / "new/net/notes").mkdir()
-    assert kapps.export.saved_model(model, tmp_path / "new").name == "10"
-    names = {p.name for p in (tmp_path / "new/net").iterdir()}
-    assert names == {"1", "2", "9", "10", "notes"}
-
-
-def test_nothing_half_written_is_left(tmp_path, monkeypatch):
-    file = kapps.export.tflite(network(), tmp_path / "net.tflite")
-    before = file.read_bytes()
-
-    def fails_half_way(trackable, path, *args, **kwargs):
-        pathlib.Path(path).write_bytes(b"half")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(tf.saved_model, "save", fails_half_way)
-    for write, path in [
-        (kapps.export.saved_model, tmp_path / "deep" / "er"),
-        (kapps.export.tflite, tmp_path / "deep" / "net.tflite"),
-        (kapps.export.tflite, file),
-    ]:
-        with pytest.raises(OSError, match="no space"):
-            write(network(), path)
-    assert list(tmp_path.iterdir()) == [file]
-    assert file.read_bytes() == before
-
-
-def test_tflite_replaces_a_file_and_has_static_shapes(tmp_path):
-    file = tmp_path / "net.tflite"
-    file.write_bytes(b"old")
-    assert kapps.export.tflite(network(), str(file), batch_size=2) == file
-    interpreter = Interpreter(str(file))
-    interpreter.allocate_tensors()
-    assert interpreter.get_input_details()[0]["shape"].tolist() == [2, 16, 16, 3]
-    assert not [t for t in interpreter.get_tensor_details() if -1 in t["shape_signature"]]
-    # Batch norm went into the convolution, dropout away.
-    assert operations(file) == ["CONV_2D", "FULLY_CONNECTED", "MEAN", "SOFTMAX"]
-
-
 @pytest.mark.parametrize("kind", [keras.layers.Conv2D, GroupedConv2D])
 def test_grouped_convolution_stays_one_operation(tmp_path, kind):
     image = keras.Input((8, 8, 8))
     x = keras.layers.GlobalAveragePooling2D()(kind(8, 3, groups=4, use_bias=False)(image))
     model = keras.Model(image, x, name="grouped")
     file = kapps.export.tflite(model, tmp_path / "grouped.tflite")
-    assert operations(file) == ["CONV_2D", "MEAN"]
+    assert file_operations(file) == ["CONV_2D", "MEAN"]
     images = np.random.default_rng(0).random((3, 8, 8, 8), "float32")
     np.testing.assert_allclose(run_tflite(file, images), model(images), atol=1e-6)
 
 
-def test_what_a_normalization_learnt_is_exported(tmp_path):
+def test_the_state_of_a_normalization_layer_is_exported(tmp_path):
     images = np.random.default_rng(0).normal(5, 3, (4, 6, 6, 3)).astype("float32")
     norm = keras.layers.Normalization()
     norm.adapt(images)
     image = keras.Input((6, 6, 3))
     features = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(norm(image)))
     model = keras.Model(image, features, name="normalizing")
-    path = kapps.export.tflite(model, tmp_path / "it.tflite")
+    path = kapps.export.tflite(model, tmp_path / "net.tflite")
     report = kapps.export.verify(model, path, images)
     assert report.largest_difference < 1e-5

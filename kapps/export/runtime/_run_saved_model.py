@@ -1,20 +1,22 @@
-"""Runs SavedModels as a stranger would: with TensorFlow and NumPy, and no Keras to be had.
+"""Runs SavedModels as another program would: with TensorFlow and NumPy, and without Keras.
 
-A job (see `worker.py`) is {"path", "images", "outputs", "threads", "rounds"}, all but the numbers paths; `images`
-is an .npz file of the inputs by name, or of one called "only". With threads above 0 it takes the first image so many
-rounds and writes the median of the `milliseconds`; TensorFlow sets its threads once in a process, so that such a job
-is the only one.
+A job (see `_worker.py`) is {"path", "inputs", "outputs", "threads", "rounds"}. `inputs` and `outputs` are paths of .npz
+files: the inputs by name, or one input called "only"; the outputs by name with the prefix "output_". With `threads`
+above 0, the first row is run `rounds` times, and the output is the median of the `milliseconds`. TensorFlow sets its
+number of threads once, so that such a job must be the process's only one.
 """
 
 import statistics
 import sys
 import time
 
-BATCH = 32
+BATCH_SIZE = 32
+WARM_UP_ROUNDS = 3
 
 
-def answer(job):
-    # TensorFlow looks for an installed Keras when imported; None makes every such import fail.
+def run(job):
+    """Runs a job."""
+    # TensorFlow imports Keras where it is installed. With None in its place, every such import fails.
     sys.modules["keras"] = None
     import numpy as np
     import tensorflow as tf
@@ -25,40 +27,43 @@ def answer(job):
     signatures = tf.saved_model.load(job["path"]).signatures
     if "serving_default" not in signatures:
         raise ValueError(f"there is no signature serving_default, only {sorted(signatures)}")
-    serve = signatures["serving_default"]
-    takes = serve.structured_input_signature[1]
-    with np.load(job["images"]) as file:
-        given = {name: file[name] for name in file.files}
-    if list(given) == ["only"] and len(takes) == 1:
-        given = dict(zip(takes, given.values(), strict=True))
-    if set(given) != set(takes) or not all(
-        takes[name].shape.is_compatible_with(given[name].shape) for name in takes
+    signature = signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+    with np.load(job["inputs"]) as file:
+        inputs = {name: file[name] for name in file.files}
+    if list(inputs) == ["only"] and len(specs) == 1:
+        inputs = dict(zip(specs, inputs.values(), strict=True))
+    if set(inputs) != set(specs) or not all(
+        specs[name].shape.is_compatible_with(inputs[name].shape) for name in specs
     ):
-        takes = {name: spec.shape.as_list() for name, spec in takes.items()}
-        raise ValueError(
-            f"it takes {takes}, and is given {[list(x.shape) for x in given.values()]}"
-        )
-    rows = len(next(iter(given.values())))
+        expected = {name: spec.shape.as_list() for name, spec in specs.items()}
+        raise ValueError(f"it takes {expected}, not {[list(x.shape) for x in inputs.values()]}")
 
     def batch(start, stop):
-        return {name: tf.constant(array[start:stop]) for name, array in given.items()}
+        return {name: tf.constant(array[start:stop]) for name, array in inputs.items()}
 
     if job["threads"]:
-        taken, image = [], batch(0, 1)
-        for _ in range(job["rounds"] + 3):
+        milliseconds, row = [], batch(0, 1)
+        for _ in range(job["rounds"] + WARM_UP_ROUNDS):
             start = time.perf_counter()
-            next(iter(serve(**image).values())).numpy()
-            taken.append(1000 * (time.perf_counter() - start))
-        np.savez(job["outputs"], milliseconds=statistics.median(taken[3:]))
+            next(iter(signature(**row).values())).numpy()
+            milliseconds.append(1000 * (time.perf_counter() - start))
+        np.savez(job["outputs"], milliseconds=statistics.median(milliseconds[WARM_UP_ROUNDS:]))
         return
-    chunks = [serve(**batch(at, at + BATCH)) for at in range(0, rows, BATCH)]
+    rows = len(next(iter(inputs.values())))
+    batches = [
+        signature(**batch(start, start + BATCH_SIZE)) for start in range(0, rows, BATCH_SIZE)
+    ]
 
-    def array(values):
-        values = values.numpy()
-        return np.char.decode(values.astype("S"), "utf-8") if values.dtype == object else values
+    def to_array(tensor):
+        array = tensor.numpy()
+        return np.char.decode(array.astype("S"), "utf-8") if array.dtype == object else array
 
-    # The prefix keeps an output's name from meeting an argument of savez.
-    results = {f"output_{k}": np.concatenate([array(c[k]) for c in chunks]) for k in chunks[0]}
+    # The prefix separates the names of outputs from the arguments of savez.
+    outputs = {
+        f"output_{name}": np.concatenate([to_array(outputs[name]) for outputs in batches])
+        for name in batches[0]
+    }
     if sys.modules["keras"] is not None or any(name.startswith("keras.") for name in sys.modules):
         raise ValueError("Keras was imported")
-    np.savez(job["outputs"], **results)
+    np.savez(job["outputs"], **outputs)

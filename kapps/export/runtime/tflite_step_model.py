@@ -1,99 +1,108 @@
-"""A .tflite file of one step, as a program calls it token after token; and of the encoder that goes before it."""
+"""Runs .tflite files of step models and encoders in place of the Keras models, for text generation."""
 
 import dataclasses
 import os
 
 import numpy as np
 
-from kapps.export import runtime
 from kapps.export._quiet import quiet
-from kapps.generation.step_models import EncoderAndStep
+from kapps.export.runtime._litert import signature_runner
+from kapps.generation import EncoderAndStep
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
-    """What is known of an input or output."""
+class TensorSpec:
+    """The shape and dtype of an input or output."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
 
 
 class TFLiteModel:
-    """A .tflite file that stands for the model of which `tflite` wrote it: `input` and `output` name its tensors.
+    """A .tflite file with the interface of the Keras model that it was exported from.
+
+    `input` and `output` are its tensors' specifications by name.
 
     Args:
         path: of the file.
-        threads: that LiteRT uses.
+        threads: the number of threads that LiteRT uses.
     """
 
     def __init__(self, path: str | os.PathLike, threads: int = 1):
         self.path = path
         with quiet():
-            self.runner = runtime.tflite_runner(path, threads)
-        details = self.runner.get_input_details(), self.runner.get_output_details()
-        self.input, self.output = (
-            {
-                name: Tensor(tuple(map(int, about["shape"])), np.dtype(about["dtype"]).name)
-                for name, about in some.items()
-            }
-            for some in details
-        )
-        self.batch = next(iter(self.input.values())).shape[0]
+            self.runner = signature_runner(path, threads)
+        self.input = _specs(self.runner.get_input_details())
+        self.output = _specs(self.runner.get_output_details())
+        self.batch_size = next(iter(self.input.values())).shape[0]
 
-    def predict_on_batch(self, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns what the file gives for some rows, which it is called with as many at once as it takes.
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the outputs by name.
+
+        Args:
+            inputs: arrays [n, ...] by name; n is a multiple of the file's batch size.
 
         Raises:
-            ValueError: for other shapes than the file's, and for rows that do not fill its batches.
+            ValueError: for arrays of other shapes.
         """
-        for name, array in given.items():
+        for name, array in inputs.items():
             rows, *shape = array.shape
-            if tuple(shape) != self.input[name].shape[1:] or rows % self.batch:
+            if tuple(shape) != self.input[name].shape[1:] or rows % self.batch_size:
                 raise ValueError(
                     f"{self.path} takes {name} {list(self.input[name].shape)}, not {list(array.shape)}"
                 )
-        rows = len(next(iter(given.values())))
-        found = [
-            self.runner(**{name: array[at : at + self.batch] for name, array in given.items()})
-            for at in range(0, rows, self.batch)
+        rows = len(next(iter(inputs.values())))
+        batches = [
+            self.runner(**{name: array[i : i + self.batch_size] for name, array in inputs.items()})
+            for i in range(0, rows, self.batch_size)
         ]
-        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
-    def __call__(self, given):
-        """Returns the same of tensors of any backend."""
+    def __call__(self, inputs):
+        """Returns the outputs by name for tensors of any backend."""
         return self.predict_on_batch(
             {
                 name: np.asarray(x).astype(self.input[name].dtype, copy=False)
-                for name, x in given.items()
+                for name, x in inputs.items()
             }
         )
 
 
 class TFLiteStepModel(TFLiteModel):
-    """A .tflite file that `tflite` wrote of a model whose states come out under the names under which they go in.
+    """A .tflite file of a step model: each state is an input and an output of the same name.
 
-    It stands for that model where tokens are generated, as in `kapps.generate`.
+    `kapps.generate` takes it in place of the Keras model.
 
     Args:
         path, threads: as for `TFLiteModel`.
+
+    Raises:
+        ValueError: for a file without such states.
     """
 
     def __init__(self, path: str | os.PathLike, threads: int = 1):
         super().__init__(path, threads)
         if not set(self.input) & set(self.output):
             raise ValueError(
-                f"{path} is of no step: no state goes in and comes out under the same name"
+                f"{path} is not a step model: no state is both an input and an output, by its name"
             )
 
 
 def load_tflite_encoder_and_step(directory: str | os.PathLike, threads: int = 1) -> EncoderAndStep:
-    """Returns the two files that `tflite_encoder_and_step` wrote, as `kapps.translate` takes them in place of a model.
+    """Loads the two files of `tflite_encoder_and_step`; `kapps.translate` takes the result in place of a model.
 
     Args:
-        directory: which holds `encoder.tflite` and `step.tflite`.
-        threads: that LiteRT uses.
+        directory: that holds `encoder.tflite` and `step.tflite`.
+        threads: the number of threads that LiteRT uses.
     """
     return EncoderAndStep(
         TFLiteModel(os.path.join(directory, "encoder.tflite"), threads),
         TFLiteStepModel(os.path.join(directory, "step.tflite"), threads),
     )
+
+
+def _specs(details):
+    return {
+        name: TensorSpec(tuple(map(int, detail["shape"])), np.dtype(detail["dtype"]).name)
+        for name, detail in details.items()
+    }

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving starts with: warm-up requests in a version, and its settings beside the models."""
+"""Files for TensorFlow Serving: warm-up requests in each version, and the server's configuration."""
 
 import importlib.util
 import os
@@ -10,12 +10,12 @@ from kapps._files import write_atomically
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 INSTALL = "pip install 'kapps[serving]'"
-MOST = 32
-"""Images that the server puts together to one batch."""
+MAX_BATCH_SIZE = 32
+"""Requests that the server combines into one batch."""
 
 _BATCHING = """\
-# Requests that arrive together run together, up to so many images or so long a wait.
-max_batch_size {{ value: {most} }}
+# The server combines requests into one batch: at most max_batch_size, waiting at most batch_timeout_micros.
+max_batch_size {{ value: {max_batch_size} }}
 batch_timeout_micros {{ value: 2000 }}
 max_enqueued_batches {{ value: 100 }}
 num_batch_threads {{ value: 4 }}
@@ -29,7 +29,7 @@ _MODEL = """\
 """
 _SCRIPT = """\
 #!/bin/sh
-# Serves the models that lie beside this file: gRPC on port 8500, REST on port 8501.
+# Serves all models in this directory: gRPC on port 8500, REST on port 8501.
 models=$(cd "$(dirname "$0")" && pwd)
 exec docker run --rm -p 8500:8500 -p 8501:8501 -v "$models:/models:ro" tensorflow/serving \\
     --model_config_file=/models/models.config \\
@@ -38,20 +38,20 @@ exec docker run --rm -p 8500:8500 -p 8501:8501 -v "$models:/models:ro" tensorflo
 
 
 def can_warm_up() -> bool:
-    """Whether the messages of warm-up requests are installed."""
+    """Whether tensorflow-serving-api is installed, whose messages warm-up requests are written with."""
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
 def write_warm_up(version: pathlib.Path, name: str, requests: dict[str, dict]) -> None:
-    """Writes the requests that the server makes before it says that it is ready.
+    """Writes the requests that the server runs before it reports that it is ready.
 
     Args:
         version: the directory of a SavedModel.
         name: of the model.
-        requests: {signature: {input: what `tf.make_tensor_proto` takes}}.
+        requests: {signature: {input: a value for `tf.make_tensor_proto`}}.
 
     Raises:
-        ValueError: where tensorflow-serving-api is not installed.
+        ValueError: if tensorflow-serving-api is not installed.
     """
     if not can_warm_up():
         raise ValueError(f"warm-up requests need tensorflow-serving-api: {INSTALL}")
@@ -70,17 +70,17 @@ def write_warm_up(version: pathlib.Path, name: str, requests: dict[str, dict]) -
             writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
 
 
-def write_settings(directory: pathlib.Path) -> None:
-    """Writes `models.config`, `batching.config` and `serve.sh`, for all models in the directory."""
-    models = sorted(
+def write_server_config(directory: pathlib.Path) -> None:
+    """Writes `models.config`, `batching.config` and `serve.sh` for all models in the directory."""
+    names = sorted(
         folder.name
         for folder in directory.iterdir()
-        if folder.is_dir() and any(each.name.isdecimal() for each in folder.iterdir())
+        if folder.is_dir() and any(version.name.isdecimal() for version in folder.iterdir())
     )
-    listed = "".join(_MODEL.format(name=name) for name in models)
+    models = "".join(_MODEL.format(name=name) for name in names)
     contents = {
-        "models.config": f"model_config_list {{\n{listed}}}\n",
-        "batching.config": _BATCHING.format(most=MOST),
+        "models.config": f"model_config_list {{\n{models}}}\n",
+        "batching.config": _BATCHING.format(max_batch_size=MAX_BATCH_SIZE),
         "serve.sh": _SCRIPT,
     }
     for name, content in contents.items():

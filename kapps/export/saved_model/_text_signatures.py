@@ -1,89 +1,199 @@
-"""Text in the graph of a SavedModel: a tokenizer before a model of tokens, and words after a language model."""
+"""Signatures that take text: a tokenizer or subwords in the graph, before the model and after it."""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from kapps.export import _inputs as inputs
-from kapps.generation import DecodingLoop, DecodingOptions, step_models
+from kapps.data.text import SubwordVocabulary
+from kapps.export._inputs import TOKENS, model_input
+from kapps.export.saved_model._byte_pairs import BytePairs
+from kapps.export.saved_model._write import Signature
+from kapps.generation import DecodingLoop, DecodingOptions, step_models, text_generation
 
 TEXT = "text"
 PADDING, UNKNOWN = 0, 1
-"""The numbers that `keras.layers.TextVectorization` keeps for itself."""
+"""The tokens that `keras.layers.TextVectorization` reserves."""
 SEPARATORS = {"whitespace": " ", "character": ""}
-"""What stands between tokens, by how the tokenizer splits."""
+"""The string between two tokens by the tokenizer's `split`."""
+MAX_SOURCE_LENGTH = 256
+"""Tokens of a source that are read; the rest is cut off."""
 
 
-class Text:
-    """A tokenizer, and the model that reads its numbers.
+class TokenizedText:
+    """Text for a model of tokens: `serve_text`, and for a language model `continue_text`.
 
     Args:
-        tokenizer: a `keras.layers.TextVectorization` with a vocabulary, output_mode="int".
-        exported: the model, of tokens.
+        tokenizer: a `keras.layers.TextVectorization` with a vocabulary and output_mode="int".
+        network: from `inference_model`, a model of tokens.
+        new_tokens: the number of tokens that `continue_text` adds.
 
     Raises:
-        ValueError: in one line, where they do not go together.
+        ValueError: if tokenizer and network do not fit.
     """
 
-    def __init__(self, tokenizer: keras.layers.TextVectorization, exported: keras.Model):
-        what = inputs.taken(exported)
-        if what.name != inputs.TOKENS:
-            raise ValueError(f"{exported.name} takes {what.name}, and a tokenizer gives tokens")
-        if not isinstance(tokenizer, keras.layers.TextVectorization):
-            raise ValueError(
-                f"tokenizer is a keras.layers.TextVectorization, not a {type(tokenizer).__name__}"
-            )
-        if not tokenizer.built:  # adapted, and never called
-            tokenizer(tf.constant([""]))
-        config = tokenizer.get_config()
-        if config["output_mode"] != "int" or config["ragged"] or tokenizer.vocabulary_size() <= 2:
-            raise ValueError('tokenizer has output_mode="int", dense output and a vocabulary')
-        if config["output_sequence_length"] != what.shape[0]:
-            raise ValueError(
-                f"{exported.name} takes {what.shape[0] or 'any number of'} tokens, and the tokenizer gives "
-                f"{config['output_sequence_length'] or 'any number'}; set its output_sequence_length"
-            )
-        self.tokenizer, self.vocabulary = tokenizer, tokenizer.get_vocabulary()
-        self.separator = SEPARATORS.get(config["split"])
-        scores = next(iter(exported.output.values())).shape
-        # A score for each token of the vocabulary, at every step of any number.
-        continues = (
-            self.separator is not None
-            and what.shape[0] is None
-            and len(exported.output) == 1
-            and tuple(scores)[1:] == (None, len(self.vocabulary))
-        )
-        self.loop = _loop(exported) if continues else None
+    def __init__(
+        self, tokenizer: keras.layers.TextVectorization, network: keras.Model, new_tokens: int
+    ):
+        _check_tokenizer(tokenizer, network)
+        self.tokenizer, self.new_tokens = tokenizer, new_tokens
+        self.vocabulary = tokenizer.get_vocabulary()
+        self.separator = SEPARATORS.get(tokenizer.get_config()["split"])
+        self.loop = self._decoding_loop(network)
+        self.resources = [tokenizer]
 
-    def numbers(self, text: tf.Tensor) -> tf.Tensor:
+    @property
+    def shares_variables(self) -> bool:
+        """Whether a signature uses the network's variables in a decoding loop."""
+        return self.loop is not None
+
+    def signatures(self, predict: Callable) -> dict[str, Signature]:
+        """Returns the signatures by name.
+
+        Args:
+            predict: the function of the signature `serving_default`.
+        """
+        text = tf.TensorSpec([None], tf.string, name=TEXT)
+        signatures = {"serve_text": Signature(lambda text: predict(self.encode(text)), text)}
+        if self.loop is not None:
+            signatures["continue_text"] = Signature(
+                lambda text: {TEXT: self.continue_text(text)}, text
+            )
+        return signatures
+
+    def encode(self, text: tf.Tensor) -> tf.Tensor:
         """Returns the tokens, int32 [batch, time], of text, string [batch], padded on the right."""
         return tf.cast(self.tokenizer(text), tf.int32)
 
-    def continued(self, text: tf.Tensor, new: int) -> tf.Tensor:
-        """Returns text, string [batch], with the `new` likeliest tokens after it, one after the other.
-
-        Args:
-            text: string [batch].
-            new: how many tokens.
-        """
-        given = self.numbers(text)
-        rows = tf.shape(given)[0]
+    def continue_text(self, text: tf.Tensor) -> tf.Tensor:
+        """Returns text, string [batch], followed by the `new_tokens` tokens of greedy decoding."""
+        prompt = self.encode(text)
+        batch_size = tf.shape(prompt)[0]
         tokens = self.loop.call(
             {
-                "prompt": tf.pad(given, [[0, 0], [0, 1]]),  # of no text at all one step is left
-                "uniform": tf.zeros([rows, new]),
-                "limit": tf.fill([rows], new),
+                "prompt": tf.pad(prompt, [[0, 0], [0, 1]]),  # an empty text has one padding token
+                "uniform": tf.zeros([batch_size, self.new_tokens]),
+                "limit": tf.fill([batch_size], self.new_tokens),
             }
         )
         words = tf.gather(tf.constant(self.vocabulary), tokens)
-        more = tf.strings.reduce_join(words, axis=-1, separator=self.separator)
-        return tf.strings.join([text, more], separator=self.separator)
+        continuation = tf.strings.reduce_join(words, axis=-1, separator=self.separator)
+        return tf.strings.join([text, continuation], separator=self.separator)
+
+    def _decoding_loop(self, network):
+        """Returns the loop of greedy decoding, or None for a network that is not a language model."""
+        scores = next(iter(network.output.values())).shape
+        is_language_model = (
+            self.separator is not None
+            and model_input(network).shape[0] is None
+            and len(network.output) == 1
+            and tuple(scores)[1:] == (None, len(self.vocabulary))
+        )
+        if not is_language_model:
+            return None
+        try:
+            step = step_models.step_model(_inner_model(network))
+        except ValueError:  # the network attends to later tokens, or a layer has no decoding step
+            return None
+        return DecodingLoop(step, choice=DecodingOptions(never=(PADDING, UNKNOWN)))
 
 
-def _loop(exported):
-    """Returns what writes the likeliest tokens a step at a time; None for a network that has no step."""
-    (inner,) = [layer for layer in exported.layers if isinstance(layer, keras.Model)]
-    try:
-        one = step_models.step_model(inner)
-    except ValueError:  # it looks at later tokens, or at what it was given
+class TranslatedText:
+    """Text for a model of a source and a target: `translate`, with subwords and beam search in the graph.
+
+    Args:
+        subwords: of source and target.
+        network: from `inference_model`, a model of a source and a target.
+        beam, length_penalty: as for `kapps.translate`.
+
+    Raises:
+        ValueError: if subwords and network do not fit.
+    """
+
+    shares_variables = True
+
+    def __init__(
+        self,
+        subwords: SubwordVocabulary,
+        network: keras.Model,
+        beam: int | None,
+        length_penalty: float,
+    ):
+        (scores,) = network.output.values()
+        self.start, self.end = subwords.size, subwords.size + 1
+        if len(network.input) != 2 or scores.shape[-1] != subwords.size + 2:
+            raise ValueError(
+                f"{network.name} takes {', '.join(network.input)} and scores {scores.shape[-1]} tokens; "
+                f"these subwords need a model of a source and a target that scores {self.end + 1} tokens: the subwords, a start and "
+                "an end"
+            )
+        encoder_and_step = step_models.encoder_and_step(_inner_model(network))
+        translator = text_generation.translator(
+            encoder_and_step, end=self.end, beam=beam, length_penalty=length_penalty,
+            never=(1, self.start),
+        )  # fmt: skip
+        self.loop, self.byte_pairs = translator.loop, BytePairs(subwords)
+        (self.source,) = encoder_and_step.encoder.input
+        self.resources = [self.byte_pairs.ranks]
+
+    def signatures(self, predict: Callable) -> dict[str, Signature]:  # noqa: ARG002  # as in TokenizedText
+        """Returns the signatures by name."""
+        text = tf.TensorSpec([None], tf.string, name=TEXT)
+        return {"translate": Signature(lambda text: {TEXT: self.translate(text)}, text)}
+
+    def translate(self, text: tf.Tensor) -> tf.Tensor:
+        """Returns the targets, string [batch], of sources, string [batch]."""
+        source = self.byte_pairs.encode(text)[:, :MAX_SOURCE_LENGTH]
+        lengths = tf.math.count_nonzero(source, axis=1, dtype=tf.int32)
+        batch_size, steps = tf.shape(source)[0], tf.shape(source)[1] + text_generation.MORE
+        tokens = self.loop.call(
+            {
+                "prompt": tf.fill([batch_size, 1], self.start),
+                "uniform": tf.zeros([batch_size, steps]),
+                "limit": lengths + text_generation.MORE,
+                self.source: source,
+            }
+        )
+        return self.byte_pairs.decode(tokens)
+
+
+def text_signatures(
+    network: keras.Model,
+    tokenizer: keras.layers.TextVectorization | SubwordVocabulary | None,
+    *,
+    new_tokens: int,
+    beam: int | None,
+    length_penalty: float,
+) -> TokenizedText | TranslatedText | None:
+    """Returns the text signatures of a network: by the tokenizer's class, or None without a tokenizer."""
+    if tokenizer is None:
         return None
-    return DecodingLoop(one, choice=DecodingOptions(never=(PADDING, UNKNOWN)))
+    if isinstance(tokenizer, SubwordVocabulary):
+        return TranslatedText(tokenizer, network, beam, length_penalty)
+    return TokenizedText(tokenizer, network, new_tokens)
+
+
+def _inner_model(network):
+    """Returns the model that `inference_model` wrapped."""
+    (model,) = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    return model
+
+
+def _check_tokenizer(tokenizer, network):
+    inputs = model_input(network)
+    if inputs.name != TOKENS:
+        raise ValueError(f"{network.name} takes {inputs.name}, and a tokenizer gives tokens")
+    if not isinstance(tokenizer, keras.layers.TextVectorization):
+        raise ValueError(
+            f"tokenizer is a keras.layers.TextVectorization, not a {type(tokenizer).__name__}"
+        )
+    if not tokenizer.built:  # adapted, but not called yet
+        tokenizer(tf.constant([""]))
+    config = tokenizer.get_config()
+    if config["output_mode"] != "int" or config["ragged"] or tokenizer.vocabulary_size() <= 2:
+        raise ValueError('tokenizer needs output_mode="int", dense output and a vocabulary')
+    if config["output_sequence_length"] != inputs.shape[0]:
+        raise ValueError(
+            f"{network.name} takes {inputs.shape[0] or 'any number of'} tokens, and the tokenizer gives "
+            f"{config['output_sequence_length'] or 'any number'}; set its output_sequence_length"
+        )

@@ -1,44 +1,47 @@
-"""Turns SavedModels into .tflite files, in a process of its own: the converter may crash, and takes its process along.
+"""Converts SavedModels to .tflite files, in a child process because the converter can crash.
 
-A job (see `worker.py`) is {"saved_model", "path", "precision", "calibration", "debug", "floats"}.
+A job (see `_worker.py`) is {"saved_model", "path", "precision", "calibration", "debug", "float_operations"}:
+`calibration` is the path of an .npz file of the inputs by name; with `debug`, the file at `path` is a CSV file with the
+quantisation error of each operation.
 """
 
 
-def answer(job):
+def run(job):
+    """Runs a job."""
     import numpy as np
     import tensorflow as tf
 
-    def images():
+    def examples():
         with np.load(job["calibration"]) as file:
             arrays = {name: file[name] for name in file.files}
         for i in range(len(next(iter(arrays.values())))):
             yield {name: array[i : i + 1] for name, array in arrays.items()}
 
-    def converter():
-        made = tf.lite.TFLiteConverter.from_saved_model(
+    def make_converter():
+        converter = tf.lite.TFLiteConverter.from_saved_model(
             job["saved_model"], signature_keys=["serving_default"]
         )
-        kinds, precision = tf.lite.OpsSet, job["precision"]
-        made.target_spec.supported_ops = [kinds.TFLITE_BUILTINS]
+        operation_sets, precision = tf.lite.OpsSet, job["precision"]
+        converter.target_spec.supported_ops = [operation_sets.TFLITE_BUILTINS]
         if precision != "float32":
-            made.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
-            made.target_spec.supported_types = [tf.float16]
+            converter.target_spec.supported_types = [tf.float16]
         if precision in ("int8", "int16"):
-            made.representative_dataset = images
-            made.target_spec.supported_ops = [
-                kinds.TFLITE_BUILTINS_INT8
+            converter.representative_dataset = examples
+            converter.target_spec.supported_ops = [
+                operation_sets.TFLITE_BUILTINS_INT8
                 if precision == "int8"
-                else kinds.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+                else operation_sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
             ]
-        return made
+        return converter
 
-    if job["debug"] or job["floats"]:
+    if job["debug"] or job["float_operations"]:
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter(),
-            debug_dataset=lambda: (list(x.values()) for x in images()),
+            converter=make_converter(),
+            debug_dataset=lambda: (list(arrays.values()) for arrays in examples()),
             debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                denylisted_ops=job["floats"]
+                denylisted_ops=job["float_operations"]
             ),
         )
     if job["debug"]:
@@ -46,6 +49,8 @@ def answer(job):
         with open(job["path"], "w", newline="") as file:
             debugger.layer_statistics_dump(file)
         return
-    content = debugger.get_nondebug_quantized_model() if job["floats"] else converter().convert()
     with open(job["path"], "wb") as file:
-        file.write(content)
+        if job["float_operations"]:
+            file.write(debugger.get_nondebug_quantized_model())
+        else:
+            file.write(make_converter().convert())

@@ -1,30 +1,72 @@
-"""TensorFlow's LiteRT converter at arm's length: a process that answers jobs, and may die of one."""
+"""Runs TensorFlow's converter from SavedModels to .tflite files in a child process."""
 
+import functools
 import pathlib
 import re
+from collections.abc import Sequence
 
+import keras
+import numpy as np
+
+from kapps.export._determinism import check_deterministic
+from kapps.export._inputs import ModelInput, ModelInputs
 from kapps.export._worker import CrashError, Worker
+from kapps.export.saved_model._write import Signature, write_saved_model
 
 WORKER = Worker(pathlib.Path(__file__).with_name("_convert_child.py"))
 
 
-def run(job: dict) -> None:
-    """Has the converter do a job (see `_convert_child.py`).
+def convert(
+    network: keras.Model,
+    path: pathlib.Path,
+    inputs: ModelInput | ModelInputs,
+    *,
+    precision: str = "float32",
+    calibration: np.ndarray | dict[str, np.ndarray] | None = None,
+    batch_size: int = 1,
+    float_operations: Sequence[str] = (),
+    debug: bool = False,
+) -> None:
+    """Converts a network, through a SavedModel of static shapes in the directory of `path`.
+
+    Args:
+        network: from `inference_model`.
+        path: of the .tflite file to write, in a temporary directory; with `debug`, of a CSV file.
+        inputs: the network's inputs with static sizes.
+        precision, calibration, batch_size, float_operations: as for `kapps.export.tflite`.
+        debug: whether to write the quantisation error of each operation in place of the .tflite file.
 
     Raises:
-        ValueError: of one line, for what it refuses, and where it crashed.
+        ValueError: if the converter does not support the network, or crashes.
     """
+    check_deterministic(network, batch_size)
+    folder = path.parent
+    signature = Signature(functools.partial(network, training=False), inputs.spec(batch_size))
+    write_saved_model(folder / "static", {"serving_default": signature})
+    if calibration is not None:
+        arrays = calibration if isinstance(calibration, dict) else {inputs.name: calibration}
+        np.savez(folder / "calibration.npz", **arrays)
+    job = {
+        "saved_model": str(folder / "static"),
+        "path": str(path),
+        "precision": precision,
+        "calibration": str(folder / "calibration.npz"),
+        "debug": debug,
+        "float_operations": list(float_operations),
+    }
     try:
-        error = WORKER.ask(job).get("error")
+        error = WORKER.run(job).get("error")
     except CrashError as crash:
-        raise ValueError(f"TensorFlow's converter crashed ({crash})") from crash
+        raise ValueError(
+            f"{network.name} does not convert to TFLite: TensorFlow's converter crashed ({crash})"
+        ) from crash
     if error:
-        raise ValueError(lacking(error))
+        raise ValueError(f"{network.name} does not convert to TFLite: {_summarize(error)}")
 
 
-def lacking(message: str) -> str:
-    """Returns the operations that a converter's many lines complain of, else their first line."""
-    found = re.findall(r"TF (?:Select|Custom) ops: (.*)", message)
-    found += re.findall(r"'tf\.(\w+)' op", message)
-    names = sorted({name.strip() for line in found for name in line.split(",")})
+def _summarize(message: str) -> str:
+    """Returns the unsupported operations that the converter's message names, else its first line."""
+    matches = re.findall(r"TF (?:Select|Custom) ops: (.*)", message)
+    matches += re.findall(r"'tf\.(\w+)' op", message)
+    names = sorted({name.strip() for match in matches for name in match.split(",")})
     return f"no builtin operation for {', '.join(names)}" if names else message.splitlines()[0]

@@ -1,4 +1,4 @@
-"""LiteRT files of a network that reads a source and writes a target: the encoder, and one step of the decoder."""
+"""Exports a model of a source and a target as two .tflite files: the encoder, and one decoding step."""
 
 import os
 import pathlib
@@ -6,26 +6,26 @@ import pathlib
 import keras
 import numpy as np
 
-from kapps.export._paths import local
+from kapps.export._paths import local_path
+from kapps.export._progress import phase
 from kapps.export.runtime.tflite_step_model import load_tflite_encoder_and_step
-from kapps.export.tflite import loops, tflite
+from kapps.export.tflite import tflite
+from kapps.export.tflite._quantization import is_loop
 from kapps.generation import step_models
 
-FLOATS = (
+FLOAT_OPERATIONS = (
     "ADD", "BATCH_MATMUL", "COS", "GATHER", "MEAN", "MUL", "NEG", "RESHAPE", "RSQRT", "SELECT", "SELECT_V2", "SIN",
     "SOFTMAX", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE",
 )  # fmt: skip
-"""What is between dense layers, attention and norms, by LiteRT's names: in int8 it loses most."""
-INT8 = (
+"""LiteRT's names of the operations between dense layers, in attention and norms, which lose most accuracy in int8."""
+INT8_OPTIONS = (
     {"precision": "int8"},
-    {"precision": "int8", "float_operations": FLOATS},
-    {
-        "precision": "dynamic"
-    },  # products by int8 weights, of values that are rounded one call at a time
+    {"precision": "int8", "float_operations": FLOAT_OPERATIONS},
+    {"precision": "dynamic"},
 )
-"""What int8 may mean, the most of it first."""
-LEAST = 0.98
-"""The share of words that int8 must choose as float32 does."""
+"""The options that precision="int8" tries in turn, the one with most operations in int8 first."""
+MIN_AGREEMENT = 0.98
+"""The fraction of tokens for which int8 and float32 must have the same most likely token."""
 
 
 def tflite_encoder_and_step(
@@ -36,97 +36,111 @@ def tflite_encoder_and_step(
     length: int = 64,
     precision: str = "float32",
     calibration: tuple[np.ndarray, np.ndarray] | None = None,
+    verbose: int = 1,
 ) -> pathlib.Path:
-    """Writes `encoder.tflite` and `step.tflite` of a model of a source and a target: static shapes, builtin operations.
+    """Exports a model of a source and a target as `encoder.tflite` and `step.tflite`.
 
-    A program runs the encoder once, and the step for each word, what it remembers going from its outputs to its inputs;
-    `kapps.translate(kapps.export.load_tflite_encoder_and_step(directory), ...)` is such a program.
+    A program runs the encoder once, and the step model for each token, and feeds the states that the step model returns
+    to its next call. `kapps.translate(kapps.export.load_tflite_encoder_and_step(directory), ...)` does so.
 
     Args:
         model: as for `kapps.generation.encoder_and_step`.
-        directory: a local one; files there are replaced.
+        directory: a local directory. Files of these names in it are replaced.
         source_length: tokens of a source, padded on the right with 0.
-        length: most tokens of a target.
-        precision: "float32", "float16", "dynamic" or "int8", as for `tflite`.
-        calibration: for int8, sources int [n, time] and their targets, as the model reads them, a hundred or more. They
-            also tell how much of it may be int8: where less than 98 % of the words are chosen as float32 chooses them,
-            attention and norms stay in float32, and where that does not do, all but the weights ("dynamic").
+        length: the largest number of tokens of a target.
+        precision: "float32", "float16", "dynamic" or "int8", as for `kapps.export.tflite`.
+        calibration: for int8, 100 or more sources, int [n, time], and their targets as the model takes them. They also
+            decide which operations are in int8. If less than 98 % of the most likely tokens are those of float32,
+            attention and norms stay in float32; if that is not enough, only the weights are in int8 ("dynamic").
+        verbose: 0 for no output; 1 for one line of progress on standard error.
 
     Returns:
         `directory`.
 
     Raises:
-        ValueError: as for `kapps.generation.encoder_and_step` and `tflite`.
+        ValueError: as for `kapps.generation.encoder_and_step` and `kapps.export.tflite`.
     """
-    directory = local(directory)
-    encoder, one = step_models.encoder_and_step(
-        model, batch=1, length=length, source_length=source_length
-    )
+    directory = local_path(directory)
     if precision == "int8" and calibration is None:
         raise ValueError(
-            'precision="int8" needs calibration: a hundred sources or more, and their targets'
+            'precision="int8" needs calibration: 100 or more sources, and their targets'
         )
-    if precision != "int8":
-        if calibration is not None:
-            raise ValueError(f"precision={precision!r} takes no calibration; int8 does")
-        tflite(encoder, directory / "encoder.tflite", precision=precision)
-        tflite(one, directory / "step.tflite", precision=precision)
-        return directory
-    source, target = (
-        padded(tokens, steps)
-        for tokens, steps in zip(calibration, (source_length, length), strict=True)
+    if precision != "int8" and calibration is not None:
+        raise ValueError(f"precision={precision!r} takes no calibration; int8 does")
+    encoder, step = step_models.encoder_and_step(
+        model, batch=1, length=length, source_length=source_length
     )
-    expected = words(step_models.encoder_and_step(model), source, target)
-    known = {encoder: source, one: sampled(model, source, target)}
-    looped = any(loops(layer) for layer in encoder.layers)
-    for how in INT8:
-        for half, name in ((encoder, "encoder"), (one, "step")):
-            ranges = {"calibration": known[half]} if how["precision"] == "int8" else {}
-            if looped and half is encoder:  # the converter measures no ranges in a loop
-                tflite(half, directory / f"{name}.tflite", **INT8[-1])
-            else:
-                tflite(half, directory / f"{name}.tflite", **how, **ranges)
-        found = words(load_tflite_encoder_and_step(directory), source, target)
-        if np.mean(found == expected) >= LEAST:
-            break
+    with phase(f"Exporting {model.name} as two TFLite files in {precision}", verbose):
+        if precision == "int8":
+            source, target = calibration
+            source, target = pad(source, source_length), pad(target, length)
+            _export_int8(model, encoder, step, directory, source, target)
+        else:
+            tflite(encoder, directory / "encoder.tflite", precision=precision, verbose=0)
+            tflite(step, directory / "step.tflite", precision=precision, verbose=0)
     return directory
 
 
-def padded(tokens, steps):
-    """Returns tokens, int [n, time], cut or padded on the right to so many steps."""
+def pad(tokens: np.ndarray, steps: int) -> np.ndarray:
+    """Returns tokens, int [n, time], cut or padded on the right with 0 to a number of steps."""
     tokens = np.asarray(tokens, "int32")[:, :steps]
     return np.pad(tokens, ((0, 0), (0, steps - tokens.shape[1])))
 
 
-def taught(both, source, target):
-    """Yields what goes into a step and what comes out, for each word of targets that are read, not written."""
-    states = dict(both.encoder.predict_on_batch({next(iter(both.encoder.input)): source}))
-    states = {**step_models.initial_states(both.step, len(source), target.shape[1]), **states}
-    name = step_models.token_input_name(both.step, states)
+def predicted_tokens(encoder_and_step, source, target):
+    """Returns the most likely token after each token of the targets that is not padding, int [tokens]."""
+    logits = [
+        outputs["logits"][:, 0] for _, outputs in teacher_forcing(encoder_and_step, source, target)
+    ]
+    tokens = np.stack([scores.argmax(-1) for scores in logits], axis=1)
+    return tokens[target[:, : tokens.shape[1]] > 0]
+
+
+def sample_step_inputs(model, source, target, count=300):
+    """Returns the step model's inputs at `count` random tokens of the targets, {name: array [n, ...]}."""
+    encoder_and_step = step_models.encoder_and_step(model)
+    steps = [inputs for inputs, _ in teacher_forcing(encoder_and_step, source, target)]
+    name = step_models.token_input_name(encoder_and_step.step, encoder_and_step.encoder.output)
+    tokens = np.stack([inputs[name][:, 0] for inputs in steps], axis=1)
+    rows, positions = np.nonzero(tokens)
+    sample = np.random.default_rng(0).permutation(len(rows))[:count]
+    return {
+        key: np.stack([np.asarray(steps[positions[i]][key][rows[i]]) for i in sample])
+        for key in steps[0]
+    }
+
+
+def teacher_forcing(encoder_and_step, source, target):
+    """Yields the step model's (inputs, outputs) at each token of the targets."""
+    encoder, step = encoder_and_step
+    states = dict(encoder.predict_on_batch({next(iter(encoder.input)): source}))
+    states = {**step_models.initial_states(step, len(source), target.shape[1]), **states}
+    name = step_models.token_input_name(step, states)
     for column in target.T:
         if not column.any():
             return
-        given = {name: column[:, None], **states}
-        found = both.step.predict_on_batch(given)
-        yield given, found
-        states |= {name: found[name] for name in step_models.state_names(both.step)}
+        inputs = {name: column[:, None], **states}
+        outputs = step.predict_on_batch(inputs)
+        yield inputs, outputs
+        states |= {name: outputs[name] for name in step_models.state_names(step)}
 
 
-def words(both, source, target):
-    """Returns the likeliest word after each real one of the targets, int [words]."""
-    found = [found["logits"][:, 0].argmax(-1) for _, found in taught(both, source, target)]
-    found = np.stack(found, axis=1)
-    return found[target[:, : found.shape[1]] > 0]
+def _export_int8(model, encoder, step, directory, source, target):
+    """Writes both files with the first of INT8_OPTIONS that keeps enough of the most likely tokens."""
+    expected = predicted_tokens(step_models.encoder_and_step(model), source, target)
+    step_inputs = sample_step_inputs(model, source, target)
+    encoder_has_loop = any(is_loop(layer) for layer in encoder.layers)
+    for options in INT8_OPTIONS:
+        # The converter does not measure ranges in a loop.
+        encoder_options = INT8_OPTIONS[-1] if encoder_has_loop else options
+        _export_part(encoder, directory / "encoder.tflite", encoder_options, source)
+        _export_part(step, directory / "step.tflite", options, step_inputs)
+        tokens = predicted_tokens(load_tflite_encoder_and_step(directory), source, target)
+        if np.mean(tokens == expected) >= MIN_AGREEMENT:
+            return
 
 
-def sampled(model, source, target, most=300):
-    """Returns what goes into a step at so many words, drawn from all, {name: array [n, ...]}."""
-    both = step_models.encoder_and_step(model)
-    steps = [given for given, _ in taught(both, source, target)]
-    name = step_models.token_input_name(both.step, both.encoder.output)
-    rows, places = np.nonzero(np.stack([given[name][:, 0] for given in steps], axis=1))
-    drawn = np.random.default_rng(0).permutation(len(rows))[:most]
-    return {
-        key: np.stack([np.asarray(steps[places[i]][key][rows[i]]) for i in drawn])
-        for key in steps[0]
-    }
+def _export_part(part, path, options, calibration):
+    if options["precision"] == "int8":
+        options = {**options, "calibration": calibration}
+    tflite(part, path, verbose=0, **options)

@@ -1,4 +1,4 @@
-// node demo.mjs MODULES URL GREEN.png SCREENSHOT: uses the page as a person does, and prints what it shows as JSON.
+// node demo.mjs MODULES URL GREEN.png SCREENSHOT: uses the page as a user does, and prints its contents as JSON.
 import {createRequire} from 'node:module';
 import path from 'node:path';
 const [, , modules, url, image, screenshot] = process.argv;
@@ -7,32 +7,32 @@ const {chromium} = createRequire(path.join(modules, 'x.js'))('playwright-core');
 const browser = await chromium.launch({executablePath: process.env.CHROMIUM || '/usr/bin/chromium', chromiumSandbox: false, args: ['--disable-gpu']});
 try {
   const page = await browser.newPage();
-  const outside = [], said = [];
-  page.on('request', request => { if (!/^(blob:|data:)/.test(request.url()) && !request.url().startsWith(url)) outside.push(request.url()); });
-  page.on('pageerror', error => said.push(error.message));
+  const externalRequests = [], pageErrors = [];
+  page.on('request', request => { if (!/^(blob:|data:)/.test(request.url()) && !request.url().startsWith(url)) externalRequests.push(request.url()); });
+  page.on('pageerror', error => pageErrors.push(error.message));
   await page.goto(url);
   await page.waitForFunction('document.body.dataset.ready', null, {timeout: 60000});
-  const fault = () => page.textContent('#fault');
-  const rows = () => page.$$eval('.row', all => all.map(row => [row.querySelector('.label').textContent, row.querySelector('.share').textContent, row.querySelector('.bar').getBoundingClientRect().width]));
-  const found = {ready: await page.evaluate('document.body.dataset.ready'), name: await page.textContent('#name'), fault: await fault()};
-  if (found.ready === 'yes') {
+  const readError = () => page.textContent('#error');
+  const readRows = () => page.$$eval('.row', rows => rows.map(row => [row.querySelector('.label').textContent, row.querySelector('.score').textContent, row.querySelector('.bar').getBoundingClientRect().width]));
+  const result = {ready: await page.evaluate('document.body.dataset.ready'), name: await page.textContent('#name'), error: await readError()};
+  if (result.ready === 'yes') {
     await page.setInputFiles('#file', image);
     await page.waitForSelector('.row');
-    found.image = await rows();
-    found.time = await page.textContent('#time');
+    result.imageRows = await readRows();
+    result.time = await page.textContent('#time');
     await page.screenshot({path: screenshot});
     await page.click('#clear');
-    found.cleared = (await rows()).length;
+    result.rowsAfterClear = (await readRows()).length;
     const box = await (await page.$('#image')).boundingBox();
     await page.mouse.move(box.x + 60, box.y + 140);
     await page.mouse.down();
     for (let y = 10; y < 280; y += 15) await page.mouse.move(box.x + 280 * ((y / 15) % 2), box.y + y, {steps: 4});
     await page.mouse.up();
     await page.waitForSelector('.row');
-    found.drawn = await rows();
+    result.drawingRows = await readRows();
     await page.setInputFiles('#file', {name: 'notes.txt', mimeType: 'image/png', buffer: Buffer.from('no image')});
-    await page.waitForFunction("document.getElementById('fault').textContent");
-    found.refused = await fault();
+    await page.waitForFunction("document.getElementById('error').textContent");
+    result.fileError = await readError();
   }
-  console.log(JSON.stringify({...found, outside, said}));
+  console.log(JSON.stringify({...result, externalRequests, pageErrors}));
 } finally { await browser.close(); }

@@ -1,5 +1,6 @@
-"""The page that runs a .tflite file in the browser: an image is chosen, one is drawn, nothing leaves."""
+"""The page that runs a .tflite file in the browser: for an image file and for a drawing, without external requests."""
 
+import gzip
 import json
 import pathlib
 import subprocess
@@ -20,7 +21,7 @@ NAMES = ["red", "green", "blue", "white", "dark", "other"]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A .tflite file that says which colour an image has most of."""
+    """A .tflite file that classifies images by their main colour."""
     image = keras.Input((16, 16, 3))
     dense = keras.layers.Dense(6)
     model = keras.Model(
@@ -36,79 +37,85 @@ def file(tmp_path_factory):
 
 
 def visit(file, modules, tmp_path):
-    """Returns what the page shows to somebody who chooses a green image, clears, draws, and chooses no image."""
+    """Returns the page's contents for a green image, after clearing, for a drawing, and for a file without an image."""
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[..., 1] = 255
     Image.fromarray(pixels).save(tmp_path / "green.png")
-    server = demo.server(file, modules)
+    server = demo.make_server(file)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         url = f"http://{demo.HOST}:{server.server_address[1]}"
         command = ["node", DRIVER, modules, url, tmp_path / "green.png", tmp_path / "page.png"]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+        process = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, timeout=300
+        )
     finally:
         server.shutdown()
         server.server_close()
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 @pytest.mark.browser
-def test_a_image_is_named_and_a_drawing_too(file, modules, tmp_path):
-    found = visit(file, modules, tmp_path)
-    assert (found["ready"], found["fault"], found["outside"], found["said"]) == ("yes", "", [], [])
-    assert found["name"] == "colours: 16 x 16, 6 classes"
+def test_page_classifies_an_image_and_a_drawing(file, modules, tmp_path):
+    page = visit(file, modules, tmp_path)
+    assert (page["ready"], page["error"]) == ("yes", "")
+    assert (page["externalRequests"], page["pageErrors"]) == ([], [])
+    assert page["name"] == "colours: 16 x 16, 6 classes"
     green = np.broadcast_to(np.float32([0, 255, 0]), (1, 16, 16, 3))
     expected = runtime.run(file, green)["probabilities"][0]
-    assert [row[0] for row in found["image"]] == [
+    assert [row[0] for row in page["imageRows"]] == [
         NAMES[n] for n in np.argsort(-expected, kind="stable")[:5]
     ]
-    assert found["image"][0][:2] == ["green", f"{100 * expected[1]:.1f} %"]
-    widths = [row[2] for row in found["image"]]
+    assert page["imageRows"][0][:2] == ["green", f"{100 * expected[1]:.1f} %"]
+    widths = [row[2] for row in page["imageRows"]]
     assert widths == sorted(widths, reverse=True) and widths[0] > 10 * widths[-1]
-    assert found["time"].endswith(" ms") and found["cleared"] == 0
-    assert found["drawn"][0][0] != "green" and len(found["drawn"]) == 5
-    assert found["refused"] == "notes.txt is no image that this browser can read"
-    with Image.open(tmp_path / "page.png") as page:
-        assert page.width > 600
+    assert page["time"].endswith(" ms") and page["rowsAfterClear"] == 0
+    assert page["drawingRows"][0][0] != "green" and len(page["drawingRows"]) == 5
+    assert "notes.txt is not an image" in page["fileError"]
+    with Image.open(tmp_path / "page.png") as screenshot:
+        assert screenshot.width > 600
 
 
 @pytest.mark.browser
-def test_a_file_that_does_not_run_is_said_on_the_page(modules, tmp_path):
-    broken = tmp_path / "broken.tflite"
-    broken.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
-    found = visit(broken, modules, tmp_path)
-    assert found["ready"] == "no" and found["fault"].startswith("The model cannot be run here")
+def test_page_shows_the_error_of_a_file_that_does_not_run(modules, tmp_path):
+    corrupt = tmp_path / "corrupt.tflite"
+    corrupt.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
+    page = visit(corrupt, modules, tmp_path)
+    assert page["ready"] == "no" and page["error"].startswith("The model cannot be run here")
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_other_files_raise(tmp_path):
     (tmp_path / "notes.tflite").write_text("notes")
     for path in (tmp_path / "notes.tflite", tmp_path / "none.tflite"):
-        with pytest.raises(ValueError, match=r"is no \.tflite file"):
-            demo.server(path, tmp_path)
+        with pytest.raises(ValueError, match=f"{path.name}.*tflite file"):
+            demo.make_server(path)
 
 
-def test_nothing_beside_the_page_is_given_out(file, tmp_path):
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "secret.txt").write_text("secret")
-    server = demo.server(file, tmp_path / "modules")
+def test_server_has_the_page_and_no_other_files(file):
+    server = demo.make_server(file)
     try:
-        handler = server.RequestHandlerClass
-        for asked in ("/litert/../secret.txt", "/../secret.txt", "/litert//etc/passwd", "/none"):
-            assert handler.content(None, asked) == (None, "")
-        assert handler.content(None, "/")[0].startswith(b"<!doctype html>")
-        assert json.loads(handler.content(None, "/about.json")[0])["labels"] == NAMES
+        find = server.RequestHandlerClass.find
+        for url in ("/../__init__.py", "/litertjs/../../fold.py", "//etc/passwd", "/__init__.py"):
+            assert find(None, url) == (None, {})
+        assert find(None, "/none.html") == (None, {})
+        assert find(None, "/")[0].startswith(b"<!doctype html>")
+        assert json.loads(find(None, "/about.json")[0])["labels"] == NAMES
+        assert find(None, "/model.tflite")[0] == file.read_bytes()
     finally:
         server.server_close()
 
 
-def test_npm_that_is_missing_or_fails_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="install npm"):
-        demo.litert_js(tmp_path / "kept")
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho first >&2; echo 'no network' >&2; exit 1\n")
-    npm.chmod(0o755)
-    with pytest.raises(ValueError, match=r"cannot install .*: no network"):
-        demo.litert_js(tmp_path / "kept")
-    assert not (tmp_path / "kept").exists()
+def test_runtime_of_the_page_is_in_the_package(file):
+    server = demo.make_server(file)
+    try:
+        for name, start in (("core.js", b"// src"), ("litert_wasm_internal.wasm", b"\0asm")):
+            content, headers = server.RequestHandlerClass.find(None, f"/litertjs/{name}")
+            assert headers["Content-Encoding"] == "gzip"
+            assert gzip.decompress(content).startswith(start)
+    finally:
+        server.server_close()
+    licence = (demo.FOLDER / "litertjs" / "LICENSE").read_text()
+    assert demo.VERSION in licence and "Apache License" in licence
+    total = sum(path.stat().st_size for path in (demo.FOLDER / "litertjs").iterdir())
+    assert total < 10_000_000

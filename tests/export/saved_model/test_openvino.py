@@ -12,10 +12,10 @@ PIXELS = Preprocessing(size=(40, 40))
 
 
 @pytest.mark.parametrize("name", ["resnet20_cifar", "resnext50", "resnet50_v2"])
-def test_openvino_gives_the_same_answers(name, randomise, tmp_path):
+def test_openvino_gives_the_same_outputs(name, randomise, tmp_path):
     model = randomise(shortened(getattr(kapps, name))(input_shape=(40, 40, 3), classes=7))
     path = kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS)
-    # On CPUs that can, OpenVINO computes in bfloat16 unless it is told otherwise.
+    # By default OpenVINO computes in bfloat16 on CPUs that support it.
     compiled = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     images = np.random.default_rng(0).uniform(0, 255, (3, 40, 40, 3)).astype("float32")
     outputs = {port.any_name: values for port, values in compiled(images).to_dict().items()}

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving starts with, read by the server's own messages."""
+"""The files for TensorFlow Serving, read with the server's own messages."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import kapps
 from kapps.cards import Preprocessing
-from kapps.export.saved_model import _serving_config as server
+from kapps.export.saved_model import _serving_config
 
 PIXELS = Preprocessing(size=(8, 8), crop=1.0)
 
@@ -37,7 +37,7 @@ def test_warm_up_requests_run_through_their_signatures(served):
     version = served / "one" / "2"
     signatures = tf.saved_model.load(str(version)).signatures
     replayed = []
-    for record in tf.data.TFRecordDataset(str(version / server.WARM_UP)):
+    for record in tf.data.TFRecordDataset(str(version / _serving_config.WARM_UP)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         request = log.predict_log.request
         inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
@@ -47,11 +47,11 @@ def test_warm_up_requests_run_through_their_signatures(served):
     assert sorted(replayed) == ["serve_bytes", "serving_default"]
 
 
-def test_settings_are_what_the_server_reads(served):
+def test_config_files_parse_with_the_servers_messages(served):
     config = model_server_config_pb2.ModelServerConfig()
     text_format.Parse((served / "models.config").read_text(), config)
-    found = [(each.name, each.base_path) for each in config.model_config_list.config]
-    assert found == [("one", "/models/one"), ("two", "/models/two")]
+    models = [(model.name, model.base_path) for model in config.model_config_list.config]
+    assert models == [("one", "/models/one"), ("two", "/models/two")]
     keys = {line.split()[0] for line in (served / "batching.config").read_text().splitlines()[1:]}
     # The fields of session_bundle_config.proto's BatchingParameters that are set.
     assert keys == {"max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"}  # fmt: skip
@@ -62,18 +62,18 @@ def test_the_script_mounts_its_own_directory(served, tmp_path):
     docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     docker.chmod(0o755)
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
-    done = subprocess.run(
+    process = subprocess.run(
         [served / "serve.sh"], env={"PATH": path}, capture_output=True, text=True, check=True
     )
-    words = done.stdout.splitlines()
+    words = process.stdout.splitlines()
     assert f"{served}:/models:ro" in words and "tensorflow/serving" in words
     assert "--model_config_file=/models/models.config" in words
 
 
-def test_warm_up_without_its_messages_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "can_warm_up", lambda: False)
+def test_warm_up_without_tensorflow_serving_api_raises(tmp_path, monkeypatch):
+    monkeypatch.setattr(_serving_config, "can_warm_up", lambda: False)
     with pytest.raises(ValueError, match=r"kapps\[serving\]"):
         kapps.export.saved_model(network("net"), tmp_path / "served", warm_up=True)
     assert not (tmp_path / "served").exists()
     path = kapps.export.saved_model(network("net"), tmp_path / "served")
-    assert not (path / server.WARM_UP).exists()
+    assert not (path / _serving_config.WARM_UP).exists()

@@ -1,4 +1,4 @@
-"""MediaPipe, a phone's runtime, classifies raw images by what a .tflite file says of itself."""
+"""MediaPipe, a runtime for phones, classifies raw images with the metadata of a .tflite file."""
 
 import json
 
@@ -22,8 +22,8 @@ from mediapipe.tasks.python.vision import ImageClassifier, ImageClassifierOption
 options = ImageClassifierOptions(base_options=BaseOptions(model_asset_path=sys.argv[1]), max_results=10)
 with ImageClassifier.create_from_options(options) as classifier:
     image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.load(sys.argv[2]))
-    found = classifier.classify(image).classifications[0].categories
-print(json.dumps({each.category_name: each.score for each in found}))
+    categories = classifier.classify(image).classifications[0].categories
+print(json.dumps({category.category_name: category.score for category in categories}))
 """
 
 
@@ -31,8 +31,7 @@ print(json.dumps({each.category_name: each.score for each in found}))
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_mediapipe_reads_the_labels_and_the_range(precision, randomise, fresh, tmp_path):
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (16, 32, 32, 3), "uint8")
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), "uint8")
     model = randomise(kapps.resnet20_cifar())
     calibration = {"calibration": images.astype("float32")} if precision == "int8" else {}
     path = export.tflite(
@@ -44,7 +43,7 @@ def test_mediapipe_reads_the_labels_and_the_range(precision, randomise, fresh, t
         **calibration,
     )
     np.save(tmp_path / "image.npy", images[0])
-    found = json.loads(fresh(CLASSIFY, path, tmp_path / "image.npy").splitlines()[-1])
+    scores = json.loads(fresh(CLASSIFY, path, tmp_path / "image.npy").splitlines()[-1])
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     interpreter.set_tensor(
@@ -52,8 +51,8 @@ def test_mediapipe_reads_the_labels_and_the_range(precision, randomise, fresh, t
     )
     interpreter.invoke()
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
-    assert set(found) == set(NAMES) and expected.max() > 2 * expected.min()
-    np.testing.assert_allclose([found[name] for name in NAMES], expected, atol=1e-5)
+    assert set(scores) == set(NAMES) and expected.max() > 2 * expected.min()
+    np.testing.assert_allclose([scores[name] for name in NAMES], expected, atol=1e-5)
     scaled = (images[:1] / 255 - IMAGENET.mean) / IMAGENET.std
     logits = keras.ops.convert_to_numpy(model(scaled.astype("float32"), training=False))[0]
     np.testing.assert_allclose(expected, logits, atol=1e-4 if precision == "float32" else 0.1)

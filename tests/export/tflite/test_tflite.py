@@ -1,4 +1,4 @@
-"""LiteRT files in every precision, of a network that is trained; and a converter that fails."""
+"""TFLite files of a trained network in every precision, their metadata, and a converter that crashes."""
 
 import os
 import signal
@@ -14,11 +14,10 @@ from ai_edge_litert import schema_py_generated as schema
 import kapps
 from kapps import data
 from kapps.cards import Preprocessing
-from kapps.export.tflite import CALIBRATED, PRECISIONS, _converter
-from kapps.export.tflite import precision as precision_of
+from kapps.export.tflite import CALIBRATED, PRECISIONS, _converter, file_precision
 
 PIXELS = Preprocessing(size=(16, 16), crop=1.0, mean=(0.5,), std=(0.5,))
-EXPECTED = {  # the greatest share of the float32 weights' bytes, the least agreement
+EXPECTED = {  # the largest size relative to the float32 weights, the lowest top-1 agreement
     "float32": (1.0, 1.0),
     "float16": (0.6, 0.99),
     "dynamic": (0.4, 0.98),
@@ -29,19 +28,19 @@ EXPECTED = {  # the greatest share of the float32 weights' bytes, the least agre
 
 @pytest.fixture(scope="module")
 def digits():
-    """The digits that ship with kapps, as the evaluation pipeline gives them: {split: (pixels, labels)}."""
-    found = {}
+    """The digits of kapps from the evaluation pipeline: {split: (pixels, labels)}."""
+    arrays = {}
     for split in ("train", "validation"):
         source = data.open_source("digits", None, split)
         batches = data.eval_dataset(source, PIXELS, 2000, classes=10, channels=1)
         images, labels = next(iter(batches))
-        found[split] = (images.numpy() * 0.5 + 0.5) * 255, labels.numpy()
-    return found
+        arrays[split] = (images.numpy() * 0.5 + 0.5) * 255, labels.numpy()
+    return arrays
 
 
 @pytest.fixture(scope="module")
 def model(digits):
-    """A small network, trained to tell digits."""
+    """A small network, trained to classify digits."""
     keras.utils.set_random_seed(0)
     x = image = keras.Input((16, 16, 1))
     for filters in (32, 64, 64):
@@ -64,61 +63,61 @@ def test_every_precision_agrees_with_the_trained_network(model, digits, precisio
     file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
     pixels = digits["validation"][0]
     report = kapps.export.verify(model, file, pixels, preprocessing=PIXELS, timed=True)
-    share, agreement = EXPECTED[precision]
+    fraction, agreement = EXPECTED[precision]
     parameters = 4 * sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    assert report.precision == precision == precision_of(file)
-    assert report.bytes < share * parameters + 14_000
-    assert report.top1_agreement >= agreement and report.fault() is None
+    assert report.precision == precision == file_precision(file)
+    assert report.bytes < fraction * parameters + 14_000
+    assert report.top1_agreement >= agreement and report.failure() is None
     assert set(report.milliseconds) == {1, 2} and min(report.milliseconds.values()) > 0
-    if precision != "float32":  # that it differs at all shows that it was quantised
+    if precision != "float32":  # the difference shows that the file was quantised
         assert report.largest_difference > 1e-6
 
 
-def test_a_calibration_of_other_images_is_a_fault(model, digits, tmp_path):
+def test_a_calibration_with_other_images_fails_verification(model, digits, tmp_path):
     dark = digits["train"][0][:50] * 0.01
     options = {"preprocessing": PIXELS, "precision": "int8", "calibration": dark}
     file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
     pixels = digits["validation"][0]
-    fault = kapps.export.verify(model, file, pixels, preprocessing=PIXELS).fault()
-    assert "(int8) agrees on" in fault and "98.0% is wanted" in fault
+    failure = kapps.export.verify(model, file, pixels, preprocessing=PIXELS).failure()
+    assert "(int8)" in failure and "top-1 agreement" in failure and "98.0%" in failure
 
 
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"precision": "int4"}, r"precision is one of float32, float16.*not 'int4'"),
-        ({"precision": "int8"}, "needs calibration"),
-        ({"precision": "float16", "calibration": np.zeros((1, 16, 16, 1))}, "takes no calibration"),
+        ({"precision": "int4"}, "precision.*float32, float16.*'int4'.*int8"),
+        ({"precision": "int8"}, "int8.* needs calibration"),
+        ({"precision": "float16", "calibration": np.zeros((1, 16, 16, 1))}, "float16.* takes no calibration"),
         ({"precision": "int8", "calibration": np.zeros((9, 8, 8, 1))}, r"\[9, 8, 8, 1\].*16, 16, 1"),
         ({"precision": "int8", "calibration": np.zeros((9, 16, 16, 1)), "batch_size": 2}, "batch_size=1"),
     ],
 )  # fmt: skip
-def test_options_that_do_not_go_together(model, tmp_path, options, words):
-    with pytest.raises(ValueError, match=words) as caught:
+def test_options_that_contradict_each_other(model, tmp_path, options, words):
+    with pytest.raises(ValueError, match=words) as error:
         kapps.export.tflite(model, tmp_path / "net.tflite", **options)
-    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
 
 
-def test_a_converter_that_crashes_is_one_line_and_the_next_works(model, tmp_path, monkeypatch):
+def test_after_a_crash_of_the_converter_the_next_export_works(model, tmp_path, monkeypatch):
     kapps.export.tflite(model, tmp_path / "first.tflite").unlink()
     process = _converter.WORKER.process
     os.kill(process.pid, signal.SIGSEGV)
     while process.poll() is None:
         time.sleep(0.01)
-    with pytest.raises(ValueError, match=r"digits_net.*crashed \(signal SIGSEGV") as caught:
+    with pytest.raises(ValueError, match=r"digits_net.*crashed \(signal SIGSEGV") as error:
         kapps.export.tflite(model, tmp_path / "net.tflite")
-    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
     assert kapps.export.tflite(model, tmp_path / "net.tflite").stat().st_size > 10_000
 
 
-def test_metadata_is_where_the_schema_has_it(model, digits, tmp_path):
+def test_metadata_has_the_fields_of_the_schema(model, digits, tmp_path):
     names = [f"digit {n}" for n in range(10)]
     options = {"preprocessing": PIXELS, "class_names": names}
     file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
     with zipfile.ZipFile(file) as archive:
         assert archive.read("labels.txt").decode().splitlines() == names
     packed = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
-    (entry,) = [each for each in packed.metadata if each.name == b"TFLITE_METADATA"]
+    (entry,) = [buffer for buffer in packed.metadata if buffer.name == b"TFLITE_METADATA"]
     root = bytes(packed.buffers[entry.buffer].data)
     assert root[4:8] == b"M001"
 
@@ -137,9 +136,9 @@ def test_metadata_is_where_the_schema_has_it(model, digits, tmp_path):
     field = flatbuffers.table.Table(root, int.from_bytes(root[:4], "little"))
     assert text(field, 0) == "digits_net"
     graph = inner(field, 3, 0)
-    taken, given = inner(graph, 2, 0), inner(graph, 3, 0)
-    assert (text(taken, 0), text(given, 0)) == ("image", "probabilities")
-    assert floats(inner(taken, 5), 0) == [255.0] and floats(inner(taken, 5), 1) == [0.0]
-    assert text(inner(given, 6, 0), 0) == "labels.txt"
+    inputs, outputs = inner(graph, 2, 0), inner(graph, 3, 0)
+    assert (text(inputs, 0), text(outputs, 0)) == ("image", "probabilities")
+    assert floats(inner(inputs, 5), 0) == [255.0] and floats(inner(inputs, 5), 1) == [0.0]
+    assert text(inner(outputs, 6, 0), 0) == "labels.txt"
     pixels = digits["validation"][0][:20]
-    assert kapps.export.verify(model, file, pixels, preprocessing=PIXELS).fault() is None
+    assert kapps.export.verify(model, file, pixels, preprocessing=PIXELS).failure() is None

@@ -1,4 +1,4 @@
-"""A network of a source and a target, exported: two LiteRT files and the loop around them; text in and text out."""
+"""Exports of a model of a source and a target: two .tflite files, and a SavedModel that translates text."""
 
 import gzip
 import os
@@ -12,11 +12,9 @@ import pytest
 import tensorflow as tf
 
 import kapps
-from kapps.data import text as text_data
+from kapps.data.text import SubwordVocabulary, subwords
 from kapps.export.saved_model._byte_pairs import BytePairs
-from kapps.export.tflite import _encoder_and_step as pairs
-from kapps.export.tflite import operations as operations_of
-from kapps.export.tflite import precision as precision_of
+from kapps.export.tflite import _encoder_and_step, file_operations, file_precision
 from kapps.generation import step_models, text_generation
 
 TEXT = (
@@ -31,45 +29,45 @@ HARD = [
 
 
 @pytest.fixture(scope="module")
-def learned():
-    return text_data.subwords(TEXT, 300)
+def vocabulary():
+    return subwords(TEXT, 300)
 
 
 @pytest.fixture(scope="module")
-def model(learned):
+def model(vocabulary):
     keras.utils.set_random_seed(3)
     sizes = dict(layers=1, d_model=8, ffn=16, heads=2)
-    model = kapps.families.transformer(vocabulary=learned.size + 2, **sizes)
+    model = kapps.families.transformer(vocabulary=vocabulary.size + 2, **sizes)
     for variable in model.trainable_variables:
         variable.assign(variable * 2)
     return model
 
 
-def numbers(learned, lines, time=24):
-    found = np.zeros((len(lines), time), "int32")
-    for row, line in zip(found, lines, strict=True):
-        tokens = learned.encode(line)
+def to_tokens(vocabulary, lines, time=24):
+    rows = np.zeros((len(lines), time), "int32")
+    for row, line in zip(rows, lines, strict=True):
+        tokens = vocabulary.encode(line)
         row[: len(tokens)] = tokens
-    return found
+    return rows
 
 
-def agree(learned, lines):
-    graph = BytePairs(learned)
+def assert_same_as_library(vocabulary, lines):
+    graph = BytePairs(vocabulary)
     encode = tf.function(graph.encode, input_signature=[tf.TensorSpec([None], tf.string)])
-    for at in range(0, len(lines), 512):
-        part = lines[at : at + 512]
-        found = encode(tf.constant(part)).numpy()
-        expected = [learned.encode(line) for line in part]
-        assert [row[row > 0].tolist() for row in found] == [row.tolist() for row in expected]
-        texts = graph.decode(tf.constant(found)).numpy()
-        assert [text.decode() for text in texts] == [learned.decode(row) for row in expected]
+    for start in range(0, len(lines), 512):
+        part = lines[start : start + 512]
+        tokens = encode(tf.constant(part)).numpy()
+        expected = [vocabulary.encode(line) for line in part]
+        assert [row[row > 0].tolist() for row in tokens] == [row.tolist() for row in expected]
+        texts = graph.decode(tf.constant(tokens)).numpy()
+        assert [text.decode() for text in texts] == [vocabulary.decode(row) for row in expected]
 
 
-def test_subwords_of_a_graph_are_the_librarys(learned):
-    agree(learned, [*HARD, *TEXT.splitlines()])
-    cut = learned.encode("x 語")[:-1]  # a character whose last byte is missing
-    found = BytePairs(learned).decode(tf.constant([cut])).numpy()[0].decode()
-    assert found == learned.decode(cut) and found.endswith("\ufffd")
+def test_subwords_in_the_graph_are_those_of_the_library(vocabulary):
+    assert_same_as_library(vocabulary, [*HARD, *TEXT.splitlines()])
+    cut = vocabulary.encode("x 語")[:-1]  # a character whose last byte is missing
+    text = BytePairs(vocabulary).decode(tf.constant([cut])).numpy()[0].decode()
+    assert text == vocabulary.decode(cut) and text.endswith("\ufffd")
 
 
 def test_subwords_of_real_sentences():
@@ -80,13 +78,13 @@ def test_subwords_of_real_sentences():
     for file in files:
         with gzip.open(file, "rt", encoding="utf8") as text:
             lines += text.read().splitlines()
-    agree(text_data.subwords("\n".join(lines[::50]), 1500), lines)
+    assert_same_as_library(subwords("\n".join(lines[::50]), 1500), lines)
 
 
-def test_other_settings_of_the_library_are_refused(learned):
-    other = learned.to_json().replace('"add_prefix_space":false', '"add_prefix_space":true', 1)
-    with pytest.raises(ValueError, match="whole words alone"):
-        BytePairs(text_data.SubwordVocabulary(other))
+def test_other_settings_of_the_library_raise(vocabulary):
+    other = vocabulary.to_json().replace('"add_prefix_space":false', '"add_prefix_space":true', 1)
+    with pytest.raises(ValueError, match="prefix space"):
+        BytePairs(SubwordVocabulary(other))
 
 
 PROGRAM = """
@@ -100,85 +98,103 @@ assert not [name for name in sys.modules if name.startswith("kapps")]
 
 
 @pytest.mark.long
-def test_a_saved_model_translates_text_without_kapps(model, learned, tmp_path):
-    path = kapps.export.saved_model(model, tmp_path, tokenizer=learned, beam=2)
-    ran = subprocess.run(
+def test_a_saved_model_translates_text_without_kapps(model, vocabulary, tmp_path):
+    path = kapps.export.saved_model(model, tmp_path, tokenizer=vocabulary, beam=2)
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(path), *LINES],
         capture_output=True, text=True, cwd=tmp_path, check=True,
     )  # fmt: skip
-    start, end = learned.size, learned.size + 1
+    start, end = vocabulary.size, vocabulary.size + 1
     expected = text_generation.translate(
-        model, numbers(learned, LINES), start=start, end=end, beam=2, never=(1, start)
+        model, to_tokens(vocabulary, LINES), start=start, end=end, beam=2, never=(1, start)
     )
-    texts = [learned.decode(row[row < start]) for row in expected]
-    found = [line for line in ran.stdout.splitlines() if line.startswith("line ")]
-    assert found == [f"line {text!r}" for text in texts]
-    assert len(set(texts)) == len(texts), "each source has its own"
+    texts = [vocabulary.decode(row[row < start]) for row in expected]
+    lines = [line for line in process.stdout.splitlines() if line.startswith("line ")]
+    assert lines == [f"line {text!r}" for text in texts]
+    assert len(set(texts)) == len(texts), "each source has another translation"
 
 
-def test_subwords_that_do_not_fit_are_refused(model, tmp_path):
-    with pytest.raises(ValueError, match="subwords go with") as caught:
-        kapps.export.saved_model(model, tmp_path, tokenizer=text_data.subwords(TEXT, 280))
-    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+def test_subwords_that_do_not_fit_raise(model, tmp_path):
+    with pytest.raises(ValueError, match=r"\d+ tokens.*subwords need") as error:
+        kapps.export.saved_model(model, tmp_path, tokenizer=subwords(TEXT, 280))
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 
-def test_two_litert_files_write_the_same_words(model, learned, tmp_path):
+def test_two_tflite_files_translate_as_the_model(model, vocabulary, tmp_path):
     kapps.export.tflite_encoder_and_step(model, tmp_path, source_length=24, length=12)
     for name in ("encoder", "step"):
-        operations = operations_of(tmp_path / f"{name}.tflite")
-        assert not [one for one in operations if one.startswith(("CUSTOM", "Flex", "WHILE"))]
-    files, both = kapps.export.load_tflite_encoder_and_step(tmp_path), step_models.encoder_and_step(model)
-    source = numbers(learned, LINES)
-    target = np.random.default_rng(0).integers(2, learned.size, (4, 12), "int32")
-    for (given, found), (_, expected) in zip(
-        pairs.taught(files, source, target), pairs.taught(both, source, target), strict=True
-    ):
-        assert given["target"].shape == (4, 1)
-        np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-4)
+        operations = file_operations(tmp_path / f"{name}.tflite")
+        assert not [name for name in operations if name.startswith(("CUSTOM", "Flex", "WHILE"))]
+    files, models = (
+        kapps.export.load_tflite_encoder_and_step(tmp_path),
+        step_models.encoder_and_step(model),
+    )
+    source = to_tokens(vocabulary, LINES)
+    target = np.random.default_rng(0).integers(2, vocabulary.size, (4, 12), "int32")
+    steps, expected_steps = (
+        _encoder_and_step.teacher_forcing(part, source, target) for part in (files, models)
+    )
+    for (inputs, outputs), (_, expected) in zip(steps, expected_steps, strict=True):
+        assert inputs["target"].shape == (4, 1)
+        np.testing.assert_allclose(outputs["logits"], expected["logits"], atol=1e-4)
     for beam in (None, 3):
-        its = dict(start=learned.size, end=learned.size + 1, beam=beam, steps=10)
-        found = text_generation.translate(files, source, **its)
-        np.testing.assert_array_equal(found, text_generation.translate(both, source, **its))
+        options = dict(start=vocabulary.size, end=vocabulary.size + 1, beam=beam, steps=10)
+        tokens = text_generation.translate(files, source, **options)
+        expected = text_generation.translate(models, source, **options)
+        np.testing.assert_array_equal(tokens, expected)
 
 
-def test_int8_of_a_step_with_attention_in_float(model, learned, tmp_path):
-    source = numbers(learned, LINES[:2] * 8, 8)
-    target = np.random.default_rng(0).integers(2, learned.size, (16, 6), "int32")
-    known = pairs.sampled(model, source, target, 40)
-    one = step_models.encoder_and_step(model, batch=1, length=6, source_length=8).step
-    how = dict(precision="int8", calibration=known, float_operations=pairs.FLOATS)
-    file = kapps.export.TFLiteStepModel(kapps.export.tflite(one, tmp_path / "step.tflite", **how))
-    found = file.predict_on_batch(known)["logits"]
-    expected = step_models.encoder_and_step(model).step.predict_on_batch(known)["logits"]
-    assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
-    assert precision_of(file.path) == "int8"
+def test_int8_of_a_step_with_attention_in_float(model, vocabulary, tmp_path):
+    source = to_tokens(vocabulary, LINES[:2] * 8, 8)
+    target = np.random.default_rng(0).integers(2, vocabulary.size, (16, 6), "int32")
+    calibration = _encoder_and_step.sample_step_inputs(model, source, target, 40)
+    step = step_models.encoder_and_step(model, batch=1, length=6, source_length=8).step
+    options = dict(
+        precision="int8",
+        calibration=calibration,
+        float_operations=_encoder_and_step.FLOAT_OPERATIONS,
+    )
+    file = kapps.export.TFLiteStepModel(
+        kapps.export.tflite(step, tmp_path / "step.tflite", **options)
+    )
+    logits = file.predict_on_batch(calibration)["logits"]
+    expected = step_models.encoder_and_step(model).step.predict_on_batch(calibration)["logits"]
+    assert 0 < np.abs(logits - expected).max() < 0.1 * np.ptp(expected)
+    assert file_precision(file.path) == "int8"
 
 
-@pytest.mark.parametrize("right, tried", [(98, 1), (97, 3)])
-def test_int8_is_what_chooses_the_same_words(model, tmp_path, monkeypatch, right, tried):
-    """Of 100 words, so many as in float32: from 98 on all is int8, below attention is not, at last no value is."""
-    written, said = [], iter([np.zeros(100), *[np.arange(100) >= right] * 3])
-    monkeypatch.setattr(pairs, "words", lambda *_: next(said))
-    monkeypatch.setattr(pairs, "load_tflite_encoder_and_step", lambda _: None)
-    monkeypatch.setattr(pairs, "tflite", lambda _, path, **how: written.append((path.name, how)))
+@pytest.mark.parametrize("same_tokens, attempts", [(98, 1), (97, 3)])
+def test_int8_keeps_the_most_likely_tokens(model, tmp_path, monkeypatch, same_tokens, attempts):
+    """If less than 98 of 100 tokens are those of float32, fewer operations are in int8 in the next attempt."""
+    predictions = iter([np.zeros(100), *[np.arange(100) >= same_tokens] * 3])
+    exports = []
+    for name, function in {
+        "predicted_tokens": lambda *_: next(predictions),
+        "load_tflite_encoder_and_step": lambda _: None,
+        "tflite": lambda _, path, **options: exports.append((path.name, options)),
+    }.items():
+        monkeypatch.setattr(_encoder_and_step, name, function)
     tokens = np.ones((2, 4), "int32")
-    kapps.export.tflite_encoder_and_step(model, tmp_path, precision="int8", calibration=(tokens, tokens))
-    steps = [how for name, how in written if name == "step.tflite"]
-    assert len(steps) == tried == len(written) / 2
-    assert [how["precision"] for how in steps] == ["int8", "int8", "dynamic"][:tried]
-    assert [how.get("float_operations") for how in steps] == [None, pairs.FLOATS, None][:tried]
+    kapps.export.tflite_encoder_and_step(
+        model, tmp_path, precision="int8", calibration=(tokens, tokens)
+    )
+    steps = [options for name, options in exports if name == "step.tflite"]
+    assert len(steps) == attempts == len(exports) / 2
+    assert [options["precision"] for options in steps] == ["int8", "int8", "dynamic"][:attempts]
+    float_operations = [None, _encoder_and_step.FLOAT_OPERATIONS, None][:attempts]
+    assert [options.get("float_operations") for options in steps] == float_operations
 
 
-def test_refusals(model, tmp_path):
+def test_options_that_contradict_each_other_raise(model, tmp_path):
     tokens = np.ones((3, 4), int)
-    for options, said in (
-        (dict(precision="int8"), "needs calibration"),
-        (dict(calibration=(tokens, tokens)), "takes no calibration"),
-        (dict(precision="int4"), "precision is one of"),
+    for options, message in (
+        (dict(precision="int8"), "int8.* needs calibration"),
+        (dict(calibration=(tokens, tokens)), "float32.* takes no calibration"),
+        (dict(precision="int4"), "precision is one of.*int4"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             kapps.export.tflite_encoder_and_step(model, tmp_path / "pair", **options)
-    one = step_models.encoder_and_step(model, batch=1, length=4, source_length=4).step
+    step = step_models.encoder_and_step(model, batch=1, length=4, source_length=4).step
     with pytest.raises(ValueError, match="takes no float_operations"):
-        kapps.export.tflite(one, tmp_path / "step.tflite", float_operations=["SOFTMAX"])
+        kapps.export.tflite(step, tmp_path / "step.tflite", float_operations=["SOFTMAX"])
     assert not (tmp_path / "pair" / "step.tflite").exists()

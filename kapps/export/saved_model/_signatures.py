@@ -1,0 +1,133 @@
+"""The signatures of a SavedModel by the kind of model.
+
+| model | signatures |
+| --- | --- |
+| images, with preprocessing | `serving_default`, `serve_bytes` |
+| sequences, frames, several inputs | `serving_default` |
+| tokens, with a tokenizer | `serving_default`, `serve_text`; of a language model also `continue_text` |
+| a source and a target, with subwords | `serving_default`, `translate` |
+"""
+
+import functools
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from kapps.cards import Preprocessing
+from kapps.data.image import decode_image
+from kapps.export._inputs import IMAGE, model_input
+from kapps.export.saved_model._text_signatures import TEXT, TokenizedText, TranslatedText
+from kapps.export.saved_model._write import Signature, with_constant_weights
+
+BYTES = "image_bytes"
+TOP = 5
+"""The number of classes in the outputs `classes` and `labels`."""
+
+
+class ClassLabels:
+    """A lookup table of class names, read from a file that the SavedModel holds as an asset.
+
+    Args:
+        path: of the file that is written, one name a line.
+        class_names: by class number.
+    """
+
+    def __init__(self, path: pathlib.Path, class_names: list[str]):
+        path.write_text("\n".join(class_names) + "\n")
+        index = tf.lookup.TextFileIndex
+        names = tf.lookup.TextFileInitializer(
+            str(path), tf.int64, index.LINE_NUMBER, tf.string, index.WHOLE_LINE
+        )
+        self.table = tf.lookup.StaticHashTable(names, default_value="")
+
+    def __call__(self, classes: tf.Tensor) -> tf.Tensor:
+        """Returns the names, string [batch, k], of class numbers, int64 [batch, k]."""
+        return self.table.lookup(classes)
+
+
+def make_signatures(
+    network: keras.Model,
+    preprocessing: Preprocessing | None = None,
+    labels: ClassLabels | None = None,
+    text: TokenizedText | TranslatedText | None = None,
+) -> dict[str, Signature]:
+    """Returns the signatures of a network by name.
+
+    Args:
+        network: from `inference_model`.
+        preprocessing: of an image model; it has `serve_bytes` then.
+        labels: the table of class names.
+        text: from `text_signatures`.
+    """
+    if text is not None and text.shares_variables:
+        # The decoding loop uses the same variables, so that the file holds them once.
+        call = functools.partial(network, training=False)
+    else:
+        call = with_constant_weights(network)
+    predict = functools.partial(_predict, call, labels)
+    inputs = model_input(network)
+    signatures = {"serving_default": Signature(predict, inputs.spec(None))}
+    if preprocessing is not None and inputs.shape[-1] in (1, 3):
+        read = functools.partial(_read_images, _sized(preprocessing, inputs), inputs.shape[-1])
+        signatures["serve_bytes"] = Signature(
+            lambda image_bytes: predict(read(image_bytes)),
+            tf.TensorSpec([None], tf.string, name=BYTES),
+        )
+    if text is not None:
+        signatures |= text.signatures(predict)
+    return signatures
+
+
+def example_requests(signatures: dict[str, Signature]) -> dict[str, dict]:
+    """Returns a request for each signature: {signature: {input: value}}.
+
+    Values are a grey image, of 224 pixels where the size is variable; ones for other arrays; one word of text.
+    """
+    requests = {}
+    for name, (_, inputs) in signatures.items():
+        if isinstance(inputs, dict):
+            requests[name] = {key: _example(spec) for key, spec in inputs.items()}
+        elif inputs.name == TEXT:
+            requests[name] = {TEXT: ["the"]}
+        elif inputs.name == BYTES:
+            channels = signatures["serving_default"].inputs.shape[-1]
+            grey = tf.fill([224, 224, channels], tf.constant(128, tf.uint8))
+            requests[name] = {BYTES: [tf.io.encode_jpeg(grey).numpy()]}
+        else:
+            requests[name] = {inputs.name: _example(inputs)}
+    return requests
+
+
+def _example(spec):
+    is_image = spec.name == IMAGE
+    shape = [size or (224 if is_image else 16) for size in spec.shape[1:]]
+    return tf.fill([1, *shape], tf.cast(128 if is_image else 1, spec.dtype))
+
+
+def _predict(call, labels, inputs):
+    """Returns the network's outputs; for one output of scores also the top classes and their labels."""
+    outputs = call(inputs)
+    scores = next(iter(outputs.values()))
+    if len(outputs) > 1 or len(scores.shape) != 2 or scores.shape[-1] < 2:
+        return outputs
+    classes = tf.math.top_k(scores, min(TOP, scores.shape[-1])).indices
+    outputs = {**outputs, "classes": tf.cast(classes, tf.int64)}
+    return {**outputs, "labels": labels(outputs["classes"])} if labels else outputs
+
+
+def _sized(preprocessing, inputs):
+    """Returns the preprocessing at the size of the network's input."""
+    height, width, _ = inputs.shape
+    size = (height or preprocessing.size[0], width or preprocessing.size[1])
+    return preprocessing if size == preprocessing.size else preprocessing.at(size)
+
+
+def _read_images(preprocessing, channels, image_bytes):
+    """Returns encoded images as pixels, float32 [batch, height, width, channels] in [0, 255]."""
+
+    def read(image):
+        return decode_image.resize_and_crop(decode_image.decode(image, channels), preprocessing)
+
+    spec = tf.TensorSpec([*preprocessing.size, channels], tf.float32)
+    return tf.map_fn(read, image_bytes, fn_output_signature=spec)

@@ -1,0 +1,109 @@
+"""Quantisation: calibration examples, and what quantisation costs each layer."""
+
+import csv
+import math
+import pathlib
+import re
+import tempfile
+
+import keras
+import numpy as np
+
+from kapps.cards import Preprocessing
+from kapps.export._float32 import named_layers
+from kapps.export._inputs import ModelInput, ModelInputs, model_input
+from kapps.export.inference_model import inference_model
+from kapps.export.tflite._converter import convert
+
+CALIBRATED = ("int8", "int16")
+"""The precisions that need calibration examples, which fix the ranges of all activations."""
+
+
+def check_calibration(
+    network: keras.Model,
+    inputs: ModelInput | ModelInputs,
+    precision: str,
+    calibration: np.ndarray | dict[str, np.ndarray] | None,
+    batch_size: int,
+) -> np.ndarray | dict[str, np.ndarray] | None:
+    """Returns the calibration examples in the dtypes of the inputs, or None for other precisions.
+
+    Raises:
+        ValueError: if the precision needs calibration and has none, or the reverse; for a batch size above 1; for a
+            network with recurrent loops; for examples of other shapes.
+    """
+    if precision not in CALIBRATED:
+        if calibration is not None:
+            raise ValueError(
+                f"precision={precision!r} takes no calibration; {' and '.join(CALIBRATED)} do"
+            )
+        return None
+    if calibration is None:
+        raise ValueError(
+            f"precision={precision!r} needs calibration: 100 or more images, as the file takes them"
+        )
+    if batch_size != 1:
+        raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
+    loops = [name for name, layer in named_layers(network).items() if is_loop(layer)]
+    if loops:
+        raise ValueError(
+            f"precision={precision!r}: the converter does not measure ranges inside the loop of a recurrent layer "
+            f"({loops[0]}); use float32, float16 or dynamic, or build the layer with unroll=True"
+        )
+    calibration = keras.tree.map_structure(np.asarray, calibration)
+    if not inputs.accepts(calibration):
+        shapes = keras.tree.map_structure(lambda array: list(array.shape), calibration)
+        raise ValueError(f"calibration is {shapes}, and {network.name} takes {inputs}")
+    return inputs.cast(calibration)
+
+
+def is_loop(layer: keras.Layer) -> bool:
+    """Whether a layer is converted to a loop: a recurrent layer that is not unrolled."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        layer = layer.forward_layer
+    return isinstance(layer, keras.layers.RNN) and not layer.unroll
+
+
+def quantization_errors(
+    model: keras.Model,
+    calibration: np.ndarray,
+    *,
+    preprocessing: Preprocessing | None = None,
+    precision: str = "int8",
+) -> list[tuple[str, float]]:
+    """Returns the quantisation error of each layer, the largest first.
+
+    Args:
+        model: an image model, as for `kapps.export.tflite`.
+        calibration: images, as for `kapps.export.tflite`. The errors are measured on the same images.
+        preprocessing: as for `kapps.export.tflite`.
+        precision: "int8" or "int16".
+
+    Returns:
+        [(layer name, error)]. The error is the root mean square error of the layer's outputs for exact inputs, in
+        quantisation steps; rounding has an error of 0.29.
+
+    Raises:
+        ValueError: for another precision, and as for `kapps.export.tflite`.
+    """
+    if precision not in CALIBRATED:
+        raise ValueError(
+            f"precision={precision!r}: only {' and '.join(CALIBRATED)} have these errors"
+        )
+    network = inference_model(model, preprocessing, separate_ranges=True)
+    inputs = model_input(network)
+    calibration = check_calibration(network, inputs, precision, calibration, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "errors.csv")
+        convert(network, path, inputs, precision=precision, calibration=calibration, debug=True)
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    layers, errors = named_layers(network), {}
+    for row in rows:
+        name, scale = row["tensor_name"], float(row["scale"])
+        parts = (re.sub(r"_\d+$", "", part) for part in reversed(name.split(";")[0].split("/")))
+        layer = next((part for part in parts if part in layers), name)
+        if scale > 0:
+            error = math.sqrt(float(row["mean_squared_error"])) / scale
+            errors[layer] = max(errors.get(layer, 0.0), error)
+    return sorted(errors.items(), key=lambda pair: -pair[1])
