@@ -39,7 +39,7 @@ def verify_on_dataset(
     batches = data.eval_dataset(
         source, preprocessing, 32, classes=len(source.class_names), channels=channels, seed=0
     )
-    images = to_to_pixels(data.take_images(batches, count), preprocessing)
+    images = to_pixels(data.take_images(batches, count), preprocessing)
     return verify(model, path, images, preprocessing=preprocessing, timed=True, verbose=verbose)
 
 
