@@ -124,8 +124,8 @@ class TranslatedText:
         if len(network.input) != 2 or scores.shape[-1] != subwords.size + 2:
             raise ValueError(
                 f"{network.name} takes {', '.join(network.input)} and scores {scores.shape[-1]} tokens; "
-                f"these subwords need a model of a source and a target that scores {self.end + 1} tokens: the subwords, "
-                "a start and an end"
+                f"these subwords need a model of a source and a target that scores {self.end + 1} tokens: the "
+                "subwords, a start and an end"
             )
         encoder_and_step = step_models.encoder_and_step(_inner_model(network))
         translator = text_generation.translator(
