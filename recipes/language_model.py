@@ -219,8 +219,8 @@ def main(_):
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
         split = f"{len(validation):,} for validation" if FLAGS.validation else "none for validation"
         print(
-            f"{count:,} trainable parameters, {vocabulary.size:,} {FLAGS.tokens}, {len(train):,} for training, {split}, "
-            f"{FLAGS.epochs} epochs of {steps} steps of {FLAGS.batch_size} x {FLAGS.length}"
+            f"{count:,} trainable parameters, {vocabulary.size:,} {FLAGS.tokens}, {len(train):,} for training, "
+            f"{split}, {FLAGS.epochs} epochs of {steps} steps of {FLAGS.batch_size} x {FLAGS.length}"
         )
     with data.explain_errors():
         before, after = run.fit(trained, batches, test, callbacks=[training.ResetStates(steps)])
