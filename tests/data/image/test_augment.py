@@ -1,4 +1,4 @@
-"""Augmentation draws from its seed alone, and does what the papers say."""
+"""Augmentation depends only on its seed, and follows the papers."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ LABELS = tf.one_hot(range(64), 64)
 @pytest.mark.parametrize(
     "options", [{"mixup": 0.2}, {"cutmix": 1.0}, {"mixup": 0.2, "cutmix": 1.0}], ids=str
 )
-def test_mixed_labels_say_what_the_images_hold(options):
+def test_labels_are_mixed_as_the_images_are(options):
     images, labels = augment.mix_batch(IMAGES, LABELS, SEED, **options)
-    # Image i is i everywhere, so its mean is the labels' mean class.
+    # All pixels of image i are i, so the mean of a mixed image is the mean class of its label.
     np.testing.assert_allclose(
         tf.reduce_mean(images, [1, 2, 3]), labels.numpy() @ np.arange(64.0), atol=1e-3
     )
@@ -28,41 +28,42 @@ def test_mixed_labels_say_what_the_images_hold(options):
     assert not np.array_equal(images, other[0])
 
 
-def test_cutmix_cuts_rectangles_and_mixup_blends():
+def test_cutmix_replaces_a_rectangle_and_mixup_blends_whole_images():
     images, _ = augment.mix_batch(IMAGES, LABELS, SEED, cutmix=1.0)
     for index, image in enumerate(images.numpy()[..., 0]):
-        strange = image != index
+        replaced = image != index
         assert len(np.unique(image)) <= 2
-        rows, columns = np.flatnonzero(strange.any(1)), np.flatnonzero(strange.any(0))
-        assert strange.sum() == len(rows) * len(columns)
+        rows, columns = np.flatnonzero(replaced.any(1)), np.flatnonzero(replaced.any(0))
+        assert replaced.sum() == len(rows) * len(columns)
     images, _ = augment.mix_batch(IMAGES, LABELS, SEED, mixup=0.2)
     assert all(len(np.unique(image)) == 1 for image in images.numpy())
 
 
-def test_shares_follow_the_beta_distribution():
+def test_mixing_weights_follow_the_beta_distribution():
     for alpha in (0.2, 1.0):
-        shares = augment._sample_beta(alpha, 20000, SEED).numpy()
-        assert abs(shares.mean() - 0.5) < 0.01
-        assert abs(shares.var() - 1 / (4 * (2 * alpha + 1))) < 0.005
+        samples = augment._sample_beta(alpha, 20000, SEED).numpy()
+        assert abs(samples.mean() - 0.5) < 0.01
+        assert abs(samples.var() - 1 / (4 * (2 * alpha + 1))) < 0.005
     assert np.isfinite(augment._sample_beta(1e-3, 1000, SEED)).all()
 
 
-def test_nothing_asked_is_nothing_done():
+def test_a_batch_is_unchanged_without_mixup_and_cutmix():
     images, labels = augment.mix_batch(IMAGES, LABELS, SEED)
     assert images is IMAGES and labels is LABELS
 
 
-def test_shift_moves_by_an_eighth_at_most():
+def test_a_random_shift_is_at_most_an_eighth():
     image = tf.ones([16, 16, 1])
-    kept = [
-        int(tf.reduce_sum(augment.random_shift(image, tf.constant([0, i], tf.int64)))) for i in range(60)
+    areas = [
+        int(tf.reduce_sum(augment.random_shift(image, tf.constant([0, i], tf.int64))))
+        for i in range(60)
     ]
-    assert min(kept) == 14 * 14 and max(kept) == 16 * 16
+    assert min(areas) == 14 * 14 and max(areas) == 16 * 16
 
 
-def test_rand_augment_holds_no_state_and_changes_images():
-    policy = augment.make_rand_augment(0.5)
-    apply = tf.function(lambda image, seed: policy(image, seed))
+def test_rand_augment_has_no_stateful_operation_and_changes_images():
+    rand_augment = augment.make_rand_augment(0.5)
+    apply = tf.function(lambda image, seed: rand_augment(image, seed))
     noise = tf.random.stateless_uniform([24, 24, 3], [1, 2], 0, 255)
     graph = apply.get_concrete_function(noise, SEED).graph
     nodes = [
