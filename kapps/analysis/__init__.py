@@ -1,7 +1,7 @@
-"""What a Keras model takes: multiply-accumulates, parameters, memory, receptive fields, layer by layer."""
+"""Costs of a Keras model: multiply-accumulates, parameters, memory and receptive fields, layer by layer."""
 
 from kapps.analysis import cost_rules
-from kapps.analysis.costs import Cost, UnknownCost, Window, register_cost
+from kapps.analysis.costs import Cost, UnknownCostError, Window, register_cost
 from kapps.analysis.page import html_page
 from kapps.analysis.profiling import profile
 from kapps.analysis.receptive_field import ReceptiveField
@@ -13,7 +13,7 @@ __all__ = [
     "Profile",
     "ReceptiveField",
     "Row",
-    "UnknownCost",
+    "UnknownCostError",
     "Window",
     "cost_rules",
     "html_page",

@@ -1,45 +1,45 @@
-"""What a layer costs: the record that a rule gives, and how a rule is found for a layer or an operation.
+"""The cost of a layer: the record that a rule returns, and the rule of a layer or operation.
 
-The convention, once for every rule:
+The convention of all rules:
 
-- `macs` are multiply-accumulates: convolution, dense, einsum and matrix product, attention, recurrent products.
-  Taps that fall on padding count, as in every published figure.
-- `additions` are all other additions and subtractions: biases, residual sums, what a mean or a norm sums up.
+- `macs` are multiply-accumulates of convolutions, dense layers, einsums, matrix products, attention and recurrent
+  products. Kernel positions on padding count, as in published numbers.
+- `additions` are all other additions and subtractions: biases, residual sums, the sums of means and norms.
 - `elementwise` are all other operations on numbers: multiplications, divisions, comparisons, exponentials and other
-  functions, each one operation an element.
-- Moving values (reshape, transpose, concatenate, slice, look-up, shift, shuffle) costs neither.
+  functions. Each is one operation for each element.
+- Moving values (reshape, transpose, concatenate, slice, lookup, shift, shuffle) costs nothing.
 
-It is inference: dropout and augmentation do nothing, batch norm is one multiplication and one addition.
+Costs are those of inference: dropout and augmentation do nothing, and batch normalisation is one multiplication and one
+addition.
 """
 
 import dataclasses
 import functools
 import math
-
-from kapps._keras_compat import is_keras_operation
+from collections.abc import Callable
 
 POINT, MIX, RESHAPE, FOLLOW, UNKNOWN = "point", "mix", "reshape", "follow", "unknown"
-"""What an output unit sees of the input: its own place; all places along some axes; the same values in another
-shape; places along axes that stand elsewhere now; nobody can say."""
+"""The inputs that an output unit depends on: the unit at its own position; all positions along some axes; the same
+values under another shape; positions along axes in another order; not known."""
 
-_rules, _named = {}, {}
+_rules, _operation_rules = {}, {}
 
 
-class UnknownCost(ValueError):  # noqa: N818  # it is what is missing, and how to add it
-    """A layer or an operation that no rule is known for; the message says how to teach one."""
+class UnknownCostError(ValueError):
+    """A layer or operation has no cost rule. The message says how to add one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """How a convolution or a pooling slides. One value a spatial axis in each tuple.
+    """The sliding window of a convolution or pooling. Each tuple has one value for each spatial axis.
 
     Args:
-        kernel: units that the window holds, before dilation.
-        strides: its steps; of a transposed convolution, the factors that it enlarges by.
-        padding: (before, after) in units of the map that is padded; negative where units are cut off.
-        dilation: distance of two neighbouring taps.
-        groups: parts that the channels are convolved in.
-        axes: of the tensor, that it slides over.
+        kernel: size of the kernel, before dilation.
+        strides: strides; for a transposed convolution, the upsampling factors.
+        padding: (before, after) in units of the padded map; negative values are cropping.
+        dilation: dilation rates.
+        axes: axes of the tensor that the window slides along.
+        groups: number of channel groups.
         transposed: whether it is a transposed convolution.
     """
 
@@ -54,18 +54,18 @@ class Window:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What one call costs, for the whole batch.
+    """The cost of one call for the whole batch.
 
     Args:
         macs: multiply-accumulates.
         additions: other additions and subtractions.
         elementwise: other operations.
-        window: of a convolution or a pooling.
-        reach: where there is no window, what an output unit sees of the input: "point" (its own place), "mix" (all
-            places along `axes`), "reshape", "follow" (its place along `axes`), "unknown".
-        axes: of the input: those that a "mix" joins (by default all); for "follow", the one that each axis of the
-            output runs along, -1 for none. Places along others are joined.
-        view: whether the output is the input's memory under another shape.
+        window: the window of a convolution or pooling.
+        reach: without a window, the inputs that an output unit depends on: "point" (the unit at its own position),
+            "mix" (all positions along `axes`), "reshape", "follow" (its position along `axes`), "unknown".
+        axes: for "mix", the axes of the input that are mixed (by default all). For "follow", the input axis of each
+            output axis, -1 for none; positions along other input axes are mixed.
+        view: whether the output is the memory of the input under another shape.
     """
 
     macs: int = 0
@@ -85,94 +85,100 @@ class Cost:
         )
 
 
-def register_cost(kind, rule):
-    """Teaches the profiler a layer or operation of somebody else's.
+def register_cost(layer_class: type, rule: Callable) -> None:
+    """Registers the cost rule of a layer or operation of another package.
 
-    A layer of one's own may have the method `profile_cost(input_shapes, output_shapes)` instead; it returns a `Cost`
-    or a dictionary of its arguments. Or the attribute `profile_as`, the Keras layer that costs the same.
+    A layer of your own can have a method `profile_cost(input_shapes, output_shapes)` instead, which returns a `Cost` or
+    a dictionary of its arguments, or an attribute `profile_as`: a Keras layer class with the same cost.
 
     Args:
-        kind: subclass of `keras.layers.Layer` or `keras.Operation`; its own subclasses are meant too.
-        rule: function (layer, input_shapes, output_shapes) that returns a `Cost` or a dictionary of its arguments;
-            the shapes are lists of tuples of int, with the batch.
+        layer_class: subclass of `keras.layers.Layer` or `keras.Operation`. The rule also holds for its subclasses.
+        rule: function (layer, input_shapes, output_shapes) that returns a `Cost` or a dictionary of its arguments.
+            The shapes are lists of tuples of int, with the batch.
 
     Raises:
-        TypeError: if `kind` is no class or `rule` no function.
+        TypeError: if `layer_class` is not a class or `rule` is not callable.
     """
-    if not isinstance(kind, type) or not callable(rule):
+    if not isinstance(layer_class, type) or not callable(rule):
         raise TypeError(
-            f"register_cost takes a class and a function (layer, input_shapes, output_shapes), not {kind!r}, {rule!r}"
+            "register_cost takes a class and a function (layer, input_shapes, output_shapes), not "
+            f"{layer_class!r}, {rule!r}"
         )
-    _rules[kind] = rule
+    _rules[layer_class] = rule
 
 
-def named(*names):
-    """Decorates the rule of Keras operations, whose classes are private: they are known by name."""
-    return functools.partial(_name, names)
+def register_operations(*names: str) -> Callable:
+    """Returns a decorator for the rule of Keras operations. Their classes are private and identified by name."""
+    return functools.partial(_register_operations, names)
 
 
-def _name(names, rule):
-    _named.update(dict.fromkeys(names, rule))
+def _register_operations(names, rule):
+    _operation_rules.update(dict.fromkeys(names, rule))
     return rule
 
 
-def rule_for(operation):
-    """Returns the rule of a layer or operation, None where there is none: the nearest class's, as methods are found.
+def rule_for(operation) -> Callable | None:
+    """Returns the rule of a layer or operation, or None. The nearest class decides, as for methods.
 
-    A subclass of somebody else's that has a `call` of its own has no rule: it may do more than what it is made from.
+    A subclass outside Keras with its own `call` does not inherit a rule, since it may do more than its parent class.
     """
-    for kind in type(operation).__mro__:
-        own = vars(kind)
-        if "profile_cost" in own:
-            return declared
-        if "profile_as" in own:
-            return _rules[own["profile_as"]]
-        if kind in _rules:
-            return _rules[kind]
-        if is_keras_operation(kind) and kind.__name__ in _named:
-            return _named[kind.__name__]
-        if "call" in own and not kind.__module__.startswith("keras."):
+    for layer_class in type(operation).__mro__:
+        attributes = vars(layer_class)
+        module, name = layer_class.__module__, layer_class.__name__
+        if "profile_cost" in attributes:
+            return _declared_cost
+        if "profile_as" in attributes:
+            return _rules[attributes["profile_as"]]
+        if layer_class in _rules:
+            return _rules[layer_class]
+        if module.startswith("keras.src.ops.") and name in _operation_rules:
+            return _operation_rules[name]
+        if "call" in attributes and not module.startswith("keras."):
             return None
     return None
 
 
-def declared(layer, inputs, outputs):
-    """The rule of a layer that declares its cost beside its code."""
+def _declared_cost(layer, inputs, outputs):
     return layer.profile_cost(inputs, outputs)
 
 
-def cost_of(rule, operation, inputs, outputs):
-    """Returns the `Cost` that a rule gives; `UnknownCost` where it gives something else."""
-    given = rule(operation, inputs, outputs)
-    if isinstance(given, dict):
-        unknown = set(given) - {field.name for field in dataclasses.fields(Cost)}
+def apply_rule(rule, operation, inputs, outputs) -> Cost:
+    """Returns the `Cost` of a call by a rule.
+
+    Raises:
+        UnknownCostError: if the rule returns neither a `Cost` nor a dictionary of its arguments.
+    """
+    cost = rule(operation, inputs, outputs)
+    if isinstance(cost, dict):
+        names = [field.name for field in dataclasses.fields(Cost)]
+        unknown = sorted(set(cost) - set(names))
         if unknown:
-            raise UnknownCost(
-                f"the cost of {operation.name} ({type(operation).__name__}) has {', '.join(sorted(unknown))}; "
-                f"allowed are {', '.join(field.name for field in dataclasses.fields(Cost))}"
+            raise UnknownCostError(
+                f"the cost of {operation.name} ({type(operation).__name__}) has {', '.join(unknown)}; "
+                f"allowed are {', '.join(names)}"
             )
-        if isinstance(given.get("window"), dict):
-            given = {**given, "window": Window(**given["window"])}
-        given = Cost(**given)
-    if not isinstance(given, Cost):
-        raise UnknownCost(
-            f"the rule of {operation.name} ({type(operation).__name__}) gives {given!r}, "
+        if isinstance(cost.get("window"), dict):
+            cost = {**cost, "window": Window(**cost["window"])}
+        cost = Cost(**cost)
+    if not isinstance(cost, Cost):
+        raise UnknownCostError(
+            f"the rule of {operation.name} ({type(operation).__name__}) returns {cost!r}, "
             "not a kapps.analysis.Cost or a dictionary of its arguments"
         )
-    return given
+    return cost
 
 
-def unknown(operation, why=""):
-    """Returns the error for a layer without a rule; it says how to teach one."""
-    kind = type(operation).__name__
-    return UnknownCost(
-        f"no rule for the cost of {operation.name} ({kind}){why}; give {kind} a method "
+def unknown_cost(operation, reason="") -> UnknownCostError:
+    """Returns the error for a layer or operation without a rule; its message says how to add one."""
+    name = type(operation).__name__
+    return UnknownCostError(
+        f"no rule for the cost of {operation.name} ({name}){reason}; give {name} a method "
         "profile_cost(self, input_shapes, output_shapes) that returns {'macs': ..., 'additions': ..., "
-        f"'elementwise': ...}}, or call kapps.analysis.register_cost({kind}, rule) with "
+        f"'elementwise': ...}}, or call kapps.analysis.register_cost({name}, rule) with "
         "rule(layer, input_shapes, output_shapes)"
     )
 
 
-def size(*shapes):
+def size(*shapes) -> int:
     """Returns the number of elements of all shapes together."""
     return sum(math.prod(shape) for shape in shapes)

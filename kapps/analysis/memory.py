@@ -1,46 +1,48 @@
-"""The most activations that are alive at once, at inference and in a step of training."""
+"""Peak memory of activations, at inference and in a training step."""
 
 
-def inference(steps, sizes, kept):
-    """Returns the peak of running all steps in order, each tensor freed behind the last step that needs it.
+def inference_memory(steps, sizes, inputs, outputs) -> int:
+    """Returns the peak if the steps run in order and each tensor is freed after the last step that reads it.
 
     Args:
-        steps: for each, (numbers of what it reads, numbers of what it makes).
-        sizes: bytes of each tensor; 0 where it is another's memory.
-        kept: (numbers of the model's inputs, of its outputs); the outputs stay to the end.
+        steps: for each step, (indices of the tensors that it reads, indices of the tensors that it makes).
+        sizes: bytes of each tensor; 0 for a tensor in the memory of another one.
+        inputs: indices of the model's inputs.
+        outputs: indices of the model's outputs, which are kept to the end.
     """
-    inputs, outputs = kept
-    last = {number: i for i, (given, _) in enumerate(steps) for number in given}
+    last_reader = {index: step for step, (read, _) in enumerate(steps) for index in read}
     alive = set(inputs)
-    peak = sum(sizes[number] for number in alive)
-    for i, (given, made) in enumerate(steps):
+    peak = sum(sizes[index] for index in alive)
+    for step, (read, made) in enumerate(steps):
         alive.update(made)
-        peak = max(peak, sum(sizes[number] for number in alive))
-        for number in (*given, *made):
-            if last.get(number, -1) <= i and number not in outputs:
-                alive.discard(number)
+        peak = max(peak, sum(sizes[index] for index in alive))
+        for index in (*read, *made):
+            if last_reader.get(index, -1) <= step and index not in outputs:
+                alive.discard(index)
     return peak
 
 
-def training(steps, sizes, kept):
-    """Returns the peak of a step of training: all activations are made, then given up as the gradient passes.
+def training_memory(steps, sizes, inputs, outputs) -> int:
+    """Returns the peak of a training step: the forward pass keeps all activations, the backward pass frees them.
 
-    Every activation is kept until the step that made it has passed its gradient on. A tensor's gradient is alive from
-    the last step that read it to the one that made it.
+    An activation is kept until the gradient of the step that made it is computed. The gradient of a tensor is alive
+    from the last step that read the tensor to the step that made it.
+
+    Args:
+        steps, sizes, inputs, outputs: as for `inference_memory`.
     """
-    inputs, outputs = kept
-    stored = {*inputs, *(number for _, made in steps for number in made)}
+    stored = {*inputs, *(index for _, made in steps for index in made)}
     gradients = set(outputs)
-    total = sum(sizes[number] for number in stored) + sum(sizes[number] for number in gradients)
+    total = sum(sizes[index] for index in stored) + sum(sizes[index] for index in gradients)
     peak = total
-    for given, made in reversed(steps):
-        fresh = [n for n in dict.fromkeys(given) if n not in gradients and n not in inputs]
-        gradients.update(fresh)
-        total += sum(sizes[number] for number in fresh)
+    for read, made in reversed(steps):
+        new = [i for i in dict.fromkeys(read) if i not in gradients and i not in inputs]
+        gradients.update(new)
+        total += sum(sizes[index] for index in new)
         peak = max(peak, total)
-        for number in dict.fromkeys(made):
-            if number in stored and number not in inputs:
-                stored.discard(number)
-                total -= sizes[number] * (1 + (number in gradients))
-                gradients.discard(number)
+        for index in dict.fromkeys(made):
+            if index in stored and index not in inputs:
+                stored.discard(index)
+                total -= sizes[index] * (1 + (index in gradients))
+                gradients.discard(index)
     return peak

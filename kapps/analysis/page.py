@@ -10,7 +10,7 @@ import re
 from importlib import resources
 
 from kapps.analysis._profile_table import kernel_text, kind_text, receptive_field_text, shape_text
-from kapps.analysis.levels import HEAD_COLOUR, LEVEL_COLOURS
+from kapps.analysis.levels_and_blocks import HEAD_COLOUR, LEVEL_COLOURS
 from kapps.analysis.results import Profile
 
 TOTALS = (

@@ -1,4 +1,4 @@
-"""What a profile holds: a row for each call of a layer, groups of rows, totals."""
+"""The result of `kapps.profile`: a row for each call of a layer, groups of rows, and totals."""
 
 import dataclasses
 
@@ -14,20 +14,20 @@ class Row:
     """One call of a layer or an operation, for the whole batch.
 
     Args:
-        name: the layer's, after those of the models and layers that it stands in, with slashes.
-        kind: the class's name.
-        level: n where the output stands at 1 / 2**n of the input's resolution; None where it is no map.
-        block: name of the block that the row belongs to; the row's own where it stands alone.
+        name: the layer's name, after the names of the models and layers that contain it, joined by slashes.
+        kind: the name of the class.
+        level: n if the output has 1 / 2**n of the input's resolution; None if it is not a feature map.
+        block: name of the block that contains the row; the row's own name if no block contains it.
         inputs, outputs: shapes with the batch.
-        window: of a convolution or a pooling: kernel, strides, padding, dilation, groups; else None.
+        window: kernel, strides, padding, dilation and groups of a convolution or pooling; else None.
         macs: multiply-accumulates.
         additions: other additions.
         elementwise: other operations, see `kapps.analysis.costs`.
-        trainable, non_trainable: parameters; a layer that is called again has none in its later rows.
-        activations: elements of the outputs, none where they are the input's memory.
+        trainable, non_trainable: number of parameters; 0 in the later rows of a layer that is called again.
+        activations: elements of the outputs; 0 if the outputs use the memory of the inputs.
         input_bytes, weight_bytes, output_bytes: memory at the profile's dtype.
-        receptive_field: along each axis of the input; None where it cannot be said or sees no input.
-        repeat: times that it is called, inside a recurrent layer; all figures are of all repetitions.
+        receptive_field: along each axis of the input; None if it is not known or the row sees no input.
+        repeat: number of repetitions inside a recurrent layer. All costs are for all repetitions together.
     """
 
     name: str
@@ -51,17 +51,17 @@ class Row:
 
     @property
     def parameters(self) -> int:
-        """Trainable ones and others."""
+        """Trainable and non-trainable parameters."""
         return self.trainable + self.non_trainable
 
     @property
     def form(self) -> tuple:
-        """What rows have in common that do the same with the same shapes."""
+        """Values that are equal in rows which do the same with the same shapes."""
         return (self.kind, self.inputs, self.outputs, self.window, self.macs, self.parameters)
 
 
-class Sums:
-    """The sums of rows."""
+class Totals:
+    """The sums over `rows`."""
 
     rows: tuple[Row, ...]
 
@@ -75,7 +75,7 @@ class Sums:
 
     @property
     def additions(self) -> int:
-        """Additions besides those."""
+        """Other additions."""
         return self._sum("additions")
 
     @property
@@ -90,7 +90,7 @@ class Sums:
 
     @property
     def non_trainable(self) -> int:
-        """Parameters that no gradient reaches: averages, frozen layers."""
+        """Parameters without a gradient: moving averages, frozen layers."""
         return self._sum("non_trainable")
 
     @property
@@ -110,18 +110,18 @@ class Sums:
 
     @property
     def output_bytes(self) -> int:
-        """Memory of all outputs, were they kept."""
+        """Memory of all outputs together."""
         return self._sum("output_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
-class Group(Sums):
-    """Rows that belong together, and their sums.
+class Group(Totals):
+    """Rows of one level or block, and their sums.
 
     Args:
-        name: of the level or block; of repeated blocks, the first's and the last's.
-        times: number of equal blocks that follow each other and are folded into one.
-        rows: all of them.
+        name: name of the level or block; for folded blocks, the names of the first and the last.
+        times: number of equal consecutive blocks that are folded into the group.
+        rows: rows of all of them.
     """
 
     name: str
@@ -140,21 +140,23 @@ class Group(Sums):
 
 
 @dataclasses.dataclass(frozen=True)
-class Profile(Sums):
-    """What a model takes, counted on its shapes. `print` shows it by level.
+class Profile(Totals):
+    """The costs of a model. `print` shows them by level.
+
+    `kapps.visualize.plot_profile` plots a profile, and `kapps.analysis.html_page` makes an interactive page of it.
 
     Args:
-        name: the model's.
+        name: the model's name.
         inputs: shapes of its inputs, with the batch.
         outputs: shapes of its outputs.
-        dtype: that memory is given at.
+        dtype: data type of weights and activations in memory.
         rows: one for each call of a layer, in the graph's order.
-        inference_bytes: the most memory that activations take at once, inputs and outputs too, where every layer runs
-            in the graph's order and frees what nobody needs any more. Weights come on top.
-        training_bytes: the same for a step of training, in which every activation is kept until the gradient has
-            passed it, with the gradients that are alive at once. Weights, their gradients and the optimizer's
-            averages come on top.
-        links: pairs of numbers of rows: what the first makes, the second reads. -1 is the model's first input, -2 its
+        inference_bytes: peak memory of activations, inputs and outputs included, if the layers run in the graph's
+            order and each tensor is freed after its last use. Weights are not included.
+        training_bytes: the same for a training step, in which every activation is kept until its gradient is computed,
+            and gradients of activations need memory too. Weights, their gradients and the optimizer's variables are not
+            included.
+        links: pairs of row indices (i, k): row k reads an output of row i. -1 is the model's first input, -2 its
             second.
     """
 
@@ -169,14 +171,14 @@ class Profile(Sums):
 
     @property
     def convolution_outputs(self) -> int:
-        """Elements of the outputs of convolutions: what RegNet and EfficientNet tables call activations."""
+        """Elements of the outputs of convolutions, which the RegNet paper calls activations."""
         return sum(row.activations for row in self.rows if row.window and row.macs)
 
     def row(self, name: str) -> Row:
         """Returns the row of a layer's first call.
 
         Raises:
-            KeyError: if there is none of that name.
+            KeyError: if no row has that name.
         """
         for row in self.rows:
             if row.name == name:
@@ -184,59 +186,68 @@ class Profile(Sums):
         raise KeyError(f"{self.name} has no layer {name!r}")
 
     def layers(self) -> tuple[Group, ...]:
-        """Returns each row as a group of its own."""
+        """Returns one group for each row."""
         return tuple(Group(row.name, 1, (row,)) for row in self.rows)
 
     def levels(self) -> tuple[Group, ...]:
-        """Returns the rows by level, in the order in which a level is first reached; "head" has no map."""
-        found = {}
+        """Returns one group for each level, in the order in which the levels begin; rows without a map are "head"."""
+        levels = {}
         for row in self.rows:
-            found.setdefault("head" if row.level is None else f"level {row.level}", []).append(row)
-        return tuple(Group(name, 1, tuple(rows)) for name, rows in found.items())
+            name = "head" if row.level is None else f"level {row.level}"
+            levels.setdefault(name, []).append(row)
+        return tuple(Group(name, 1, tuple(rows)) for name, rows in levels.items())
 
     def blocks(self, fold: bool = True) -> tuple[Group, ...]:
-        """Returns the rows by block; equal ones, each reading the one before, are one group unless `fold` is False."""
-        found = {}
+        """Returns one group for each block.
+
+        Args:
+            fold: whether equal blocks become one group if each reads the block before it.
+        """
+        blocks = {}
         for row in self.rows:
-            found.setdefault(row.block, []).append(row)
-        groups = [Group(name, 1, tuple(rows)) for name, rows in found.items()]
+            blocks.setdefault(row.block, []).append(row)
+        groups = [Group(name, 1, tuple(rows)) for name, rows in blocks.items()]
         if not fold:
             return tuple(groups)
-        reads = {(self.rows[i].block, self.rows[k].block) for i, k in self.links if i >= 0}
+        edges = {(self.rows[i].block, self.rows[k].block) for i, k in self.links if i >= 0}
         runs = []
         for group in groups:
             before = runs[-1][-1] if runs else None
-            if before and (before.name, group.name) in reads and _forms(before) == _forms(group):
+            if before and (before.name, group.name) in edges and _forms(before) == _forms(group):
                 runs[-1].append(group)
             else:
                 runs.append([group])
-        return tuple(_folded(run) for run in runs)
+        return tuple(map(_fold, runs))
 
-    def groups(self, what: str) -> tuple[Group, ...]:
+    def groups(self, by: str) -> tuple[Group, ...]:
         """Returns the groups by "level", "block" or "layer".
 
         Raises:
-            ValueError: for anything else.
+            ValueError: for any other value.
         """
-        kinds = {"level": self.levels, "block": self.blocks, "layer": self.layers}
-        if what not in kinds:
-            raise ValueError(f"by is {', '.join(map(repr, kinds))}, not {what!r}")
-        return kinds[what]()
+        methods = {"level": self.levels, "block": self.blocks, "layer": self.layers}
+        if by not in methods:
+            raise ValueError(f"by must be one of {', '.join(map(repr, methods))}, not {by!r}")
+        return methods[by]()
 
     def records(self, by: str = "layer") -> list[dict]:
-        """Returns plain dictionaries, as JSON and CSV take them: rows, or groups by "level" or "block"."""
+        """Returns dictionaries of plain values for JSON, CSV or a data frame.
+
+        Args:
+            by: "layer" for one dictionary for each row; "block" or "level" for one for each group.
+        """
         return _profile_table.records(self, by)
 
     def table(self, by: str = "level") -> str:
-        """Returns the groups by "level", "block" or "layer", and the totals, as aligned text."""
+        """Returns the groups by "level", "block" or "layer" and the totals as aligned text."""
         return _profile_table.table(self, by).text()
 
     def __str__(self):
         return self.table()
 
 
-def _folded(run):
-    """Returns equal groups as one."""
+def _fold(run):
+    """Returns equal consecutive groups as one group."""
     name = run[0].name if len(run) == 1 else f"{run[0].name} ... {run[-1].name}"
     return Group(name, len(run), tuple(row for group in run for row in group.rows))
 

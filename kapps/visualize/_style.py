@@ -3,7 +3,7 @@
 import os
 
 from kapps._files import write_atomically
-from kapps.analysis.levels import HEAD_COLOUR, LEVEL_COLOURS
+from kapps.analysis.levels_and_blocks import HEAD_COLOUR, LEVEL_COLOURS
 
 COLOURS = LEVEL_COLOURS
 GREY = HEAD_COLOUR

@@ -1,4 +1,4 @@
-"""What the profile's tests share."""
+"""Fixtures of the profile's tests."""
 
 import keras
 import pytest
@@ -10,7 +10,7 @@ def zeros(initializer, shape, dtype=None, **_):
 
 @pytest.fixture
 def unweighted(monkeypatch):
-    """Models of this test have zeros for random weights: whole networks are built, and none is run."""
+    """Initialises random weights with zeros, since the networks of the test are built but not run."""
     monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
     monkeypatch.setattr(keras.initializers.RandomNormal, "__call__", zeros)
     keras.backend.clear_session()

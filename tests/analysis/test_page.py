@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 import kapps
-from kapps import __main__ as command
+from kapps import cli
 from kapps.analysis import page
 
 DRIVER = pathlib.Path(__file__).with_name("page.mjs")
@@ -85,7 +85,7 @@ def test_command(tmp_path, capsys):
     model.save(tmp_path / "m.keras")
     html, plot = str(tmp_path / "m.html"), str(tmp_path / "m.svg")
     arguments = ["profile", str(tmp_path / "m.keras")]
-    assert command.main([*arguments, "--html", html, "--plot", plot]) == 0
+    assert cli.main([*arguments, "--html", html, "--plot", plot]) == 0
     assert capsys.readouterr() == ("", "")
     assert embedded_data(pathlib.Path(html).read_text())["name"] == "m"
     assert pathlib.Path(plot).stat().st_size > 1000
@@ -93,7 +93,7 @@ def test_command(tmp_path, capsys):
         (tmp_path / "m.txt", ".png"),
         (tmp_path / "m.html/x.png", "cannot write"),
     ):
-        assert command.main([*arguments, "--plot", str(path)]) == 1
+        assert cli.main([*arguments, "--plot", str(path)]) == 2
         out, error = capsys.readouterr()
         assert out == "" and str(path) in error and reason in error
         assert len(error.splitlines()) == 1

@@ -1,7 +1,7 @@
-"""Every figure that the lecture notes print: tested where its network is here, and listed where it is not yet.
+"""Published parameters and multiply-accumulates (tests/reference/published.csv) of every network with a builder.
 
-When a network appears, its rows are tested from then on: `PENDING` must lose it, or a test fails. `--all` tests
-the large networks too.
+A network without a builder is in `PENDING`, and must be removed from it when it gets one. `--all` tests the large
+networks too.
 """
 
 import csv
@@ -15,7 +15,7 @@ import kapps
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "reference" / "published.csv"
 
-# The builder of each network by (system, variant); those of PENDING are the names that it will have.
+# The builder of each network by (system, variant). The builders of PENDING do not exist yet.
 BUILDERS = {
     ("lenet", "d2l"): "lenet5",
     ("alexnet", "d2l"): "alexnet_single",
@@ -72,30 +72,34 @@ PENDING = {
 
 
 def inception_3a():
-    """GoogLeNet's first Inception block: 64; 96 to 128; 16 to 32; a pooling to 32."""
+    """GoogLeNet's first Inception block: 64; 96 and 128; 16 and 32; pooling and 32."""
     x = keras.Input((28, 28, 192))
-    paths = [(64, 1, x)]
-    paths += [(n, k, layers.Conv2D(m, 1)(x)) for m, n, k in ((96, 128, 3), (16, 32, 5))]
-    paths += [(32, 1, layers.MaxPooling2D(3, strides=1, padding="same")(x))]
-    ends = [layers.Conv2D(n, k, padding="same")(y) for n, k, y in paths]
-    return keras.Model(x, layers.Concatenate()(ends))
+    branches = [(64, 1, x)]
+    branches += [(n, k, layers.Conv2D(m, 1)(x)) for m, n, k in ((96, 128, 3), (16, 32, 5))]
+    branches += [(32, 1, layers.MaxPooling2D(3, strides=1, padding="same")(x))]
+    outputs = [layers.Conv2D(n, k, padding="same")(y) for n, k, y in branches]
+    return keras.Model(x, layers.Concatenate()(outputs))
 
 
-def single(layer, shape):
+def single_layer_model(layer, shape):
     return keras.Sequential([keras.Input(shape), layer])
 
 
-# Pieces that need no network of ours.
+# Models that are not builders of kapps.
 PIECES = {
     ("inception_block", "3a"): inception_3a,
-    ("conv3x3", "192to256"): lambda: single(layers.Conv2D(256, 3, padding="same"), (28, 28, 192)),
-    ("conv5x5", "192to256"): lambda: single(layers.Conv2D(256, 5, padding="same"), (28, 28, 192)),
-    ("separable_conv", "3x3 on 3 channels to 10"): lambda: single(
+    ("conv3x3", "192to256"): lambda: single_layer_model(
+        layers.Conv2D(256, 3, padding="same"), (28, 28, 192)
+    ),
+    ("conv5x5", "192to256"): lambda: single_layer_model(
+        layers.Conv2D(256, 5, padding="same"), (28, 28, 192)
+    ),
+    ("separable_conv", "3x3 on 3 channels to 10"): lambda: single_layer_model(
         layers.SeparableConv2D(10, 3, use_bias=False), (8, 8, 3)
     ),
 }
 
-# What a metric is of a profile. One that is not here yet, of a layer for example, is written when its network comes.
+# The value of a metric in a profile.
 METRICS = {
     "params": lambda profile: profile.trainable,
     "macs": lambda profile: profile.macs,
@@ -104,7 +108,7 @@ METRICS = {
 
 MODULES = {3: "ab", 4: "abcde", 5: "ab"}
 BRANCHES = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
-# The layers that a figure of a part of a network speaks of.
+# The layers of each part of a network that has published numbers.
 PARTS = {
     "googlenet": {
         "conv2": ["stem_conv2", "stem_conv3"],
@@ -139,22 +143,21 @@ PARTS = {
     "vgg16": {"dense_first": ["head_dense1"]},
 }
 WEIGHTS = {"lenet5", "alexnet_single", "vgg16"}
-"""The networks whose parts' parameters are printed without the biases."""
+"""Networks whose parts' parameters are published without biases."""
 HEADLESS = {"alexnet_single": "params"}
-"""What is printed without the prediction layer."""
+"""Networks and the metric that is published without the prediction layer."""
 TENFOLD = {"lenet5": "macs"}
-"""The slide prints ten times LeNet's products: 28 * 28 * 150 is not 1.2M, nor 10 * 10 * 2400 2.4M."""
-
-
+"""The slide has ten times LeNet's products: 28 * 28 * 150 is 0.12M, not 1.2M, and 10 * 10 * 2400 is 0.24M, not 2.4M."""
 OPTIONS = {"inception_v3": {"auxiliary": True}}
-"""What figures are printed of, where not of the network alone."""
+"""Arguments of the builder whose numbers are published, if not the defaults."""
 
 
-def figure(model, profile, metric):
-    """Returns what a metric is of a model: of all of it, or of one of its `PARTS`."""
+def computed_value(model, profile, metric):
+    """Returns the value of a metric for a model or for one of its `PARTS`."""
     if metric in METRICS:
-        unread = HEADLESS.get(model.name) == metric and profile.row("head_logits").trainable
-        return METRICS[metric](profile) - unread
+        without_logits = HEADLESS.get(model.name) == metric
+        logits = profile.row("head_logits").trainable if without_logits else 0
+        return METRICS[metric](profile) - logits
     kind, part = metric.split("_", maxsplit=1)
     layers = [model.get_layer(name) for name in PARTS[model.name][part]]
     if kind == "macs":
@@ -169,47 +172,47 @@ def rows():
 
 
 def tolerance(row):
-    """Returns the share that a figure may be off; the note says why where the table has none."""
+    """Returns the allowed relative difference; None if the published number is wrong, which the note explains."""
     return float(row["tolerance"].rstrip("%")) / 100 if row["tolerance"] else None
 
 
-def here():
+def buildable_rows():
     """Returns the rows whose network can be built."""
-    known = set(kapps.list_models())
+    builders = set(kapps.list_models())
     return [
         row
         for row in rows()
         if (row["system"], row["variant"]) in PIECES
-        or BUILDERS.get((row["system"], row["variant"])) in known
+        or BUILDERS.get((row["system"], row["variant"])) in builders
     ]
 
 
-def name(row):
+def row_name(row):
     return f"{row['system']} {row['variant']} {row['metric']} {row['value']}"
 
 
-def by_network():
-    """Returns the rows that can be tested by network, so that each is built once."""
-    found = {}
-    for row in here():
-        found.setdefault((row["system"], row["variant"]), []).append(row)
-    return found
+def rows_by_network():
+    """Returns the rows with a builder by network, so that each network is built once."""
+    networks = {}
+    for row in buildable_rows():
+        networks.setdefault((row["system"], row["variant"]), []).append(row)
+    return networks
 
 
 def pytest_generate_tests(metafunc):
-    """Large networks take seconds to build: they run with `--all`."""
+    """Large networks take seconds to build and are tested with `--all`."""
     if "network" in metafunc.fixturenames:
-        every = metafunc.config.getoption("--all")
+        all_networks = metafunc.config.getoption("--all")
         networks = [
             network
-            for network in by_network()
-            if every or network in PIECES or kapps.card(BUILDERS[network]).params < 30e6
+            for network in rows_by_network()
+            if all_networks or network in PIECES or kapps.card(BUILDERS[network]).params < 30e6
         ]
         metafunc.parametrize("network", networks, ids=" ".join)
 
 
-def test_figures_are_the_published_ones(network, unweighted):
-    (shape,) = {row["input"] for row in by_network()[network]}
+def test_costs_are_as_published(network, unweighted):
+    (shape,) = {row["input"] for row in rows_by_network()[network]}
     if network in PIECES:
         model = PIECES[network]()
     else:
@@ -217,38 +220,40 @@ def test_figures_are_the_published_ones(network, unweighted):
         builder = getattr(kapps, BUILDERS[network])
         model = builder(input_shape=(height, width, channels), **OPTIONS.get(builder.__name__, {}))
     profile = kapps.profile(model)
-    for row in by_network()[network]:
+    for row in rows_by_network()[network]:
         if tolerance(row) is None:
-            continue  # not what the network has: a test of its own says so
-        times = 10 if row["metric"].startswith(TENFOLD.get(model.name, "-")) else 1
+            continue  # the published number is wrong: tested below
+        factor = 10 if row["metric"].startswith(TENFOLD.get(model.name, "-")) else 1
         expected = pytest.approx(float(row["value"]), rel=tolerance(row))
-        assert times * figure(model, profile, row["metric"]) == expected, name(row)
+        assert factor * computed_value(model, profile, row["metric"]) == expected, row_name(row)
 
 
 def test_every_row_is_tested_or_pending():
     networks = {(row["system"], row["variant"]) for row in rows()}
-    assert networks == set(BUILDERS) | set(PIECES), (
-        "a network of published.csv has no builder's name"
-    )
+    assert networks == set(BUILDERS) | set(PIECES), "a network of published.csv is not in BUILDERS"
     missing = set(BUILDERS.values()) - set(kapps.list_models())
-    assert missing == PENDING, "take what has appeared off PENDING; its rows are tested from now on"
-    tested = {name(row) for row in here()}
-    waiting = {
-        name(row) for row in rows() if BUILDERS.get((row["system"], row["variant"])) in PENDING
+    assert missing == PENDING, "remove networks with a builder from PENDING"
+    tested = {row_name(row) for row in buildable_rows()}
+    pending = {
+        row_name(row) for row in rows() if BUILDERS.get((row["system"], row["variant"])) in PENDING
     }
-    assert not tested & waiting and len(tested | waiting) == len({name(row) for row in rows()})
+    assert not tested & pending and len(tested | pending) == len({row_name(row) for row in rows()})
 
 
-def test_googlenets_first_convolution_is_not_what_its_paper_prints():
-    """The paper's table gives 2.7K weights and 34M products to the 7x7/2 with 64 filters; a plain one has more.
+def test_googlenets_first_convolution_has_more_weights_than_its_paper_says():
+    """The paper's table has 2.7K weights and 34M products for the 7x7/2 convolution with 64 filters.
 
-    7 * 7 * 3 * 64 = 9408 weights, and at 112 x 112 places 118M products. Both are kept: the table's figure in
-    published.csv, without a tolerance, and the plain one here.
+    It has 7 * 7 * 3 * 64 = 9408 weights and, at 112 x 112 positions, 118M products. published.csv has the paper's
+    numbers without a tolerance.
     """
     profile = kapps.profile(
-        single(layers.Conv2D(64, 7, strides=2, padding="same", use_bias=False), (224, 224, 3))
+        single_layer_model(
+            layers.Conv2D(64, 7, strides=2, padding="same", use_bias=False), (224, 224, 3)
+        )
     )
     assert (profile.macs, profile.parameters) == (112 * 112 * 9408, 9408)
-    printed = {row["metric"]: float(row["value"]) for row in rows() if row["system"] == "googlenet"}
-    assert profile.parameters > 3 * printed["params_conv1"]
-    assert profile.macs > 3 * printed["macs_conv1"]
+    published = {
+        row["metric"]: float(row["value"]) for row in rows() if row["system"] == "googlenet"
+    }
+    assert profile.parameters > 3 * published["params_conv1"]
+    assert profile.macs > 3 * published["macs_conv1"]

@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import kapps
-from kapps import __main__ as command
+from kapps import cli
 from kapps.analysis import published_results
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "reference" / "published.csv"
@@ -22,7 +22,7 @@ def profile():
 @pytest.fixture
 def run(capsys):
     def run(*arguments):
-        code = command.main(list(arguments))
+        code = cli.main(list(arguments))
         return code, *capsys.readouterr()
 
     return run
@@ -30,7 +30,7 @@ def run(capsys):
 
 @pytest.fixture
 def two_networks(monkeypatch):
-    """Reduces both tables to two networks, of which the first has a builder."""
+    """Reduces both tables to two networks; only the first has a builder."""
     read_table = published_results.read_table
 
     def read_two_rows(name):

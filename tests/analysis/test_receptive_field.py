@@ -1,4 +1,4 @@
-"""Receptive fields: against those that gradients measure, and the known ones of networks."""
+"""Receptive fields, compared with gradients and with published values."""
 
 import math
 
@@ -11,57 +11,59 @@ import kapps
 from kapps.cnn import resnet
 
 
-def measured(model):
-    """Returns, for every unit along each axis, the first and the last place of the input that its gradient reaches.
+def gradient_fields(model):
+    """Returns, for each axis and unit, the first and last position of the input with a non-zero gradient.
 
-    Every weight and every input is positive, so that nothing cancels and no ReLU is closed; of many random inputs
-    each unit of a max pooling's window is once the largest.
+    All weights and inputs are positive, so that gradients do not cancel and no ReLU is inactive. Several random inputs
+    are used, so that each position of a max pooling window is the largest at least once.
     """
     import tensorflow as tf
 
     for variable in model.weights:
-        none = variable.path.endswith(("bias", "beta", "moving_mean"))
-        value = 0 if none else 1 / math.prod(variable.shape[:-1])  # a mean, that closes no sigmoid
+        is_offset = variable.path.endswith(("bias", "beta", "moving_mean"))
+        value = 0 if is_offset else 1 / math.prod(variable.shape[:-1])  # no sigmoid saturates
         variable.assign(np.full(variable.shape, value))
     shape = model.input_shape[1:]
     x = tf.constant(np.random.default_rng(0).uniform(0.1, 1, (16, *shape)).astype("float32"))
-    found = []
+    fields = []
     for axis in range(len(shape) - 1):
-        ends = []
+        intervals = []
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(x)
             y = model(x, training=False)
-            along = len(y.shape) == len(shape) + 1
-            units = tf.unstack(y, axis=axis + 1) if along else [y]
-            # of other axes the middle, so that what is cut off at the edges is not missed
+            has_axis = len(y.shape) == len(shape) + 1
+            units = tf.unstack(y, axis=axis + 1) if has_axis else [y]
             totals = [tf.reduce_sum(unit) for unit in units]
         for total in totals:
             gradient = np.abs(tape.gradient(total, x).numpy())
-            seen = gradient.sum(axis=tuple(i for i in range(gradient.ndim) if i != axis + 1))
-            places = np.flatnonzero(seen > 0)
-            ends.append((places[0], places[-1]))
-        found.append(ends)
-    return found
+            sums = gradient.sum(axis=tuple(i for i in range(gradient.ndim) if i != axis + 1))
+            positions = np.flatnonzero(sums > 0)
+            intervals.append((positions[0], positions[-1]))
+        fields.append(intervals)
+    return fields
 
 
-def agrees(model, exact=True):
-    """Compares the field with the measured one: of every unit that sees no padding, its begin and its end.
+def compare_with_gradients(model, exact=True):
+    """Compares the receptive field with gradients: start and end of every unit that sees no padding.
 
-    At the edges a unit sees no more than that. Of enlarged maps, whose units differ, the largest counts.
+    At the edges, the gradient's interval is contained in the receptive field. Units of upsampled maps differ
+    (`exact=False`): only the largest is compared.
     """
     fields = kapps.profile(model).rows[-1].receptive_field
-    for field, ends, side in zip(fields, measured(model), model.input_shape[1:-1], strict=True):
+    for field, intervals, side in zip(
+        fields, gradient_fields(model), model.input_shape[1:-1], strict=True
+    ):
         inside = 0
-        for i, (first, last) in enumerate(ends):
+        for i, (first, last) in enumerate(intervals):
             low = math.ceil(field.offset + i * field.stride)
             high = low + field.size - 1
             if exact and low >= 0 and high < side:
                 inside += 1
-                assert (first, last) == (low, high), (field, i, ends)
-            assert last - first < field.size, (field, i, ends)
-            assert not exact or (first >= low and last <= high), (field, i, ends)
-        assert inside or not exact, "no unit sees the image alone"
-        assert max(last - first + 1 for first, last in ends) == min(field.size, side)
+                assert (first, last) == (low, high), (field, i, intervals)
+            assert last - first < field.size, (field, i, intervals)
+            assert not exact or (first >= low and last <= high), (field, i, intervals)
+        assert inside or not exact, "every unit sees padding"
+        assert max(last - first + 1 for first, last in intervals) == min(field.size, side)
     return fields
 
 
@@ -88,8 +90,8 @@ STACKS = [
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("stack", STACKS)
-def test_field_is_the_measured_one(stack):
-    agrees(sequential(*stack))
+def test_receptive_field_agrees_with_gradients(stack):
+    compare_with_gradients(sequential(*stack))
 
 
 @pytest.mark.tensorflow
@@ -101,8 +103,8 @@ def test_field_is_the_measured_one(stack):
         ((12, 10, 9, 2), [layers.Conv3D(2, 3, padding="same"), layers.Conv3D(2, (1, 2, 3), strides=2)]),
     ],
 )  # fmt: skip
-def test_field_in_one_and_three_dimensions(shape, stack):
-    agrees(sequential(*stack, shape=shape))
+def test_receptive_field_in_one_and_three_dimensions(shape, stack):
+    compare_with_gradients(sequential(*stack, shape=shape))
 
 
 @pytest.mark.tensorflow
@@ -117,66 +119,68 @@ def test_field_in_one_and_three_dimensions(shape, stack):
         [layers.UpSampling2D(2, interpolation="bilinear")],
     ],
 )
-def test_field_of_an_enlarged_map_is_the_largest_measured(stack):
-    fields = agrees(sequential(*stack, shape=(12, 11, 2)), exact=False)
+def test_receptive_field_of_an_upsampled_map_is_the_largest(stack):
+    fields = compare_with_gradients(sequential(*stack, shape=(12, 11, 2)), exact=False)
     assert all(field.stride <= 1 for field in fields)
 
 
 @pytest.mark.tensorflow
-def test_field_through_branches_is_what_they_see_together():
+def test_receptive_field_of_branches_is_their_union():
     image = keras.Input((30, 30, 2))
-    wide = layers.Conv2D(2, 7, padding="same")(image)
-    narrow = layers.Conv2D(2, 3, padding="same")(image)
-    made = layers.Concatenate()([wide, layers.Add()([narrow, image])])
-    first, _ = agrees(keras.Model(image, layers.MaxPooling2D(2)(made)))
+    large = layers.Conv2D(2, 7, padding="same")(image)
+    small = layers.Conv2D(2, 3, padding="same")(image)
+    joined = layers.Concatenate()([large, layers.Add()([small, image])])
+    first, _ = compare_with_gradients(keras.Model(image, layers.MaxPooling2D(2)(joined)))
     assert (first.size, first.stride, first.offset) == (8, 2, -3)
 
 
 @pytest.mark.tensorflow
 def test_squeeze_and_excitation_sees_the_whole_map():
     image = keras.Input((16, 16, 4))
-    made = kapps.layers.squeeze_excite(layers.Conv2D(4, 3, padding="same")(image), 2, name="se")
-    model = keras.Model(image, made)
+    output = kapps.layers.squeeze_excite(layers.Conv2D(4, 3, padding="same")(image), 2, name="se")
+    model = keras.Model(image, output)
     fields = kapps.profile(model).rows[-1].receptive_field
     assert [(field.size, field.stride) for field in fields] == [(16, 1), (16, 1)]
-    assert all(ends == [(0, 15)] * 16 for ends in measured(model))
+    assert all(intervals == [(0, 15)] * 16 for intervals in gradient_fields(model))
 
 
 @pytest.mark.tensorflow
-def test_channel_shuffle_in_operations_keeps_the_field():
+def test_channel_shuffle_does_not_change_the_receptive_field():
     image = keras.Input((20, 20, 4))
     x = ops.reshape(layers.Conv2D(4, 3, padding="same")(image), (-1, 20, 20, 2, 2))
     x = ops.reshape(ops.transpose(x, (0, 1, 2, 4, 3)), (-1, 20, 20, 4))
-    first, _ = agrees(keras.Model(image, layers.Conv2D(4, 3, strides=2)(x)))
+    first, _ = compare_with_gradients(keras.Model(image, layers.Conv2D(4, 3, strides=2)(x)))
     assert (first.size, first.stride, first.offset) == (5, 2, -1)
 
 
 @pytest.mark.tensorflow
-def test_field_of_a_residual_network_is_the_measured_one():
-    first, _ = agrees(resnet.body(depths=(2, 1), include_top=False, input_shape=(56, 56, 1)))
+def test_receptive_field_of_a_residual_network():
+    first, _ = compare_with_gradients(
+        resnet.body(depths=(2, 1), include_top=False, input_shape=(56, 56, 1))
+    )
     assert (first.size, first.stride) == (35, 8)
 
 
-# Araujo 2019, "Computing receptive fields of convolutional neural networks", the table of distill.pub:
-# size and stride of the last map.
+# Araujo 2019, "Computing receptive fields of convolutional neural networks", distill.pub, table: size and stride of the
+# last feature map.
 PUBLISHED = [("VGG16", 212, 32), ("ResNet50", 483, 32), ("MobileNet", 315, 32)]
 
 
 @pytest.mark.parametrize("builder, size, stride", PUBLISHED)
-def test_fields_of_networks_are_the_published_ones(builder, size, stride):
+def test_receptive_fields_of_networks_are_as_published(builder, size, stride):
     builder = getattr(keras.applications, builder)
     model = builder(weights=None, include_top=False, input_shape=(224, 224, 3))
     for field in kapps.profile(model).rows[-1].receptive_field:
         assert (field.size, field.stride) == (size, stride)
 
 
-def test_what_cannot_be_said_is_not_said():
+def test_an_unknown_receptive_field_is_none():
     image = keras.Input((8, 8, 4))
     rolled = layers.Conv2D(4, 3)(ops.roll(image, 1, axis=1))
     assert kapps.profile(keras.Model(image, rolled)).rows[-1].receptive_field is None
 
 
-def test_a_sequence_of_words_has_a_field():
+def test_receptive_field_of_a_token_sequence():
     words = keras.Input((30,), dtype="int32")
     x = layers.Embedding(50, 8)(words)
     for rate in (1, 2, 4):

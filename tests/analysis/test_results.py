@@ -1,4 +1,4 @@
-"""What a profile is read by: rows, levels, blocks, records, the table."""
+"""Rows, levels, blocks, records and the table of a profile."""
 
 import csv
 import dataclasses
@@ -18,27 +18,27 @@ def profile():
     return kapps.profile(resnet.body(depths=(2, 3), input_shape=(64, 64, 3), classes=10))
 
 
-def test_rows_hold_how_a_convolution_slides():
+def test_rows_have_the_window_of_a_convolution():
     members = [
         keras.Input((9, 8, 4)),
         layers.Conv2D(6, (3, 2), strides=2, padding="same", name="same"),
         layers.Conv2D(6, 3, dilation_rate=(1, 2), padding="same", groups=2, name="dilated"),
-        layers.Conv2DTranspose(5, 3, strides=2, name="enlarging"),
+        layers.Conv2DTranspose(5, 3, strides=2, name="upsampling"),
     ]
     rows = kapps.profile(keras.Sequential(members))
-    same, dilated, enlarging = (rows.row(name) for name in ("same", "dilated", "enlarging"))
+    same, dilated, upsampling = (rows.row(name) for name in ("same", "dilated", "upsampling"))
     assert same.inputs == ((1, 9, 8, 4),) and same.outputs == ((1, 5, 4, 6),)
     assert (same.window.kernel, same.window.strides) == ((3, 2), (2, 2))
-    # of 9 with stride 2 a "same" 3 needs (5 - 1) 2 + 3 - 9 = 2; of 8 a 2 needs none
+    # length 9, kernel 3, stride 2: (5 - 1) 2 + 3 - 9 = 2 padded units; length 8, kernel 2: none
     assert same.window.padding == ((1, 1), (0, 0)) and same.window.groups == 1
     assert dilated.window.dilation == (1, 2) and dilated.window.groups == 2
     assert dilated.window.padding == ((1, 1), (2, 2))
-    assert enlarging.window.transposed and enlarging.outputs == ((1, 11, 9, 5),)
+    assert upsampling.window.transposed and upsampling.outputs == ((1, 11, 9, 5),)
     with pytest.raises(KeyError, match="nothing"):
         rows.row("nothing")
 
 
-def test_totals_are_the_sums(profile):
+def test_totals_are_sums_over_rows(profile):
     for name in ("macs", "additions", "elementwise", "parameters", "activations", "output_bytes"):
         expected = sum(getattr(row, name) for row in profile.rows)
         assert getattr(profile, name) == expected
@@ -53,7 +53,7 @@ def test_totals_are_the_sums(profile):
         profile.rows[0].macs = 1
 
 
-def test_levels_are_those_of_the_builder(profile):
+def test_levels_come_from_the_builder_s_names(profile):
     names = [group.name for group in profile.levels()]
     assert names == ["level 0", "level 1", "level 2", "level 3", "head"]
     for group in profile.levels()[1:-1]:
@@ -61,7 +61,7 @@ def test_levels_are_those_of_the_builder(profile):
         assert levels <= {"stem", group.name.replace(" ", "")}
 
 
-def test_levels_of_any_model_are_those_of_its_maps():
+def test_levels_of_other_models_come_from_the_sizes_of_maps():
     members = [keras.Input((299, 299, 3))]
     members += [layers.Conv2D(4, 3, strides=2, name=f"conv{i}") for i in range(3)]
     members += [layers.GlobalAveragePooling2D(), layers.Dense(3)]
@@ -84,17 +84,17 @@ def test_equal_blocks_are_folded(profile):
     assert folded.macs == 2 * first.macs == 2 * last.macs and folded.rows == first.rows + last.rows
 
 
-def test_equal_layers_beside_each_other_are_not_folded():
+def test_equal_parallel_layers_are_not_folded():
     image = keras.Input((8, 8, 3))
-    paths = [layers.Conv2D(4, 3, name=name)(image) for name in ("left", "right")]
-    x = layers.Add(name="sum")(paths)
+    branches = [layers.Conv2D(4, 3, name=name)(image) for name in ("left", "right")]
+    x = layers.Add(name="sum")(branches)
     for name in ("first", "second"):
         x = layers.ReLU(name=name)(x)
     names = [group.name for group in kapps.profile(keras.Model(image, x)).blocks()]
     assert names == ["left", "right", "sum", "first ... second"]
 
 
-def test_blocks_of_keras_applications_have_their_names():
+def test_blocks_of_keras_applications_are_found_by_name():
     model = keras.applications.MobileNetV2(weights=None, input_shape=(64, 64, 3), alpha=0.35)
     blocks = {group.name for group in kapps.profile(model).blocks(fold=False)}
     assert {f"block_{i}" for i in range(1, 17)} <= blocks
@@ -106,7 +106,7 @@ def test_records_are_plain_and_complete(profile, by):
     assert len(records) == len(profile.groups(by))
     assert json.loads(json.dumps(records)) == records
     assert sum(record["macs"] for record in records) == profile.macs
-    assert len({tuple(record) for record in records}) == 1  # one heading for all
+    assert len({tuple(record) for record in records}) == 1  # all have the same keys
     if by == "layer":
         (conv,) = [record for record in records if record["name"] == "level3_block1_conv2"]
         assert conv["kernel"] == [3, 3] and conv["strides"] == [2, 2] and conv["groups"] == 1
@@ -126,13 +126,13 @@ def test_tables_are_aligned(profile, by, heading):
     assert f"{profile.trainable:,} trainable" in parameters and "MB" in memory
 
 
-def test_the_table_by_something_else_is_refused(profile):
+def test_an_unknown_grouping_is_an_error(profile):
     with pytest.raises(ValueError, match="'level', 'block', 'layer'"):
         profile.table("stage")
     assert str(profile) == profile.table("level")
 
 
-def test_records_go_into_csv(profile):
+def test_records_can_be_written_as_csv(profile):
     file = io.StringIO()
     records = profile.records("block")
     writer = csv.DictWriter(file, records[0])

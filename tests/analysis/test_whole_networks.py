@@ -1,6 +1,6 @@
-"""Multiply-accumulates and parameters of whole networks, against second counts of them.
+"""Multiply-accumulates and parameters of whole networks, compared with a second implementation.
 
-By default some of each; `--all` runs every one.
+By default some networks are tested, with `--all` all of them.
 """
 
 import csv
@@ -20,21 +20,21 @@ QUICK = {
 
 
 def keras_applications():
-    """Returns what was counted of keras.applications from the products of each convolution and dense layer."""
+    """Returns the numbers of keras.applications, counted from the products of each convolution and dense layer."""
     with open(REFERENCE / "keras_applications.csv", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def pytest_generate_tests(metafunc):
-    every = metafunc.config.getoption("--all")
+    all_networks = metafunc.config.getoption("--all")
     if "row" in metafunc.fixturenames:
-        rows, seen = [], set()
+        rows, names = [], set()
         for row in keras_applications():
-            if every or (row["name"] in QUICK and row["name"] not in seen):
+            if all_networks or (row["name"] in QUICK and row["name"] not in names):
                 rows.append(row)
-                seen.add(row["name"])
-        names = [row["name"] + row["options"].strip("{}") for row in rows]
-        metafunc.parametrize("row", rows, ids=names)
+                names.add(row["name"])
+        ids = [row["name"] + row["options"].strip("{}") for row in rows]
+        metafunc.parametrize("row", rows, ids=ids)
 
 
 def test_keras_applications(row, unweighted):
@@ -50,11 +50,11 @@ def test_keras_applications(row, unweighted):
 @pytest.mark.long
 def test_kapps_builders(builder_name, reference, unweighted):
     profile = kapps.profile(getattr(kapps, builder_name)())
-    found = {"trainable": profile.trainable, "total": profile.parameters, "macs": profile.macs}
-    assert found == reference[builder_name]
+    numbers = {"trainable": profile.trainable, "total": profile.parameters, "macs": profile.macs}
+    assert numbers == reference[builder_name]
 
 
-def test_cards_have_the_reference_multiply_accumulates(reference):
+def test_cards_have_the_multiply_accumulates_of_the_reference(reference):
     for name in cards.list_models(kind="image"):
         assert cards.card(name).macs in (None, reference[name]["macs"]), name
     assert cards.card("resnet50").macs == 4_089_184_256

@@ -1,10 +1,15 @@
-"""The rules of Keras's own layers and operations, by what they do. Importing this registers all."""
+"""Cost rules of Keras's layers and operations. Importing this package registers all of them.
+
+Every rule is a function (layer, inputs, outputs) that returns a `Cost`; `inputs` and `outputs` are lists of
+shapes with the batch.
+"""
 
 from kapps.analysis.cost_rules import (
     attention_costs,
     convolution_costs,
     layer_costs,
     operation_costs,
+    pooling_costs,
     recurrent_costs,
 )
 
@@ -13,5 +18,6 @@ __all__ = [
     "convolution_costs",
     "layer_costs",
     "operation_costs",
+    "pooling_costs",
     "recurrent_costs",
 ]

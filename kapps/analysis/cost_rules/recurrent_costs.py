@@ -1,7 +1,7 @@
-"""Recurrent layers and cells: what a step costs, times the steps.
+"""Recurrent layers and cells: the cost of a time step, multiplied by the number of steps.
 
-Products with a sequence's own input and with the state count alike, u(in + u) a gate. A gate's two products are
-added up (u), then its bias (u), then its activation is applied (u).
+A gate of u units has u (inputs + u) products with the input and the state, u additions of both, u additions of a bias,
+and u activations.
 """
 
 import math
@@ -11,88 +11,87 @@ from keras import layers
 from kapps.analysis.cost_rules.convolution_costs import channels
 from kapps.analysis.costs import MIX, Cost, register_cost, size
 
-#                       gates, additions and multiplications of states, each a unit a step
+# gates; additions and multiplications of states for each unit and step
 KINDS = {
     "SimpleRNN": (1, 0, 0),
-    "GRU": (3, 2, 3),  # 1 - z, and the sum; r h, z h, (1 - z) n
+    "GRU": (3, 2, 3),  # 1 - z and the sum; r h, z h, (1 - z) n
     "LSTM": (4, 1, 3),  # f c + i g; f c, i g, o tanh(c)
 }
 
 
-def step(layer, kind, batch, inner, biases=1):
-    """Returns the cost of one step.
+def step_cost(layer, kind, batch, input_width, biases=1):
+    """Returns the cost of one time step.
 
     Args:
-        layer: with `units` and `use_bias`.
-        kind: in `KINDS`.
-        batch: sequences.
-        inner: width of the input.
-        biases: vectors a gate.
+        layer: a layer or cell with `units` and `use_bias`.
+        kind: key of `KINDS`.
+        batch: number of sequences.
+        input_width: length of the input vector.
+        biases: number of bias vectors of a gate.
     """
     gates, additions, products = KINDS[kind]
     units = batch * layer.units
-    functions = gates + (kind == "LSTM")  # tanh of the cell
+    activations = gates + (kind == "LSTM")  # tanh of the cell state
     return Cost(
-        macs=gates * units * (inner + layer.units),
+        macs=gates * units * (input_width + layer.units),
         additions=units * (gates + gates * biases * layer.use_bias + additions),
-        elementwise=units * (functions + products),
+        elementwise=units * (activations + products),
         reach=MIX,
     )
 
 
-def _biases(layer):
+def _bias_vectors(layer):
     return 2 if getattr(layer, "reset_after", False) else 1
 
 
-def times(cost, steps):
-    """Returns the cost of all steps."""
+def repeat(cost, steps):
+    """Returns the cost of all time steps."""
     return Cost(
         cost.macs * steps, cost.additions * steps, cost.elementwise * steps, reach=cost.reach
     )
 
 
 def simple(layer, inputs, outputs):
-    batch, steps, inner = inputs[0]
-    return times(step(layer, "SimpleRNN", batch, inner), steps)
+    batch, steps, width = inputs[0]
+    return repeat(step_cost(layer, "SimpleRNN", batch, width), steps)
 
 
 def gru(layer, inputs, outputs):
-    batch, steps, inner = inputs[0]
-    return times(step(layer, "GRU", batch, inner, _biases(layer)), steps)
+    batch, steps, width = inputs[0]
+    return repeat(step_cost(layer, "GRU", batch, width, _bias_vectors(layer)), steps)
 
 
 def lstm(layer, inputs, outputs):
-    batch, steps, inner = inputs[0]
-    return times(step(layer, "LSTM", batch, inner), steps)
+    batch, steps, width = inputs[0]
+    return repeat(step_cost(layer, "LSTM", batch, width), steps)
 
 
 def simple_cell(layer, inputs, outputs):
-    return step(layer, "SimpleRNN", *inputs[0])
+    return step_cost(layer, "SimpleRNN", *inputs[0])
 
 
 def gru_cell(layer, inputs, outputs):
-    return step(layer, "GRU", *inputs[0], _biases(layer))
+    return step_cost(layer, "GRU", *inputs[0], _bias_vectors(layer))
 
 
 def lstm_cell(layer, inputs, outputs):
-    return step(layer, "LSTM", *inputs[0])
+    return step_cost(layer, "LSTM", *inputs[0])
 
 
 def conv_lstm(layer, inputs, outputs):
-    """An LSTM whose products are convolutions: of the input as configured, of the state with stride 1."""
+    """A convolutional LSTM: the input is convolved as configured, the state with stride 1."""
     cell = layer.cell
-    batch, steps, *given = inputs[0]
-    first = 2 if cell.data_format == "channels_first" else 1
-    state = layer.compute_output_shape(inputs[0])
-    state = state[0] if isinstance(state[0], (tuple, list)) else state
-    sides = list(state[2 if layer.return_sequences else 1 :])
-    sides = sides[1:] if first == 2 else sides[:-1]
+    batch, steps, *step_shape = inputs[0]
+    output = layer.compute_output_shape(inputs[0])
+    output = output[0] if isinstance(output[0], (tuple, list)) else output
+    output = output[2 if layer.return_sequences else 1 :]
+    sides = output[1:] if cell.data_format == "channels_first" else output[:-1]
     units = batch * math.prod(sides) * cell.filters
-    inner = channels((batch, *given), cell.data_format)
-    taps = math.prod(cell.kernel_size)
-    return times(
+    input_channels = channels((batch, *step_shape), cell.data_format)
+    kernel_size = math.prod(cell.kernel_size)
+    return repeat(
         Cost(
-            macs=4 * units * taps * (inner + cell.filters),
+            macs=4 * units * kernel_size * (input_channels + cell.filters),
             additions=units * (4 + 4 * cell.use_bias + 1),
             elementwise=units * 8,
             reach=MIX,
@@ -101,9 +100,9 @@ def conv_lstm(layer, inputs, outputs):
     )
 
 
-def merged(layer, inputs, outputs):
-    """What a bidirectional layer does with both directions, which are rows of their own."""
-    elements = size(outputs[0])
+def merge(layer, output_shape):
+    """Returns the cost of merging both directions of a bidirectional layer."""
+    elements = size(output_shape)
     return {
         "sum": Cost(additions=elements),
         "ave": Cost(additions=elements, elementwise=elements),
