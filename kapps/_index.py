@@ -5,7 +5,9 @@
 Run it after a family's table changed. A test compares the files with the tables.
 """
 
+import ast
 import importlib
+import inspect
 import json
 import pathlib
 import pkgutil
@@ -15,7 +17,13 @@ from kapps import cards
 from kapps._files import write_atomically
 
 FOLDERS = ("cnn", "recurrent", "attention")
-HEADER = "# Written by `python -m kapps._index`. Do not edit.\n"
+HEADER = """# Written by `python -m kapps._index`. Do not edit.
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import keras
+"""
 
 
 def family_functions_and_builders() -> tuple[list, list]:
@@ -51,29 +59,47 @@ def index(functions, builders) -> str:
 
 
 def package_stub(builders) -> str:
-    lines = [
-        _import(module.removeprefix("kapps."), names)
-        for module, names in by_module(builders).items()
+    """Returns the stub of `kapps`: imports of the functions and modules, and the signatures of the builders."""
+    imports = [
+        f"from .{module} import {name} as {name}"
+        for module, names in kapps.FUNCTIONS.items()
+        for name in names
     ]
-    lines += [_import(module, names) for module, names in kapps.FUNCTIONS.items()]
-    lines += [f"from . import {name} as {name}\n" for name in kapps.SUBMODULES]
-    return HEADER + "".join(lines)
-
-
-def by_module(builders):
-    modules = {}
-    for builder in builders:
-        modules.setdefault(builder.__module__, []).append(builder.__name__)
-    return modules
+    imports += [f"from . import {name} as {name}" for name in kapps.SUBMODULES]
+    lines = [HEADER, *imports, "", "__version__: str", "", *map(stub, builders)]
+    return "\n".join(lines) + "\n"
 
 
 def families_stub(functions) -> str:
-    names = [(function.__module__, function.__name__) for function in functions]
-    return HEADER + "".join(f"from {module} import body as {name}\n" for module, name in names)
+    """Returns the stub of `kapps.families`: the signatures of the family functions."""
+    return "\n".join([HEADER, *map(stub, functions)]) + "\n"
 
 
-def _import(module, names):
-    return "".join(f"from .{module} import {name} as {name}\n" for name in names)
+def stub(function) -> str:
+    """Returns the definition of a function as a stub has it."""
+    parameters, keyword_only = [], False
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+            parameters.append("*")
+            keyword_only = True
+        parameters.append(stub_parameter(parameter))
+    summary = " ".join(line.strip() for line in function.builder.summary().splitlines() if line)
+    return f"def {function.__name__}({', '.join(parameters)}) -> keras.Model:\n    {json.dumps(summary)}"
+
+
+def stub_parameter(parameter) -> str:
+    """Returns a parameter as a stub has it; a default that is not a literal is `...`."""
+    text, annotated = parameter.name, parameter.annotation is not parameter.empty
+    if annotated:
+        text += f": {parameter.annotation}"
+    if parameter.default is parameter.empty:
+        return text
+    default = repr(parameter.default)
+    try:
+        ast.literal_eval(default)
+    except (ValueError, SyntaxError):
+        default = "..."
+    return f"{text} = {default}" if annotated else f"{text}={default}"
 
 
 def main() -> None:

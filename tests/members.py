@@ -31,7 +31,7 @@ def shortened(builder):
     """
     of = builder.builder
     row = {key: FEWER[key](value) if key in FEWER else value for key, value in of.row.items()}
-    ends, head = dict(of.ends), of.ends["head"]
+    ends, head = dict(of.heads), of.heads["head"]
     if getattr(head, "func", head) is heads.flatten_dense:
         ends["head"] = partial(head, units=(64, 64))
     return type(of)(of.body, of.name, row, of.card, of.defaults, ends).function()
@@ -66,5 +66,5 @@ def narrowed(builder):
     shape = of.defaults["input_shape"]
     shape = (4, 16, 16, 1) if len(shape) == 4 else shape
     return type(of)(
-        of.body, of.name, row, of.card, {**of.defaults, "input_shape": shape}, of.ends
+        of.body, of.name, row, of.card, {**of.defaults, "input_shape": shape}, of.heads
     ).function()

@@ -1,5 +1,7 @@
-"""The public names: loaded lazily, completed by editors, and a misspelt one says the nearest."""
+"""The public names: loaded lazily, described by stubs, and a misspelt name raises an error with the nearest."""
 
+import ast
+import inspect
 import json
 import pathlib
 import sys
@@ -9,6 +11,7 @@ import pytest
 import kapps
 from kapps import _index, cards, families
 
+FOLDER = pathlib.Path(kapps.__file__).parent
 LOADED = """
 import json, sys
 {before}
@@ -29,10 +32,10 @@ def loaded(fresh):
     return loaded
 
 
-def heads(modules):
+def packages_of(modules):
     """Returns the top-level packages of modules, without the standard library's and hidden ones."""
-    found = {module.partition(".")[0] for module in modules}
-    return {name for name in found - sys.stdlib_module_names if not name.startswith("_")}
+    packages = {module.partition(".")[0] for module in modules}
+    return {name for name in packages - sys.stdlib_module_names if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(
@@ -45,20 +48,75 @@ def heads(modules):
     ],
 )
 def test_names_and_cards_load_no_keras(loaded, statement):
-    assert heads(loaded(statement)) == {"kapps", "lazy_loader", "wrapt"}
+    assert packages_of(loaded(statement)) == {"kapps", "lazy_loader", "wrapt"}
 
 
 def test_a_builder_loads_its_family_and_no_more(loaded):
     modules = loaded("from kapps import resnext50", before="import keras")
-    assert heads(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
+    assert packages_of(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
     assert {name for name in modules if name.startswith("kapps.cnn.")} == {"kapps.cnn.resnet"}
     assert not [name for name in modules if name.startswith(("kapps.data", "kapps.export"))]
 
 
-def test_files_are_what_the_tables_say():
-    folder = pathlib.Path(kapps.__file__).parent
-    for name, text in _index.files().items():
-        assert (folder / name).read_text() == text, "run python -m kapps._index"
+@pytest.fixture(scope="module")
+def functions_and_builders():
+    return _index.family_functions_and_builders()
+
+
+@pytest.mark.parametrize("name", ["index.json", "__init__.pyi", "families.pyi"])
+def test_the_written_files_are_those_of_the_tables(name, functions_and_builders):
+    functions, builders = functions_and_builders
+    text = {
+        "index.json": lambda: _index.index(functions, builders),
+        "__init__.pyi": lambda: _index.package_stub(builders),
+        "families.pyi": lambda: _index.families_stub(functions),
+    }[name]()
+    assert (FOLDER / name).read_text() == text, "run python -m kapps._index"
+
+
+def test_the_index_has_one_card_a_line():
+    lines = (FOLDER / "index.json").read_text().splitlines()
+    cards_ = [line for line in lines if line.startswith('{"name"')]
+    assert len(cards_) == len(kapps.list_models())
+    row = json.loads(next(line for line in cards_ if '"resnet50"' in line).rstrip(","))
+    assert row["params"] == 25_557_032 and "input_shape" not in row  # the default is left out
+
+
+def definitions(name):
+    """Returns {function: its parsed definition} of a stub."""
+    tree = ast.parse((FOLDER / name).read_text())
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("name", ["__init__.pyi", "families.pyi"])
+def test_stubs_have_the_real_signatures(name, functions_and_builders):
+    stubs = definitions(name)
+    functions = functions_and_builders[1 if name == "__init__.pyi" else 0]
+    assert list(stubs) == [function.__name__ for function in functions]
+    for function in functions:
+        stub, signature = stubs[function.__name__].args, inspect.signature(function)
+        defaults = [None] * (len(stub.args) - len(stub.defaults)) + stub.defaults
+        arguments = [
+            *zip(stub.args, defaults, strict=True),
+            *zip(stub.kwonlyargs, stub.kw_defaults, strict=True),
+        ]
+        assert [argument.arg for argument, _ in arguments] == list(signature.parameters)
+        for (argument, default), real in zip(arguments, signature.parameters.values(), strict=True):
+            if default is None:
+                assert real.default is real.empty
+            elif ast.unparse(default) != "...":
+                assert ast.literal_eval(default) == real.default
+            if argument.annotation:
+                assert ast.unparse(argument.annotation) == real.annotation.replace('"', "'")
+
+
+def test_the_stub_has_every_public_name():
+    tree = ast.parse((FOLDER / "__init__.pyi").read_text())
+    names = set(definitions("__init__.pyi"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            names |= {alias.asname for alias in node.names}
+    assert names == set(kapps.__all__)
 
 
 def test_every_model_is_a_public_name():

@@ -1,48 +1,97 @@
-"""What every builder has: a body, the row that binds its options, and the signature of Keras Applications."""
+"""The base class of builders: a body, the options of one row of its table, and the signature of Keras Applications."""
 
+import dataclasses
 import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import keras
 
-from kapps.cards import nearest
+from kapps.cards import Card, nearest
 from kapps.layers import to_keras_layers
 from kapps.weights import loading
 
-COMMON = """
-        name: of the model.
-        portable: use Keras's own layers only, so that a saved model loads where kapps is not installed."""
-
 RAISES = """
     Raises:
-        ValueError: for an argument that is not allowed, with what is.
-        TypeError: for an argument that does not exist, with the nearest that does.
+        ValueError: if an argument has a value that is not allowed.
+        TypeError: if there is no argument of that name.
 """
 
 
-class Builder:
-    """A body, the row that binds its options, what the signature's defaults are, and the heads."""
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """An argument of a builder.
 
-    def __init__(self, body, name, row, card, defaults, ends):
+    Args:
+        name: name in the signature.
+        default: default value.
+        type: type, as the stub prints it.
+        description: text of the docstring.
+    """
+
+    name: str
+    default: Any
+    type: str
+    description: str
+
+
+class Builder:
+    """Builds models of a body: as a family function with any options, or with the options of one row of the table.
+
+    Args:
+        body: `body(x, *, options)`, graph code from the input's Keras tensors to features.
+        name: the row's name; None for the family function.
+        row: {option: value} of the row.
+        card: the row's card; None for the family function.
+        defaults: fields of the card that the family or the row sets, and defaults of the arguments.
+        heads: {"head": function, ...}, from features to predictions.
+    """
+
+    def __init__(
+        self,
+        body: Callable,
+        name: str | None,
+        row: dict[str, Any],
+        card: Card | None,
+        defaults: dict[str, Any],
+        heads: dict[str, Callable | None],
+    ):
         self.body, self.row, self.card = body, row, card
         self.name = name or self.family
-        self.defaults, self.ends = defaults, ends
+        self.defaults, self.heads = defaults, heads
 
     @property
-    def family(self):
-        """The family's name: that of its file, in which it is called `body`."""
+    def family(self) -> str:
+        """The family's name: the stem of its file."""
         name = self.body.__name__
         return self.body.__module__.rpartition(".")[2] if name == "body" else name
 
-    def options(self):
+    def options(self) -> dict[str, inspect.Parameter]:
         """Returns the parameters of the body that a row or a caller may set, by name."""
         return dict(list(inspect.signature(self.body).parameters.items())[1:])
 
-    def function(self):
-        """Returns the builder as a plain function with a signature, a docstring and, for a row, a card."""
+    def arguments(self) -> list[Argument]:
+        """Returns the arguments that all members of the family have."""
+        raise NotImplementedError
+
+    def returns(self) -> str:
+        """Returns the text on inputs and outputs for the docstring."""
+        raise NotImplementedError
+
+    def sizes(self) -> str:
+        """Returns the sizes that the number of parameters depends on, for the docstring."""
+        raise NotImplementedError
+
+    def build(self, options: dict[str, Any], **arguments) -> keras.Model:
+        """Returns the model for values of the body's options and of the builder's arguments."""
+        raise NotImplementedError
+
+    def function(self) -> Callable[..., keras.Model]:
+        """Returns the builder as a function with a signature, a docstring and, for a row, a card."""
         free = {} if self.card else self.options()
 
         def function(*args, **kwargs):
-            unknown_options(f"{self.name}()", kwargs, function.__signature__.parameters)
+            check_names(f"{self.name}()", kwargs, function.__signature__.parameters)
             bound = function.__signature__.bind(*args, **kwargs)
             bound.apply_defaults()
             options = {key: bound.arguments.pop(key) for key in free}
@@ -51,86 +100,104 @@ class Builder:
         function.__signature__ = self.signature(free.values())
         function.__name__ = function.__qualname__ = self.name
         function.__module__ = self.body.__module__
-        function.__doc__ = self.document()
+        function.__doc__ = self.docstring()
         function.builder, function.card = self, self.card
         return function
 
-    def signature(self, options):
+    def signature(self, options: Iterable[inspect.Parameter]) -> inspect.Signature:
+        """Returns the signature: the common arguments, then the body's options by keyword."""
         keyword, either = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters = [
-            inspect.Parameter(key, either, default=value) for key, value in self.common().items()
+        common = [
+            inspect.Parameter(a.name, either, default=a.default, annotation=a.type)
+            for a in self.arguments()
         ]
         return inspect.Signature(
-            [*parameters, *(option.replace(kind=keyword) for option in options)]
+            [*common, *(option.replace(kind=keyword) for option in options)],
+            return_annotation="keras.Model",
         )
 
-    def common(self):
-        """Returns the arguments that every member of every family has, with their defaults."""
-        return {
-            "include_top": True,
-            "weights": None,
-            "input_tensor": None,
-            "input_shape": None,
-            "pooling": None,
-            "classes": self.defaults["classes"],
-            "classifier_activation": "softmax",
-            "name": self.name,
-            "portable": False,
-        }
+    def summary(self) -> str:
+        """Returns the first lines of the docstring."""
+        if not self.card:
+            return f"Builds any member of the family {self.family}."
+        row = ", ".join(
+            f"{key}={getattr(value, '__name__', value)}" for key, value in self.row.items()
+        )
+        return (
+            f"{self.name}: {self.card.paper}; {row or 'no options'}.\n\n"
+            f"    {self.card.params:,} trainable parameters{self.sizes()}."
+        )
 
-    def document(self):
-        if self.card:
-            row = ", ".join(
-                f"{key}={getattr(value, '__name__', value)}" for key, value in self.row.items()
-            )
-            head = (
-                f"{self.name}: {self.card.paper}; {row}.\n\n"
-                f"    {self.card.params:,} trainable parameters{self.at()}.\n"
-            )
-        else:
-            head = f"Any member of the family.\n\n    {inspect.cleandoc(self.body.__doc__ or '')}\n"
-        return head + self.arguments() + RAISES
+    def docstring(self) -> str:
+        body = inspect.cleandoc(self.body.__doc__ or "").replace("\n", "\n    ")
+        body = "" if self.card or not body else f"\n    {body}\n"
+        arguments = "".join(f"\n        {a.name}: {a.description}" for a in self.arguments())
+        return (
+            f"{self.summary()}\n{body}\n    Args:{arguments}\n\n    Returns:\n        {self.returns()}\n"
+            + RAISES
+        )
 
-    def published(self):
-        """Returns the name by which weights are published."""
+    def weights_name(self) -> str:
+        """Returns the name by which pretrained weights are published."""
         return self.card.name if self.card else self.family
 
-    def finished(self, inputs, x, path, name, portable):
-        """Returns the model, with the weights of a file."""
-        model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, x, name=name)
+    def finish(self, inputs, outputs, path, name: str, portable: bool) -> keras.Model:
+        """Returns the model, with the weights of a file if `path` is not None."""
+        model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
         if portable:
             model = to_keras_layers(model)
         if path is not None:
-            family, classes = self.family, self.defaults["classes"]
-            loading.load(model, path, self.published(), family, classes)
+            classes = self.defaults["classes"]
+            loading.load(model, path, self.weights_name(), self.family, classes)
         return model
 
 
-def given_shape(name, tensor, shape, default):
-    """Returns the shape without the batch of an input: of the tensor, as asked for, or the family's own."""
+def name_argument(name: str) -> Argument:
+    """Returns the argument `name`, whose default is the builder's name."""
+    return Argument("name", name, "str", "name of the model.")
+
+
+PORTABLE = Argument(
+    "portable",
+    False,
+    "bool",
+    "whether to use Keras's own layers only, so that a saved model loads without kapps.",
+)
+INCLUDE_TOP = Argument(
+    "include_top",
+    True,
+    "bool",
+    "whether the model ends in the classifier. Without it the model returns features.",
+)
+
+
+def input_shape_of(name: str, tensor, shape, default: tuple) -> tuple:
+    """Returns the shape of an input without the batch: of the tensor, as passed, or the family's default."""
     if tensor is None:
         return tuple(default if shape is None else shape)
     if not keras.utils.is_keras_tensor(tensor):
         raise ValueError(
-            f"{name}: input_tensor is a Keras tensor such as keras.Input returns, not {tensor!r}"
+            f"{name}: input_tensor={tensor!r} is not a Keras tensor such as keras.Input returns"
         )
-    found = tuple(tensor.shape[1:])
-    if shape is not None and tuple(shape) != found:
-        raise ValueError(f"{name}: input_tensor is {found}, input_shape {tuple(shape)}; give one")
-    return found
+    tensor_shape = tuple(tensor.shape[1:])
+    if shape is not None and tuple(shape) != tensor_shape:
+        raise ValueError(
+            f"{name}: input_shape={tuple(shape)} differs from the input_tensor's {tensor_shape}; pass one of them"
+        )
+    return tensor_shape
 
 
-def positive(name, **values):
-    """Raises ValueError in one line where a number is none from 1."""
+def check_positive(name: str, **values) -> None:
+    """Raises ValueError for a value that is not a positive integer."""
     for key, value in values.items():
         if not (isinstance(value, int) and value > 0):
-            raise ValueError(f"{name}: {key} is a positive whole number, not {value!r}")
+            raise ValueError(f"{name}: {key}={value!r} is not a positive integer")
 
 
-def unknown_options(what, given, allowed):
-    """Raises TypeError in one line where `given` names something that is not in `allowed`."""
-    for key in given:
-        if key not in allowed:
+def check_names(what: str, names: Iterable[str], allowed: Mapping | Iterable[str]) -> None:
+    """Raises TypeError for a name that is not in `allowed`, with the nearest that is."""
+    for name in names:
+        if name not in allowed:
             raise TypeError(
-                f"{what} takes no {key!r}.{nearest(key, allowed)} Allowed: {', '.join(allowed)}"
+                f"{what} has no argument {name!r}.{nearest(name, allowed)} Allowed: {', '.join(allowed)}"
             )

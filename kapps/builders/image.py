@@ -1,50 +1,91 @@
 """Builders of networks on images."""
 
+from collections.abc import Callable
+
 import keras
 
 from kapps import heads
-from kapps.builders._builder import COMMON, Builder, given_shape, positive
+from kapps.builders._builder import (
+    INCLUDE_TOP,
+    PORTABLE,
+    Argument,
+    Builder,
+    check_positive,
+    input_shape_of,
+    name_argument,
+)
+from kapps.cards import IMAGENET, Preprocessing
 from kapps.weights import loading
 
-IMAGES = """
-    Args:
-        include_top: whether to end in the classifier; without it the model ends in the features.
-        weights: None for random ones; "imagenet" for published ones, fetched once and checked; or the path of a file,
-            of which the numbers alone are read: `.weights.h5` or `.keras` of this model, `.safetensors`, `.pth` or
-            Keras Applications' `.h5` of the same network in another library. With other `classes` than the published
-            weights' {classes} the prediction layer stays as drawn; one channel takes the sum of the first kernel's
-            three, four take 3/4 of them and of their mean; without the classifier a file may have one.
-        input_tensor: a Keras tensor (batch, height, width, channels) to build upon instead of a new input; it has
-            the shape, so input_shape is left out.
-        input_shape: (height, width, channels), by default {input_shape}; height and width at least {minimum},
-            or None for any.
-        pooling: without the classifier, "avg" or "max" for global pooling, None for the feature map.
-        classes: width of the prediction layer.
-        classifier_activation: what follows the logits, by Keras's name; None for bare logits.{common}{auxiliary}
-
-    Returns:
-        A functional `keras.Model` from images (batch, height, width, channels), preprocessed as the card
-        says, to float32 predictions (batch, classes) or to features.
-"""
-
-AUXILIARY = """
-        auxiliary: with the classifier, the paper's auxiliary classifiers too, for training: the outputs are the
-            predictions, then theirs (see `kapps.training.auxiliary_losses`)."""
+WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, downloaded once and verified), or the
+            path of a weights file: `.weights.h5` or `.keras` of this model, or `.safetensors`, `.pth` or Keras
+            Applications' `.h5` of the same network in another library. Only arrays are read from the file. If
+            `classes` is not the {classes} of the pretrained weights, the prediction layer keeps its random
+            initialisation. The first kernel adapts to one channel (the sum over the three channels) and to four
+            (3/4 of each channel, and 3/4 of their mean). Without the classifier the file may still contain one."""
 
 
-class Images(Builder):
-    """Of networks on images (batch, height, width, channels)."""
-
-    def common(self):
-        auxiliary = {"auxiliary": False} if self.ends["auxiliary"] else {}
-        return {**super().common(), **auxiliary}
-
-    def at(self):
-        return f" at {self.card.classes:,} classes"
+class ImageBuilder(Builder):
+    """Builds networks on images (batch, height, width, channels)."""
 
     def arguments(self):
-        auxiliary = AUXILIARY if self.ends["auxiliary"] else ""
-        return IMAGES.format(**self.defaults, common=COMMON, auxiliary=auxiliary)
+        arguments = [
+            INCLUDE_TOP,
+            Argument(
+                "weights",
+                None,
+                "str | os.PathLike[str] | None",
+                WEIGHTS.format(classes=self.defaults["classes"]),
+            ),
+            Argument(
+                "input_tensor",
+                None,
+                "keras.KerasTensor | None",
+                "Keras tensor (batch, height, width, channels) to use as input instead of a new input. It has\n"
+                "            the shape, so input_shape is not needed.",
+            ),
+            Argument(
+                "input_shape",
+                None,
+                "tuple[int | None, int | None, int] | None",
+                f"(height, width, channels), by default {self.defaults['input_shape']}. Height and width are at\n"
+                f"            least {self.defaults['minimum']}, or None for any size.",
+            ),
+            Argument(
+                "pooling",
+                None,
+                'Literal["avg", "max"] | None',
+                'without the classifier, "avg" or "max" for global pooling, None for the feature map.',
+            ),
+            Argument("classes", self.defaults["classes"], "int", "width of the prediction layer."),
+            Argument(
+                "classifier_activation",
+                "softmax",
+                "str | Callable | None",
+                "activation after the logits; None for logits.",
+            ),
+            name_argument(self.name),
+            PORTABLE,
+        ]
+        if self.heads["auxiliary"]:
+            auxiliary = Argument(
+                "auxiliary",
+                False,
+                "bool",
+                "with the classifier, whether to add the paper's auxiliary classifiers for training. The outputs\n"
+                "            are the predictions, then those of the auxiliary classifiers.",
+            )
+            arguments.append(auxiliary)
+        return arguments
+
+    def sizes(self):
+        return f" at {self.card.classes:,} classes"
+
+    def returns(self):
+        return (
+            "A functional `keras.Model` from images (batch, height, width, channels), preprocessed as the card\n"
+            "        says, to float32 predictions (batch, classes) or to features."
+        )
 
     def build(
         self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
@@ -56,55 +97,86 @@ class Images(Builder):
                 f"{keras.config.image_data_format()}; call keras.config.set_image_data_format('channels_last')"
             )
         if pooling not in (None, *heads.POOLINGS):
-            raise ValueError(f'{name}: pooling is None, "avg" or "max", not {pooling!r}')
+            raise ValueError(f'{name}: pooling={pooling!r} is not None, "avg" or "max"')
         if include_top:
-            positive(name, classes=classes)
+            check_positive(name, classes=classes)
         if auxiliary and not include_top:
-            raise ValueError(
-                f"{name}: auxiliary=True adds classifiers, so it goes with include_top=True alone"
-            )
+            raise ValueError(f"{name}: auxiliary=True adds classifiers and needs include_top=True")
         image = self.image(name, input_tensor, input_shape)
         if include_top and not self.defaults["any_size"] and None in image.shape[1:3]:
             raise ValueError(
-                f"{name}: its classifier reads a map of one size, so height and width are numbers, "
-                f"not {tuple(image.shape[1:])}; include_top=False takes any"
+                f"{name}: input_shape={tuple(image.shape[1:])}: the classifier flattens a map of known size; pass "
+                "height and width, or include_top=False"
             )
-        path = None if weights is None else loading.located(weights, self.published(), name)
+        path = None if weights is None else loading.located(weights, self.weights_name(), name)
         x = self.body(image, **options)
-        x, inside = x if isinstance(x, tuple) else (x, [])
+        x, inner = x if isinstance(x, tuple) else (x, [])
         if include_top:
-            x = self.top(name, x, pooling, classes, classifier_activation)
+            x = self.predictions(name, x, pooling, classes, classifier_activation)
             if auxiliary:
-                head = self.ends["auxiliary"]
+                head = self.heads["auxiliary"]
                 x = [x] + [
-                    head(each, classes, classifier_activation, f"auxiliary{i}")
-                    for i, each in enumerate(inside, start=1)
+                    head(y, classes, classifier_activation, f"auxiliary{i}")
+                    for i, y in enumerate(inner, start=1)
                 ]
         elif pooling:
             x = heads.pool(x, pooling)
-        inputs = keras.utils.get_source_inputs(image)
-        return self.finished(inputs, x, path, name, portable)
+        return self.finish(keras.utils.get_source_inputs(image), x, path, name, portable)
 
-    def top(self, name, x, pooling, classes, activation):
-        """Returns the predictions from the feature map, by the family's head."""
-        head = self.ends["head"]
+    def predictions(self, name, x, pooling, classes, activation):
+        """Returns the predictions of the family's head."""
+        head = self.heads["head"]
         if not pooling:
             return head(x, classes, activation)
         if getattr(head, "func", head) is not heads.global_average_pooling:
             raise ValueError(
-                f"{name}: its classifier does not pool, so pooling={pooling!r} goes with include_top=False alone"
+                f"{name}: pooling={pooling!r} needs include_top=False: the classifier does not pool"
             )
         return head(x, classes, activation, pooling=pooling)
 
     def image(self, name, input_tensor, input_shape):
-        """Returns the Keras tensor that the body starts from, its shape checked."""
-        shape = given_shape(name, input_tensor, input_shape, self.defaults["input_shape"])
+        """Returns the Keras tensor of the images, after a check of its shape."""
+        shape = input_shape_of(name, input_tensor, input_shape, self.defaults["input_shape"])
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
-                f"{name}: input_shape is (height, width, channels), for example (224, 224, 3), not {shape}"
+                f"{name}: input_shape={shape} is not (height, width, channels), for example (224, 224, 3)"
             )
-        if any(side is not None and side < self.defaults["minimum"] for side in shape[:2]):
+        minimum = self.defaults["minimum"]
+        if any(side is not None and side < minimum for side in shape[:2]):
             raise ValueError(
-                f"{name}: input_shape is {shape}, but height and width must be at least {self.defaults['minimum']}"
+                f"{name}: input_shape={shape}: height and width must be at least {minimum}"
             )
         return keras.Input(shape, name="image") if input_tensor is None else input_tensor
+
+
+def image_family(
+    *,
+    minimum: int,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    preprocessing: Preprocessing = IMAGENET,
+    any_size: bool = True,
+    head: Callable = heads.global_average_pooling,
+    auxiliary: Callable | None = None,
+) -> Callable[[Callable], Callable[..., keras.Model]]:
+    """Returns a decorator that makes a family function of `body(x, *, options) -> features`.
+
+    Args:
+        minimum: smallest height and width that the family builds, in pixels.
+        input_shape: default (height, width, channels).
+        classes: default width of the prediction layer.
+        preprocessing: preprocessing of the family's images.
+        any_size: whether height and width may be None with the classifier; False for a classifier that flattens.
+        head: `head(x, classes, activation) -> predictions` from the body's feature map.
+        auxiliary: `auxiliary(x, classes, activation, name) -> predictions`, for a body that returns
+            (x, [inner feature maps]); adds the argument `auxiliary` to the builders.
+    """
+
+    def decorate(body):
+        defaults = dict(
+            minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size
+        )  # fmt: skip
+        functions = {"head": head, "auxiliary": auxiliary}
+        return ImageBuilder(body, None, {}, None, defaults, functions).function()
+
+    return decorate

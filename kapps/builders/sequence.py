@@ -1,107 +1,145 @@
 """Builders of networks on sequences: of tokens, of vectors, of frames."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import keras
 from keras import layers
 
 from kapps import heads
-from kapps.builders._builder import COMMON, Builder, given_shape, positive
+from kapps.builders._builder import (
+    INCLUDE_TOP,
+    PORTABLE,
+    Argument,
+    Builder,
+    check_positive,
+    input_shape_of,
+    name_argument,
+)
 from kapps.weights import loading
-
-SEQUENCES = """
-    Args:{top}
-        weights: None for random ones, or the path of a `.weights.h5` or `.keras` file of this model, of which the
-            numbers alone are read.
-        input_tensor: a Keras tensor {axes} to build upon instead of a new input{each};
-            it has the shape, so input_shape is left out.
-        input_shape: {shape}, by default {input_shape}; the number of steps may be None for any.{rest}
-
-    Returns:
-        A functional `keras.Model` from {takes}
-        to {gives}.
-"""
-
-TOP = """
-        include_top: whether to end in the classifier; without it the model ends in the features."""
-
-HEAD = """
-        pooling: without the classifier, "avg" for the mean over the steps that are no padding, None for all.
-        classes: width of the prediction layer{many}.
-        classifier_activation: what follows the logits, by Keras's name; None for bare logits."""
-
-VOCABULARY = """
-        vocabulary: how many tokens there are, padding (0) among them."""
-
 
 AXES = {
     1: ("steps",),
     2: ("steps", "features"),
     4: ("steps", "height", "width", "channels"),
 }
-"""What the numbers of an input's shape are, by how many there are."""
+"""The axes of an input without the batch, by their number."""
+
+KINDS = {1: "tokens", 2: "sequence", 4: "frames"}
+"""The kind of a network and the name of its input, by the number of axes."""
 
 
-class Sequences(Builder):
-    """Of networks on sequences: of tokens, of vectors, of frames; one, or several beside each other."""
-
-    def common(self):
-        common = super().common()
-        if self.ends["head"] is None:
-            for key in ("include_top", "pooling", "classes", "classifier_activation"):
-                del common[key]
-        if self.defaults["vocabulary"]:
-            common["vocabulary"] = self.defaults["vocabulary"]
-        return common
-
-    def options(self):
-        found = super().options()
-        found.pop("vocabulary", None)
-        return found
-
-    def at(self):
-        sizes = {"tokens": self.card.vocabulary, "classes": self.card.classes}
-        said = [f"{size:,} {what}" for what, size in sizes.items() if size]
-        return f" at {' and '.join(said)}" if said else ""
+class SequenceBuilder(Builder):
+    """Builds networks on one or several sequences of tokens, vectors or frames."""
 
     def arguments(self):
-        shape, names = self.defaults["input_shape"], self.defaults["inputs"]
-        tokens, head = self.defaults["vocabulary"], self.ends["head"]
-        axes = AXES[1 if tokens else len(shape)]
-        many = (
-            ", by default as many as tokens" if tokens and self.defaults["classes"] is None else ""
-        )
-        answers = "float32 predictions (batch, ..., classes) or to features"
-        return SEQUENCES.format(
-            top=TOP if head else "",
-            axes=f"({', '.join(('batch', *axes))})",
-            each=f", or {len(names)} of them, {' and '.join(names)}" if len(names) > 1 else "",
-            shape=f"({axes[0]},)" if len(axes) == 1 else f"({', '.join(axes)})",
-            input_shape=shape,
-            rest=(HEAD.format(many=many) if head else "") + (VOCABULARY if tokens else "") + COMMON,
-            takes=f"{'whole-numbered tokens' if tokens else 'float32'} ({', '.join(('batch', *axes))})"
-            + (f", a list of {' and '.join(names)}," if len(names) > 1 else ""),
-            gives=answers if head else "what the body returns",
+        defaults = self.defaults
+        axes, inputs = AXES[len(defaults["input_shape"])], defaults["inputs"]
+        head = self.heads["head"] is not None
+        tensor = "keras.KerasTensor | None"
+        several = ""
+        if len(inputs) > 1:
+            tensor = "Sequence[keras.KerasTensor] | None"
+            several = f", a list of {len(inputs)}: {' and '.join(inputs)},"
+        arguments = [
+            Argument(
+                "weights",
+                None,
+                "str | os.PathLike[str] | None",
+                "`None` (random initialisation) or the path of a `.weights.h5` or `.keras` file of this model. Only\n"
+                "            arrays are read from the file.",
+            ),
+            Argument(
+                "input_tensor",
+                None,
+                tensor,
+                f"Keras tensor ({', '.join(('batch', *axes))}){several} to use as input instead of a new\n"
+                "            input. It has the shape, so input_shape is not needed.",
+            ),
+            Argument(
+                "input_shape",
+                None,
+                f"tuple[{', '.join(['int | None', *['int'] * (len(axes) - 1)])}] | None",
+                f"{_tuple(axes)}, by default {defaults['input_shape']}. The number of steps may be None for any.",
+            ),
+        ]
+        if head:
+            count = "int | None" if defaults["classes"] is None else "int"
+            tokens = ", by default the number of tokens" if defaults["classes"] is None else ""
+            arguments = [
+                INCLUDE_TOP,
+                *arguments,
+                Argument(
+                    "pooling",
+                    None,
+                    'Literal["avg"] | None',
+                    'without the classifier, "avg" for the mean over the steps that are not padding, None for\n'
+                    "            all steps.",
+                ),
+                Argument(
+                    "classes",
+                    defaults["classes"],
+                    count,
+                    f"width of the prediction layer{tokens}.",
+                ),
+                Argument(
+                    "classifier_activation",
+                    "softmax",
+                    "str | Callable | None",
+                    "activation after the logits; None for logits.",
+                ),
+            ]
+        arguments += [name_argument(self.name), PORTABLE]
+        if defaults["vocabulary"]:
+            vocabulary = Argument(
+                "vocabulary",
+                defaults["vocabulary"],
+                "int",
+                "number of tokens, padding (0) included.",
+            )
+            arguments.append(vocabulary)
+        return arguments
+
+    def options(self):
+        options = super().options()
+        options.pop("vocabulary", None)
+        return options
+
+    def sizes(self):
+        sizes = {"tokens": self.card.vocabulary, "classes": self.card.classes}
+        texts = [f"{size:,} {name}" for name, size in sizes.items() if size]
+        return f" at {' and '.join(texts)}" if texts else ""
+
+    def returns(self):
+        axes, inputs = AXES[len(self.defaults["input_shape"])], self.defaults["inputs"]
+        dtype = "int32 tokens" if self.defaults["vocabulary"] else "float32"
+        several = f", a list of {' and '.join(inputs)}," if len(inputs) > 1 else ""
+        outputs = "float32 predictions (batch, ..., classes) or to features"
+        if self.heads["head"] is None:
+            outputs = "the body's output"
+        return (
+            f"A functional `keras.Model` from {dtype} ({', '.join(('batch', *axes))}){several}\n"
+            f"        to {outputs}."
         )
 
     def build(
         self, options, *, weights, input_tensor, input_shape, name, portable, include_top=True, pooling=None,
         classes=None, classifier_activation=None, vocabulary=None,
     ):  # fmt: skip
-        head = self.ends["head"]
+        head = self.heads["head"]
         if pooling not in (None, "avg"):
-            raise ValueError(f'{name}: pooling is None or "avg", not {pooling!r}')
+            raise ValueError(f'{name}: pooling={pooling!r} is not None or "avg"')
         if pooling and include_top:
-            raise ValueError(f"{name}: pooling={pooling!r} goes with include_top=False alone")
+            raise ValueError(f"{name}: pooling={pooling!r} needs include_top=False")
         if vocabulary is not None:
-            positive(name, vocabulary=vocabulary)
+            check_positive(name, vocabulary=vocabulary)
             options = {**options, "vocabulary": vocabulary}
         if head and include_top:
             classes = vocabulary if classes is None else classes
-            positive(name, classes=classes)
-        given = self.given(name, input_tensor, input_shape)
-        path = None if weights is None else loading.located(weights, self.published(), name)
-        x = self.body(given[0] if len(given) == 1 else tuple(given), **options)
+            check_positive(name, classes=classes)
+        tensors = self.inputs(name, input_tensor, input_shape)
+        path = None if weights is None else loading.located(weights, self.weights_name(), name)
+        x = self.body(tensors[0] if len(tensors) == 1 else tuple(tensors), **options)
         if isinstance(x, tuple):
             x, embedding = x
             head = partial(heads.tied_classifier, embedding=embedding)
@@ -109,32 +147,66 @@ class Sequences(Builder):
             x = head(x, classes, classifier_activation)
         elif pooling:
             if len(x.shape) != 3:
-                raise ValueError(f"{name}: its features have no steps, so pooling stays None")
+                raise ValueError(f"{name}: pooling={pooling!r}: the features have no steps")
             x = layers.GlobalAveragePooling1D(name="head_pool")(x)
-        inputs = list(
-            dict.fromkeys(i for each in given for i in keras.utils.get_source_inputs(each))
-        )
-        return self.finished(inputs, x, path, name, portable)
+        sources = [source for x in tensors for source in keras.utils.get_source_inputs(x)]
+        return self.finish(list(dict.fromkeys(sources)), x, path, name, portable)
 
-    def given(self, name, input_tensor, input_shape):
-        """Returns the Keras tensors that the body starts from, their shapes checked."""
+    def inputs(self, name, input_tensor, input_shape):
+        """Returns the Keras tensors of the inputs, after a check of their shapes."""
         names, default = self.defaults["inputs"], tuple(self.defaults["input_shape"])
         dtype = "int32" if self.defaults["vocabulary"] else "float32"
-        tensors = (
-            input_tensor if isinstance(input_tensor, (list, tuple)) else [input_tensor] * len(names)
-        )
-        if len(tensors) != len(names) or (
-            len(names) > 1 and keras.utils.is_keras_tensor(input_tensor)
-        ):
-            raise ValueError(f"{name}: input_tensor is {len(names)}: {' and '.join(names)}")
-        found = []
-        for each, tensor in zip(names, tensors, strict=True):
-            shape = given_shape(name, tensor, input_shape, default)
+        passed = input_tensor if isinstance(input_tensor, (list, tuple)) else [input_tensor]
+        if input_tensor is None:
+            passed = [None] * len(names)
+        if len(passed) != len(names):
+            raise ValueError(
+                f"{name}: input_tensor={input_tensor!r} is not a list of {len(names)}: {' and '.join(names)}"
+            )
+        tensors = []
+        for input_name, tensor in zip(names, passed, strict=True):
+            shape = input_shape_of(name, tensor, input_shape, default)
             if len(shape) != len(default) or None in shape[1:]:
-                axes = AXES[len(default)]
                 raise ValueError(
-                    f"{name}: input_shape is ({', '.join(axes)}{',' * (len(axes) == 1)}), for example {default}, "
-                    f"not {shape}"
+                    f"{name}: input_shape={shape} is not {_tuple(AXES[len(default)])}, for example {default}"
                 )
-            found.append(keras.Input(shape, dtype=dtype, name=each) if tensor is None else tensor)
-        return found
+            if tensor is None:
+                tensor = keras.Input(shape, dtype=dtype, name=input_name)
+            tensors.append(tensor)
+        return tensors
+
+
+def _tuple(axes):
+    return f"({', '.join(axes)}{',' * (len(axes) == 1)})"
+
+
+def sequence_family(
+    *,
+    shape: tuple[int | None, ...],
+    vocabulary: int | None = None,
+    classes: int | None = None,
+    head: Callable | None = heads.classifier,
+    inputs: Sequence[str] | None = None,
+) -> Callable[[Callable], Callable[..., keras.Model]]:
+    """Returns a decorator that makes a family function of `body(x, *, options) -> features`, as `image_family` does.
+
+    Args:
+        shape: default shape of the input without the batch: (steps,) of tokens, (steps, features) of vectors,
+            (steps, height, width, channels) of frames. The number of steps may be None.
+        vocabulary: default number of tokens, which the body takes under this name; None for vectors and frames.
+        classes: default width of the prediction layer; None for the number of tokens.
+        head: `head(x, classes, activation) -> predictions`, of every step if the body returns steps; None if the
+            body's output is the prediction. A body that returns (x, embedding) has `kapps.heads.tied_classifier`.
+        inputs: names of several inputs, which the body takes as a tuple; by default one input called "tokens",
+            "sequence" or "frames".
+    """
+
+    def decorate(body):
+        kind = "tokens" if vocabulary else KINDS[len(shape)]
+        defaults = dict(
+            minimum=1, input_shape=shape, classes=classes, vocabulary=vocabulary, inputs=inputs or (kind,),
+            kind=kind, preprocessing=None, any_size=shape[0] is None,
+        )  # fmt: skip
+        return SequenceBuilder(body, None, {}, None, defaults, {"head": head}).function()
+
+    return decorate

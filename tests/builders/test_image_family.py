@@ -1,4 +1,4 @@
-"""What a builder is: its refusals, its weights argument, and other members of a family."""
+"""Family functions and builders of networks on images: arguments, errors, weights, heads."""
 
 import inspect
 
@@ -9,43 +9,42 @@ import pytest
 import kapps
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cnn import resnet_cifar
 from kapps.cnn.resnet import basic_block
-from kapps.cnn.resnet import body as resnet
+from kapps.families import resnet
 
 SMALL = {"input_shape": (8, 8, 3)}
 
 
-def message(kind, what, *args, **options):
-    """Returns the message of a refusal, asserted to be one line."""
+def message(kind, function, *args, **options):
+    """Returns the message of the exception that a call raises; it has one line."""
     with pytest.raises(kind) as caught:
-        what(*args, **options)
+        function(*args, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_a_family_builds_members_that_have_no_row():
+def test_a_family_function_builds_members_without_a_row():
     model = resnet(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=5)
     assert model.name == "resnet" and model.output_shape == (None, 5)
     assert list(kapps.pyramid_outputs(model)) == [1, 2, 3]
     assert resnet.card is None and "block" in inspect.signature(resnet).parameters
 
 
-def test_a_family_needs_its_options():
+def test_a_family_function_names_missing_and_unknown_options():
     assert "depths" in message(TypeError, resnet)
     assert "Did you mean groups" in message(TypeError, resnet, depths=(1,), group=2)
 
 
-def test_a_row_does_not_take_the_bodys_options():
-    assert "takes no 'groups'" in message(TypeError, kapps.resnet18, groups=2)
+def test_a_builder_has_no_options_of_the_body():
+    assert "'groups'" in message(TypeError, kapps.resnet18, groups=2)
 
 
-def test_a_row_with_an_unknown_option_is_refused():
+def test_variant_rejects_an_unknown_option():
     text = message(TypeError, variant, resnet, "resnet9", paper="-", params=1, depth=(1,))
-    assert "resnet9's row" in text and "Did you mean depths" in text
+    assert "resnet9" in text and "Did you mean depths" in text
 
 
-def test_a_body_without_a_row_has_the_familys_defaults():
+def test_a_family_function_has_the_familys_defaults():
     @image_family(minimum=4, input_shape=(6, 6, 2), classes=3)
     def plain(x, *, filters=4):
         """One convolution."""
@@ -62,23 +61,23 @@ def test_a_body_without_a_row_has_the_familys_defaults():
     assert "One convolution." in plain.__doc__
 
 
-def test_an_input_tensor_and_another_shape_are_refused():
+def test_input_tensor_and_a_different_input_shape():
     tensor = keras.Input((40, 40, 3))
     text = message(ValueError, kapps.resnet18, input_tensor=tensor, input_shape=(32, 32, 3))
     assert "(40, 40, 3)" in text and "(32, 32, 3)" in text
     assert kapps.resnet18(input_tensor=tensor, input_shape=(40, 40, 3)).input_shape[1] == 40
 
 
-def test_positional_arguments_are_in_keras_applications_order():
-    model = kapps.resnet20_cifar(False, None, None, (16, 8, 1), "max", 3, None, "mine")
+def test_positional_arguments_have_the_order_of_keras_applications():
+    model = kapps.resnet20_cifar(False, None, None, (16, 8, 1), "max", 3, None, "features")
     assert (model.name, model.input_shape, model.output_shape) == (
-        "mine",
+        "features",
         (None, 16, 8, 1),
         (None, 64),
     )
 
 
-def test_pooling_goes_before_the_classifier_too():
+def test_pooling_applies_with_the_classifier():
     model = kapps.resnet20_cifar(pooling="max", **SMALL)
     assert isinstance(model.get_layer("head_pool"), keras.layers.GlobalMaxPooling2D)
     average = kapps.resnet20_cifar(**SMALL)
@@ -89,8 +88,8 @@ def test_weights_are_loaded_from_a_file(tmp_path, randomise, digits):
     path = tmp_path / "small.weights.h5"
     model = randomise(kapps.resnet20_cifar(**SMALL))
     model.save_weights(path)
-    for given in (path, str(path)):
-        loaded = kapps.resnet20_cifar(weights=given, **SMALL)
+    for weights in (path, str(path)):
+        loaded = kapps.resnet20_cifar(weights=weights, **SMALL)
         for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -112,7 +111,7 @@ def test_weights_files_interchange_with_portable_models(portable, tmp_path, rand
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path, recwarn):
+def test_weights_of_another_shape(tmp_path, recwarn):
     path = tmp_path / "small.weights.h5"
     kapps.resnet20_cifar(**{**SMALL, "classes": 6}).save_weights(path)
     for options in ({}, {"classes": 7}, {"classes": 6, "input_shape": (8, 8, 2)}):
@@ -122,8 +121,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, recwarn):
     assert not [warning for warning in recwarn if "Skipping" in str(warning.message)]
 
 
-def test_weights_of_a_broken_file_are_refused(tmp_path):
-    path = tmp_path / "broken.weights.h5"
+def test_weights_of_a_corrupt_file(tmp_path):
+    path = tmp_path / "corrupt.weights.h5"
     path.write_bytes(b"not HDF5")
     assert str(path) in message(ValueError, kapps.resnet20_cifar, weights=path, **SMALL)
     absent = tmp_path / "absent.weights.h5"
@@ -132,7 +131,7 @@ def test_weights_of_a_broken_file_are_refused(tmp_path):
     )
 
 
-def test_channels_first_is_refused():
+def test_channels_first():
     keras.config.set_image_data_format("channels_first")
     try:
         text = message(ValueError, kapps.resnet20_cifar)
@@ -141,26 +140,7 @@ def test_channels_first_is_refused():
     assert "channels_first" in text and "set_image_data_format('channels_last')" in text
 
 
-def test_endpoints_of_another_model_are_refused():
-    image = keras.Input((8, 8, 3))
-    other = keras.Model(image, keras.layers.Conv2D(2, 3)(image), name="other")
-    assert "other" in message(ValueError, kapps.pyramid_outputs, other)
-
-
-def test_endpoints_feed_a_second_model(digits):
-    model = resnet_cifar.body(n=1, include_top=False, input_shape=(16, 16, 1))
-    levels = kapps.pyramid_outputs(model)
-    features = keras.Model(model.inputs, levels)(digits(16, channels=1)[0][:2])
-    assert [features[level].shape for level in (0, 1, 2)] == [
-        (2, 16, 16, 16),
-        (2, 8, 8, 32),
-        (2, 4, 4, 64),
-    ]
-    expected = model(digits(16, channels=1)[0][:2])
-    np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (features[2], expected)))
-
-
-def vectorised(x, classes, activation):
+def flatten_head(x, classes, activation):
     """A head on a flattened map."""
     return heads.classifier(heads.flatten(x, (2, 2)), classes, activation)
 
@@ -172,32 +152,57 @@ def inner_head(x, classes, activation, name):
 
 
 @image_family(
-    minimum=4, input_shape=(8, 8, 3), any_size=False, head=vectorised, auxiliary=inner_head
+    minimum=4, input_shape=(8, 8, 3), any_size=False, head=flatten_head, auxiliary=inner_head
 )
-def with_ends(x, *, filters=4):
+def with_heads(x, *, filters=4):
     """Two convolutions."""
-    inside = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level1_conv")(x)
-    x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level2_conv")(inside)
-    return x, [inside]
+    inner = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level1_conv")(x)
+    x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level2_conv")(inner)
+    return x, [inner]
 
 
-def test_a_family_has_a_head_of_its_own():
-    model = with_ends(classes=5)
+def test_a_family_with_its_own_head():
+    model = with_heads(classes=5)
     assert model.output_shape == (None, 5)
     assert model.get_layer("head_logits").kernel.shape == (2 * 2 * 4, 5)
-    assert with_ends(include_top=False, input_shape=(None, None, 3)).output_shape[1:3] == (None, None)  # fmt: skip
-    text = message(ValueError, with_ends, input_shape=(None, 8, 3))
-    assert text.startswith("with_ends") and "include_top=False" in text
-    assert "does not pool" in message(ValueError, with_ends, pooling="avg")
-    assert with_ends(include_top=False, pooling="avg").output_shape == (None, 4)
+    assert with_heads(include_top=False, input_shape=(None, None, 3)).output_shape[1:3] == (None, None)  # fmt: skip
+    text = message(ValueError, with_heads, input_shape=(None, 8, 3))
+    assert text.startswith("with_heads") and "include_top=False" in text
+    assert "does not pool" in message(ValueError, with_heads, pooling="avg")
+    assert with_heads(include_top=False, pooling="avg").output_shape == (None, 4)
 
 
-def test_auxiliary_heads_are_asked_for():
-    model = with_ends(classes=5, auxiliary=True)
+def test_auxiliary_heads():
+    model = with_heads(classes=5, auxiliary=True)
     assert model.output_names == ["predictions", "auxiliary1"]
-    assert [each.shape for each in model.outputs] == [(None, 5), (None, 5)]
-    plain = with_ends(classes=5)
+    assert [output.shape for output in model.outputs] == [(None, 5), (None, 5)]
+    plain = with_heads(classes=5)
     assert not any(layer.name.startswith("auxiliary") for layer in plain.layers)
-    assert "include_top=True" in message(ValueError, with_ends, auxiliary=True, include_top=False)
-    assert "no 'auxiliary'" in message(TypeError, resnet, depths=(1,), auxiliary=True)
-    assert "auxiliary:" in with_ends.__doc__ and "auxiliary" not in resnet.__doc__
+    assert "include_top=True" in message(ValueError, with_heads, auxiliary=True, include_top=False)
+    assert "'auxiliary'" in message(TypeError, resnet, depths=(1,), auxiliary=True)
+    assert "auxiliary:" in with_heads.__doc__ and "auxiliary" not in resnet.__doc__
+
+
+def test_a_row_may_change_the_minimum_and_the_head():
+    small = variant(
+        resnet, "small", depths=(1,), block=basic_block, paper="-", params=1, minimum=50
+    )
+    assert small.card.minimum == 50 and kapps.card("resnet18").minimum == 32
+    assert "at least 50" in message(ValueError, small, input_shape=(40, 40, 3))
+    pixels = variant(
+        resnet,
+        "pixels",
+        depths=(1,),
+        block=basic_block,
+        paper="-",
+        params=1,
+        head=heads.per_pixel_classifier,
+    )
+    assert "head_pixel_predictions" in [layer.name for layer in pixels().layers]
+
+
+def test_the_signature_has_types():
+    signature = inspect.signature(kapps.resnet18)
+    assert signature.return_annotation == "keras.Model"
+    assert signature.parameters["classes"].annotation == "int"
+    assert all(p.annotation is not p.empty for p in signature.parameters.values())

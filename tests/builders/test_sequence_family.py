@@ -1,4 +1,4 @@
-"""Builders of networks on sequences; those of images go through tests/test_conformance.py."""
+"""Family functions and builders of networks on sequences."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from kapps.builders import sequence_family, variant
 
 @sequence_family(shape=(None,), vocabulary=9)
 def reader(x, *, vocabulary, units=4):
-    """A network on tokens, with an answer at every step."""
+    """A network on tokens, with an output at every step."""
     x = layers.Embedding(vocabulary, 3, mask_zero=True, name="embedding")(x)
     return layers.LSTM(units, return_sequences=True, name="layer1")(x)
 
@@ -23,7 +23,7 @@ wider = variant(
 
 @sequence_family(shape=(None, 5), classes=3)
 def listener(x, *, units=4):
-    """A network on vectors, with one answer."""
+    """A network on vectors, with one output."""
     return layers.GRU(units, name="layer1")(x)
 
 
@@ -31,7 +31,7 @@ def listener(x, *, units=4):
 def translator(x, *, vocabulary):
     """A network on two sequences of tokens."""
     embedding = layers.Embedding(vocabulary, 3, name="embedding")
-    source, target = (embedding(each) for each in x)
+    source, target = (embedding(tokens) for tokens in x)
     mean = layers.GlobalAveragePooling1D(keepdims=True, name="mean")(source)
     return layers.Add(name="sum")([target, mean])
 
@@ -42,7 +42,7 @@ def forecaster(x, *, filters=2):
     return layers.Conv3D(filters, 3, padding="same", name="layer1")(x)
 
 
-def test_a_row_has_its_own_sizes():
+def test_sizes_of_rows():
     for builder, vocabulary in ((small, 9), (wider, 20)):
         model = builder()
         assert model.count_params() == builder.card.params
@@ -58,32 +58,32 @@ def test_a_row_has_its_own_sizes():
     assert reader(units=7, include_top=False).output_shape == (None, None, 7)
 
 
-def test_other_kinds():
+def test_vectors_several_inputs_and_frames():
     assert listener().input.name == "sequence" and listener().output_shape == (None, 3)
     both = translator()
-    assert [each.name for each in both.inputs] == ["source", "target"]
+    assert [x.name for x in both.inputs] == ["source", "target"]
     frames = forecaster(input_shape=(None, 6, 6, 2))
     assert frames.input.name == "frames" and frames.output_shape == (None, None, 6, 6, 2)
     assert "classes" not in forecaster.__signature__.parameters
     assert "classes" not in forecaster.__doc__ and "frames" not in listener.__doc__
 
 
-def test_pooling_leaves_padding_out():
+def test_pooling_ignores_padding():
     model = small(include_top=False, pooling="avg")
     short, padded = np.array([[3, 4]]), np.array([[3, 4, 0, 0]])
     np.testing.assert_allclose(model(short), model(padded), rtol=1e-5)
 
 
-def test_it_goes_on_a_tensor_that_is_given():
+def test_input_tensor():
     tokens = keras.Input((6,), dtype="int32", name="numbers")
     model = small(input_tensor=tokens)
-    assert [each.name for each in model.inputs] == ["numbers"] and model.output_shape[1] == 6
+    assert [x.name for x in model.inputs] == ["numbers"] and model.output_shape[1] == 6
     pair = [keras.Input((3,), dtype="int32"), keras.Input((4,), dtype="int32")]
     assert translator(input_tensor=pair).output_shape == (None, 4, 9)
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
-def test_weights_of_cells_inside_layers(tmp_path, suffix):
+def test_weights_of_cells_in_layers(tmp_path, suffix):
     model, path = small(), tmp_path / f"model{suffix}"
     (model.save_weights if suffix == ".weights.h5" else model.save)(path)
     tokens = np.array([[1, 2, 8]])
@@ -96,22 +96,24 @@ def test_weights_of_cells_inside_layers(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    "builder, options, message",
+    "builder, options, parts",
     [
-        (small, {"vocabulary": 0}, "small: vocabulary is a positive whole number, not 0"),
-        (small, {"classes": -1}, "small: classes is a positive whole number, not -1"),
-        (small, {"input_shape": (3, 3)}, "small: input_shape is (steps,), for example (None,), not (3, 3)"),
-        (small, {"pooling": "max"}, "small: pooling is None or \"avg\", not 'max'"),
-        (small, {"pooling": "avg"}, "small: pooling='avg' goes with include_top=False alone"),
-        (small, {"weights": "imagenet"}, "small: no weights are published with a hash"),
-        (listener, {"include_top": False, "pooling": "avg"}, "listener: its features have no steps"),
-        (listener, {"input_shape": (4, None)}, "listener: input_shape is (steps, features)"),
-        (translator, {"input_tensor": 3}, "translator: input_tensor is a Keras tensor"),
-        (forecaster, {"classes": 3}, "forecaster() takes no 'classes'"),
-        (small, {"units": 3}, "small() takes no 'units'"),
+        (small, {"vocabulary": 0}, ("small", "vocabulary=0")),
+        (small, {"classes": -1}, ("small", "classes=-1")),
+        (small, {"input_shape": (3, 3)}, ("small", "(3, 3)", "(steps,)", "(None,)")),
+        (small, {"pooling": "max"}, ("small", "pooling='max'", '"avg"')),
+        (small, {"pooling": "avg"}, ("small", "pooling='avg'", "include_top=False")),
+        (small, {"weights": "imagenet"}, ("small", "weights")),
+        (listener, {"include_top": False, "pooling": "avg"}, ("listener", "pooling='avg'", "steps")),
+        (listener, {"input_shape": (4, None)}, ("listener", "(4, None)", "(steps, features)")),
+        (translator, {"input_tensor": 3}, ("translator", "input_tensor=3", "source and target")),
+        (listener, {"input_tensor": 3}, ("listener", "input_tensor=3", "Keras tensor")),
+        (forecaster, {"classes": 3}, ("forecaster()", "'classes'")),
+        (small, {"units": 3}, ("small()", "'units'")),
     ],
 )  # fmt: skip
-def test_bad_values_are_refused(builder, options, message):
+def test_errors_name_the_argument_and_what_is_allowed(builder, options, parts):
     with pytest.raises((ValueError, TypeError)) as caught:
         builder(**options)
-    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert "\n" not in message and all(part in message for part in parts)

@@ -63,7 +63,7 @@ def test_cards_have_their_own_sizes():
 
 def test_the_head_drops_what_the_row_says():
     for i, dropout in ((0, 0.2), (7, 0.5)):
-        head = getattr(kapps, f"efficientnet_b{i}").builder.ends["head"]
+        head = getattr(kapps, f"efficientnet_b{i}").builder.heads["head"]
         assert head.keywords == {"dropout": dropout}
 
 

@@ -250,7 +250,7 @@ def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operation
     other = importlib.import_module(f"torchvision.models.{family}")
     other = used(other.InceptionAux(shape[-1], 1000), shape[0], channels=shape[-1])
     image = keras.Input(shape)
-    head = family_function(module).builder.ends["auxiliary"]
+    head = family_function(module).builder.heads["auxiliary"]
     ours = keras.Model(image, head(image, 1000, None, "auxiliary1"))
     state = {f"{prefix}.{name}": array for name, array in arrays(other.state_dict()).items()}
     from_torch(ours, state, names(TORCHVISION[module], "torchvision"))
