@@ -1,202 +1,10 @@
 # Written by `python -m kapps._index`. Do not edit.
-from .cnn.alexnet import alexnet as alexnet
-from .cnn.alexnet import alexnet_ungrouped as alexnet_ungrouped
-from .cnn.alexnet import caffenet as caffenet
-from .cnn.alexnet_owt import alexnet_owt as alexnet_owt
-from .cnn.alexnet_single import alexnet_single as alexnet_single
-from .cnn.densenet import densenet121 as densenet121
-from .cnn.densenet import densenet169 as densenet169
-from .cnn.densenet import densenet201 as densenet201
-from .cnn.densenet import densenet264 as densenet264
-from .cnn.densenet import densenet161 as densenet161
-from .cnn.densenet import densenet264_k48 as densenet264_k48
-from .cnn.densenet_cifar import densenet40_cifar as densenet40_cifar
-from .cnn.densenet_cifar import densenet100_cifar as densenet100_cifar
-from .cnn.densenet_cifar import densenet100_k24_cifar as densenet100_k24_cifar
-from .cnn.densenet_cifar import densenet_bc as densenet_bc
-from .cnn.densenet_cifar import densenet_bc250 as densenet_bc250
-from .cnn.densenet_cifar import densenet_bc190 as densenet_bc190
-from .cnn.dpn import dpn68 as dpn68
-from .cnn.dpn import dpn92 as dpn92
-from .cnn.dpn import dpn98 as dpn98
-from .cnn.dpn import dpn107 as dpn107
-from .cnn.dpn import dpn131 as dpn131
-from .cnn.efficientnet import efficientnet_b0 as efficientnet_b0
-from .cnn.efficientnet import efficientnet_b1 as efficientnet_b1
-from .cnn.efficientnet import efficientnet_b2 as efficientnet_b2
-from .cnn.efficientnet import efficientnet_b3 as efficientnet_b3
-from .cnn.efficientnet import efficientnet_b4 as efficientnet_b4
-from .cnn.efficientnet import efficientnet_b5 as efficientnet_b5
-from .cnn.efficientnet import efficientnet_b6 as efficientnet_b6
-from .cnn.efficientnet import efficientnet_b7 as efficientnet_b7
-from .cnn.googlenet import googlenet as googlenet
-from .cnn.googlenet_bn import googlenet_bn as googlenet_bn
-from .cnn.googlenet_bn import googlenet_bn_3x3 as googlenet_bn_3x3
-from .cnn.inception_bn import inception_bn as inception_bn
-from .cnn.inception_resnet import inception_resnet_v1 as inception_resnet_v1
-from .cnn.inception_resnet import inception_resnet_v2 as inception_resnet_v2
-from .cnn.inception_v3 import inception_v3 as inception_v3
-from .cnn.inception_v4 import inception_v4 as inception_v4
-from .cnn.lenet import lenet5 as lenet5
-from .cnn.mobilenet_v1 import mobilenet_v1_025 as mobilenet_v1_025
-from .cnn.mobilenet_v1 import mobilenet_v1_050 as mobilenet_v1_050
-from .cnn.mobilenet_v1 import mobilenet_v1_075 as mobilenet_v1_075
-from .cnn.mobilenet_v1 import mobilenet_v1 as mobilenet_v1
-from .cnn.mobilenet_v2 import mobilenet_v2_035 as mobilenet_v2_035
-from .cnn.mobilenet_v2 import mobilenet_v2_050 as mobilenet_v2_050
-from .cnn.mobilenet_v2 import mobilenet_v2_075 as mobilenet_v2_075
-from .cnn.mobilenet_v2 import mobilenet_v2 as mobilenet_v2
-from .cnn.mobilenet_v2 import mobilenet_v2_130 as mobilenet_v2_130
-from .cnn.mobilenet_v2 import mobilenet_v2_140 as mobilenet_v2_140
-from .cnn.nin import nin as nin
-from .cnn.nin_cifar import nin_cifar as nin_cifar
-from .cnn.regnet import regnetx_002 as regnetx_002
-from .cnn.regnet import regnetx_004 as regnetx_004
-from .cnn.regnet import regnetx_006 as regnetx_006
-from .cnn.regnet import regnetx_008 as regnetx_008
-from .cnn.regnet import regnetx_016 as regnetx_016
-from .cnn.regnet import regnetx_032 as regnetx_032
-from .cnn.regnet import regnetx_040 as regnetx_040
-from .cnn.regnet import regnetx_064 as regnetx_064
-from .cnn.regnet import regnetx_080 as regnetx_080
-from .cnn.regnet import regnetx_120 as regnetx_120
-from .cnn.regnet import regnetx_160 as regnetx_160
-from .cnn.regnet import regnetx_320 as regnetx_320
-from .cnn.regnet import regnety_002 as regnety_002
-from .cnn.regnet import regnety_004 as regnety_004
-from .cnn.regnet import regnety_006 as regnety_006
-from .cnn.regnet import regnety_008 as regnety_008
-from .cnn.regnet import regnety_016 as regnety_016
-from .cnn.regnet import regnety_032 as regnety_032
-from .cnn.regnet import regnety_040 as regnety_040
-from .cnn.regnet import regnety_064 as regnety_064
-from .cnn.regnet import regnety_080 as regnety_080
-from .cnn.regnet import regnety_120 as regnety_120
-from .cnn.regnet import regnety_160 as regnety_160
-from .cnn.regnet import regnety_320 as regnety_320
-from .cnn.resnet import resnet18 as resnet18
-from .cnn.resnet import resnet34 as resnet34
-from .cnn.resnet import resnet50 as resnet50
-from .cnn.resnet import resnet101 as resnet101
-from .cnn.resnet import resnet152 as resnet152
-from .cnn.resnet import resnet200 as resnet200
-from .cnn.resnet import resnet50_v1 as resnet50_v1
-from .cnn.resnet import resnet101_v1 as resnet101_v1
-from .cnn.resnet import resnet152_v1 as resnet152_v1
-from .cnn.resnet import resnext50 as resnext50
-from .cnn.resnet import resnext50_32x8d as resnext50_32x8d
-from .cnn.resnet import resnext50_64x4d as resnext50_64x4d
-from .cnn.resnet import resnext50_2x64d as resnext50_2x64d
-from .cnn.resnet import resnext101 as resnext101
-from .cnn.resnet import resnext101_32x8d as resnext101_32x8d
-from .cnn.resnet import resnext101_64x4d as resnext101_64x4d
-from .cnn.resnet import resnext101_2x64d as resnext101_2x64d
-from .cnn.resnet import resnet101_1x100d as resnet101_1x100d
-from .cnn.resnet import wide_resnet50 as wide_resnet50
-from .cnn.resnet import wide_resnet101 as wide_resnet101
-from .cnn.resnet import se_resnet18 as se_resnet18
-from .cnn.resnet import se_resnet34 as se_resnet34
-from .cnn.resnet import se_resnet50 as se_resnet50
-from .cnn.resnet import se_resnet101 as se_resnet101
-from .cnn.resnet import se_resnet152 as se_resnet152
-from .cnn.resnet import se_resnext50 as se_resnext50
-from .cnn.resnet import se_resnext101 as se_resnext101
-from .cnn.resnet_cifar import resnet20_cifar as resnet20_cifar
-from .cnn.resnet_cifar import resnet32_cifar as resnet32_cifar
-from .cnn.resnet_cifar import resnet44_cifar as resnet44_cifar
-from .cnn.resnet_cifar import resnet56_cifar as resnet56_cifar
-from .cnn.resnet_cifar import resnet110_cifar as resnet110_cifar
-from .cnn.resnet_v2 import resnet50_v2 as resnet50_v2
-from .cnn.resnet_v2 import resnet101_v2 as resnet101_v2
-from .cnn.resnet_v2 import resnet152_v2 as resnet152_v2
-from .cnn.resnet_v2 import resnet200_v2 as resnet200_v2
-from .cnn.senet import senet154 as senet154
-from .cnn.shufflenet_v1 import shufflenet_v1_g1 as shufflenet_v1_g1
-from .cnn.shufflenet_v1 import shufflenet_v1_g2 as shufflenet_v1_g2
-from .cnn.shufflenet_v1 import shufflenet_v1 as shufflenet_v1
-from .cnn.shufflenet_v1 import shufflenet_v1_g4 as shufflenet_v1_g4
-from .cnn.shufflenet_v1 import shufflenet_v1_g8 as shufflenet_v1_g8
-from .cnn.shufflenet_v1 import shufflenet_v1_g1_050 as shufflenet_v1_g1_050
-from .cnn.shufflenet_v1 import shufflenet_v1_g2_050 as shufflenet_v1_g2_050
-from .cnn.shufflenet_v1 import shufflenet_v1_050 as shufflenet_v1_050
-from .cnn.shufflenet_v1 import shufflenet_v1_g4_050 as shufflenet_v1_g4_050
-from .cnn.shufflenet_v1 import shufflenet_v1_g8_050 as shufflenet_v1_g8_050
-from .cnn.shufflenet_v1 import shufflenet_v1_g1_025 as shufflenet_v1_g1_025
-from .cnn.shufflenet_v1 import shufflenet_v1_g2_025 as shufflenet_v1_g2_025
-from .cnn.shufflenet_v1 import shufflenet_v1_025 as shufflenet_v1_025
-from .cnn.shufflenet_v1 import shufflenet_v1_g4_025 as shufflenet_v1_g4_025
-from .cnn.shufflenet_v1 import shufflenet_v1_g8_025 as shufflenet_v1_g8_025
-from .cnn.shufflenet_v1 import shufflenet_v1_150 as shufflenet_v1_150
-from .cnn.shufflenet_v1 import shufflenet_v1_200 as shufflenet_v1_200
-from .cnn.shufflenet_v1 import shufflenet_v1_50 as shufflenet_v1_50
-from .cnn.shufflenet_v2 import shufflenet_v2_050 as shufflenet_v2_050
-from .cnn.shufflenet_v2 import shufflenet_v2 as shufflenet_v2
-from .cnn.shufflenet_v2 import shufflenet_v2_150 as shufflenet_v2_150
-from .cnn.shufflenet_v2 import shufflenet_v2_200 as shufflenet_v2_200
-from .cnn.shufflenet_v2 import shufflenet_v2_50 as shufflenet_v2_50
-from .cnn.shufflenet_v2 import se_shufflenet_v2_164 as se_shufflenet_v2_164
-from .cnn.sknet import sknet50 as sknet50
-from .cnn.sknet import sknet101 as sknet101
-from .cnn.squeezenet import squeezenet as squeezenet
-from .cnn.squeezenet import squeezenet1_1 as squeezenet1_1
-from .cnn.squeezenet import squeezenet_bypass as squeezenet_bypass
-from .cnn.squeezenet import squeezenet_complex_bypass as squeezenet_complex_bypass
-from .cnn.vgg import vgg11 as vgg11
-from .cnn.vgg import vgg11_lrn as vgg11_lrn
-from .cnn.vgg import vgg13 as vgg13
-from .cnn.vgg import vgg16_1x1 as vgg16_1x1
-from .cnn.vgg import vgg16 as vgg16
-from .cnn.vgg import vgg19 as vgg19
-from .cnn.vgg import vgg11_bn as vgg11_bn
-from .cnn.vgg import vgg13_bn as vgg13_bn
-from .cnn.vgg import vgg16_bn as vgg16_bn
-from .cnn.vgg import vgg19_bn as vgg19_bn
-from .cnn.xception import xception as xception
-from .cnn.zfnet import zfnet as zfnet
-from .cnn.zfnet import zfnet_wide as zfnet_wide
-from .recurrent.convlstm import convlstm_nowcaster1 as convlstm_nowcaster1
-from .recurrent.convlstm import convlstm_nowcaster2 as convlstm_nowcaster2
-from .recurrent.convlstm import convlstm_nowcaster3 as convlstm_nowcaster3
-from .recurrent.ctc import ctc_timit as ctc_timit
-from .recurrent.embedding_classifier import imdb_flat as imdb_flat
-from .recurrent.embedding_classifier import imdb_mean as imdb_mean
-from .recurrent.encoder_decoder import sutskever2014 as sutskever2014
-from .recurrent.encoder_decoder import cho2014 as cho2014
-from .recurrent.mixture_of_experts import moe4 as moe4
-from .recurrent.mixture_of_experts import moe32 as moe32
-from .recurrent.mixture_of_experts import moe256 as moe256
-from .recurrent.rnn_lm import zaremba_small as zaremba_small
-from .recurrent.rnn_lm import zaremba_medium as zaremba_medium
-from .recurrent.rnn_lm import zaremba_large as zaremba_large
-from .recurrent.rnn_lm import char_rnn as char_rnn
-from .recurrent.rnn_lm import d2l_rnn as d2l_rnn
-from .recurrent.rnn_lm import d2l_gru as d2l_gru
-from .recurrent.rnn_lm import d2l_lstm as d2l_lstm
-from .recurrent.rnn_lm import d2l_rnn_32 as d2l_rnn_32
-from .recurrent.rnn_lm import sentiment_neuron as sentiment_neuron
-from .recurrent.sequence_classifier import pixel_lstm as pixel_lstm
-from .recurrent.sequence_generator import digit_speller as digit_speller
-from .recurrent.sequence_labeller import framewise_rnn as framewise_rnn
-from .recurrent.sequence_labeller import framewise_brnn as framewise_brnn
-from .recurrent.sequence_labeller import framewise_lstm as framewise_lstm
-from .recurrent.sequence_labeller import framewise_blstm as framewise_blstm
-from .recurrent.tcn import tcn_adding200 as tcn_adding200
-from .recurrent.tcn import tcn_adding400 as tcn_adding400
-from .recurrent.tcn import tcn_adding600 as tcn_adding600
-from .recurrent.tcn import tcn_mnist as tcn_mnist
-from .recurrent.tcn import tcn_mnist_small as tcn_mnist_small
-from .recurrent.tcn import tcn_copy500 as tcn_copy500
-from .recurrent.tcn import tcn_copy1000 as tcn_copy1000
-from .recurrent.tcn import tcn_copy2000 as tcn_copy2000
-from .recurrent.tcn import tcn_jsb as tcn_jsb
-from .recurrent.tcn import tcn_nottingham as tcn_nottingham
-from .recurrent.text_classifier import imdb_blstm as imdb_blstm
-from .attention.bahdanau import bahdanau2015 as bahdanau2015
-from .attention.luong import luong2015 as luong2015
-from .attention.transformer import transformer_base as transformer_base
-from .attention.transformer import transformer_big as transformer_big
-from .attention.transformer import transformer_iwslt as transformer_iwslt
-from .attention.transformer import transformer_tiny as transformer_tiny
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import keras
+
 from .analysis import profile as profile
 from .generation import generate as generate
 from .generation import translate as translate
@@ -231,3 +39,402 @@ from . import recurrent as recurrent
 from . import training as training
 from . import visualize as visualize
 from . import weights as weights
+
+__version__: str
+
+def alexnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet', portable: bool = False) -> keras.Model:
+    "alexnet: Krizhevsky 2012; groups=2, norm=(2.0, 5, 0.0001). 60,965,224 trainable parameters at 1,000 classes."
+def alexnet_ungrouped(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet_ungrouped', portable: bool = False) -> keras.Model:
+    "alexnet_ungrouped: Krizhevsky 2012; groups=1, norm=(2.0, 5, 0.0001). 62,378,344 trainable parameters at 1,000 classes."
+def caffenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'caffenet', portable: bool = False) -> keras.Model:
+    "caffenet: Jia 2014, arXiv:1408.5093; groups=2, norm=(1.0, 5, 2e-05), norm_first=False. 60,965,224 trainable parameters at 1,000 classes."
+def alexnet_owt(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet_owt', portable: bool = False) -> keras.Model:
+    "alexnet_owt: arXiv:1404.5997; filters=(64, 192, 384, 256, 256). 61,100,840 trainable parameters at 1,000 classes."
+def alexnet_single(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet_single', portable: bool = False) -> keras.Model:
+    "alexnet_single: arXiv:2106.11342; filters=(96, 256, 384, 384, 256). 50,844,008 trainable parameters at 1,000 classes."
+def densenet121(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet121', portable: bool = False) -> keras.Model:
+    "densenet121: arXiv:1608.06993; depths=(6, 12, 24, 16). 7,978,856 trainable parameters at 1,000 classes."
+def densenet169(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet169', portable: bool = False) -> keras.Model:
+    "densenet169: arXiv:1608.06993; depths=(6, 12, 32, 32). 14,149,480 trainable parameters at 1,000 classes."
+def densenet201(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet201', portable: bool = False) -> keras.Model:
+    "densenet201: arXiv:1608.06993; depths=(6, 12, 48, 32). 20,013,928 trainable parameters at 1,000 classes."
+def densenet264(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet264', portable: bool = False) -> keras.Model:
+    "densenet264: arXiv:1608.06993; depths=(6, 12, 64, 48). 33,337,704 trainable parameters at 1,000 classes."
+def densenet161(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet161', portable: bool = False) -> keras.Model:
+    "densenet161: arXiv:1608.06993; depths=(6, 12, 36, 24), growth_rate=48. 28,681,000 trainable parameters at 1,000 classes."
+def densenet264_k48(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet264_k48', portable: bool = False) -> keras.Model:
+    "densenet264_k48: arXiv:1608.06993; depths=(6, 12, 64, 48), growth_rate=48. 72,686,632 trainable parameters at 1,000 classes."
+def densenet40_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet40_cifar', portable: bool = False) -> keras.Model:
+    "densenet40_cifar: arXiv:1608.06993; depth=40, growth_rate=12, bc=False. 1,019,722 trainable parameters at 10 classes."
+def densenet100_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet100_cifar', portable: bool = False) -> keras.Model:
+    "densenet100_cifar: arXiv:1608.06993; depth=100, growth_rate=12, bc=False. 6,979,642 trainable parameters at 10 classes."
+def densenet100_k24_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet100_k24_cifar', portable: bool = False) -> keras.Model:
+    "densenet100_k24_cifar: arXiv:1608.06993; depth=100, growth_rate=24, bc=False. 27,249,082 trainable parameters at 10 classes."
+def densenet_bc(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet_bc', portable: bool = False) -> keras.Model:
+    "densenet_bc: arXiv:1608.06993; depth=100, growth_rate=12. 769,162 trainable parameters at 10 classes."
+def densenet_bc250(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet_bc250', portable: bool = False) -> keras.Model:
+    "densenet_bc250: arXiv:1608.06993; depth=250, growth_rate=24. 15,324,406 trainable parameters at 10 classes."
+def densenet_bc190(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet_bc190', portable: bool = False) -> keras.Model:
+    "densenet_bc190: arXiv:1608.06993; depth=190, growth_rate=40. 25,624,430 trainable parameters at 10 classes."
+def dpn68(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'dpn68', portable: bool = False) -> keras.Model:
+    "dpn68: arXiv:1707.01629; depths=(3, 4, 12, 3), growths=(16, 32, 32, 64), bottleneck=128, groups=32, stem=10, stem_size=3, residual=64. 12,611,602 trainable parameters at 1,000 classes."
+def dpn92(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'dpn92', portable: bool = False) -> keras.Model:
+    "dpn92: arXiv:1707.01629; depths=(3, 4, 20, 3), growths=(16, 32, 24, 128), bottleneck=96, groups=32, stem=64. 37,668,392 trainable parameters at 1,000 classes."
+def dpn98(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'dpn98', portable: bool = False) -> keras.Model:
+    "dpn98: arXiv:1707.01629; depths=(3, 6, 20, 3), growths=(16, 32, 32, 128), bottleneck=160, groups=40, stem=96. 61,570,728 trainable parameters at 1,000 classes."
+def dpn107(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'dpn107', portable: bool = False) -> keras.Model:
+    "dpn107: arXiv:1707.01629; depths=(4, 8, 20, 3), growths=(20, 64, 64, 128), bottleneck=200, groups=50, stem=128. 86,917,800 trainable parameters at 1,000 classes."
+def dpn131(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'dpn131', portable: bool = False) -> keras.Model:
+    "dpn131: arXiv:1707.01629; depths=(4, 8, 28, 3), growths=(16, 32, 32, 128), bottleneck=160, groups=40, stem=128. 79,254,504 trainable parameters at 1,000 classes."
+def efficientnet_b0(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b0', portable: bool = False) -> keras.Model:
+    "efficientnet_b0: arXiv:1905.11946; width_coefficient=1.0, depth_coefficient=1.0. 5,288,548 trainable parameters at 1,000 classes."
+def efficientnet_b1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b1', portable: bool = False) -> keras.Model:
+    "efficientnet_b1: arXiv:1905.11946; width_coefficient=1.0, depth_coefficient=1.1. 7,794,184 trainable parameters at 1,000 classes."
+def efficientnet_b2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b2', portable: bool = False) -> keras.Model:
+    "efficientnet_b2: arXiv:1905.11946; width_coefficient=1.1, depth_coefficient=1.2. 9,109,994 trainable parameters at 1,000 classes."
+def efficientnet_b3(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b3', portable: bool = False) -> keras.Model:
+    "efficientnet_b3: arXiv:1905.11946; width_coefficient=1.2, depth_coefficient=1.4. 12,233,232 trainable parameters at 1,000 classes."
+def efficientnet_b4(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b4', portable: bool = False) -> keras.Model:
+    "efficientnet_b4: arXiv:1905.11946; width_coefficient=1.4, depth_coefficient=1.8. 19,341,616 trainable parameters at 1,000 classes."
+def efficientnet_b5(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b5', portable: bool = False) -> keras.Model:
+    "efficientnet_b5: arXiv:1905.11946; width_coefficient=1.6, depth_coefficient=2.2. 30,389,784 trainable parameters at 1,000 classes."
+def efficientnet_b6(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b6', portable: bool = False) -> keras.Model:
+    "efficientnet_b6: arXiv:1905.11946; width_coefficient=1.8, depth_coefficient=2.6. 43,040,704 trainable parameters at 1,000 classes."
+def efficientnet_b7(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet_b7', portable: bool = False) -> keras.Model:
+    "efficientnet_b7: arXiv:1905.11946; width_coefficient=2.0, depth_coefficient=3.1. 66,347,960 trainable parameters at 1,000 classes."
+def googlenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'googlenet', portable: bool = False, auxiliary: bool = False) -> keras.Model:
+    "googlenet: arXiv:1409.4842; no options. 6,998,552 trainable parameters at 1,000 classes."
+def googlenet_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'googlenet_bn', portable: bool = False, auxiliary: bool = False) -> keras.Model:
+    "googlenet_bn: arXiv:1409.4842; no options. 7,005,832 trainable parameters at 1,000 classes."
+def googlenet_bn_3x3(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'googlenet_bn_3x3', portable: bool = False, auxiliary: bool = False) -> keras.Model:
+    "googlenet_bn_3x3: arXiv:1409.4842; kernel_size=3, last_pool=2. 6,624,904 trainable parameters at 1,000 classes."
+def inception_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_bn', portable: bool = False) -> keras.Model:
+    "inception_bn: arXiv:1502.03167; no options. 11,295,240 trainable parameters at 1,000 classes."
+def inception_resnet_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_resnet_v1', portable: bool = False) -> keras.Model:
+    "inception_resnet_v1: arXiv:1602.07261; stem=stem_v1, depths=(5, 10, 6), a=(32, 32, 32), b=(128, 128, 128, 128), c=(192, 192, 192), klmn=(192, 192, 256, 384), reduction=(256, 256, 256). 24,357,096 trainable parameters at 1,000 classes."
+def inception_resnet_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_resnet_v2', portable: bool = False) -> keras.Model:
+    "inception_resnet_v2: arXiv:1602.07261; stem=stem_v2, depths=(10, 20, 10), a=(32, 48, 64), b=(192, 128, 160, 192), c=(192, 224, 256), klmn=(256, 256, 384, 384), reduction=(288, 288, 320), features=1536. 55,843,464 trainable parameters at 1,000 classes."
+def inception_v3(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_v3', portable: bool = False, auxiliary: bool = False) -> keras.Model:
+    "inception_v3: arXiv:1512.00567; no options. 23,834,568 trainable parameters at 1,000 classes."
+def inception_v4(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_v4', portable: bool = False) -> keras.Model:
+    "inception_v4: arXiv:1602.07261; depths=(4, 7, 3). 42,679,816 trainable parameters at 1,000 classes."
+def lenet5(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'lenet5', portable: bool = False) -> keras.Model:
+    "lenet5: LeCun 1998; filters=(6, 16). 61,706 trainable parameters at 10 classes."
+def mobilenet_v1_025(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v1_025', portable: bool = False) -> keras.Model:
+    "mobilenet_v1_025: arXiv:1704.04861; width_multiplier=0.25. 470,072 trainable parameters at 1,000 classes."
+def mobilenet_v1_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v1_050', portable: bool = False) -> keras.Model:
+    "mobilenet_v1_050: arXiv:1704.04861; width_multiplier=0.5. 1,331,592 trainable parameters at 1,000 classes."
+def mobilenet_v1_075(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v1_075', portable: bool = False) -> keras.Model:
+    "mobilenet_v1_075: arXiv:1704.04861; width_multiplier=0.75. 2,585,560 trainable parameters at 1,000 classes."
+def mobilenet_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v1', portable: bool = False) -> keras.Model:
+    "mobilenet_v1: arXiv:1704.04861; width_multiplier=1.0. 4,231,976 trainable parameters at 1,000 classes."
+def mobilenet_v2_035(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2_035', portable: bool = False) -> keras.Model:
+    "mobilenet_v2_035: arXiv:1801.04381; width_multiplier=0.35. 1,677,128 trainable parameters at 1,000 classes."
+def mobilenet_v2_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2_050', portable: bool = False) -> keras.Model:
+    "mobilenet_v2_050: arXiv:1801.04381; width_multiplier=0.5. 1,968,680 trainable parameters at 1,000 classes."
+def mobilenet_v2_075(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2_075', portable: bool = False) -> keras.Model:
+    "mobilenet_v2_075: arXiv:1801.04381; width_multiplier=0.75. 2,636,424 trainable parameters at 1,000 classes."
+def mobilenet_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2', portable: bool = False) -> keras.Model:
+    "mobilenet_v2: arXiv:1801.04381; width_multiplier=1.0. 3,504,872 trainable parameters at 1,000 classes."
+def mobilenet_v2_130(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2_130', portable: bool = False) -> keras.Model:
+    "mobilenet_v2_130: arXiv:1801.04381; width_multiplier=1.3. 5,386,792 trainable parameters at 1,000 classes."
+def mobilenet_v2_140(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2_140', portable: bool = False) -> keras.Model:
+    "mobilenet_v2_140: arXiv:1801.04381; width_multiplier=1.4. 6,108,776 trainable parameters at 1,000 classes."
+def nin(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'nin', portable: bool = False) -> keras.Model:
+    "nin: arXiv:2106.11342; filters=(96, 256, 384). 7,439,608 trainable parameters at 1,000 classes."
+def nin_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'nin_cifar', portable: bool = False) -> keras.Model:
+    "nin_cifar: arXiv:1312.4400; filters=((192, 160, 96), (192, 192, 192), (192, 192)). 966,986 trainable parameters at 10 classes."
+def regnetx_002(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_002', portable: bool = False) -> keras.Model:
+    "regnetx_002: arXiv:2003.13678; w_0=24, w_a=36.44, w_m=2.49, d=13, group_width=8. 2,684,792 trainable parameters at 1,000 classes."
+def regnetx_004(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_004', portable: bool = False) -> keras.Model:
+    "regnetx_004: arXiv:2003.13678; w_0=24, w_a=24.48, w_m=2.54, d=22, group_width=16. 5,157,512 trainable parameters at 1,000 classes."
+def regnetx_006(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_006', portable: bool = False) -> keras.Model:
+    "regnetx_006: arXiv:2003.13678; w_0=48, w_a=36.97, w_m=2.24, d=16, group_width=24. 6,196,040 trainable parameters at 1,000 classes."
+def regnetx_008(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_008', portable: bool = False) -> keras.Model:
+    "regnetx_008: arXiv:2003.13678; w_0=56, w_a=35.73, w_m=2.28, d=16, group_width=16. 7,259,656 trainable parameters at 1,000 classes."
+def regnetx_016(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_016', portable: bool = False) -> keras.Model:
+    "regnetx_016: arXiv:2003.13678; w_0=80, w_a=34.01, w_m=2.25, d=18, group_width=24. 9,190,136 trainable parameters at 1,000 classes."
+def regnetx_032(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_032', portable: bool = False) -> keras.Model:
+    "regnetx_032: arXiv:2003.13678; w_0=88, w_a=26.31, w_m=2.25, d=25, group_width=48. 15,296,552 trainable parameters at 1,000 classes."
+def regnetx_040(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_040', portable: bool = False) -> keras.Model:
+    "regnetx_040: arXiv:2003.13678; w_0=96, w_a=38.65, w_m=2.43, d=23, group_width=40. 22,118,248 trainable parameters at 1,000 classes."
+def regnetx_064(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_064', portable: bool = False) -> keras.Model:
+    "regnetx_064: arXiv:2003.13678; w_0=184, w_a=60.83, w_m=2.07, d=17, group_width=56. 26,209,256 trainable parameters at 1,000 classes."
+def regnetx_080(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_080', portable: bool = False) -> keras.Model:
+    "regnetx_080: arXiv:2003.13678; w_0=80, w_a=49.56, w_m=2.88, d=23, group_width=120. 39,572,648 trainable parameters at 1,000 classes."
+def regnetx_120(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_120', portable: bool = False) -> keras.Model:
+    "regnetx_120: arXiv:2003.13678; w_0=168, w_a=73.36, w_m=2.37, d=19, group_width=112. 46,106,056 trainable parameters at 1,000 classes."
+def regnetx_160(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_160', portable: bool = False) -> keras.Model:
+    "regnetx_160: arXiv:2003.13678; w_0=216, w_a=55.59, w_m=2.1, d=22, group_width=128. 54,278,536 trainable parameters at 1,000 classes."
+def regnetx_320(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnetx_320', portable: bool = False) -> keras.Model:
+    "regnetx_320: arXiv:2003.13678; w_0=320, w_a=69.86, w_m=2.0, d=23, group_width=168. 107,811,560 trainable parameters at 1,000 classes."
+def regnety_002(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_002', portable: bool = False) -> keras.Model:
+    "regnety_002: arXiv:2003.13678; w_0=24, w_a=36.44, w_m=2.49, d=13, group_width=8, se_ratio=0.25. 3,162,996 trainable parameters at 1,000 classes."
+def regnety_004(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_004', portable: bool = False) -> keras.Model:
+    "regnety_004: arXiv:2003.13678; w_0=48, w_a=27.89, w_m=2.09, d=16, group_width=8, se_ratio=0.25. 4,344,144 trainable parameters at 1,000 classes."
+def regnety_006(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_006', portable: bool = False) -> keras.Model:
+    "regnety_006: arXiv:2003.13678; w_0=48, w_a=32.54, w_m=2.32, d=15, group_width=16, se_ratio=0.25. 6,055,160 trainable parameters at 1,000 classes."
+def regnety_008(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_008', portable: bool = False) -> keras.Model:
+    "regnety_008: arXiv:2003.13678; w_0=56, w_a=38.84, w_m=2.4, d=14, group_width=16, se_ratio=0.25. 6,263,168 trainable parameters at 1,000 classes."
+def regnety_016(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_016', portable: bool = False) -> keras.Model:
+    "regnety_016: arXiv:2003.13678; w_0=48, w_a=20.71, w_m=2.65, d=27, group_width=24, se_ratio=0.25. 11,202,430 trainable parameters at 1,000 classes."
+def regnety_032(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_032', portable: bool = False) -> keras.Model:
+    "regnety_032: arXiv:2003.13678; w_0=80, w_a=42.63, w_m=2.66, d=21, group_width=24, se_ratio=0.25. 19,436,338 trainable parameters at 1,000 classes."
+def regnety_040(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_040', portable: bool = False) -> keras.Model:
+    "regnety_040: arXiv:2003.13678; w_0=96, w_a=31.41, w_m=2.24, d=22, group_width=64, se_ratio=0.25. 20,646,656 trainable parameters at 1,000 classes."
+def regnety_064(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_064', portable: bool = False) -> keras.Model:
+    "regnety_064: arXiv:2003.13678; w_0=112, w_a=33.22, w_m=2.27, d=25, group_width=72, se_ratio=0.25. 30,583,252 trainable parameters at 1,000 classes."
+def regnety_080(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_080', portable: bool = False) -> keras.Model:
+    "regnety_080: arXiv:2003.13678; w_0=192, w_a=76.82, w_m=2.19, d=17, group_width=56, se_ratio=0.25. 39,180,068 trainable parameters at 1,000 classes."
+def regnety_120(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_120', portable: bool = False) -> keras.Model:
+    "regnety_120: arXiv:2003.13678; w_0=168, w_a=73.36, w_m=2.37, d=19, group_width=112, se_ratio=0.25. 51,822,544 trainable parameters at 1,000 classes."
+def regnety_160(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_160', portable: bool = False) -> keras.Model:
+    "regnety_160: arXiv:2003.13678; w_0=200, w_a=106.23, w_m=2.48, d=18, group_width=112, se_ratio=0.25. 83,590,140 trainable parameters at 1,000 classes."
+def regnety_320(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnety_320', portable: bool = False) -> keras.Model:
+    "regnety_320: arXiv:2003.13678; w_0=232, w_a=115.89, w_m=2.53, d=20, group_width=232, se_ratio=0.25. 145,046,770 trainable parameters at 1,000 classes."
+def resnet18(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet18', portable: bool = False) -> keras.Model:
+    "resnet18: arXiv:1512.03385; depths=(2, 2, 2, 2), block=basic_block. 11,689,512 trainable parameters at 1,000 classes."
+def resnet34(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet34', portable: bool = False) -> keras.Model:
+    "resnet34: arXiv:1512.03385; depths=(3, 4, 6, 3), block=basic_block. 21,797,672 trainable parameters at 1,000 classes."
+def resnet50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet50', portable: bool = False) -> keras.Model:
+    "resnet50: arXiv:1512.03385; depths=(3, 4, 6, 3). 25,557,032 trainable parameters at 1,000 classes."
+def resnet101(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet101', portable: bool = False) -> keras.Model:
+    "resnet101: arXiv:1512.03385; depths=(3, 4, 23, 3). 44,549,160 trainable parameters at 1,000 classes."
+def resnet152(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet152', portable: bool = False) -> keras.Model:
+    "resnet152: arXiv:1512.03385; depths=(3, 8, 36, 3). 60,192,808 trainable parameters at 1,000 classes."
+def resnet200(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet200', portable: bool = False) -> keras.Model:
+    "resnet200: arXiv:1512.03385; depths=(3, 24, 36, 3). 64,673,832 trainable parameters at 1,000 classes."
+def resnet50_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet50_v1', portable: bool = False) -> keras.Model:
+    "resnet50_v1: arXiv:1512.03385; depths=(3, 4, 6, 3), stride_in=1x1. 25,557,032 trainable parameters at 1,000 classes."
+def resnet101_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet101_v1', portable: bool = False) -> keras.Model:
+    "resnet101_v1: arXiv:1512.03385; depths=(3, 4, 23, 3), stride_in=1x1. 44,549,160 trainable parameters at 1,000 classes."
+def resnet152_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet152_v1', portable: bool = False) -> keras.Model:
+    "resnet152_v1: arXiv:1512.03385; depths=(3, 8, 36, 3), stride_in=1x1. 60,192,808 trainable parameters at 1,000 classes."
+def resnext50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext50', portable: bool = False) -> keras.Model:
+    "resnext50: arXiv:1611.05431; depths=(3, 4, 6, 3), groups=32, group_width=4. 25,028,904 trainable parameters at 1,000 classes."
+def resnext50_32x8d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext50_32x8d', portable: bool = False) -> keras.Model:
+    "resnext50_32x8d: arXiv:1611.05431; depths=(3, 4, 6, 3), groups=32, group_width=8. 48,021,800 trainable parameters at 1,000 classes."
+def resnext50_64x4d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext50_64x4d', portable: bool = False) -> keras.Model:
+    "resnext50_64x4d: arXiv:1611.05431; depths=(3, 4, 6, 3), groups=64, group_width=4. 45,192,488 trainable parameters at 1,000 classes."
+def resnext50_2x64d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext50_2x64d', portable: bool = False) -> keras.Model:
+    "resnext50_2x64d: arXiv:1611.05431; depths=(3, 4, 6, 3), groups=2, group_width=64. 46,248,744 trainable parameters at 1,000 classes."
+def resnext101(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext101', portable: bool = False) -> keras.Model:
+    "resnext101: arXiv:1611.05431; depths=(3, 4, 23, 3), groups=32, group_width=4. 44,177,704 trainable parameters at 1,000 classes."
+def resnext101_32x8d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext101_32x8d', portable: bool = False) -> keras.Model:
+    "resnext101_32x8d: arXiv:1611.05431; depths=(3, 4, 23, 3), groups=32, group_width=8. 88,791,336 trainable parameters at 1,000 classes."
+def resnext101_64x4d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext101_64x4d', portable: bool = False) -> keras.Model:
+    "resnext101_64x4d: arXiv:1611.05431; depths=(3, 4, 23, 3), groups=64, group_width=4. 83,455,272 trainable parameters at 1,000 classes."
+def resnext101_2x64d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnext101_2x64d', portable: bool = False) -> keras.Model:
+    "resnext101_2x64d: arXiv:1611.05431; depths=(3, 4, 23, 3), groups=2, group_width=64. 84,198,184 trainable parameters at 1,000 classes."
+def resnet101_1x100d(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet101_1x100d', portable: bool = False) -> keras.Model:
+    "resnet101_1x100d: arXiv:1611.05431; depths=(3, 4, 23, 3), group_width=100. 85,611,336 trainable parameters at 1,000 classes."
+def wide_resnet50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'wide_resnet50', portable: bool = False) -> keras.Model:
+    "wide_resnet50: arXiv:1605.07146; depths=(3, 4, 6, 3), group_width=128. 68,883,240 trainable parameters at 1,000 classes."
+def wide_resnet101(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'wide_resnet101', portable: bool = False) -> keras.Model:
+    "wide_resnet101: arXiv:1605.07146; depths=(3, 4, 23, 3), group_width=128. 126,886,696 trainable parameters at 1,000 classes."
+def se_resnet18(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnet18', portable: bool = False) -> keras.Model:
+    "se_resnet18: arXiv:1709.01507; depths=(2, 2, 2, 2), block=basic_block, se=16. 11,778,592 trainable parameters at 1,000 classes."
+def se_resnet34(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnet34', portable: bool = False) -> keras.Model:
+    "se_resnet34: arXiv:1709.01507; depths=(3, 4, 6, 3), block=basic_block, se=16. 21,958,868 trainable parameters at 1,000 classes."
+def se_resnet50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnet50', portable: bool = False) -> keras.Model:
+    "se_resnet50: arXiv:1709.01507; depths=(3, 4, 6, 3), se=16. 28,088,024 trainable parameters at 1,000 classes."
+def se_resnet101(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnet101', portable: bool = False) -> keras.Model:
+    "se_resnet101: arXiv:1709.01507; depths=(3, 4, 23, 3), se=16. 49,326,872 trainable parameters at 1,000 classes."
+def se_resnet152(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnet152', portable: bool = False) -> keras.Model:
+    "se_resnet152: arXiv:1709.01507; depths=(3, 8, 36, 3), se=16. 66,821,848 trainable parameters at 1,000 classes."
+def se_resnext50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnext50', portable: bool = False) -> keras.Model:
+    "se_resnext50: arXiv:1709.01507; depths=(3, 4, 6, 3), groups=32, group_width=4, se=16. 27,559,896 trainable parameters at 1,000 classes."
+def se_resnext101(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_resnext101', portable: bool = False) -> keras.Model:
+    "se_resnext101: arXiv:1709.01507; depths=(3, 4, 23, 3), groups=32, group_width=4, se=16. 48,955,416 trainable parameters at 1,000 classes."
+def resnet20_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet20_cifar', portable: bool = False) -> keras.Model:
+    "resnet20_cifar: arXiv:1512.03385; n=3. 269,722 trainable parameters at 10 classes."
+def resnet32_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet32_cifar', portable: bool = False) -> keras.Model:
+    "resnet32_cifar: arXiv:1512.03385; n=5. 464,154 trainable parameters at 10 classes."
+def resnet44_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet44_cifar', portable: bool = False) -> keras.Model:
+    "resnet44_cifar: arXiv:1512.03385; n=7. 658,586 trainable parameters at 10 classes."
+def resnet56_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet56_cifar', portable: bool = False) -> keras.Model:
+    "resnet56_cifar: arXiv:1512.03385; n=9. 853,018 trainable parameters at 10 classes."
+def resnet110_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet110_cifar', portable: bool = False) -> keras.Model:
+    "resnet110_cifar: arXiv:1512.03385; n=18. 1,727,962 trainable parameters at 10 classes."
+def resnet50_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet50_v2', portable: bool = False) -> keras.Model:
+    "resnet50_v2: arXiv:1603.05027; depths=(3, 4, 6, 3). 25,549,352 trainable parameters at 1,000 classes."
+def resnet101_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet101_v2', portable: bool = False) -> keras.Model:
+    "resnet101_v2: arXiv:1603.05027; depths=(3, 4, 23, 3). 44,541,480 trainable parameters at 1,000 classes."
+def resnet152_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet152_v2', portable: bool = False) -> keras.Model:
+    "resnet152_v2: arXiv:1603.05027; depths=(3, 8, 36, 3). 60,185,128 trainable parameters at 1,000 classes."
+def resnet200_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet200_v2', portable: bool = False) -> keras.Model:
+    "resnet200_v2: arXiv:1603.05027; depths=(3, 24, 36, 3). 64,666,152 trainable parameters at 1,000 classes."
+def senet154(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'senet154', portable: bool = False) -> keras.Model:
+    "senet154: arXiv:1709.01507; depths=(3, 8, 36, 3). 115,088,984 trainable parameters at 1,000 classes."
+def shufflenet_v1_g1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g1', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g1: arXiv:1707.01083; groups=1, filters=144. 1,531,936 trainable parameters at 1,000 classes."
+def shufflenet_v1_g2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g2', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g2: arXiv:1707.01083; groups=2, filters=200. 1,733,848 trainable parameters at 1,000 classes."
+def shufflenet_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1', portable: bool = False) -> keras.Model:
+    "shufflenet_v1: arXiv:1707.01083; groups=3, filters=240. 1,865,728 trainable parameters at 1,000 classes."
+def shufflenet_v1_g4(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g4', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g4: arXiv:1707.01083; groups=4, filters=272. 1,968,344 trainable parameters at 1,000 classes."
+def shufflenet_v1_g8(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g8', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g8: arXiv:1707.01083; groups=8, filters=384. 2,434,768 trainable parameters at 1,000 classes."
+def shufflenet_v1_g1_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g1_050', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g1_050: arXiv:1707.01083; groups=1, filters=72, stem=12. 534,484 trainable parameters at 1,000 classes."
+def shufflenet_v1_g2_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g2_050', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g2_050: arXiv:1707.01083; groups=2, filters=100, stem=12. 643,932 trainable parameters at 1,000 classes."
+def shufflenet_v1_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_050', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_050: arXiv:1707.01083; groups=3, filters=120, stem=12. 718,324 trainable parameters at 1,000 classes."
+def shufflenet_v1_g4_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g4_050', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g4_050: arXiv:1707.01083; groups=4, filters=136, stem=12. 778,040 trainable parameters at 1,000 classes."
+def shufflenet_v1_g8_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g8_050', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g8_050: arXiv:1707.01083; groups=8, filters=192, stem=16. 1,011,448 trainable parameters at 1,000 classes."
+def shufflenet_v1_g1_025(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g1_025', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g1_025: arXiv:1707.01083; groups=1, filters=36, stem=6. 209,746 trainable parameters at 1,000 classes."
+def shufflenet_v1_g2_025(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g2_025', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g2_025: arXiv:1707.01083; groups=2, filters=50, stem=6. 267,026 trainable parameters at 1,000 classes."
+def shufflenet_v1_025(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_025', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_025: arXiv:1707.01083; groups=3, filters=60, stem=6. 305,902 trainable parameters at 1,000 classes."
+def shufflenet_v1_g4_025(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g4_025', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g4_025: arXiv:1707.01083; groups=4, filters=68, stem=8. 339,252 trainable parameters at 1,000 classes."
+def shufflenet_v1_g8_025(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_g8_025', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_g8_025: arXiv:1707.01083; groups=8, filters=96, stem=8. 454,504 trainable parameters at 1,000 classes."
+def shufflenet_v1_150(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_150', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_150: arXiv:1707.01083; groups=3, filters=360. 3,442,168 trainable parameters at 1,000 classes."
+def shufflenet_v1_200(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_200', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_200: arXiv:1707.01083; groups=3, filters=480, stem=48. 5,450,776 trainable parameters at 1,000 classes."
+def shufflenet_v1_50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1_50', portable: bool = False) -> keras.Model:
+    "shufflenet_v1_50: arXiv:1807.11164; groups=3, filters=360, stem=64, depths=(3, 4, 6, 3), reduction=2. 14,496,276 trainable parameters at 1,000 classes."
+def shufflenet_v2_050(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v2_050', portable: bool = False) -> keras.Model:
+    "shufflenet_v2_050: arXiv:1807.11164; filters=48. 1,366,792 trainable parameters at 1,000 classes."
+def shufflenet_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v2', portable: bool = False) -> keras.Model:
+    "shufflenet_v2: arXiv:1807.11164; filters=116. 2,278,604 trainable parameters at 1,000 classes."
+def shufflenet_v2_150(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v2_150', portable: bool = False) -> keras.Model:
+    "shufflenet_v2_150: arXiv:1807.11164; filters=176. 3,503,624 trainable parameters at 1,000 classes."
+def shufflenet_v2_200(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v2_200', portable: bool = False) -> keras.Model:
+    "shufflenet_v2_200: arXiv:1807.11164; filters=244, last=2048. 7,393,996 trainable parameters at 1,000 classes."
+def shufflenet_v2_50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v2_50', portable: bool = False) -> keras.Model:
+    "shufflenet_v2_50: arXiv:1807.11164; filters=244, stem=(64,), depths=(3, 4, 6, 3), last=2048. 16,573,534 trainable parameters at 1,000 classes."
+def se_shufflenet_v2_164(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'se_shufflenet_v2_164', portable: bool = False) -> keras.Model:
+    "se_shufflenet_v2_164: arXiv:1807.11164; filters=340, stem=(64, 64, 128), depths=(10, 10, 23, 10), last=2048, se=16. 75,717,922 trainable parameters at 1,000 classes."
+def sknet50(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'sknet50', portable: bool = False) -> keras.Model:
+    "sknet50: arXiv:1903.06586; depths=(3, 4, 6, 3). 27,479,784 trainable parameters at 1,000 classes."
+def sknet101(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'sknet101', portable: bool = False) -> keras.Model:
+    "sknet101: arXiv:1903.06586; depths=(3, 4, 23, 3). 48,736,040 trainable parameters at 1,000 classes."
+def squeezenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'squeezenet', portable: bool = False) -> keras.Model:
+    "squeezenet: arXiv:1602.07360; stem=(96, 7), depths=(3, 4, 1). 1,248,424 trainable parameters at 1,000 classes."
+def squeezenet1_1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'squeezenet1_1', portable: bool = False) -> keras.Model:
+    "squeezenet1_1: arXiv:1602.07360; stem=(64, 3), depths=(2, 2, 4). 1,235,496 trainable parameters at 1,000 classes."
+def squeezenet_bypass(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'squeezenet_bypass', portable: bool = False) -> keras.Model:
+    "squeezenet_bypass: arXiv:1602.07360; stem=(96, 7), depths=(3, 4, 1), bypass=simple. 1,248,424 trainable parameters at 1,000 classes."
+def squeezenet_complex_bypass(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'squeezenet_complex_bypass', portable: bool = False) -> keras.Model:
+    "squeezenet_complex_bypass: arXiv:1602.07360; stem=(96, 7), depths=(3, 4, 1), bypass=complex. 1,589,672 trainable parameters at 1,000 classes."
+def vgg11(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg11', portable: bool = False) -> keras.Model:
+    "vgg11: arXiv:1409.1556; depths=(1, 1, 2, 2, 2). 132,863,336 trainable parameters at 1,000 classes."
+def vgg11_lrn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg11_lrn', portable: bool = False) -> keras.Model:
+    "vgg11_lrn: arXiv:1409.1556; depths=(1, 1, 2, 2, 2), norm=lrn. 132,863,336 trainable parameters at 1,000 classes."
+def vgg13(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg13', portable: bool = False) -> keras.Model:
+    "vgg13: arXiv:1409.1556; depths=(2, 2, 2, 2, 2). 133,047,848 trainable parameters at 1,000 classes."
+def vgg16_1x1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg16_1x1', portable: bool = False) -> keras.Model:
+    "vgg16_1x1: arXiv:1409.1556; depths=(2, 2, 3, 3, 3), third=1. 133,638,952 trainable parameters at 1,000 classes."
+def vgg16(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg16', portable: bool = False) -> keras.Model:
+    "vgg16: arXiv:1409.1556; depths=(2, 2, 3, 3, 3). 138,357,544 trainable parameters at 1,000 classes."
+def vgg19(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg19', portable: bool = False) -> keras.Model:
+    "vgg19: arXiv:1409.1556; depths=(2, 2, 4, 4, 4). 143,667,240 trainable parameters at 1,000 classes."
+def vgg11_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg11_bn', portable: bool = False) -> keras.Model:
+    "vgg11_bn: arXiv:1409.1556; depths=(1, 1, 2, 2, 2), norm=batch. 132,868,840 trainable parameters at 1,000 classes."
+def vgg13_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg13_bn', portable: bool = False) -> keras.Model:
+    "vgg13_bn: arXiv:1409.1556; depths=(2, 2, 2, 2, 2), norm=batch. 133,053,736 trainable parameters at 1,000 classes."
+def vgg16_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg16_bn', portable: bool = False) -> keras.Model:
+    "vgg16_bn: arXiv:1409.1556; depths=(2, 2, 3, 3, 3), norm=batch. 138,365,992 trainable parameters at 1,000 classes."
+def vgg19_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg19_bn', portable: bool = False) -> keras.Model:
+    "vgg19_bn: arXiv:1409.1556; depths=(2, 2, 4, 4, 4), norm=batch. 143,678,248 trainable parameters at 1,000 classes."
+def xception(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'xception', portable: bool = False) -> keras.Model:
+    "xception: arXiv:1610.02357; middle=8. 22,855,952 trainable parameters at 1,000 classes."
+def zfnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'zfnet', portable: bool = False) -> keras.Model:
+    "zfnet: arXiv:1311.2901; filters=(96, 256, 384, 384, 256). 62,357,608 trainable parameters at 1,000 classes."
+def zfnet_wide(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'zfnet_wide', portable: bool = False) -> keras.Model:
+    "zfnet_wide: arXiv:1311.2901; filters=(96, 256, 512, 1024, 512). 107,627,624 trainable parameters at 1,000 classes."
+def convlstm_nowcaster1(weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int, int, int] | None = None, name: str = 'convlstm_nowcaster1', portable: bool = False) -> keras.Model:
+    "convlstm_nowcaster1: arXiv:1506.04214; filters=(256,). 13,524,496 trainable parameters."
+def convlstm_nowcaster2(weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int, int, int] | None = None, name: str = 'convlstm_nowcaster2', portable: bool = False) -> keras.Model:
+    "convlstm_nowcaster2: arXiv:1506.04214; filters=(128, 128). 10,042,896 trainable parameters."
+def convlstm_nowcaster3(weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int, int, int] | None = None, name: str = 'convlstm_nowcaster3', portable: bool = False) -> keras.Model:
+    "convlstm_nowcaster3: arXiv:1506.04214; filters=(128, 64, 64). 7,585,296 trainable parameters."
+def ctc_timit(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 62, classifier_activation: str | Callable | None = 'softmax', name: str = 'ctc_timit', portable: bool = False) -> keras.Model:
+    "ctc_timit: Graves 2006; units=100, cell=peephole, merge=concat. 114,662 trainable parameters at 62 classes."
+def imdb_flat(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'imdb_flat', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "imdb_flat: Chollet 2017; embedding=8, words=flatten. 80,161 trainable parameters at 10,000 tokens and 1 classes."
+def imdb_mean(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'imdb_mean', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "imdb_mean: tensorflow.org 2018; embedding=16, words=mean, units=(16,). 160,289 trainable parameters at 10,000 tokens and 1 classes."
+def sutskever2014(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'sutskever2014', portable: bool = False, vocabulary: int = 80000) -> keras.Model:
+    "sutskever2014: arXiv:1409.3215; units=(1000, 1000, 1000, 1000), source_vocabulary=160000, reverse=True. 384,112,000 trainable parameters at 80,000 tokens."
+def cho2014(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'cho2014', portable: bool = False, vocabulary: int = 15000) -> keras.Model:
+    "cho2014: arXiv:1406.1078; embedding=100, cell=gru_old, context=True. 28,622,000 trainable parameters at 15,000 tokens."
+def moe4(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'moe4', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "moe4: arXiv:1701.06538; experts=4, k=4. 18,646,800 trainable parameters at 10,000 tokens."
+def moe32(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'moe32', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "moe32: arXiv:1701.06538; experts=32, k=4. 48,035,600 trainable parameters at 10,000 tokens."
+def moe256(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'moe256', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "moe256: arXiv:1701.06538; experts=256, k=4. 283,146,000 trainable parameters at 10,000 tokens."
+def zaremba_small(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'zaremba_small', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "zaremba_small: arXiv:1409.2329; units=(200, 200), embedding=200. 4,651,600 trainable parameters at 10,000 tokens."
+def zaremba_medium(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'zaremba_medium', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "zaremba_medium: arXiv:1409.2329; units=(650, 650), embedding=650, dropout=0.5. 19,775,200 trainable parameters at 10,000 tokens."
+def zaremba_large(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'zaremba_large', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "zaremba_large: arXiv:1409.2329; units=(1500, 1500), embedding=1500, dropout=0.65. 66,022,000 trainable parameters at 10,000 tokens."
+def char_rnn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'char_rnn', portable: bool = False, vocabulary: int = 65) -> keras.Model:
+    "char_rnn: Karpathy 2015; units=(128, 128). 239,297 trainable parameters at 65 tokens."
+def d2l_rnn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'd2l_rnn', portable: bool = False, vocabulary: int = 28) -> keras.Model:
+    "d2l_rnn: arXiv:2106.11342; units=(256,), cell=rnn. 80,156 trainable parameters at 28 tokens."
+def d2l_gru(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'd2l_gru', portable: bool = False, vocabulary: int = 28) -> keras.Model:
+    "d2l_gru: arXiv:2106.11342; units=(256,), cell=gru. 226,844 trainable parameters at 28 tokens."
+def d2l_lstm(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'd2l_lstm', portable: bool = False, vocabulary: int = 28) -> keras.Model:
+    "d2l_lstm: arXiv:2106.11342; units=(256,). 299,036 trainable parameters at 28 tokens."
+def d2l_rnn_32(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'd2l_rnn_32', portable: bool = False, vocabulary: int = 28) -> keras.Model:
+    "d2l_rnn_32: arXiv:2106.11342; units=(32,), cell=rnn. 2,876 trainable parameters at 28 tokens."
+def sentiment_neuron(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'sentiment_neuron', portable: bool = False, vocabulary: int = 256) -> keras.Model:
+    "sentiment_neuron: arXiv:1704.01444; units=(4096,), embedding=64, cell=multiplicative, weight_norm=True. 86,319,360 trainable parameters at 256 tokens."
+def pixel_lstm(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'pixel_lstm', portable: bool = False) -> keras.Model:
+    "pixel_lstm: arXiv:1504.00941; units=100, masking=False. 41,810 trainable parameters at 10 classes."
+def digit_speller(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 27, classifier_activation: str | Callable | None = 'softmax', name: str = 'digit_speller', portable: bool = False) -> keras.Model:
+    "digit_speller: Karpathy 2015; steps=6, units=128. 470,939 trainable parameters at 27 classes."
+def framewise_rnn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 61, classifier_activation: str | Callable | None = 'softmax', name: str = 'framewise_rnn', portable: bool = False) -> keras.Model:
+    "framewise_rnn: Graves 2005; cell=rnn, units=275, merge=None. 99,886 trainable parameters at 61 classes."
+def framewise_brnn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 61, classifier_activation: str | Callable | None = 'softmax', name: str = 'framewise_brnn', portable: bool = False) -> keras.Model:
+    "framewise_brnn: Graves 2005; cell=rnn, units=185. 101,071 trainable parameters at 61 classes."
+def framewise_lstm(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 61, classifier_activation: str | Callable | None = 'softmax', name: str = 'framewise_lstm', portable: bool = False) -> keras.Model:
+    "framewise_lstm: Graves 2005; cell=peephole, units=140, merge=None. 102,541 trainable parameters at 61 classes."
+def framewise_blstm(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 61, classifier_activation: str | Callable | None = 'softmax', name: str = 'framewise_blstm', portable: bool = False) -> keras.Model:
+    "framewise_blstm: Graves 2005; cell=peephole, units=93. 101,245 trainable parameters at 61 classes."
+def tcn_adding200(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_adding200', portable: bool = False) -> keras.Model:
+    "tcn_adding200: arXiv:1803.01271; hidden=27, levels=7, kernel_size=6. 58,051 trainable parameters at 1 classes."
+def tcn_adding400(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_adding400', portable: bool = False) -> keras.Model:
+    "tcn_adding400: arXiv:1803.01271; hidden=27, levels=7, kernel_size=7. 67,582 trainable parameters at 1 classes."
+def tcn_adding600(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_adding600', portable: bool = False) -> keras.Model:
+    "tcn_adding600: arXiv:1803.01271; hidden=24, levels=8, kernel_size=8. 70,369 trainable parameters at 1 classes."
+def tcn_mnist(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_mnist', portable: bool = False) -> keras.Model:
+    "tcn_mnist: arXiv:1803.01271; hidden=25, levels=8, kernel_size=7. 66,910 trainable parameters at 10 classes."
+def tcn_mnist_small(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_mnist_small', portable: bool = False) -> keras.Model:
+    "tcn_mnist_small: arXiv:1803.01271; hidden=20, levels=8, kernel_size=6. 37,010 trainable parameters at 10 classes."
+def tcn_copy500(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_copy500', portable: bool = False) -> keras.Model:
+    "tcn_copy500: arXiv:1803.01271; hidden=10, levels=9, kernel_size=6, dropout=0.05, every_step=True. 10,750 trainable parameters at 10 classes."
+def tcn_copy1000(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_copy1000', portable: bool = False) -> keras.Model:
+    "tcn_copy1000: arXiv:1803.01271; hidden=10, levels=8, kernel_size=8, dropout=0.05, every_step=True. 12,530 trainable parameters at 10 classes."
+def tcn_copy2000(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_copy2000', portable: bool = False) -> keras.Model:
+    "tcn_copy2000: arXiv:1803.01271; hidden=10, levels=9, kernel_size=8, dropout=0.05, every_step=True. 14,170 trainable parameters at 10 classes."
+def tcn_jsb(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 88, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_jsb', portable: bool = False) -> keras.Model:
+    "tcn_jsb: arXiv:1803.01271; hidden=150, levels=2, kernel_size=3, dropout=0.5, every_step=True. 269,938 trainable parameters at 88 classes."
+def tcn_nottingham(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 88, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn_nottingham', portable: bool = False) -> keras.Model:
+    "tcn_nottingham: arXiv:1803.01271; hidden=150, levels=4, kernel_size=6, dropout=0.2, every_step=True. 1,053,238 trainable parameters at 88 classes."
+def imdb_blstm(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'imdb_blstm', portable: bool = False, vocabulary: int = 20000) -> keras.Model:
+    "imdb_blstm: keras.io 2020; embedding=128, units=(64, 64), merge=concat. 2,757,761 trainable parameters at 20,000 tokens and 1 classes."
+def bahdanau2015(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'bahdanau2015', portable: bool = False, vocabulary: int = 30000) -> keras.Model:
+    "bahdanau2015: arXiv:1409.0473; no options. 80,442,000 trainable parameters at 30,000 tokens."
+def luong2015(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'luong2015', portable: bool = False, vocabulary: int = 50000) -> keras.Model:
+    "luong2015: arXiv:1508.04025; no options. 222,083,000 trainable parameters at 50,000 tokens."
+def transformer_base(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer_base', portable: bool = False, vocabulary: int = 37000) -> keras.Model:
+    "transformer_base: arXiv:1706.03762; layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, use_bias=False. 63,045,632 trainable parameters at 37,000 tokens."
+def transformer_big(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer_big', portable: bool = False, vocabulary: int = 37000) -> keras.Model:
+    "transformer_big: arXiv:1706.03762; layers=6, d_model=1024, ffn=4096, heads=16, dropout=0.3, use_bias=False. 214,171,648 trainable parameters at 37,000 tokens."
+def transformer_iwslt(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer_iwslt', portable: bool = False, vocabulary: int = 6632) -> keras.Model:
+    "transformer_iwslt: arXiv:1904.01038; layers=6, d_model=512, ffn=1024, heads=4, dropout=0.3, source_vocabulary=8848. 39,469,056 trainable parameters at 6,632 tokens."
+def transformer_tiny(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer_tiny', portable: bool = False, vocabulary: int = 10000) -> keras.Model:
+    "transformer_tiny: arXiv:2105.14462; layers=4, d_model=128, ffn=256, heads=4, dropout=0.3. 2,605,056 trainable parameters at 10,000 tokens."

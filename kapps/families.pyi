@@ -1,47 +1,99 @@
 # Written by `python -m kapps._index`. Do not edit.
-from kapps.cnn.alexnet import body as alexnet
-from kapps.cnn.alexnet_owt import body as alexnet_owt
-from kapps.cnn.alexnet_single import body as alexnet_single
-from kapps.cnn.densenet import body as densenet
-from kapps.cnn.densenet_cifar import body as densenet_cifar
-from kapps.cnn.dpn import body as dpn
-from kapps.cnn.efficientnet import body as efficientnet
-from kapps.cnn.googlenet import body as googlenet
-from kapps.cnn.googlenet_bn import body as googlenet_bn
-from kapps.cnn.inception_bn import body as inception_bn
-from kapps.cnn.inception_resnet import body as inception_resnet
-from kapps.cnn.inception_v3 import body as inception_v3
-from kapps.cnn.inception_v4 import body as inception_v4
-from kapps.cnn.lenet import body as lenet
-from kapps.cnn.mobilenet_v1 import body as mobilenet_v1
-from kapps.cnn.mobilenet_v2 import body as mobilenet_v2
-from kapps.cnn.nin import body as nin
-from kapps.cnn.nin_cifar import body as nin_cifar
-from kapps.cnn.regnet import body as regnet
-from kapps.cnn.resnet import body as resnet
-from kapps.cnn.resnet_cifar import body as resnet_cifar
-from kapps.cnn.resnet_v2 import body as resnet_v2
-from kapps.cnn.senet import body as senet
-from kapps.cnn.shufflenet_v1 import body as shufflenet_v1
-from kapps.cnn.shufflenet_v2 import body as shufflenet_v2
-from kapps.cnn.sknet import body as sknet
-from kapps.cnn.squeezenet import body as squeezenet
-from kapps.cnn.vgg import body as vgg
-from kapps.cnn.xception import body as xception
-from kapps.cnn.zfnet import body as zfnet
-from kapps.recurrent.convlstm import body as convlstm
-from kapps.recurrent.ctc import body as ctc
-from kapps.recurrent.embedding_classifier import body as embedding_classifier
-from kapps.recurrent.encoder_decoder import body as encoder_decoder
-from kapps.recurrent.mixture_of_experts import body as mixture_of_experts
-from kapps.recurrent.rnn_lm import body as rnn_lm
-from kapps.recurrent.sequence_classifier import body as sequence_classifier
-from kapps.recurrent.sequence_generator import body as sequence_generator
-from kapps.recurrent.sequence_labeller import body as sequence_labeller
-from kapps.recurrent.tcn import body as tcn
-from kapps.recurrent.text_classifier import body as text_classifier
-from kapps.attention.bahdanau import body as bahdanau
-from kapps.attention.luong import body as luong
-from kapps.attention.transformer import body as transformer
-from kapps.attention.transformer_decoder import body as transformer_decoder
-from kapps.attention.transformer_encoder import body as transformer_encoder
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import keras
+
+def alexnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet', portable: bool = False, *, groups=2, norm=(2.0, 5, 0.0001), norm_first=True, filters=(96, 256, 384, 384, 256)) -> keras.Model:
+    "Builds any member of the family alexnet."
+def alexnet_owt(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet_owt', portable: bool = False, *, filters=(64, 192, 384, 256, 256)) -> keras.Model:
+    "Builds any member of the family alexnet_owt."
+def alexnet_single(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet_single', portable: bool = False, *, filters=(96, 256, 384, 384, 256)) -> keras.Model:
+    "Builds any member of the family alexnet_single."
+def densenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet', portable: bool = False, *, depths, growth_rate=32) -> keras.Model:
+    "Builds any member of the family densenet."
+def densenet_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'densenet_cifar', portable: bool = False, *, depth, growth_rate=12, bc=True, dropout=0.0) -> keras.Model:
+    "Builds any member of the family densenet_cifar."
+def dpn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'dpn', portable: bool = False, *, depths, growths, bottleneck, groups, stem, stem_size=7, residual=256) -> keras.Model:
+    "Builds any member of the family dpn."
+def efficientnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'efficientnet', portable: bool = False, *, width_coefficient=1.0, depth_coefficient=1.0, drop_rate=0.2) -> keras.Model:
+    "Builds any member of the family efficientnet."
+def googlenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'googlenet', portable: bool = False, auxiliary: bool = False) -> keras.Model:
+    "Builds any member of the family googlenet."
+def googlenet_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'googlenet_bn', portable: bool = False, auxiliary: bool = False, *, kernel_size=5, last_pool=3) -> keras.Model:
+    "Builds any member of the family googlenet_bn."
+def inception_bn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_bn', portable: bool = False) -> keras.Model:
+    "Builds any member of the family inception_bn."
+def inception_resnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_resnet', portable: bool = False, *, stem, depths, a, b, c, klmn, reduction, features=0) -> keras.Model:
+    "Builds any member of the family inception_resnet."
+def inception_v3(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_v3', portable: bool = False, auxiliary: bool = False) -> keras.Model:
+    "Builds any member of the family inception_v3."
+def inception_v4(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'inception_v4', portable: bool = False, *, depths) -> keras.Model:
+    "Builds any member of the family inception_v4."
+def lenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'lenet', portable: bool = False, *, filters=(6, 16)) -> keras.Model:
+    "Builds any member of the family lenet."
+def mobilenet_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v1', portable: bool = False, *, width_multiplier=1.0) -> keras.Model:
+    "Builds any member of the family mobilenet_v1."
+def mobilenet_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'mobilenet_v2', portable: bool = False, *, width_multiplier=1.0) -> keras.Model:
+    "Builds any member of the family mobilenet_v2."
+def nin(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'nin', portable: bool = False, *, filters=(96, 256, 384)) -> keras.Model:
+    "Builds any member of the family nin."
+def nin_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'nin_cifar', portable: bool = False, *, filters=((192, 160, 96), (192, 192, 192), (192, 192))) -> keras.Model:
+    "Builds any member of the family nin_cifar."
+def regnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'regnet', portable: bool = False, *, w_0, w_a, w_m, d, group_width, se_ratio=0.0) -> keras.Model:
+    "Builds any member of the family regnet."
+def resnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet', portable: bool = False, *, depths, block=..., groups=1, group_width=64, stride_in='3x3', se=0) -> keras.Model:
+    "Builds any member of the family resnet."
+def resnet_cifar(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet_cifar', portable: bool = False, *, n) -> keras.Model:
+    "Builds any member of the family resnet_cifar."
+def resnet_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'resnet_v2', portable: bool = False, *, depths) -> keras.Model:
+    "Builds any member of the family resnet_v2."
+def senet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'senet', portable: bool = False, *, depths, groups=64, se=16) -> keras.Model:
+    "Builds any member of the family senet."
+def shufflenet_v1(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v1', portable: bool = False, *, groups, filters, stem=24, depths=(4, 8, 4), reduction=4) -> keras.Model:
+    "Builds any member of the family shufflenet_v1."
+def shufflenet_v2(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'shufflenet_v2', portable: bool = False, *, filters, stem=(24,), depths=(4, 8, 4), last=1024, se=0) -> keras.Model:
+    "Builds any member of the family shufflenet_v2."
+def sknet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'sknet', portable: bool = False, *, depths, groups=32, reduction=16) -> keras.Model:
+    "Builds any member of the family sknet."
+def squeezenet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'squeezenet', portable: bool = False, *, stem=(96, 7), depths=(3, 4, 1), bypass=None) -> keras.Model:
+    "Builds any member of the family squeezenet."
+def vgg(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'vgg', portable: bool = False, *, depths, third=3, norm=None) -> keras.Model:
+    "Builds any member of the family vgg."
+def xception(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'xception', portable: bool = False, *, middle=8) -> keras.Model:
+    "Builds any member of the family xception."
+def zfnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'zfnet', portable: bool = False, *, filters, norm=(2.0, 5, 0.0001), norm_first=False) -> keras.Model:
+    "Builds any member of the family zfnet."
+def convlstm(weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int, int, int] | None = None, name: str = 'convlstm', portable: bool = False, *, filters=(128, 64, 64), kernel_size=5, patch=4, horizon=10) -> keras.Model:
+    "Builds any member of the family convlstm."
+def ctc(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 62, classifier_activation: str | Callable | None = 'softmax', name: str = 'ctc', portable: bool = False, *, units=100, layers=None, cell='peephole', merge='concat', residual=None, pyramid=None, dropout=0.0, masking=True) -> keras.Model:
+    "Builds any member of the family ctc."
+def embedding_classifier(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'embedding_classifier', portable: bool = False, vocabulary: int = 10000, *, embedding=8, units=(), words='flatten', dropout=0.0) -> keras.Model:
+    "Builds any member of the family embedding_classifier."
+def encoder_decoder(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'encoder_decoder', portable: bool = False, vocabulary: int = 80000, *, source_vocabulary=None, embedding=1000, units=1000, layers=None, cell='lstm', reverse=False, context=False, dropout=0.0) -> keras.Model:
+    "Builds any member of the family encoder_decoder."
+def mixture_of_experts(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'mixture_of_experts', portable: bool = False, vocabulary: int = 10000, *, experts, k=4, units=512, hidden=1024, cell='lstm', dropout=0.1) -> keras.Model:
+    "Builds any member of the family mixture_of_experts."
+def rnn_lm(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'rnn_lm', portable: bool = False, vocabulary: int = 10000, *, units=(200, 200), embedding=None, cell='lstm', dropout=0.0, weight_norm=False, stateful=False) -> keras.Model:
+    "Builds any member of the family rnn_lm."
+def sequence_classifier(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 9, classifier_activation: str | Callable | None = 'softmax', name: str = 'sequence_classifier', portable: bool = False, *, units=100, layers=None, cell='lstm', merge=None, residual=None, pyramid=None, dropout=0.0, masking=True) -> keras.Model:
+    "Builds any member of the family sequence_classifier."
+def sequence_generator(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 27, classifier_activation: str | Callable | None = 'softmax', name: str = 'sequence_generator', portable: bool = False, *, steps, units=128, layers=None, cell='lstm', residual=None, dropout=0.0) -> keras.Model:
+    "Builds any member of the family sequence_generator."
+def sequence_labeller(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 61, classifier_activation: str | Callable | None = 'softmax', name: str = 'sequence_labeller', portable: bool = False, *, units=93, layers=None, cell='peephole', merge='concat', residual=None, dropout=0.0, segment=None, masking=True) -> keras.Model:
+    "Builds any member of the family sequence_labeller."
+def tcn(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int] | None = None, pooling: Literal["avg"] | None = None, classes: int = 10, classifier_activation: str | Callable | None = 'softmax', name: str = 'tcn', portable: bool = False, *, hidden=25, levels=8, kernel_size=7, dropout=0.0, every_step=False) -> keras.Model:
+    "Builds any member of the family tcn."
+def text_classifier(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int = 1, classifier_activation: str | Callable | None = 'softmax', name: str = 'text_classifier', portable: bool = False, vocabulary: int = 20000, *, embedding=128, units=128, layers=None, cell='lstm', merge=None, residual=None, pyramid=None, dropout=0.0) -> keras.Model:
+    "Builds any member of the family text_classifier."
+def bahdanau(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'bahdanau', portable: bool = False, vocabulary: int = 30000, *, source_vocabulary=None, embedding=620, units=1000, attention_units=None, readout=500, cell='gru_new', dropout=0.0) -> keras.Model:
+    "Builds any member of the family bahdanau."
+def luong(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'luong', portable: bool = False, vocabulary: int = 50000, *, source_vocabulary=None, embedding=1000, units=1000, layers=4, cell='lstm', reverse=True, score='general', window='local_p', width=10, attention_units=None, input_feeding=True, dropout=0.2) -> keras.Model:
+    "Builds any member of the family luong."
+def transformer(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: Sequence[keras.KerasTensor] | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer', portable: bool = False, vocabulary: int = 37000, *, source_vocabulary=None, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation='relu', use_bias=True, tied=True, positions=None, chunk=None) -> keras.Model:
+    "Builds any member of the family transformer."
+def transformer_decoder(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer_decoder', portable: bool = False, vocabulary: int = 37000, *, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation='relu', use_bias=True, tied=True, positions=None, chunk=None) -> keras.Model:
+    "Builds any member of the family transformer_decoder."
+def transformer_encoder(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None] | None = None, pooling: Literal["avg"] | None = None, classes: int | None = None, classifier_activation: str | Callable | None = 'softmax', name: str = 'transformer_encoder', portable: bool = False, vocabulary: int = 37000, *, layers=6, d_model=512, ffn=2048, heads=8, dropout=0.1, norm_first=False, activation='relu', use_bias=True, tied=False, positions=None, chunk=None) -> keras.Model:
+    "Builds any member of the family transformer_encoder."
