@@ -1,4 +1,4 @@
-"""Token after token: a network's step, and what is chosen after it, in a loop that a backend compiles as a whole."""
+"""The decoding loop: a step model and the choice of the next token, in a loop that a backend compiles as a whole."""
 
 import dataclasses
 import math
@@ -15,13 +15,13 @@ class DecodingOptions:
     """How tokens are chosen.
 
     Args:
-        temperature: by which logits are divided before one is drawn; 0 for the likeliest.
-        top_k: how many of the likeliest are drawn from; None for all.
-        beam: k, for beam search instead of a draw; None for none.
-        end: the token after which a text is finished; None for none.
-        alpha: of beam search's penalty.
-        penalty: by what log P of texts of different lengths is divided: "length" or "wu" (`samplers.PENALTIES`).
-        never: tokens that are not written.
+        temperature: divisor of the logits before sampling; 0 for greedy decoding.
+        top_k: number of most likely tokens to sample from; None for all.
+        beam: k, the number of texts of beam search; None for no beam search.
+        end: the token that finishes a text; None for none.
+        alpha: exponent of beam search's penalty.
+        penalty: divisor of log P of texts of different lengths, "length" or "wu" (`samplers.PENALTIES`).
+        never: tokens that are never chosen.
 
     Raises:
         ValueError: for values outside their ranges.
@@ -36,143 +36,147 @@ class DecodingOptions:
     never: tuple[int, ...] = (0,)
 
     def __post_init__(self):
-        if self.temperature < 0 or (self.top_k is not None and self.top_k < 1):
-            raise ValueError(
-                f"temperature={self.temperature}, top_k={self.top_k}: from 0, from 1 or None"
-            )
+        if self.temperature < 0:
+            raise ValueError(f"temperature is 0 or positive, not {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k is a positive integer, or None for all tokens, not {self.top_k}")
         if self.beam is not None and self.beam < 1:
-            raise ValueError(f"beam={self.beam}: from 1, or None for no beam search")
+            raise ValueError(
+                f"beam is a positive integer, or None for no beam search, not {self.beam}"
+            )
         if self.penalty not in samplers.PENALTIES:
             raise ValueError(
                 f"penalty is one of {', '.join(samplers.PENALTIES)}, not {self.penalty!r}"
             )
 
-    def one(self, logits, uniform):
-        """Returns a token a row, of logits [rows, vocabulary] and draws [rows] from [0, 1)."""
+    def choose(self, logits, uniform):
+        """Returns a token of each row, of logits [rows, vocabulary] and uniform samples [rows] from [0, 1)."""
         if self.temperature == 0:
-            return samplers.likeliest(logits)
-        return samplers.drawn(logits, uniform, self.temperature, self.top_k)
+            return samplers.greedy(logits)
+        return samplers.sample(logits, uniform, self.temperature, self.top_k)
 
 
 class DecodingLoop(keras.Model):
-    """A model that writes: tokens after a prompt, and after a source where there is an encoder.
+    """A model that generates tokens after a prompt, with an encoder also from a source.
 
-    Its input is a dictionary: {"prompt": int32 [batch, time], padded on the right with 0; "uniform": float32 [batch,
-    steps], from [0, 1), what settles draws, and by its shape how many tokens there may be; "limit": int32 [batch], most
-    tokens of each row; and the encoder's inputs}. Its output is int32 [batch, steps], 0 after the end.
+    Its input is a dictionary: "prompt", int32 [batch, time], padded on the right with 0; "uniform", float32 [batch, steps],
+    samples from [0, 1) that determine sampled tokens, and whose shape is the largest number of tokens; "limit", int32
+    [batch], the largest number of tokens of each row; and the encoder's inputs. Its output is int32 [batch, steps], 0 after
+    the end.
 
     Args:
-        one: what `step_models.step` made, or a file of it.
-        encoder: the other half; None where there is none.
-        choice: how tokens are chosen.
+        step: the step model, as `step_models.step_model` returns it, or a file of it.
+        encoder: the encoder; None if there is none.
+        options: how tokens are chosen.
 
     Raises:
-        ValueError: for draws and beams by a network without a layer "head_logits", whose scores are of no known scale.
+        ValueError: for sampling and beam search with a network without a layer "head_logits", whose outputs can be logits or
+            probabilities.
     """
 
-    def __init__(self, one, encoder=None, choice=None, **kwargs):
+    def __init__(self, step, encoder=None, options=None, **kwargs):
         super().__init__(**kwargs)
-        self.one, self.encoder, self.choice = one, encoder, choice or DecodingOptions()
-        self.scores = "logits" if "logits" in one.output else "values"
-        if self.scores == "values" and (self.choice.beam is not None or self.choice.temperature):
+        self.step, self.encoder, self.options = step, encoder, options or DecodingOptions()
+        self.scores = "logits" if "logits" in step.output else "values"
+        if self.scores == "values" and (self.options.beam is not None or self.options.temperature):
             raise ValueError(
-                f"{one.name} has no layer head_logits, so what it gives may be logits or probabilities: its likeliest "
-                "tokens can be written (temperature=0, beam=None); name its last dense layer head_logits for the rest"
+                f"{step.name} has no layer head_logits, so its outputs can be logits or probabilities: use greedy decoding "
+                "(temperature=0, beam=None), or name the last dense layer head_logits"
             )
-        self.loop = ops.while_loop if isinstance(one, keras.Model) else while_loop
+        self.while_loop = ops.while_loop if isinstance(step, keras.Model) else python_while_loop
 
     def call(self, inputs):
         prompt, limit = inputs["prompt"], inputs["limit"]
         steps = ops.shape(inputs["uniform"])[1]
-        given = {}
+        encoder_outputs = {}
         if self.encoder is not None:
-            given = self.encoder({name: inputs[name] for name in self.encoder.input})
-            # Without their masks, which the step has as a tensor, and of which Keras would warn.
-            given = {name: ops.copy(x) for name, x in given.items()}
-        room = ops.shape(prompt)[1] + steps - 1
-        states = self.states(given, ops.shape(prompt)[0], room)
-        memory = {name: x for name, x in given.items() if name not in states}
-        logits, states = self.read(prompt, states, memory)
-        write = self.drawn if self.choice.beam is None else self.searched
-        return write(logits, states, memory, inputs["uniform"], limit)
+            encoder_outputs = self.encoder({name: inputs[name] for name in self.encoder.input})
+            # Without Keras masks: the step model has the mask as an input, and Keras would warn.
+            encoder_outputs = {name: ops.copy(x) for name, x in encoder_outputs.items()}
+        length = ops.shape(prompt)[1] + steps - 1
+        states = self.first_states(encoder_outputs, ops.shape(prompt)[0], length)
+        memory = {name: x for name, x in encoder_outputs.items() if name not in states}
+        logits, states = self.read_prompt(prompt, states, memory)
+        decode = self.decode if self.options.beam is None else self.beam_search
+        return decode(logits, states, memory, inputs["uniform"], limit)
 
-    def states(self, given, rows, room):
-        """Returns what is remembered before the first step: what the encoder gives, else zeros."""
-        found = {}
-        for name in step_models.state_names(self.one):
-            tensor = self.one.input[name]
-            shape = [room if size is None else size for size in tensor.shape[1:]]
-            found[name] = given.get(name)
-            if found[name] is None:
-                found[name] = ops.zeros((rows, *shape), tensor.dtype)
-        return found
+    def first_states(self, encoder_outputs, rows, length):
+        """Returns the states before the first step: the encoder's outputs of their names, otherwise zeros."""
+        states = {}
+        for name in step_models.state_names(self.step):
+            tensor = self.step.input[name]
+            shape = [length if size is None else size for size in tensor.shape[1:]]
+            states[name] = encoder_outputs.get(name)
+            if states[name] is None:
+                states[name] = ops.zeros((rows, *shape), tensor.dtype)
+        return states
 
     def advance(self, token, states, memory):
-        """Returns logits float32 [rows, vocabulary] after one more token, int32 [rows], and what is remembered."""
-        name = step_models.token_input_name(self.one, memory)
-        found = self.one({name: ops.expand_dims(token, 1), **states, **memory})
-        logits = ops.cast(found[self.scores][:, 0], "float32")
-        never = np.zeros(logits.shape[-1], "float32")
-        never[[token for token in self.choice.never if token < len(never)]] = -math.inf
-        return logits + ops.convert_to_tensor(never), {name: found[name] for name in states}
+        """Returns the logits float32 [rows, vocabulary] after one more token, int32 [rows], and the new states."""
+        name = step_models.token_input_name(self.step, memory)
+        outputs = self.step({name: ops.expand_dims(token, 1), **states, **memory})
+        logits = ops.cast(outputs[self.scores][:, 0], "float32")
+        excluded = np.zeros(logits.shape[-1], "float32")
+        excluded[[token for token in self.options.never if token < len(excluded)]] = -math.inf
+        return logits + ops.convert_to_tensor(excluded), {name: outputs[name] for name in states}
 
-    def read(self, prompt, states, memory):
-        """Returns the logits after prompts of any lengths, and what is remembered."""
+    def read_prompt(self, prompt, states, memory):
+        """Returns the logits after prompts of any lengths, and the states."""
         logits, states = self.advance(prompt[:, 0], states, memory)
         if prompt.shape[1] == 1:
             return logits, states
 
-        def more(i, last, states):
+        def body(i, logits, states):
             token = ops.take(prompt, i, axis=1)
-            found = self.advance(token, states, memory)
-            # Layers without masks would remember padding.
-            kept = keras.tree.map_structure(
+            advanced = self.advance(token, states, memory)
+            # Layers without masks would change their states at padding.
+            logits, states = keras.tree.map_structure(
                 lambda old, new: ops.where(
                     ops.reshape(token == 0, (-1, *[1] * (len(new.shape) - 1))), old, new
                 ),
-                (last, states),
-                found,
+                (logits, states),
+                advanced,
             )
-            return i + 1, *kept
+            return i + 1, logits, states
 
-        def left(i, *_):
+        def condition(i, *_):
             return i < ops.shape(prompt)[1]
 
-        _, logits, states = self.loop(left, more, (ops.cast(1, "int32"), logits, states))
+        _, logits, states = self.while_loop(
+            condition, body, (ops.cast(1, "int32"), logits, states)
+        )
         return logits, states
 
-    def drawn(self, logits, states, memory, uniform, limit):
-        """Returns tokens, each chosen by itself."""
-        end = self.choice.end
+    def decode(self, logits, states, memory, uniform, limit):
+        """Returns tokens by greedy decoding or sampling."""
+        end = self.options.end
 
-        def chosen(i, logits, tokens, running):
-            token = self.choice.one(logits, ops.take(uniform, i, axis=1))
+        def choose(i, logits, tokens, running):
+            token = self.options.choose(logits, ops.take(uniform, i, axis=1))
             token = ops.where(running, token, 0)
             running = running & (i + 1 < limit)
-            return (
-                samplers.put(tokens, i, token),
-                token,
-                running if end is None else running & (token != end),
-            )
+            running = running if end is None else running & (token != end)
+            return samplers.set_token(tokens, i, token), token, running
 
-        def more(i, tokens, token, running, states):
+        def body(i, tokens, token, running, states):
             logits, states = self.advance(token, states, memory)
-            return i + 1, *chosen(i, logits, tokens, running), states
+            return i + 1, *choose(i, logits, tokens, running), states
 
-        def left(i, tokens, token, running, states):
+        def condition(i, tokens, token, running, states):
             del token, states
             return ops.logical_and(i < ops.shape(tokens)[1], ops.any(running))
 
         i = ops.cast(0, "int32")
-        begun = chosen(i, logits, ops.cast(ops.zeros_like(uniform), "int32"), limit > 0)
-        return self.loop(left, more, (i + 1, *begun, states))[1]
+        tokens = ops.cast(ops.zeros_like(uniform), "int32")
+        first = choose(i, logits, tokens, limit > 0)
+        return self.while_loop(condition, body, (i + 1, *first, states))[1]
 
-    def searched(self, logits, states, memory, uniform, limit):
-        """Returns the best of the finished texts of a beam, and those that reached their limits."""
-        beam, steps = self.choice.beam, ops.shape(uniform)[1]
-        how = dict(
-            end=self.choice.end, limit=limit, alpha=self.choice.alpha,
-            penalty=samplers.PENALTIES[self.choice.penalty],
+    def beam_search(self, logits, states, memory, uniform, limit):
+        """Returns the best text of each row by beam search, among those that are finished or reached their limit."""
+        beam, steps = self.options.beam, ops.shape(uniform)[1]
+        options = dict(
+            end=self.options.end, limit=limit, alpha=self.options.alpha,
+            penalty=samplers.PENALTIES[self.options.penalty],
         )  # fmt: skip
         batch = ops.shape(limit)[0]
         rows = ops.reshape(ops.repeat(ops.arange(batch, dtype="int32"), beam), (-1,))
@@ -180,23 +184,24 @@ class DecodingLoop(keras.Model):
             lambda x: ops.take(x, rows, axis=0), (logits, states, memory)
         )
 
-        def more(i, tokens, scores, best, rank, rows, states):
+        def body(i, tokens, scores, best, best_score, rows, states):
             states = {name: ops.take(state, rows, axis=0) for name, state in states.items()}
             token = ops.reshape(ops.take(tokens, i - 1, axis=2), (-1,))
             logits, states = self.advance(token, states, memory)
-            return i + 1, *samplers.widened(i, logits, tokens, scores, best, rank, **how), states
+            beam_state = samplers.beam_step(i, logits, tokens, scores, best, best_score, **options)
+            return i + 1, *beam_state, states
 
-        def left(i, tokens, scores, *_):
+        def condition(i, tokens, scores, *_):
             del tokens
             return ops.logical_and(i < steps, ops.any(scores > -math.inf))
 
         i = ops.cast(0, "int32")
-        begun = samplers.widened(i, logits, *samplers.first(batch, beam, steps), **how)
-        return self.loop(left, more, (i + 1, *begun, states))[3]
+        first = samplers.beam_step(i, logits, *samplers.first_beam(batch, beam, steps), **options)
+        return self.while_loop(condition, body, (i + 1, *first, states))[3]
 
 
-def while_loop(condition, body, state):
-    """`keras.ops.while_loop` as a plain loop, for steps that no backend compiles, such as a file's."""
+def python_while_loop(condition, body, state):
+    """`keras.ops.while_loop` as a Python loop, for steps that no backend compiles, such as a file's."""
     while condition(*state):
         state = body(*state)
     return state

@@ -9,98 +9,109 @@ import math
 import keras
 from keras import ops
 
-DIGIT = 256
-"""A step's number is a state, in two digits: half precision knows all whole numbers up to this one."""
+from kapps.layers.recurrent_cells import state_names
+
+BASE = 256
+"""The position of a step is a state of two digits: half precision represents all integers up to this one."""
 
 
-class Attending(keras.layers.Layer):
-    """What the cells share: other cells upon each other, an `Alignment`, and their states side by side.
+class AttendingCell(keras.layers.Layer):
+    """The base of both cells: a stack of cells, an `Alignment`, and all their states in one list.
 
     `cell(x, states, memory=memory)` is one step: x (batch, features), memory (batch, M, K), its mask `memory_mask`
-    (batch, M), and `keys=cell.attention.keys(memory)` where the step is one of many. It returns the output, the new
-    states, and with return_attention_scores=True the weights, float32 (batch, M). `AttentionRNN` does all steps.
+    (batch, M), and `keys=cell.attention.keys(memory)` to compute the keys once for all steps. It returns the output, the new
+    states, and with return_attention_scores=True the weights, float32 (batch, M). `AttentionRNN` runs all steps.
 
     Args:
-        cells: of `keras.layers.RNN`, the lowest first.
+        cells: cells of `keras.layers.RNN`, the lowest first.
         attention: a `kapps.layers.Alignment`.
     """
 
     def __init__(self, cells, attention, **kwargs):
         super().__init__(**kwargs)
         self.cells, self.attention = list(cells), attention
-        self.bound, self.beside = None, False
+        # Set by `AttentionRNN` around its loop, in which Keras calls a cell with inputs and states only.
+        self.loop_memory, self.return_weights = None, False
 
     @property
-    def own(self):
-        """The sizes of the states that the cells have, in their order."""
+    def cell_state_sizes(self):
+        """The sizes of the states of the cells, in their order."""
         return [size for cell in self.cells for size in keras.tree.flatten(cell.state_size)]
 
     @property
-    def top(self):
+    def output_width(self):
         """Width of the last cell's output."""
         return keras.tree.flatten(self.cells[-1].state_size)[0]
 
     @property
     def state_size(self):
-        return [*self.own, *self.more, *([2] if self.attention.positioned else [])]
+        position = [2] if self.attention.uses_positions else []
+        return [*self.cell_state_sizes, *self.extra_state_sizes, *position]
 
     def build_parts(self, width, memory_shape):
-        """Builds the cells, the first of which reads `width` values, and the attention."""
+        """Builds the cells, the first with inputs of this width, and the attention."""
         self.widths = []
         for cell in self.cells:
             self.widths.append(width)
             if not cell.built:
                 cell.build((None, width))
             width = keras.tree.flatten(cell.state_size)[0]
-        if not self.attention.built:  # a cell of a file has built parts
+        if not self.attention.built:  # the parts of a cell from a file are built
             self.attention.build((None, None, width), memory_shape)
 
     def step_cells(self, x, states, training):
         """Returns the output of the last cell, and all cells' new states."""
-        new, states = [], list(states)
+        new_states, states = [], list(states)
         for cell in self.cells:
-            its = [states.pop(0) for _ in keras.tree.flatten(cell.state_size)]
-            x, found = cell(x, its, training=training)
-            new += keras.tree.flatten(found)
-        return x, new
+            cell_states = [states.pop(0) for _ in keras.tree.flatten(cell.state_size)]
+            x, cell_states = cell(x, cell_states, training=training)
+            new_states += keras.tree.flatten(cell_states)
+        return x, new_states
 
-    def attend(self, query, states, seen):
-        """Returns the context (batch, K), the weights (batch, M), and the number of the next step as states."""
-        memory, keys, mask, noise = seen
-        positions, after = None, []
-        if self.attention.positioned:
+    def attend(self, query, states, memory):
+        """Returns the context (batch, K), the weights (batch, M), and the position of the next step as a list of states."""
+        values, keys, mask, noise = memory
+        positions, next_position = None, []
+        if self.attention.uses_positions:
             high, low = ops.split(ops.cast(states[-1], "int32"), 2, axis=-1)
-            positions = DIGIT * high + low
-            carry = ops.cast(low + 1 >= DIGIT, "int32")
-            after = ops.concatenate([high + carry, (low + 1) * (1 - carry)], axis=-1)
-            after = [ops.cast(after, states[-1].dtype)]
+            positions = BASE * high + low
+            carry = ops.cast(low + 1 >= BASE, "int32")
+            digits = ops.concatenate([high + carry, (low + 1) * (1 - carry)], axis=-1)
+            next_position = [ops.cast(digits, states[-1].dtype)]
             if noise is not None:
                 noise = ops.take_along_axis(noise, ops.expand_dims(positions, -1), axis=1)
         query = ops.expand_dims(query, 1)
-        c, a = self.attention.attend(query, keys, memory, mask, positions, noise)
-        return ops.squeeze(c, 1), ops.squeeze(a, 1), after
+        c, a = self.attention.attend(query, keys, values, mask, positions, noise)
+        return ops.squeeze(c, 1), ops.squeeze(a, 1), next_position
 
     def call(
         self, inputs, states, memory=None, keys=None, memory_mask=None, return_attention_scores=False, training=False
     ):  # fmt: skip
-        if memory is None:  # in the loop of `AttentionRNN`
-            real = inputs[..., -1:] > 0
-            output, new, a = self.step(inputs[..., :-1], list(states), self.bound, training)
-            new = [ops.where(real, one, old) for one, old in zip(new, states, strict=True)]
-            if self.beside:
-                output = ops.concatenate([output, ops.cast(a, output.dtype)], axis=-1)
-            return output, new
+        if memory is None:
+            return self.loop_step(inputs, list(states), training)
         keys = self.attention.keys(memory) if keys is None else keys
-        seen = (memory, keys, memory_mask, None)
-        output, new, a = self.step(inputs, list(states), seen, training)
-        return (output, new, a) if return_attention_scores else (output, new)
+        output, new_states, a = self.step(
+            inputs, list(states), (memory, keys, memory_mask, None), training
+        )
+        return (output, new_states, a) if return_attention_scores else (output, new_states)
+
+    def loop_step(self, inputs, states, training):
+        """One step in the loop of `AttentionRNN`, whose inputs have the mask as their last feature."""
+        mask = inputs[..., -1:] > 0
+        output, new_states, a = self.step(inputs[..., :-1], states, self.loop_memory, training)
+        new_states = [
+            ops.where(mask, new, old) for new, old in zip(new_states, states, strict=True)
+        ]
+        if self.return_weights:
+            output = ops.concatenate([output, ops.cast(a, output.dtype)], axis=-1)
+        return output, new_states
 
     def get_config(self):
-        inner = {
+        parts = {
             "cells": [keras.saving.serialize_keras_object(cell) for cell in self.cells],
             "attention": keras.saving.serialize_keras_object(self.attention),
         }
-        return {**super().get_config(), **inner}
+        return {**super().get_config(), **parts}
 
     @classmethod
     def from_config(cls, config):
@@ -111,35 +122,34 @@ class Attending(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class SearchCell(Attending):
-    """Attention with the state before the step, whose context the step reads [1, 3.1 and A.2].
+class SearchCell(AttendingCell):
+    """Attends with the state before the step; the step reads the context [1, 3.1 and A.2].
 
     e_ij = score(s_{i-1}, h_j),  alpha_i = softmax(e_i),  c_i = sum_j alpha_ij h_j
     s_i = f(s_{i-1}, [y_{i-1}; c_i])
 
-    Output: [s_{i-1}; c_i], (batch, units + K), of which [1] makes the next word's scores.
+    Output: [s_{i-1}; c_i], (batch, units + K), from which [1] computes the scores of the next word.
     """
 
-    more = ()
+    extra_state_sizes = ()
 
     def build(self, input_shape, memory_shape):
-        self.output_size = self.top + memory_shape[-1]
+        self.output_size = self.output_width + memory_shape[-1]
         self.build_parts(input_shape[-1] + memory_shape[-1], memory_shape)
         self.built = True
 
-    def step(self, y, states, seen, training):
+    def step(self, y, states, memory, training):
         """Returns the output, the new states and the weights."""
-        before = states[len(self.own) - len(keras.tree.flatten(self.cells[-1].state_size))]
-        c, a, after = self.attend(before, states, seen)
-        _, new = self.step_cells(
-            ops.concatenate([y, c], axis=-1), states[: len(self.own)], training
-        )
-        return ops.concatenate([before, c], axis=-1), new + after, a
+        cell_states = states[: len(self.cell_state_sizes)]
+        before = cell_states[-len(keras.tree.flatten(self.cells[-1].state_size))]
+        c, a, next_position = self.attend(before, states, memory)
+        _, new_states = self.step_cells(ops.concatenate([y, c], axis=-1), cell_states, training)
+        return ops.concatenate([before, c], axis=-1), new_states + next_position, a
 
 
 @keras.saving.register_keras_serializable("kapps")
-class AttentionalCell(Attending):
-    """Attention with the state after the step; the attentional state goes into the next step too [2, 3.1 and 3.3].
+class AttentionalCell(AttendingCell):
+    """Attends with the state after the step; the next step reads the attentional state too [2, 3.1 and 3.3].
 
     h_t = f(h_{t-1}, [x_t; h~_{t-1}])
     c_t = sum_s a_t(s) hbar_s,  a_t = softmax(score(h_t, hbar))
@@ -149,34 +159,34 @@ class AttentionalCell(Attending):
     """
 
     @property
-    def more(self):
+    def extra_state_sizes(self):
         """The size of the state h~."""
-        return (self.top,)
+        return (self.output_width,)
 
     def build(self, input_shape, memory_shape):
-        self.output_size = self.top
-        self.build_parts(input_shape[-1] + self.top, memory_shape)
-        shape = (memory_shape[-1] + self.top, self.top)
+        self.output_size = self.output_width
+        self.build_parts(input_shape[-1] + self.output_width, memory_shape)
+        shape = (memory_shape[-1] + self.output_width, self.output_width)
         self.attentional_kernel = self.add_weight(shape=shape, name="attentional_kernel")
         self.built = True
 
-    def step(self, x, states, seen, training):
+    def step(self, x, states, memory, training):
         """Returns the output, the new states and the weights."""
-        own = len(self.own)
-        x = ops.concatenate([x, states[own]], axis=-1)
-        h, new = self.step_cells(x, states[:own], training)
-        c, a, after = self.attend(h, states, seen)
+        count = len(self.cell_state_sizes)
+        x = ops.concatenate([x, states[count]], axis=-1)
+        h, new_states = self.step_cells(x, states[:count], training)
+        c, a, next_position = self.attend(h, states, memory)
         h = ops.tanh(ops.matmul(ops.concatenate([c, h], axis=-1), self.attentional_kernel))
-        return h, [*new, h, *after], a
+        return h, [*new_states, h, *next_position], a
 
 
 @keras.saving.register_keras_serializable("kapps")
 class AttentionRNN(keras.layers.RNN):
     """`keras.layers.RNN` of a cell that attends to a memory: `layer(sequences, memory, initial_state=[...])`.
 
-    Inputs: sequences (batch, time, features); memory (batch, M, K), each with its mask; and, if not zeros, the first
-    states of the cells, in their order (what the cell has beyond them starts from zeros). Output: as of
-    `keras.layers.RNN`; with return_attention_scores=True, (output, weights), which are float32 (batch, time, M).
+    Inputs: sequences (batch, time, features); memory (batch, M, K), each with its mask; and optionally the first states of
+    the cells, in their order; the other states start from zeros. Output: as of `keras.layers.RNN`; with
+    return_attention_scores=True, (output, weights), the weights float32 (batch, time, M).
 
     Args:
         cell: a `SearchCell` or an `AttentionalCell`.
@@ -201,33 +211,78 @@ class AttentionRNN(keras.layers.RNN):
         states += [
             ops.zeros((batch, size), cell.compute_dtype) for size in cell.state_size[len(states) :]
         ]
-        # Outside its loop, as Keras does it for a cell that is not inside another one.
-        for inner, width in zip(cell.cells, cell.widths, strict=True):
-            if getattr(inner, "dropout", 0) and training:
-                inner.get_dropout_mask(ops.ones((batch, width), cell.compute_dtype))
-            if getattr(inner, "recurrent_dropout", 0) and training:
-                size = keras.tree.flatten(inner.state_size)[0]
-                inner.get_recurrent_dropout_mask(ops.ones((batch, size), cell.compute_dtype))
-        cell.bound = (memory, cell.attention.keys(memory), memory_mask, noise)
-        cell.beside = return_attention_scores
-        # Keras's loop on JAX takes outputs for states where it has a mask; here the mask goes beside the inputs.
+        self.sample_dropout_masks(batch, training)
+        cell.loop_memory = (memory, cell.attention.keys(memory), memory_mask, noise)
+        cell.return_weights = return_attention_scores
+        # On JAX, Keras's loop returns outputs in place of states if it has a mask; here the mask is a feature of the inputs.
         mask = sequences_mask if mask is None else mask
         mask = ops.ones((batch, steps)) if mask is None else mask
         mask = ops.expand_dims(ops.cast(mask, sequences.dtype), -1)
         sequences = ops.concatenate([sequences, mask], axis=-1)
         try:
-            found = super().call(sequences, initial_state=states, training=training)
+            result = super().call(sequences, initial_state=states, training=training)
         finally:
-            cell.bound = None
+            cell.loop_memory = None
             for inner in cell.cells:
                 if hasattr(inner, "reset_dropout_mask"):
                     inner.reset_dropout_mask()
                     inner.reset_recurrent_dropout_mask()
         if not return_attention_scores:
-            return found
-        outputs, *last = found if self.return_state else [found]
+            return result
+        outputs, *last_states = result if self.return_state else [result]
         y, a = ops.split(outputs, [cell.output_size], axis=-1)
-        return (y, *last, ops.cast(a, "float32"))
+        return (y, *last_states, ops.cast(a, "float32"))
+
+    def sample_dropout_masks(self, batch, training):
+        """Samples the dropout masks of the inner cells before the loop, as Keras does for a cell that it calls itself."""
+        if not training:
+            return
+        for cell, width in zip(self.cell.cells, self.cell.widths, strict=True):
+            if getattr(cell, "dropout", 0):
+                cell.get_dropout_mask(ops.ones((batch, width), self.cell.compute_dtype))
+            if getattr(cell, "recurrent_dropout", 0):
+                size = keras.tree.flatten(cell.state_size)[0]
+                cell.get_recurrent_dropout_mask(ops.ones((batch, size), self.cell.compute_dtype))
+
+    # The cache protocol (`kapps.generation.cache_protocol`)
+
+    decoding_position = False
+
+    @property
+    def decoding_memory_layer(self):
+        """The layer whose `decoding_memory` the encoder runs: without the cells' weights."""
+        return self.cell.attention
+
+    def check_decoding(self, return_attention_scores=False, **arguments):
+        del arguments
+        if return_attention_scores:
+            raise ValueError(
+                "has return_attention_scores=True, which a decoding step does not support"
+            )
+        if not self.return_sequences or self.go_backwards or self.return_state:
+            raise ValueError(
+                "has no step: it needs return_sequences=True, go_backwards=False and return_state=False"
+            )
+
+    def decoding_memory(self, memory):
+        return self.cell.attention.decoding_memory(memory)
+
+    def decoding_state(self, batch, length, memory):
+        del length, memory
+        sizes = self.cell.state_size
+        return {
+            name: keras.KerasTensor((batch, size), self.compute_dtype)
+            for name, size in zip(state_names(sizes), sizes, strict=True)
+        }
+
+    def decoding_step(self, x, position, state, memory):
+        del position
+        names, values = state_names(self.cell.state_size), memory["memory"]
+        output, new_states = self.cell(
+            x[:, 0], [state[name] for name in names], memory=values, keys=memory.get("keys", values),
+            memory_mask=memory.get("memory_mask"),
+        )  # fmt: skip
+        return ops.expand_dims(output, 1), dict(zip(names, new_states, strict=True))
 
     def compute_output_spec(
         self, sequences, memory, initial_state=None, mask=None, sequences_mask=None, memory_mask=None,
@@ -236,26 +291,29 @@ class AttentionRNN(keras.layers.RNN):
         del initial_state, mask, sequences_mask, memory_mask, training
         shapes = self.compute_output_shape(sequences.shape)
         shapes = shapes if self.return_state else [shapes]
-        found = [keras.KerasTensor(shape, self.compute_dtype) for shape in shapes]
+        outputs = [keras.KerasTensor(shape, self.compute_dtype) for shape in shapes]
         if return_attention_scores:
-            found.append(keras.KerasTensor((*shapes[0][:-1], memory.shape[1]), "float32"))
-        return tuple(found) if len(found) > 1 else found[0]
+            outputs.append(keras.KerasTensor((*shapes[0][:-1], memory.shape[1]), "float32"))
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def compute_output_shape(self, sequences_shape, memory_shape=None, initial_state_shape=None):
         del memory_shape, initial_state_shape
         return super().compute_output_shape(sequences_shape)
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Of the cells a product for each number of their matrices at each step, and of the attention."""
+        """At each step one product for each number of the cells' matrices, and the attention's cost."""
         (batch, steps, _), memory = input_shapes[:2]
         cell = self.cell
-        its = [v for v in cell.weights if all(v is not each for each in cell.attention.weights)]
-        macs = sum(math.prod(v.shape) for v in its if len(v.shape) == 2)
-        looks = cell.attention.profile_cost([(batch, steps, cell.top), memory], output_shapes)
-        values = batch * steps * sum(cell.own)
+        attention_ids = {id(v) for v in cell.attention.weights}
+        matrices = [v for v in cell.weights if len(v.shape) == 2 and id(v) not in attention_ids]
+        macs = sum(math.prod(v.shape) for v in matrices)
+        attention = cell.attention.profile_cost(
+            [(batch, steps, cell.output_width), memory], output_shapes
+        )
+        values = batch * steps * sum(cell.cell_state_sizes)
         return {
-            "macs": batch * steps * macs + looks["macs"],
-            "additions": 4 * values + looks["additions"],
-            "elementwise": 8 * values + looks["elementwise"],
+            "macs": batch * steps * macs + attention["macs"],
+            "additions": 4 * values + attention["additions"],
+            "elementwise": 8 * values + attention["elementwise"],
             "reach": "unknown",
         }

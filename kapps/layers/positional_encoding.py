@@ -1,4 +1,4 @@
-"""Layers that tell where in a sequence a step stands."""
+"""Positional encodings: layers that add to each step of a sequence a vector of its position."""
 
 import math
 
@@ -7,14 +7,14 @@ import numpy as np
 from keras import ops
 
 
-def positions(x, start=0):
-    """Returns where each step of x (batch, time, ...) stands, int32 (1 or batch, time), the first one at `start`."""
+def positions_of(x, start=0):
+    """Returns the position of each step of x (batch, time, ...), int32 (1 or batch, time); the first is `start`."""
     steps = ops.arange(ops.shape(x)[1], dtype="int32")
     return ops.reshape(ops.cast(start, "int32"), (-1, 1)) + ops.expand_dims(steps, 0)
 
 
-class Placed(keras.layers.Layer):
-    """What both layers share: y_pos = scale x_pos + `vectors_at`(pos)."""
+class PositionalEncoding(keras.layers.Layer):
+    """The base of both layers: y_pos = scale x_pos + `vectors_at`(pos)."""
 
     def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -22,8 +22,17 @@ class Placed(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, start=0):
-        found = self.vectors_at(positions(inputs, start))
-        return inputs * self.scale + ops.cast(found, inputs.dtype)
+        vectors = self.vectors_at(positions_of(inputs, start))
+        return inputs * self.scale + ops.cast(vectors, inputs.dtype)
+
+    # The cache protocol (`kapps.generation.cache_protocol`)
+
+    def decoding_state(self, batch, length):
+        del batch, length
+        return {}
+
+    def decoding_step(self, x, position, state):
+        return self(x, start=position), state
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -37,63 +46,64 @@ class Placed(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class SinusoidalPositionalEncoding(Placed):
-    """Adds to each step of a sequence the sines and cosines of its position (Vaswani 2017, arXiv:1706.03762, 3.5).
+class SinusoidalPositionalEncoding(PositionalEncoding):
+    """Adds sines and cosines of the position to each step of a sequence (Vaswani 2017, arXiv:1706.03762, 3.5).
 
     PE(pos, 2i) = sin(pos / 10000^(2i / d_model))
     PE(pos, 2i + 1) = cos(pos / 10000^(2i / d_model))
     y_pos = scale x_pos + PE(pos)
 
-    Input and output: (batch, time, d_model), of any length. `call(x, start=0)`: the position of the first step, a
-    whole number, a tensor of one, or a tensor (batch,) of one for each sequence.
+    Input and output: (batch, time, d_model), of any length. `call(x, start=0)`: the position of the first step, an integer, a
+    tensor with one integer, or a tensor (batch,) with one for each sequence.
 
     Args:
-        scale: of the input: sqrt(d_model) for the embeddings of section 3.4.
+        scale: factor of the input: sqrt(d_model) for the embeddings of section 3.4.
     """
 
     def build(self, input_shape):
         i = np.arange(input_shape[-1]) // 2
         self.rates = (10000.0 ** (-2 * i / input_shape[-1])).astype("float32")
-        self.cosines = (np.arange(input_shape[-1]) % 2).astype("bool")
+        self.is_cosine = (np.arange(input_shape[-1]) % 2).astype("bool")
         self.built = True
 
-    def vectors_at(self, places):
-        """Returns PE of int32 (1 or batch, time), (1 or batch, time, d_model)."""
-        # In float32 whatever the inputs are: half precision knows no position above 2,048 from the next one.
+    def vectors_at(self, positions):
+        """Returns PE of int32 (1 or batch, time), float32 (1 or batch, time, d_model)."""
+        # In float32 under any policy: half precision cannot tell positions above 2,048 apart.
         rates = ops.convert_to_tensor(self.rates)
-        angles = ops.expand_dims(ops.cast(places, "float32"), -1) * rates
-        return ops.where(ops.convert_to_tensor(self.cosines), ops.cos(angles), ops.sin(angles))
+        angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
+        return ops.where(ops.convert_to_tensor(self.is_cosine), ops.cos(angles), ops.sin(angles))
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A product, a sum and a sine of each value (see `kapps.analysis.register_cost`)."""
+        """A product, a sum and a sine of each value (see `kapps.analysis.register`)."""
         del input_shapes
         return {"elementwise": 3 * math.prod(output_shapes[0])}
 
 
 @keras.saving.register_keras_serializable("kapps")
-class LearnedPositionalEncoding(Placed):
-    """Adds to each step of a sequence a trained vector of its position: y_pos = scale x_pos + w_pos.
+class LearnedPositionalEncoding(PositionalEncoding):
+    """Adds a trained vector of the position to each step of a sequence: y_pos = scale x_pos + w_pos.
 
-    Input and output: (batch, time, features), of at most `length` steps. `call(x, start=0)`: as `SinusoidalPositionalEncoding`.
+    Input and output: (batch, time, features), of at most `length` steps. `call(x, start=0)`: as for
+    `SinusoidalPositionalEncoding`.
 
     Args:
-        length: of the longest sequence.
-        scale: of the input.
+        length: number of positions, and so the number of steps of the longest sequence.
+        scale: factor of the input.
     """
 
     def __init__(self, length, scale=1.0, **kwargs):
         super().__init__(scale, **kwargs)
         if not isinstance(length, int) or length < 1:
             raise ValueError(
-                f"{self.name}: there are a whole number of positions from 1, not {length!r}"
+                f"{self.name}: length, the number of positions, is a positive integer, not {length!r}"
             )
         self.length = length
 
     def build(self, input_shape):
         if input_shape[1] is not None and input_shape[1] > self.length:
             raise ValueError(
-                f"{self.name}: a sequence of {input_shape[1]:,} steps has more than the {self.length:,} positions; "
-                "shorten it, or build with more"
+                f"{self.name}: a sequence of {input_shape[1]:,} steps is longer than the {self.length:,} positions; "
+                "shorten it, or build the layer with more positions"
             )
         self.vectors = self.add_weight(
             shape=(self.length, input_shape[-1]),
@@ -101,14 +111,14 @@ class LearnedPositionalEncoding(Placed):
             name="vectors",
         )
 
-    def vectors_at(self, places):
+    def vectors_at(self, positions):
         """Returns w of int32 (1 or batch, time), (1 or batch, time, features)."""
-        return ops.take(self.vectors, places, axis=0)
+        return ops.take(self.vectors, positions, axis=0)
 
     def get_config(self):
         return {**super().get_config(), "length": self.length}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A product and a sum of each value (see `kapps.analysis.register_cost`)."""
+        """A product and a sum of each value (see `kapps.analysis.register`)."""
         del input_shapes
         return {"elementwise": 2 * math.prod(output_shapes[0])}

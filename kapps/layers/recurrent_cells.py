@@ -6,25 +6,30 @@
 [4] Krause 2016, arXiv:1609.07959
 [5] Salimans 2016, arXiv:1602.07868
 
-The plain ones are Keras's own, for which it has cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose
-default is cuDNN's form (reset_after=True). `kapps.why_not_cudnn` says what keeps a model from them.
+Keras has the other cells, with cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose default is cuDNN's form
+(reset_after=True). `kapps.why_not_cudnn` lists the reasons for which a model does not use those kernels.
 
-Inputs x_t (batch, features), states (batch, units), of the cell's compute dtype. Gates that share their inputs are one
-product, in Keras's order. `dropout` masks x_t and `recurrent_dropout` h_{t-1}, one mask for all gates and steps.
+Inputs are x_t (batch, features), states (batch, units), both of the cell's compute dtype. Gates with the same inputs are
+one product, in Keras's order. `dropout` masks x_t and `recurrent_dropout` h_{t-1}, with one mask for all gates and steps.
 """
 
 import keras
 from keras import layers, ops
 
 
-class Gated:
-    """What the cells share. Keras has a mask for each gate where it drops states; here all gates have one."""
+def state_names(sizes):
+    """Returns the names of a cell's states in decoding: h and c for one or two, numbers for more."""
+    return [str(i) for i in range(len(sizes))] if len(sizes) > 2 else list("hc"[: len(sizes)])
+
+
+class GatedCell:
+    """The base of the cells. Keras samples a dropout mask for each gate; here all gates share one mask."""
 
     def __init__(self, units, **kwargs):
         super().__init__(units, **kwargs)
         self.implementation, self.dropout_mask_count = 2, None
 
-    def masked(self, x, h, training):
+    def apply_dropout(self, x, h, training):
         """Returns x_t and h_{t-1} after dropout."""
         if training and self.dropout:
             x = x * self.get_dropout_mask(x)
@@ -32,20 +37,20 @@ class Gated:
             h = h * self.get_recurrent_dropout_mask(h)
         return x, h
 
-    def sums(self, x, h):
-        """Returns W x_t + U h_{t-1} + b of all gates beside each other."""
+    def gate_sums(self, x, h):
+        """Returns W x_t + U h_{t-1} + b of all gates, concatenated."""
         z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)
         return z + self.bias if self.use_bias else z
 
-    def matrix(self, name, rows, columns):
-        """Adds a trainable matrix: from x_t `kernel`s, from states `recurrent` ones."""
+    def add_matrix(self, name, rows, columns):
+        """Adds a trainable matrix, for states if its name has `recurrent`, otherwise for x_t."""
         initializer = self.recurrent_initializer if "recurrent" in name else self.kernel_initializer
         return self.add_weight(shape=(rows, columns), initializer=initializer, name=name)
 
 
 @keras.saving.register_keras_serializable("kapps")
-class PeepholeLSTMCell(Gated, layers.LSTMCell):
-    """LSTM whose gates see the memory, each cell its own [1]; the output gate sees the new one.
+class PeepholeLSTMCell(GatedCell, layers.LSTMCell):
+    """LSTM whose gates read the memory cell c [1]; the output gate reads its new value.
 
     i_t = sigmoid(W_i x_t + U_i h_{t-1} + V_i c_{t-1} + b_i)
     f_t = sigmoid(W_f x_t + U_f h_{t-1} + V_f c_{t-1} + b_f)
@@ -53,7 +58,7 @@ class PeepholeLSTMCell(Gated, layers.LSTMCell):
     o_t = sigmoid(W_o x_t + U_o h_{t-1} + V_o c_t + b_o)
     h_t = o_t tanh(c_t)
 
-    V are diagonal: `peephole`, (3, units), in the order i, f, o. Arguments are those of `keras.layers.LSTMCell`.
+    The matrices V are diagonal: `peephole`, (3, units), in the order i, f, o. Arguments are those of `keras.layers.LSTMCell`.
     """
 
     def build(self, input_shape):
@@ -62,9 +67,9 @@ class PeepholeLSTMCell(Gated, layers.LSTMCell):
 
     def call(self, inputs, states, training=False):
         h, c = states
-        x, h = self.masked(inputs, h, training)
-        # The gates that see c_{t-1} beside each other: half as many operations at every step.
-        z_if, z_c, z_o = ops.split(self.sums(x, h), [2 * self.units, 3 * self.units], axis=-1)
+        x, h = self.apply_dropout(inputs, h, training)
+        # The two gates that read c_{t-1} in one tensor: half as many operations at every step.
+        z_if, z_c, z_o = ops.split(self.gate_sums(x, h), [2 * self.units, 3 * self.units], axis=-1)
         v_if, v_o = ops.split(self.peephole, [2])
         z_if = ops.reshape(z_if, (-1, 2, self.units)) + v_if * ops.expand_dims(c, 1)
         i, f = ops.unstack(self.recurrent_activation(z_if), axis=1)
@@ -75,8 +80,8 @@ class PeepholeLSTMCell(Gated, layers.LSTMCell):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class CoupledLSTMCell(Gated, layers.LSTMCell):
-    """LSTM that memorises as much as it forgets [2].
+class CoupledLSTMCell(GatedCell, layers.LSTMCell):
+    """LSTM whose input gate is 1 - f_t [2].
 
     f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
     c_t = f_t c_{t-1} + (1 - f_t) tanh(W_c x_t + U_c h_{t-1} + b_c)
@@ -87,8 +92,8 @@ class CoupledLSTMCell(Gated, layers.LSTMCell):
     """
 
     def build(self, input_shape):
-        self.kernel = self.matrix("kernel", input_shape[-1], 3 * self.units)
-        self.recurrent_kernel = self.matrix("recurrent_kernel", self.units, 3 * self.units)
+        self.kernel = self.add_matrix("kernel", input_shape[-1], 3 * self.units)
+        self.recurrent_kernel = self.add_matrix("recurrent_kernel", self.units, 3 * self.units)
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -101,8 +106,8 @@ class CoupledLSTMCell(Gated, layers.LSTMCell):
 
     def call(self, inputs, states, training=False):
         h, c = states
-        x, h = self.masked(inputs, h, training)
-        z_f, z_c, z_o = ops.split(self.sums(x, h), 3, axis=-1)
+        x, h = self.apply_dropout(inputs, h, training)
+        z_f, z_c, z_o = ops.split(self.gate_sums(x, h), 3, axis=-1)
         f = self.recurrent_activation(z_f)
         c = f * c + (1 - f) * self.activation(z_c)
         h = self.recurrent_activation(z_o) * self.activation(c)
@@ -110,29 +115,29 @@ class CoupledLSTMCell(Gated, layers.LSTMCell):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class MultiplicativeLSTMCell(Gated, layers.LSTMCell):
+class MultiplicativeLSTMCell(GatedCell, layers.LSTMCell):
     """LSTM whose recurrent weights depend on the input: m_t in place of h_{t-1} [4].
 
     m_t = (W_m x_t) (U_m h_{t-1}), element by element
-    i_t, f_t, o_t = sigmoid(W x_t + U m_t + b), each with its own W, U and b
+    i_t, f_t, o_t = sigmoid(W x_t + U m_t + b), with one W, U and b for each
     c_t = f_t c_{t-1} + i_t tanh(W_c x_t + U_c m_t + b_c)
     h_t = o_t tanh(c_t)
 
     Arguments are those of `keras.layers.LSTMCell`; W_m is `kernel_m`, U_m `recurrent_kernel_m`; and:
 
     Args:
-        weight_norm: whether each column of the four matrices is g w / ||w|| [5], with gains g `gain`,
-            `recurrent_gain`, `gain_m`, `recurrent_gain_m`.
+        weight_norm: whether each column of the four matrices is g w / ||w|| [5], with the gains g `gain`,
+            `recurrent_gain`, `gain_m` and `recurrent_gain_m`.
     """
 
     def __init__(self, units, weight_norm=False, **kwargs):
         super().__init__(units, **kwargs)
-        self.weight_norm, self.used = weight_norm, None
+        self.weight_norm, self.normalised = weight_norm, None
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.kernel_m = self.matrix("kernel_m", input_shape[-1], self.units)
-        self.recurrent_kernel_m = self.matrix("recurrent_kernel_m", self.units, self.units)
+        self.kernel_m = self.add_matrix("kernel_m", input_shape[-1], self.units)
+        self.recurrent_kernel_m = self.add_matrix("recurrent_kernel_m", self.units, self.units)
         if self.weight_norm:
             wide, narrow = dict(shape=(4 * self.units,)), dict(shape=(self.units,))
             self.gain = self.add_weight(**wide, initializer="ones", name="gain")
@@ -143,28 +148,28 @@ class MultiplicativeLSTMCell(Gated, layers.LSTMCell):
             )
 
     def matrices(self):
-        """Returns W, U, W_m, U_m as they multiply."""
-        found = (self.kernel, self.recurrent_kernel, self.kernel_m, self.recurrent_kernel_m)
+        """Returns W, U, W_m and U_m, normalised if weight_norm is set."""
+        matrices = (self.kernel, self.recurrent_kernel, self.kernel_m, self.recurrent_kernel_m)
         if not self.weight_norm:
-            return found
+            return matrices
         gains = (self.gain, self.recurrent_gain, self.gain_m, self.recurrent_gain_m)
-        return tuple(ops.normalize(w, axis=0) * g for w, g in zip(found, gains, strict=True))
+        return tuple(ops.normalize(w, axis=0) * g for w, g in zip(matrices, gains, strict=True))
 
-    # `keras.layers.RNN` asks for a cell's masks once, before its loop, and lets go of them after it: there the
-    # weights are normalised once for all steps, and a gradient keeps no copy of them for each step.
+    # `keras.layers.RNN` gets a cell's dropout masks once before its loop and resets them after it. Here that normalises the
+    # weights once for all steps, so that a gradient keeps no copy of them for each step.
     def get_dropout_mask(self, step_input):
-        if self.weight_norm and self.used is None:
-            self.used = self.matrices()
+        if self.weight_norm and self.normalised is None:
+            self.normalised = self.matrices()
         return super().get_dropout_mask(step_input)
 
     def reset_dropout_mask(self):
-        self.used = None
+        self.normalised = None
         super().reset_dropout_mask()
 
     def call(self, inputs, states, training=False):
         h, c = states
-        x, h = self.masked(inputs, h, training)
-        w, u, w_m, u_m = self.used or self.matrices()
+        x, h = self.apply_dropout(inputs, h, training)
+        w, u, w_m, u_m = self.normalised or self.matrices()
         m = ops.matmul(x, w_m) * ops.matmul(h, u_m)
         z = ops.matmul(x, w) + ops.matmul(m, u)
         z = z + self.bias if self.use_bias else z
@@ -179,20 +184,19 @@ class MultiplicativeLSTMCell(Gated, layers.LSTMCell):
 
 
 @keras.saving.register_keras_serializable("kapps")
-class GRUCell(Gated, layers.GRUCell):
-    """GRU of its paper [3]: the reset gate acts before U; Keras's default, cuDNN's, has it after.
+class GRUCell(GatedCell, layers.GRUCell):
+    """GRU of its paper [3]: the reset gate comes before U; in Keras's default, cuDNN's form, it comes after.
 
     r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
     z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)
     g_t = tanh(W x_t + U (r_t h_{t-1}) + b)
-    h_t = (1 - z_t) h_{t-1} + z_t g_t    with update="new", where z_t says how much is new
-    h_t = z_t h_{t-1} + (1 - z_t) g_t    with update="old", where it says how much stays
+    h_t = (1 - z_t) h_{t-1} + z_t g_t    with update="new": z_t is the fraction that is new
+    h_t = z_t h_{t-1} + (1 - z_t) g_t    with update="old": z_t is the fraction that stays
 
-    Arguments are those of `keras.layers.GRUCell` but for reset_after, and:
+    Arguments are those of `keras.layers.GRUCell` without reset_after, and:
 
     Args:
-        update: "new" or "old": what the update gate is the share of. Lectures and papers have both; either becomes
-            the other where the signs of W_z, U_z and b_z turn.
+        update: "new" or "old". Papers and lectures have both; one becomes the other if the signs of W_z, U_z and b_z change.
     """
 
     def __init__(self, units, update="new", **kwargs):
@@ -204,16 +208,16 @@ class GRUCell(Gated, layers.GRUCell):
 
     def call(self, inputs, states, training=False):
         (before,) = states
-        x, h = self.masked(inputs, before, training)
-        gates = 2 * self.units
+        x, h = self.apply_dropout(inputs, before, training)
+        width = 2 * self.units
         x = ops.matmul(x, self.kernel)
         if self.use_bias:
             x = x + self.bias
-        # One split each, whose gradient is one concatenation at every step.
-        x_gates, x_g = ops.split(x, [gates], axis=-1)
-        u_gates, u_g = ops.split(self.recurrent_kernel, [gates], axis=-1)
-        both = self.recurrent_activation(x_gates + ops.matmul(h, u_gates))
-        z, r = ops.split(both, 2, axis=-1)
+        # One split of each, because the gradient of a split is a concatenation at every step.
+        x_gates, x_g = ops.split(x, [width], axis=-1)
+        u_gates, u_g = ops.split(self.recurrent_kernel, [width], axis=-1)
+        gates = self.recurrent_activation(x_gates + ops.matmul(h, u_gates))
+        z, r = ops.split(gates, 2, axis=-1)
         g = self.activation(x_g + ops.matmul(r * h, u_g))
         new = z if self.update == "new" else 1 - z
         h = before + new * (g - before)
@@ -225,14 +229,14 @@ class GRUCell(Gated, layers.GRUCell):
 
 @keras.saving.register_keras_serializable("kapps")
 class LearnedState(layers.Layer):
-    """Initial states that are trained, one vector for every sequence, instead of zeros.
+    """Trained initial states, the same for every sequence, instead of zeros.
 
     keras.layers.LSTM(8)(x, initial_state=LearnedState([8, 8])(x))
 
-    Input: anything whose first axis is the batch. Output: a list of (batch, size).
+    Input: a tensor whose first axis is the batch. Output: a list of (batch, size).
 
     Args:
-        sizes: of each state.
+        sizes: the size of each state.
     """
 
     def __init__(self, sizes, **kwargs):
@@ -240,7 +244,7 @@ class LearnedState(layers.Layer):
         self.sizes = list(sizes)
         if not self.sizes or not all(isinstance(size, int) and size > 0 for size in self.sizes):
             raise ValueError(
-                f"{self.name}: sizes are whole numbers from 1, one a state, not {sizes!r}"
+                f"{self.name}: sizes are positive integers, one for each state, not {sizes!r}"
             )
         self.supports_masking = True
 

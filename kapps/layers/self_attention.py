@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from kapps.layers.multi_head_attention import scores_dtype, weights
+from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -105,7 +105,7 @@ class SelfAttention(keras.layers.Layer):
             steps = ops.arange(ops.shape(x)[1], dtype="int32")
             before = (steps[:, None] >= steps)[None, None]
             seen = before if seen is None else ops.logical_and(seen, before)
-        return weights(scores, seen)
+        return masked_softmax(scores, seen)
 
     def merged(self):
         """Returns a layer with W_qk, and W_vo where there is a W_o, that computes what this one does."""

@@ -147,5 +147,5 @@ def test_one_input_or_two():
         step_models.encoder_and_step(model)
     with pytest.raises(ValueError, match=r"encoder_and_step"):
         step_models.step_model(families.transformer(**SIZES))
-    with pytest.raises(ValueError, match="length says how many"):
+    with pytest.raises(ValueError, match="decoder1_attention_keys is a cache .* length"):
         step_models.initial_states(step_models.step_model(model), 1)

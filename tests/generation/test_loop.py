@@ -107,10 +107,10 @@ def test_refusals(model):
     fixed = step_models.encoder_and_step(model, length=4, source_length=3)
     if "decoder1_attention_keys" in fixed.step.input:
         with pytest.raises(
-            ValueError, match=r"room for 4 .* 5 are asked for: make it with length=5"
+            ValueError, match=r"keys has entries for 4 tokens, but 5 are needed: .*length=5"
         ):
             text_generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=5)
-    with pytest.raises(ValueError, match="the encoder reads 3 tokens, and a source has 4"):
+    with pytest.raises(ValueError, match="the encoder reads 3 tokens, but a source has 4"):
         text_generation.translate(fixed, SOURCE, start=START, end=END, steps=4)
     assert text_generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=4).shape == (
         2,

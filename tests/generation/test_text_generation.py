@@ -110,7 +110,7 @@ def test_texts_end(model):
 
 def test_length_penalties_by_hand():
     """Of the lectures' 1 / L**alpha log P: two tokens of log P -1.0, four of -1.5; Wu's of 7 tokens is 2**alpha."""
-    length, wu = samplers.by_length, samplers.by_wu
+    length, wu = samplers.length_penalty, samplers.wu_penalty
     assert -1.0 / length(2.0, 0) > -1.5 / length(4.0, 0)
     assert length(2.0, 0.75) == pytest.approx(2**0.75)
     assert -1.5 / length(4.0, 0.75) > -1.0 / length(2.0, 0.75)

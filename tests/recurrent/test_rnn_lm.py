@@ -78,7 +78,7 @@ def test_weight_normalisation_by_the_released_equations():
         h = sigmoid(o) * np.tanh(c)
         expected.append(h)
     np.testing.assert_allclose(values(layer(x)), np.stack(expected, 1), atol=1e-5)
-    assert cell.used is None, "nothing of a call is held after it"
+    assert cell.normalised is None, "the layer keeps nothing after the call"
     # A column's length is its gain: scaling weights changes nothing, scaling gains does.
     before = values(layer(x))
     cell.recurrent_kernel.assign(3 * cell.recurrent_kernel)

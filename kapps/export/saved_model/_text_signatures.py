@@ -95,7 +95,7 @@ class TokenizedText:
             step = step_models.step_model(_inner_model(network))
         except ValueError:  # the network attends to later tokens, or a layer has no decoding step
             return None
-        return DecodingLoop(step, choice=DecodingOptions(never=(PADDING, UNKNOWN)))
+        return DecodingLoop(step, options=DecodingOptions(never=(PADDING, UNKNOWN)))
 
 
 class TranslatedText:
@@ -145,12 +145,12 @@ class TranslatedText:
         """Returns the targets, string [batch], of sources, string [batch]."""
         source = self.byte_pairs.encode(text)[:, :MAX_SOURCE_LENGTH]
         lengths = tf.math.count_nonzero(source, axis=1, dtype=tf.int32)
-        batch_size, steps = tf.shape(source)[0], tf.shape(source)[1] + text_generation.MORE
+        batch_size, steps = tf.shape(source)[0], tf.shape(source)[1] + text_generation.EXTRA_TOKENS
         tokens = self.loop.call(
             {
                 "prompt": tf.fill([batch_size, 1], self.start),
                 "uniform": tf.zeros([batch_size, steps]),
-                "limit": lengths + text_generation.MORE,
+                "limit": lengths + text_generation.EXTRA_TOKENS,
                 self.source: source,
             }
         )
