@@ -101,7 +101,7 @@ def open_sources() -> list[data.Source]:
         FLAGS.dataset = ""
     elif not FLAGS["dataset"].present and not data.is_tfds_prepared(FLAGS.dataset):
         print(
-            f"There is no {FLAGS.dataset} on this machine, so the digits of kapps are used;"
+            f"{FLAGS.dataset} is not on this machine, so the digits of kapps are used;"
             f" --dataset={FLAGS.dataset} downloads it with TensorFlow Datasets, --data=FILE reads a file."
         )
         FLAGS.dataset = "digits"

@@ -1,4 +1,4 @@
-"""A training that was killed ends as if it had not been, to the bit; nothing written is lost."""
+"""A killed training resumes to the same bits as an uninterrupted one, and no checkpoint is lost."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ X, Y = (
 
 
 def batches(first):
-    """Four rows a step, ten steps an epoch, from a step on."""
+    """Four rows per step, ten steps per epoch, from a step on."""
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).repeat().skip(first)
@@ -43,8 +43,8 @@ def same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-class Dies(keras.callbacks.Callback):
-    """Ends a training from within, as no signal handler could notice."""
+class Interrupt(keras.callbacks.Callback):
+    """Raises an exception in a step: no signal handler runs."""
 
     def __init__(self, step):
         super().__init__()
@@ -55,28 +55,28 @@ class Dies(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def fit(model, directory, *, epochs=2, dies=None, every=3, **options):
+def fit(model, directory, *, epochs=2, interrupt=None, every=3, **options):
     checkpoints = training.Checkpoints(directory, steps_per_epoch=10, interval=every, **options)
     step = checkpoints.restore(model)
     history = model.fit(
         batches(step), epochs=epochs, initial_epoch=step // 10, steps_per_epoch=10, verbose=0, shuffle=False,
-        callbacks=checkpoints.surround([Dies(dies)] if dies else []),
+        callbacks=checkpoints.surround([Interrupt(interrupt)] if interrupt else []),
     )  # fmt: skip
     return history.history, checkpoints
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training that nothing interrupted: its state, and its history."""
+    """The state and the history of an uninterrupted training."""
     model = small()
     history, _ = fit(model, tmp_path_factory.mktemp("whole"))
     return state(model), history
 
 
-@pytest.mark.parametrize("dies", [1, 5, 10, 11, 13, 19, 20])
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, whole, dies):
+@pytest.mark.parametrize("interrupt", [1, 5, 10, 11, 13, 19, 20])
+def test_a_killed_training_resumes_to_the_same_bits(tmp_path, whole, interrupt):
     with pytest.raises(KeyboardInterrupt):
-        fit(small(), tmp_path, dies=dies)
+        fit(small(), tmp_path, interrupt=interrupt)
     model = small()
     history, checkpoints = fit(model, tmp_path)
     assert same(state(model), whole[0]) and checkpoints.step == 20
@@ -84,11 +84,11 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, whole, dies):
         assert history[key][-1] == pytest.approx(values[-1], rel=1e-5), key
 
 
-def test_an_interrupted_epoch_is_told_whole(tmp_path, whole):
+def test_the_logs_of_an_interrupted_epoch_include_all_steps(tmp_path, whole):
     with pytest.raises(KeyboardInterrupt):
-        fit(small(), tmp_path, dies=17)
+        fit(small(), tmp_path, interrupt=17)
     history, _ = fit(small(), tmp_path)
-    assert len(history["loss"]) == 1  # the second epoch, of which 5 steps were new
+    assert len(history["loss"]) == 1  # the second epoch; 5 of its steps are new
     assert history["loss"][0] == pytest.approx(whole[1]["loss"][1], rel=1e-5)
     assert history["mae"][0] == pytest.approx(whole[1]["mae"][1], rel=1e-5)
 
@@ -108,7 +108,7 @@ def test_a_complete_training_is_restored_and_not_trained(tmp_path, whole):
     assert same(state(model), whole[0])
 
 
-def test_the_last_two_are_kept_and_all_go_in_the_end(tmp_path):
+def test_the_last_two_are_kept_and_delete_removes_all(tmp_path):
     _, checkpoints = fit(small(), tmp_path)
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == ["step-0000000018.npz", "step-0000000020.npz"]
@@ -116,14 +116,14 @@ def test_the_last_two_are_kept_and_all_go_in_the_end(tmp_path):
     assert not tmp_path.exists()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped"])
-def test_a_damaged_newest_is_passed_over(tmp_path, whole, damage):
+@pytest.mark.parametrize("defect", ["truncated", "empty", "flipped"])
+def test_an_incomplete_checkpoint_is_skipped(tmp_path, whole, defect):
     fit(small(), tmp_path, epochs=1)
     newest = tmp_path / "step-0000000010.npz"
     content = bytearray(newest.read_bytes())
-    if damage == "flipped":
+    if defect == "flipped":
         content[len(content) // 2] ^= 255
-    newest.write_bytes({"truncated": content[:-100], "empty": b"", "flipped": content}[damage])
+    newest.write_bytes({"truncated": content[:-100], "empty": b"", "flipped": content}[defect])
     model = small()
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
     with pytest.warns(UserWarning, match="step-0000000010.npz is incomplete"):
@@ -133,27 +133,27 @@ def test_a_damaged_newest_is_passed_over(tmp_path, whole, damage):
     assert same(state(model), whole[0])
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_of_one_line_and_older_checkpoints_remain(tmp_path, monkeypatch):
     fit(small(), tmp_path, epochs=1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def full(*_, **__):
+    def raise_no_space(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np, "savez", raise_no_space)
     with pytest.raises(training.TrainingStopped) as stopped:
         fit(small(), tmp_path)
     text = str(stopped.value)
-    assert "No space left on device" in text and "step-0000000010.npz is the last good" in text
+    assert "No space left on device" in text and "step-0000000010.npz" in text
     assert "\n" not in text and stopped.value.code == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
+def test_a_loss_that_is_not_finite_stops_and_the_last_checkpoint_remains(tmp_path):
     model = small()
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10, interval=3)
     bad = Y.copy()
-    bad[20:24] = np.nan  # the sixth step's
+    bad[20:24] = np.nan  # of the sixth step
     with pytest.raises(training.TrainingStopped) as stopped:
         model.fit(X, bad, batch_size=4, shuffle=False, verbose=0, callbacks=[checkpoints])
     assert str(stopped.value).startswith("step 6: the loss is nan; ")
@@ -175,17 +175,17 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("identity", "says"),
+    ("identity", "message"),
     [({"seed": 2}, "seed=1, not seed=2"), ({"seed": 1, "epochs": 3}, "epochs=")],
 )
-def test_another_trainings_checkpoint_is_refused(tmp_path, identity, says):
+def test_a_checkpoint_of_another_training_is_an_error(tmp_path, identity, message):
     fit(small(), tmp_path, epochs=1, identity={"seed": 1})
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         fit(small(), tmp_path, identity=identity)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_another_models_checkpoint_is_refused(tmp_path):
+def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
     fit(small(), tmp_path, epochs=1)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.compile("sgd", "mean_squared_error")
@@ -193,13 +193,13 @@ def test_another_models_checkpoint_is_refused(tmp_path):
         fit(model, tmp_path)
 
 
-def test_notes_come_back(tmp_path):
+def test_notes_are_restored(tmp_path):
     fit(small(), tmp_path, epochs=1, notes={"before": {"loss": 2.0}})
     checkpoints = training.Checkpoints(tmp_path, steps_per_epoch=10)
     assert checkpoints.restore(small()) == 10 and checkpoints.notes == {"before": {"loss": 2.0}}
 
 
-def test_who_does_not_write_restores_all_the_same(tmp_path, whole):
+def test_a_process_that_does_not_write_restores_too(tmp_path, whole):
     fit(small(), tmp_path, epochs=1)
     before = sorted(path.name for path in tmp_path.iterdir())
     model = small()
@@ -209,8 +209,8 @@ def test_who_does_not_write_restores_all_the_same(tmp_path, whole):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_sigterm_saves_this_very_step(tmp_path, whole):
-    class Told(keras.callbacks.Callback):
+def test_sigterm_saves_the_current_step(tmp_path, whole):
+    class Terminate(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if int(self.model.optimizer.iterations) == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -224,7 +224,7 @@ def test_sigterm_saves_this_very_step(tmp_path, whole):
             steps_per_epoch=10,
             verbose=0,
             shuffle=False,
-            callbacks=checkpoints.surround([Told()]),
+            callbacks=checkpoints.surround([Terminate()]),
         )
     assert "step 5: SIGTERM; saved" in str(stopped.value) and stopped.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
@@ -233,41 +233,41 @@ def test_sigterm_saves_this_very_step(tmp_path, whole):
     assert same(state(again), whole[0])
 
 
-# The whole way, in processes: data, dropout, MixUp, loss scaling and the average of the weights restored.
+# In separate processes: data, dropout, MixUp, loss scaling and the average of the weights are restored.
 
 
-def left(process):
+def load_arrays(process):
     with np.load(process.folder / f"{process.name}_0.npz") as file:
         return {key: file[key] for key in file}
 
 
 @pytest.mark.long
-def test_killed_at_random_steps_it_ends_with_the_same_bits(trainings):
-    (alone,) = trainings("alone", "default", "--rich", "--steps=30")
-    alone.wait()
+def test_killed_at_random_steps_a_training_ends_with_the_same_bits(trainings):
+    (uninterrupted,) = trainings("uninterrupted", "default", "--rich", "--steps=30")
+    uninterrupted.wait()
     draw = random.Random(os.environ.get("KAPPS_TEST_SEED", "7"))
-    at = sorted(draw.sample(range(2, 30), 2))
-    for step in at:
+    steps = sorted(draw.sample(range(2, 30), 2))
+    for step in steps:
         (process,) = trainings(
             "often", "default", "--rich", "--steps=30", "--every=4", "--pace=0.05"
         )
-        process.until(f"step {step}\n")
+        process.wait_for(f"step {step}\n")
         process.process.kill()
         process.process.wait()
     (process,) = trainings("often", "default", "--rich", "--steps=30", "--every=4")
     process.wait()
-    assert "resumes at step" in process.said()
-    expected, given = left(alone), left(process)
-    assert expected.keys() == given.keys() and len(given) > 20
+    assert "resumes at step" in process.output()
+    expected, arrays = load_arrays(uninterrupted), load_arrays(process)
+    assert expected.keys() == arrays.keys() and len(arrays) > 20
     for key, value in expected.items():
-        np.testing.assert_array_equal(given[key], value, err_msg=f"{key}, killed at steps {at}")
+        np.testing.assert_array_equal(arrays[key], value, err_msg=f"{key}, killed at steps {steps}")
 
 
-def test_a_process_leaves_on_sigterm_with_143_and_no_traceback(trainings):
+def test_a_process_exits_with_143_after_sigterm_without_a_traceback(trainings):
     (process,) = trainings("told", "default", "--steps=30", "--pace=0.1")
-    process.until("step 3\n")
+    process.wait_for("step 3\n")
     process.process.terminate()
     last = process.wait(code=143, seconds=60)
     assert last.startswith("worker.py: step ") and "SIGTERM; saved" in last
-    assert "Traceback" not in process.said()
-    assert list((process.folder / "told" / "checkpoints").glob("step-*.npz"))
+    assert "Traceback" not in process.output()
+    assert training.list_checkpoints(process.folder / "told" / "checkpoints")

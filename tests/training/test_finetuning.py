@@ -1,4 +1,4 @@
-"""Fine-tuning: what is frozen stays to the bit, also in a loaded model; what is not does train."""
+"""Fine-tuning: frozen values do not change by a bit, in a loaded model too; the others train."""
 
 import inspect
 import json
@@ -14,7 +14,7 @@ from kapps.training import finetune, load_model, set_trainable
 
 UNFREEZE = ("head", "level3", "level2_block1_conv2", "all")
 
-# Fits a loaded model in a process of its own, and prints which values of its batch norms changed.
+# Fits a loaded model in a separate process, and prints which batch norms changed.
 FIT = """
 import json, sys
 import keras
@@ -41,12 +41,12 @@ print(json.dumps({"norms": len(norms), "changed": changed, "head": moved}))
 
 @pytest.fixture(scope="module")
 def pretrained(randomise):
-    """Levels 2 and 3 of a ResNet, with values that differ from those that any layer begins with."""
+    """Levels 2 and 3 of a ResNet, with values that differ from the initial values of every layer."""
     return randomise(resnet.body(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=7))
 
 
 def fit(model, x, y, epochs=1):
-    # Decay and a moving average of the weights reach whatever an optimizer is given.
+    # Weight decay and the moving average apply to all variables of an optimizer.
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-3, use_ema=True)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
@@ -58,7 +58,7 @@ def values(model):
 
 
 def same(one, other):
-    """Whether two lists of arrays are equal to the bit."""
+    """Returns, for two lists of arrays, whether their bits are equal."""
     return [a.tobytes() for a in one] == [b.tobytes() for b in other]
 
 
@@ -67,16 +67,14 @@ def norms(model):
 
 
 @pytest.mark.parametrize("unfreeze", UNFREEZE)
-def test_batch_norms_stay_to_the_bit_whatever_trains(
-    pretrained, digits, forked, tmp_path, unfreeze
-):
+def test_frozen_batch_norms_do_not_change_by_a_bit(pretrained, digits, forked, tmp_path, unfreeze):
     x, y = digits(32)
-    given = values(pretrained)
+    original = values(pretrained)
     model = fit(finetune(pretrained, classes=10, unfreeze=unfreeze), x, y)
     after = values(model)
     assert len(norms(model)) == 6
     for name in norms(model):
-        assert same(after[name], given[name]), name
+        assert same(after[name], original[name]), name
 
     order = [layer.name for layer in model.layers]
     start = {
@@ -87,37 +85,37 @@ def test_batch_norms_stay_to_the_bit_whatever_trains(
     }[unfreeze]
     kernels = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     for name in kernels:
-        assert same(after[name], given[name]) == (order.index(name) < start), name
+        assert same(after[name], original[name]) == (order.index(name) < start), name
     for name, arrays in values(pretrained).items():
-        assert same(arrays, given[name]), f"the given model's {name} changed"
+        assert same(arrays, original[name]), f"{name} of the original model changed"
 
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", x=x, y=y)
-    found = json.loads(
+    result = json.loads(
         forked(FIT, tmp_path / "model.keras", tmp_path / "data.npz").strip().splitlines()[-1]
     )
-    assert found == {"norms": 6, "changed": [], "head": [True, True]}
+    assert result == {"norms": 6, "changed": [], "head": [True, True]}
 
 
-def test_batch_norms_train_where_their_layer_does(pretrained, digits):
-    given = values(pretrained)
+def test_batch_norms_train_with_their_layers(pretrained, digits):
+    original = values(pretrained)
     model = finetune(pretrained, classes=10, unfreeze="level3", batch_norm="train")
     after = values(fit(model, *digits(32)))
     for name in norms(model):
-        unchanged = [np.array_equal(a, b) for a, b in zip(after[name], given[name], strict=True)]
+        unchanged = [np.array_equal(a, b) for a, b in zip(after[name], original[name], strict=True)]
         assert unchanged == [not name.startswith("level3")] * 4, name
 
 
-def test_the_body_computes_what_it_did(pretrained, digits):
+def test_the_body_computes_the_same_features(pretrained, digits):
     x, _ = digits(32)
     model = finetune(pretrained, classes=10)
     bodies = [keras.Model(m.input, m.get_layer("head_pool").output) for m in (pretrained, model)]
-    expected, found = (body.predict(x, verbose=0) for body in bodies)
-    np.testing.assert_array_equal(found, expected)
+    expected, result = (body.predict(x, verbose=0) for body in bodies)
+    np.testing.assert_array_equal(result, expected)
     assert expected.std() > 0.01
 
 
-def test_the_result_is_as_a_builder_makes_it(pretrained):
+def test_the_result_has_the_layers_of_a_builders_model(pretrained):
     built = resnet.body(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=10)
     model = finetune(pretrained, classes=10)
     assert type(model) is type(built)
@@ -133,9 +131,9 @@ def test_another_resolution(pretrained, digits):
     model = finetune(pretrained, classes=10, unfreeze="level3", input_shape=(48, 40, 3))
     assert model.input_shape == (None, 48, 40, 3)
     fit(model, x[:, :, :40], y)
-    given = values(pretrained)
+    original = values(pretrained)
     after = values(model)
-    assert all(same(after[name], given[name]) for name in norms(model))
+    assert all(same(after[name], original[name]) for name in norms(model))
 
     # One image at any size: the body is the same function there.
     free = finetune(pretrained, classes=10, input_shape=(None, None, 3))
@@ -149,30 +147,30 @@ def test_another_resolution(pretrained, digits):
 
 
 @pytest.mark.long
-def test_two_stages_keep_the_head_that_the_first_one_trained(pretrained, digits):
+def test_a_second_stage_keeps_the_trained_head(pretrained, digits):
     x, y = digits(32)
     model = fit(finetune(pretrained, classes=10, unfreeze="head"), x, y)
-    head, given = model.get_layer("head_logits").get_weights(), values(pretrained)
+    head, original = model.get_layer("head_logits").get_weights(), values(pretrained)
     set_trainable(model, unfreeze="level3")
     assert same(model.get_layer("head_logits").get_weights(), head)
     after = values(fit(model, x, y))
-    assert all(same(after[name], given[name]) for name in norms(model))
-    assert not same(after["level3_block1_conv1"], given["level3_block1_conv1"])
-    assert same(after["level2_block1_conv1"], given["level2_block1_conv1"])
+    assert all(same(after[name], original[name]) for name in norms(model))
+    assert not same(after["level3_block1_conv1"], original["level3_block1_conv1"])
+    assert same(after["level2_block1_conv1"], original["level2_block1_conv1"])
 
 
-def test_it_mends_what_thawing_the_whole_model_did(pretrained, digits):
+def test_set_trainable_freezes_again_after_model_trainable(pretrained, digits):
     x, y = digits(32)
     model = finetune(pretrained, classes=10)
     model.trainable = False
     model.trainable = True
-    assert all(model.get_layer(name).trainable for name in norms(model))  # as Keras has it
+    assert all(model.get_layer(name).trainable for name in norms(model))  # the behaviour of Keras
     set_trainable(model, unfreeze="all")
-    given, after = values(pretrained), values(fit(model, x, y))
-    assert all(same(after[name], given[name]) for name in norms(model))
+    original, after = values(pretrained), values(fit(model, x, y))
+    assert all(same(after[name], original[name]) for name in norms(model))
 
 
-def test_it_freezes_layers_of_layers_that_a_file_thawed(tmp_path):
+def test_set_trainable_freezes_nested_layers_of_a_loaded_model(tmp_path):
     rows = keras.Input((8, 4))
     x = keras.layers.MultiHeadAttention(2, 2, name="attention")(rows, rows)
     x = keras.layers.GlobalAveragePooling1D()(x)
@@ -198,9 +196,9 @@ def test_a_model_that_was_frozen_trains_again(pretrained):
     ids=["resnext", "se"],
 )
 def test_grouped_and_squeezed_members(randomise, digits, options):
-    given = randomise(resnet.body(depths=(1, 1), input_shape=(32, 32, 3), classes=7, **options))
-    model = fit(finetune(given, classes=10, unfreeze="level3"), *digits(32))
-    before, after = values(given), values(model)
+    original = randomise(resnet.body(depths=(1, 1), input_shape=(32, 32, 3), classes=7, **options))
+    model = fit(finetune(original, classes=10, unfreeze="level3"), *digits(32))
+    before, after = values(original), values(model)
     assert all(same(after[name], before[name]) for name in norms(model))
     assert type(model.get_layer("level3_block1_conv2")) is kapps.layers.GroupedConv2D
     assert same(after["level2_block1_conv2"], before["level2_block1_conv2"])
@@ -208,11 +206,11 @@ def test_grouped_and_squeezed_members(randomise, digits, options):
 
 
 def test_a_model_of_keras_applications(randomise, digits):
-    given = randomise(
+    original = randomise(
         keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=7)
     )
-    model = fit(finetune(given, classes=10, unfreeze="block_13"), *digits(32))
-    before, after = values(given), values(model)
+    model = fit(finetune(original, classes=10, unfreeze="block_13"), *digits(32))
+    before, after = values(original), values(model)
     assert all(same(after[name], before[name]) for name in norms(model))
     assert same(after["block_12_project"], before["block_12_project"])
     assert not same(after["block_13_expand"], before["block_13_expand"])
@@ -223,13 +221,13 @@ def features(model):
     return keras.Model(model.input, model.get_layer("head_logits").input)
 
 
-def test_a_head_that_is_a_convolution_goes(digits):
-    """MobileNet V1 reads one pooled pixel, and SqueezeNet a map, by a 1x1 convolution."""
+def test_a_convolution_as_head_is_removed(digits):
+    """The head of MobileNet V1 is a 1x1 convolution of one pooled pixel, that of SqueezeNet of a feature map."""
     x, _ = digits(32)
-    given = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=7)
-    model = finetune(given, classes=10)
-    assert isinstance(given.layers[-5], keras.layers.GlobalAveragePooling2D)
-    pooled = keras.Model(given.input, given.layers[-5].output)
+    original = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=7)
+    model = finetune(original, classes=10)
+    assert isinstance(original.layers[-5], keras.layers.GlobalAveragePooling2D)
+    pooled = keras.Model(original.input, original.layers[-5].output)
     np.testing.assert_array_equal(
         features(model).predict(x, verbose=0), pooled.predict(x, verbose=0)[:, 0, 0]
     )
@@ -247,7 +245,7 @@ def test_a_head_that_is_a_convolution_goes(digits):
     )
 
 
-def test_a_pool_of_the_heads_name_stays(digits):
+def test_a_layer_named_head_pool_is_kept(digits):
     x, _ = digits(32)
     image = keras.Input((32, 32, 3))
     pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(image)
@@ -259,8 +257,8 @@ def test_a_pool_of_the_heads_name_stays(digits):
 
 @pytest.mark.parametrize("pooling", [None, "avg"])
 def test_a_model_without_a_head_gets_one(pooling):
-    given = kapps.resnet20_cifar(include_top=False, pooling=pooling)
-    model = finetune(given, classes=10, unfreeze="head")
+    original = kapps.resnet20_cifar(include_top=False, pooling=pooling)
+    model = finetune(original, classes=10, unfreeze="head")
     assert model.output_shape == (None, 10)
     assert [v.path for v in model.trainable_variables] == [
         "head_logits/kernel",
@@ -269,7 +267,7 @@ def test_a_model_without_a_head_gets_one(pooling):
 
 
 def stacked(pretrained):
-    """The body as one layer of a sequential model, and in it a sequential stem, as ConvNeXt has one in Keras."""
+    """The body as one layer of a sequential model, after a sequential stem, as in the ConvNeXt of Keras."""
     body = keras.Model(pretrained.input, pretrained.get_layer("head_pool").output, name="body")
     body = keras.models.clone_model(body)
     body.set_weights(pretrained.get_weights()[:-2])
@@ -279,7 +277,7 @@ def stacked(pretrained):
 
 
 @pytest.mark.parametrize("size", [32, 40])
-def test_a_body_that_is_a_model_of_its_own(pretrained, digits, size):
+def test_a_body_that_is_a_nested_model(pretrained, digits, size):
     body, whole = stacked(pretrained)
     x, y = digits(size)
     model = finetune(whole, classes=10, unfreeze="level3", input_shape=(size, size, 3))
@@ -296,15 +294,15 @@ def test_a_body_that_is_a_model_of_its_own(pretrained, digits, size):
     assert not same(after["level3_block1_conv2"], before["level3_block1_conv2"])
 
 
-def test_statistics_of_a_normalization_go_along(digits):
-    """Keras's layer computes with what it made of its weights when it was built."""
+def test_statistics_of_a_normalization_are_copied(digits):
+    """Keras's layer computes with values that it derived from its weights when it was built."""
     x, _ = digits(32)
     normalization = keras.layers.Normalization(name="normalization")
     normalization.adapt(7 * x + 3)
     image = keras.Input((32, 32, 3))
     y = keras.layers.GlobalAveragePooling2D()(normalization(image))
-    given = keras.Model(image, keras.layers.Dense(7)(y))
-    model = finetune(given, classes=10)
+    original = keras.Model(image, keras.layers.Dense(7)(y))
+    model = finetune(original, classes=10)
     expected = normalization(x)
     np.testing.assert_array_equal(model.get_layer("normalization")(x), expected)
 
@@ -315,15 +313,15 @@ def test_mixed_precision(digits, policy):
     before = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy(policy)
-        given = kapps.resnet20_cifar(classes=7)
-        model = finetune(given, classes=10, unfreeze="level2")
+        original = kapps.resnet20_cifar(classes=7)
+        model = finetune(original, classes=10, unfreeze="level2")
     finally:
         keras.config.set_dtype_policy(before)
     assert model.get_layer("level2_block1_conv1").dtype_policy.name == policy
     assert {model.get_layer(name).compute_dtype for name in ("head_logits", "predictions")} == {
         "float32"
     }
-    was = values(given)
+    was = values(original)
     after = values(fit(model, x, y))
     assert all(same(after[name], was[name]) for name in norms(model))
     assert not same(after["level2_block1_conv1"], was["level2_block1_conv1"])
@@ -334,11 +332,11 @@ def tied():
     return keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Dense(7)], name="tied")
 
 
-def test_a_body_of_fixed_size_goes_on_at_its_own(digits):
+def test_a_body_of_fixed_size_keeps_its_size(digits):
     x, _ = digits(32)
-    given = tied()
-    model = finetune(given, classes=10)
-    expected = keras.Model(given.inputs, given.get_layer("fc").output)
+    original = tied()
+    model = finetune(original, classes=10)
+    expected = keras.Model(original.inputs, original.get_layer("fc").output)
     np.testing.assert_array_equal(
         features(model).predict(x, verbose=0), expected.predict(x, verbose=0)
     )
@@ -374,7 +372,7 @@ def hiding():
 
 
 @pytest.mark.parametrize(
-    ("given", "options", "said"),
+    ("make_model", "options", "message"),
     [
         (None, {"unfreeze": "levl3"}, "Did you mean level3"),
         (None, {"unfreeze": "level1"}, "Layers begin with: stem, level2, level3"),
@@ -395,59 +393,59 @@ def hiding():
         (lambda: "resnet50", {}, "not str"),
     ],
 )  # fmt: skip
-def test_refusals_are_one_line(pretrained, given, options, said):
-    with pytest.raises(ValueError, match=said) as error:
-        finetune(given() if given else pretrained, **{"classes": 10, **options})
+def test_errors_are_one_line(pretrained, make_model, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        finetune(make_model() if make_model else pretrained, **{"classes": 10, **options})
     assert "\n" not in str(error.value)
 
 
-def test_precision_is_of_the_body_and_not_of_the_head(pretrained):
+def test_precision_applies_to_the_body_and_not_to_the_head(pretrained):
     mixed = finetune(pretrained, classes=3, precision="mixed_bfloat16")
     assert mixed.get_layer("level3_block1_conv1").compute_dtype == "bfloat16"
     assert mixed.get_layer("level3_block1_conv1").output.dtype == "bfloat16"
     assert mixed.get_layer("head_logits").compute_dtype == mixed.output.dtype == "float32"
     back = finetune(mixed, classes=3, precision="float32")
     assert {layer.compute_dtype for layer in back.layers} == {"float32"}
-    given, kept = values(pretrained), values(back)
-    assert all(same(given[name], kept[name]) for name in norms(back))
+    original, new = values(pretrained), values(back)
+    assert all(same(original[name], new[name]) for name in norms(back))
     as_saved = finetune(mixed, classes=3)
     assert as_saved.get_layer("level3_block1_conv1").compute_dtype == "bfloat16"
 
 
 class Unknown(keras.layers.Layer):
-    """Saved under a name that nobody knows when it is loaded."""
+    """A layer that is not registered."""
 
     def call(self, x):
         return x
 
 
-def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path):
+def test_a_file_that_cannot_be_loaded_is_an_error_of_one_line(tmp_path):
     image = keras.Input((8, 8, 3))
     keras.Model(image, Unknown()(image)).save(tmp_path / "unknown.keras")
     keras.Model(image, keras.layers.Lambda(lambda x: x + 1)(image)).save(tmp_path / "code.keras")
     (tmp_path / "cut.keras").write_bytes((tmp_path / "code.keras").read_bytes()[:500])
     (tmp_path / "model.h5").write_bytes((tmp_path / "code.keras").read_bytes())
-    said = {
+    messages = {
         "unknown.keras": "cannot be loaded: Could not locate class 'Unknown'",
         "code.keras": "cannot be loaded: Requested the deserialization of a `Lambda` layer",
         "cut.keras": "is not a complete .keras file",
         "model.h5": "is not a complete .keras file",
         "nothing.keras": "does not exist",
     }
-    for name, says in said.items():
+    for name, message in messages.items():
         with pytest.raises(ValueError) as error:
             load_model(tmp_path / name)
-        assert says in str(error.value) and name in str(error.value)
+        assert message in str(error.value) and name in str(error.value)
         assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
-def test_nothing_to_train_is_refused():
+def test_a_model_without_trainable_layers_is_an_error():
     model = kapps.resnet20_cifar(include_top=False)
     with pytest.raises(ValueError, match="nothing trains at 'head'"):
         set_trainable(model, unfreeze="head")
 
 
-def test_a_number_in_a_name_is_meant_whole():
+def test_numbers_in_names_match_completely():
     layers = [keras.layers.Dense(2, name=f"level{level}_dense") for level in (10, 1)]
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(2, name="out")])
     set_trainable(model, unfreeze="level1")

@@ -1,4 +1,4 @@
-"""The schedules against the figures of the papers they come from."""
+"""The schedules against the numbers of their papers."""
 
 import dataclasses
 import math
@@ -36,20 +36,20 @@ def test_the_rate_scales_with_the_batch():
     )
 
 
-def test_the_modern_one_warms_up_and_falls_to_zero_as_a_cosine():
+def test_modern_has_a_warmup_and_a_cosine_decay_to_zero():
     steps, peak, rise = 1000, SCHEDULES["modern"].learning_rate, 50
-    found = rates("modern", steps)
+    learning_rates = rates("modern", steps)
     expected = [
         peak * step / rise
         if step < rise
         else peak / 2 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
         for step in range(steps)
     ]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(learning_rates, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_weight_decay_is_as_strong_as_the_papers():
-    """Decay alone, for long: the papers' loss 1/2 d |w|^2 under momentum against Keras's decoupled decay."""
+def test_weight_decay_equals_that_of_the_papers():
+    """Only decay, for many steps: the papers' loss 1/2 d |w|^2 under momentum against Keras's decoupled decay."""
     decay, rate, steps = 1e-3, 0.1, 400
     w, velocity = 1.0, 0.0
     for _ in range(steps):
@@ -74,7 +74,7 @@ def test_batch_norm_and_biases_do_not_decay():
     assert [float(v[0]) == 1 for v in variables] == [True, True, True, False]
 
 
-def test_an_unknown_name_says_the_nearest():
+def test_an_unknown_name_is_an_error_with_the_nearest():
     with pytest.raises(
         ValueError,
         match=r"'modren' .*Did you mean modern\? Allowed: paper, modern, cosine, .*, lamb",
@@ -90,11 +90,11 @@ def test_inception_falls_by_094_every_two_of_100_epochs_from_0045_for_32_images(
 
 def test_large_batches_rise_over_5_of_90_epochs_and_then_fall_in_steps():
     steps = 900
-    found = rates("large_batch", steps, batch_size=8192)
+    learning_rates = rates("large_batch", steps, batch_size=8192)
     peak = 0.1 * 8192 / 256  # section 5.1: k n = 8,192, eta = 3.2
-    np.testing.assert_allclose(found[:51], np.arange(51) / 50 * peak, rtol=1e-5)
+    np.testing.assert_allclose(learning_rates[:51], np.arange(51) / 50 * peak, rtol=1e-5)
     for step, expected in ((299, 3.2), (301, 0.32), (601, 0.032), (801, 0.0032)):
-        assert found[step] == pytest.approx(expected), step
+        assert learning_rates[step] == pytest.approx(expected), step
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_optimizer_has_the_papers_settings(name, kind, settings):
     assert {key: getattr(optimizer, key) for key in settings} == settings
 
 
-def test_weight_decay_is_as_strong_as_inceptions():
+def test_weight_decay_equals_that_of_inception():
     """The loss 1/2 d |w|^2 through RMSProp with momentum, written out, against Keras's decoupled decay."""
     decay, rate, steps = 1e-3, 0.1, 400
     w, square, velocity = 1.0, 0.0, 0.0
@@ -142,7 +142,7 @@ def test_weight_decay_is_as_strong_as_inceptions():
     optimizer.build([variable])
     for _ in range(steps):
         optimizer.apply([keras.ops.zeros(1)])
-    assert w < 0.75  # the decay is felt at all
+    assert w < 0.75  # the decay has an effect
     assert float(variable[0]) == pytest.approx(w, rel=0.02)
 
 
@@ -154,7 +154,7 @@ def test_weight_decay_is_as_strong_as_inceptions():
         ({}, [[3.0], [4.0]], [[3.0], [4.0]]),
     ],
 )
-def test_gradients_are_cut_by_their_common_norm_or_by_value(limit, gradient, expected):
+def test_gradients_are_clipped_by_their_global_norm_or_by_value(limit, gradient, expected):
     variables = [keras.Variable(np.zeros(1, "float32"), name=name) for name in ("one", "two")]
     plan = Schedule(1, 1.0, 0.0, drops=(1.0,), momentum=0.0, **limit)
     optimizer = plan.make_optimizer(256, 10)
@@ -163,8 +163,8 @@ def test_gradients_are_cut_by_their_common_norm_or_by_value(limit, gradient, exp
     np.testing.assert_allclose(np.array(variables), -np.array(expected), rtol=1e-6)
 
 
-def test_the_average_looks_back_on_its_share_of_the_training():
-    """One step a batch, by 1 each: the average lags behind by as many batches as it looks back on, less one."""
+def test_the_average_covers_its_fraction_of_the_training():
+    """Every batch adds 1: the average is behind by the number of batches that it covers, minus one."""
     steps, back = 1000, 100
     variable = keras.Variable(np.zeros(1, "float32"), name="kernel")
     plan = Schedule(1, 1.0, 0.0, drops=(1.0,), momentum=0.0, ema=back / steps)
@@ -184,22 +184,22 @@ def network():
 
 
 def trained(plan, batch_size, accumulation, x, y):
-    """Returns the weights after one pass over x and y, and the rates of its batches."""
-    model, found = network(), []
+    """Returns the weights after one epoch of x and y, and the learning rate of each batch."""
+    model, learning_rates = network(), []
     steps = len(x) // batch_size
     model.compile(
         plan.make_optimizer(batch_size, steps, accumulation), keras.losses.MeanSquaredError()
     )
     for start in range(0, len(x), batch_size):
-        found.append(float(model.optimizer.learning_rate))
+        learning_rates.append(float(model.optimizer.learning_rate))
         model.train_on_batch(x[start : start + batch_size], y[start : start + batch_size])
-    return model.get_weights(), found
+    return model.get_weights(), learning_rates
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_accumulated_batches_train_as_one_large_one(name):
-    """Weight decay, clipping and the rates of the updates included; the average of the weights is apart."""
+    """With weight decay, clipping and the learning rates of the updates; without the average of the weights."""
     draw = np.random.default_rng(0)
     x, y = draw.normal(size=(96, 4)).astype("float32"), draw.normal(size=(96, 3)).astype("float32")
     plan = dataclasses.replace(SCHEDULES[name], ema=0.0)
@@ -211,7 +211,7 @@ def test_accumulated_batches_train_as_one_large_one(name):
         assert np.abs(one - start).max() > 1e-5  # it has trained
 
 
-def test_what_is_not_a_whole_update_at_the_end_is_left():
+def test_an_incomplete_update_at_the_end_is_skipped():
     x = np.ones((20, 4), "float32")
     plan = dataclasses.replace(SCHEDULES["cosine"], warmup=0.0)
     whole, _ = trained(plan, 4, 2, x[:16], x[:16, :3])
@@ -221,7 +221,7 @@ def test_what_is_not_a_whole_update_at_the_end_is_left():
 
 
 @pytest.mark.parametrize("accumulation", [0, 11])
-def test_an_accumulation_without_an_update_is_refused(accumulation):
+def test_an_accumulation_without_an_update_is_an_error(accumulation):
     with pytest.raises(ValueError, match=rf"accumulation={accumulation}: must be from 1 to 10"):
         SCHEDULES["paper"].make_optimizer(256, 10, accumulation)
 
@@ -237,13 +237,13 @@ def test_an_accumulation_without_an_update_is_refused(accumulation):
         ({"clipnorm": 1.0, "clipvalue": 2.0}, "clipnorm=1.0 and clipvalue=2.0"),
     ],
 )
-def test_options_that_exclude_one_another_are_refused(options, message):
+def test_options_that_exclude_each_other_are_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         Schedule(1, 0.1, 0.0, **options)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_compiled_model_comes_back_with_its_rates(name, tmp_path):
+def test_a_saved_compiled_model_has_its_learning_rates(name, tmp_path):
     model = network()
     model.compile(SCHEDULES[name].make_optimizer(64, 100, accumulation=2), "mse")
     model.save(tmp_path / "model.keras")

@@ -1,59 +1,64 @@
-"""Curves and the record of a run, read back."""
-
-import csv
-import json
+"""An interrupted run resumes exactly."""
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
 
 from kapps import training
+from kapps.data import translation
 
 
-def test_curves_grow_by_a_row_an_epoch(tmp_path):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
-    model.compile(
-        keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"]
+class Stop(keras.callbacks.Callback):
+    """Stops a training in a step."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.steps_left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps_left -= 1
+        if not self.steps_left:
+            raise training.TrainingStopped("gone")
+
+
+def test_a_run_on_sentence_pairs_resumes_exactly(tmp_path):
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(1, 9, 60)
+    flat, ends = draw.integers(2, 9, lengths.sum()).astype("int32"), np.cumsum(lengths)
+    plan = translation.TokenBatches(
+        translation.EncodedPairs(flat, ends, flat, ends, start=9, end=10), 80, ranges=(2, 1)
     )
-    x, y = np.eye(2, dtype="float32"), np.arange(2)
-    callback = training.Curves(tmp_path / "run")
-    history = model.fit(
-        x, y, epochs=3, validation_data=(x, y), callbacks=[callback], verbose=0
-    ).history
-    with (tmp_path / "run" / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    for key in ("loss", "val_accuracy"):
-        assert [float(row[key]) for row in rows] == history[key]
-    assert float(rows[0]["learning_rate"]) == 0.5
-    with Image.open(tmp_path / "run" / "curves.png") as image:
-        assert image.format == "PNG" and image.width > image.height
-        assert len(np.unique(np.asarray(image.convert("L")))) > 10  # something is drawn
 
+    def fit(folder, *callbacks, epochs=3):
+        keras.utils.set_random_seed(1)
+        source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
+        read, written = (keras.layers.Embedding(11, 4)(tokens) for tokens in (source, target))
+        x = keras.layers.Add()([written, keras.layers.GlobalAveragePooling1D(keepdims=True)(read)])
+        x = keras.layers.Dense(11)(keras.layers.Dropout(0.3)(x))
+        model = keras.Model([source, target], x)
+        model.compile(
+            keras.optimizers.Adam(training.transformer_schedule(4, 5), beta_2=0.98, epsilon=1e-9),
+            training.SmoothedSparseCrossentropy(), weighted_metrics=[training.Perplexity()], jit_compile=False,
+        )  # fmt: skip
+        run = training.Run(
+            folder, tf.distribute.get_strategy(), epochs=epochs, steps_per_epoch=plan.steps_per_epoch,
+            batch_size=plan.tokens / plan.steps_per_epoch, identity={}, checkpoint_interval=2, epoch_ends=2,
+            unit="tokens",
+        )  # fmt: skip
+        _, after = run.fit(model, plan.train_dataset, plan.eval_dataset(), callbacks=callbacks)
+        training.average_checkpoints(model, run.checkpoints.epoch_files())
+        return model.get_weights(), after, run.history
 
-def test_the_record_holds_flags_versions_and_results(tmp_path):
-    training.write_run_record(tmp_path / "run.json", {"seed": 3}, {"after": {"accuracy": 0.5}})
-    content = json.loads((tmp_path / "run.json").read_text())
-    assert content["flags"] == {"seed": 3}
-    assert content["results"]["after"]["accuracy"] == 0.5
-    assert content["versions"]["keras"] == keras.__version__
-    assert "commit" in content
-
-
-@pytest.mark.parametrize(
-    ("call", "allowed"), [(training.set_precision, "float32"), (training.make_strategy, "mirrored")]
-)
-def test_unknown_names_are_refused_in_one_line(call, allowed):
-    with pytest.raises(ValueError, match=allowed) as error:
-        call("fast")
-    assert "\n" not in str(error.value)
-
-
-def test_precision_sets_the_policy():
-    before = keras.config.dtype_policy()
-    try:
-        assert training.set_precision("mixed_bfloat16") == "mixed_bfloat16"
-        assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    finally:
-        keras.config.set_dtype_policy(before)
+    whole, after, history = fit(tmp_path / "whole")
+    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["tokens_per_second"] > 0
+    with pytest.raises(training.TrainingStopped):
+        fit(tmp_path / "parts", Stop(plan.steps_per_epoch + 5))
+    _, beyond, rows = fit(tmp_path / "parts", epochs=1)
+    assert beyond["loss"] < rows[-1]["val_loss"], (
+        "evaluated after the last step, not after the epoch"
+    )
+    again, same, _ = fit(tmp_path / "parts")
+    assert same == pytest.approx(after, rel=1e-6)
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, other)

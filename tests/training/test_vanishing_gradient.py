@@ -1,4 +1,4 @@
-"""Auxiliary losses by hand, Omega against its definition in NumPy and finite differences."""
+"""Omega against its definition in NumPy, and its derivatives against finite differences."""
 
 import keras
 import numpy as np
@@ -14,71 +14,6 @@ CURVES = {
     "relu": lambda a: np.maximum(a, 0),
     "linear": lambda a: a,
 }
-
-
-# Auxiliary heads
-
-
-def heads(as_dict=False):
-    image = keras.Input((4,))
-    outputs = {
-        name: keras.layers.Dense(3, activation="softmax", name=name)(image)
-        for name in ("predictions", "auxiliary1", "auxiliary2")
-    }
-    return keras.Model(image, outputs if as_dict else list(outputs.values()), name="heads")
-
-
-@pytest.mark.parametrize("as_dict", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_auxiliary_heads_of_googlenet_count_03(as_dict, weighted):
-    draw = np.random.default_rng(0)
-    x, y = (
-        draw.normal(size=(6, 4)).astype("float32"),
-        np.eye(3, dtype="float32")[[0, 1, 2, 2, 1, 0]],
-    )
-    weights = (np.arange(6, dtype="float32"),) if weighted else ()
-    model = heads(as_dict)
-    model.compile(
-        "sgd",
-        **training.auxiliary_losses(
-            model, keras.losses.CategoricalCrossentropy(), main="predictions"
-        ),
-        metrics={"predictions": ["accuracy"]},
-    )
-    batches = tf.data.Dataset.from_tensors((x, y, *weights))
-    found = model.evaluate(training.repeat_targets(batches, model), verbose=0, return_dict=True)
-    outputs = model.predict(x, verbose=0)
-    outputs = list(outputs.values()) if as_dict else outputs
-    factors = {key: 1.0 if key == "predictions" else 0.3 for key in model.output_names}
-    expected = 0.0
-    for name, output in zip(("predictions", "auxiliary1", "auxiliary2"), outputs, strict=True):
-        entropies = -np.log((output * y).sum(-1))
-        expected += factors[name] * np.mean(entropies * (weights[0] if weighted else 1))
-    assert found["loss"] == pytest.approx(expected, rel=1e-5)
-    assert "predictions_accuracy" in found
-
-
-def test_the_first_of_a_list_of_outputs_is_the_main_one():
-    found = training.auxiliary_losses(heads(), "mse", weight=0.4)
-    assert found["loss_weights"] == {"predictions": 1.0, "auxiliary1": 0.4, "auxiliary2": 0.4}
-
-
-def test_what_is_not_auxiliary_is_refused():
-    image = keras.Input((4,))
-    single = keras.Model(image, keras.layers.Dense(3, name="predictions")(image), name="single")
-    stack = keras.Sequential([image, keras.layers.Dense(3, name="predictions")], name="single")
-    for model in (single, stack):
-        with pytest.raises(ValueError, match=r"single has .* 'predictions'"):
-            training.auxiliary_losses(model, "mse")
-    with pytest.raises(
-        ValueError, match=r"main='top' is not an output of heads.* predictions, aux"
-    ):
-        training.auxiliary_losses(heads(), "mse", main="top")
-    with pytest.raises(ValueError, match="main=None is not an output of heads"):
-        training.auxiliary_losses(heads(as_dict=True), "mse")
-
-
-# Omega
 
 
 def forward(x, kernel, recurrent, bias, activation, nudges=None):
@@ -115,7 +50,7 @@ def omega_of(kernel, states, errors, activation):
         for k in range(states.shape[1] - 1):
             jacobian = kernel.T * slopes[row, k]  # of a_{k+1} by a_k
             error = errors[row, k + 1]
-            if np.linalg.norm(error) > 0:  # a relu may let no error through
+            if np.linalg.norm(error) > 0:  # the gradient of a relu may be zero
                 total += (np.linalg.norm(error @ jacobian) / np.linalg.norm(error) - 1) ** 2
     return total / len(states)
 
@@ -149,7 +84,7 @@ class Case:
         return self.loss(forward(self.x, self.kernel, recurrent, self.bias, self.activation))
 
     def omega_of_kernel(self, kernel):
-        """With states and errors held, as equation (10) has it."""
+        """With constant states and errors, as in equation (10)."""
         return omega_of(kernel, self.states, self.errors, self.activation)
 
     def model(self, **options):
@@ -165,7 +100,7 @@ class Case:
 
 
 @pytest.mark.parametrize("activation", CURVES)
-def test_omega_and_its_immediate_derivative_are_the_papers(activation):
+def test_omega_and_its_immediate_derivative_follow_the_paper(activation):
     case = Case(activation)
     direct = 2 * (case.states @ case.top - case.y) @ case.top.T / case.y.size
     kernel = tf.Variable(case.recurrent.astype("float32"))
@@ -188,8 +123,8 @@ def test_an_orthogonal_kernel_without_activation_keeps_the_norm():
         assert float(omega) == pytest.approx(expected, abs=1e-5)
 
 
-def test_gradients_that_have_all_but_vanished_still_count():
-    """An error of 1e-24 squares to zero in float32, and is what Omega is there for."""
+def test_tiny_gradients_count():
+    """The square of a gradient of 1e-24 is zero in float32, and Omega must include it."""
     kernel = (1e-6 * np.eye(UNITS)).astype("float32")
     gradients = np.zeros((1, STEPS, UNITS), "float32")
     gradients[:, -1] = 1.0
@@ -199,12 +134,12 @@ def test_gradients_that_have_all_but_vanished_still_count():
     assert float(omega) == pytest.approx((STEPS - 1) * (1 - 1e-6) ** 2, rel=1e-5)
 
 
-def test_an_activation_without_a_slope_is_refused():
+def test_an_unknown_activation_is_an_error():
     with pytest.raises(ValueError, match=r"activation='gelu'.* linear, relu, sigmoid"):
         training.vanishing_gradient_penalty(*[np.ones((1, 2, 2), "float32")] * 2, np.eye(2), "gelu")
 
 
-def test_steps_that_no_error_reaches_add_nothing():
+def test_steps_without_a_gradient_contribute_zero():
     gradients = np.zeros((1, STEPS, UNITS), "float32")
     gradients[:, 2] = 1.0
     kernel = tf.Variable(0.5 * np.eye(UNITS, dtype="float32"))
@@ -217,7 +152,7 @@ def test_steps_that_no_error_reaches_add_nothing():
 
 
 @pytest.mark.parametrize("options", [{}, {"return_state": True}])
-def test_fit_takes_the_gradient_of_the_loss_and_of_omega(options):
+def test_fit_applies_the_gradient_of_the_loss_and_of_omega(options):
     case = Case("tanh")
     model, rate, weight = case.model(**options), 0.1, 0.7
     trained = training.VanishingGradientModel(model, "rnn", weight)
@@ -226,14 +161,14 @@ def test_fit_takes_the_gradient_of_the_loss_and_of_omega(options):
     logs = trained.fit(*batch, batch_size=ROWS, epochs=1, verbose=0).history
     assert logs["loss"] == [pytest.approx(case.loss(case.states), rel=1e-4)]
     assert logs["omega"] == [pytest.approx(case.omega, rel=1e-4)]
-    found = model.get_layer("rnn").get_weights()
+    weights = model.get_layer("rnn").get_weights()
     expected = case.recurrent - rate * (case.gradient + weight * case.push)
-    np.testing.assert_allclose(found[1], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(weights[1], expected, rtol=1e-3, atol=1e-4)
     plain = case.model()
     plain.compile(keras.optimizers.SGD(rate), "mse")
     plain.fit(*batch, batch_size=ROWS, verbose=0)
-    for one, other in zip(found[::2], plain.layers[1].get_weights()[::2], strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)  # Omega is W's alone
+    for one, other in zip(weights[::2], plain.layers[1].get_weights()[::2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)  # Omega depends on W only
 
 
 def test_the_model_stays_plain_and_evaluates_as_itself(tmp_path):
@@ -254,7 +189,7 @@ def test_the_model_stays_plain_and_evaluates_as_itself(tmp_path):
 
 
 def test_omega_lets_gradients_reach_further_back():
-    """What it is for: a network whose gradients vanish learns to keep more of their norm than without."""
+    """A network with vanishing gradients learns to keep more of their norm with Omega than without."""
     omegas = {}
     for weight in (0.0, 1.0):
         case = Case("tanh")
@@ -280,7 +215,7 @@ tf.config.set_logical_device_configuration(
 )
 draw = np.random.default_rng(0)
 x, y = draw.normal(size=(8, 5, 2)).astype("float32"), draw.normal(size=(8, 5, 1)).astype("float32")
-found = []
+results = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     keras.utils.set_random_seed(0)
     with strategy.scope():
@@ -290,8 +225,8 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
         trained.compile(keras.optimizers.SGD(0.1), "mse")
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
     logs = trained.fit(data, shuffle=False, verbose=0).history
-    found.append([logs["loss"][0], *np.concatenate([w.ravel() for w in model.get_weights()])])
-print(np.abs(np.subtract(*found)).max())
+    results.append([logs["loss"][0], *np.concatenate([w.ravel() for w in model.get_weights()])])
+print(np.abs(np.subtract(*results)).max())
 """
 
 
@@ -320,13 +255,13 @@ def recurrent(layer, **options):
         ),
     ],
 )
-def test_layers_that_the_equations_are_not_of_are_refused(layer, message):
+def test_layers_that_the_equations_do_not_describe_are_an_error(layer, message):
     with pytest.raises(ValueError, match=message) as error:
         training.VanishingGradientModel(recurrent(layer), "rnn")
     assert "\n" not in str(error.value)
 
 
-def test_masked_sequences_are_refused():
+def test_masked_sequences_are_an_error():
     words = keras.Input((None,))
     states = keras.layers.Embedding(5, 3, mask_zero=True)(words)
     states = keras.layers.SimpleRNN(2, return_sequences=True, name="rnn")(states)

@@ -1,4 +1,4 @@
-"""Trains a small network under one strategy, in a process of its own, and leaves what came of it in files.
+"""Trains a small network under one strategy, and writes its weights, optimizer state and predictions to a file.
 
     python worker.py FOLDER NAME STRATEGY [--steps=20] [--rich] [--pace=0.1] [--every=500] [--timeout=60]
 
@@ -16,13 +16,13 @@ from absl import flags
 from kapps import data, training
 from kapps.cards import Preprocessing
 
-BATCH, EPOCH = 24, 10  # images a step over all replicas; steps an epoch
-asked = flags.FLAGS
-flags.DEFINE_integer("steps", 20, "of the training")
+BATCH, EPOCH = 24, 10  # images per step over all replicas; steps per epoch
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("steps", 20, "steps of the training")
 flags.DEFINE_bool("rich", False, "see above")
 flags.DEFINE_float("pace", 0.0, "seconds")
 flags.DEFINE_integer("every", 500, "steps between checkpoints")
-flags.DEFINE_float("timeout", 60, "seconds for the others to come")
+flags.DEFINE_float("timeout", 60, "seconds to wait for the other workers")
 PLAIN = Preprocessing(size=(8, 8), crop=1.0)
 
 
@@ -37,7 +37,7 @@ def network(dropout):
 
 
 class Pace(keras.callbacks.Callback):
-    """Says which step was taken, and takes its time."""
+    """Prints every step, and sleeps."""
 
     def __init__(self, seconds):
         super().__init__()
@@ -49,7 +49,7 @@ class Pace(keras.callbacks.Callback):
 
 
 class Paced(training.Run):
-    """A run that says each of its steps."""
+    """A run that prints every step."""
 
     pace = 0.0
 
@@ -65,12 +65,12 @@ def main(argv):
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    strategy = training.make_strategy(strategy, worker_timeout=asked.timeout)
+    strategy = training.make_strategy(strategy, worker_timeout=FLAGS.timeout)
     training.set_seed(0, deterministic=True)
-    training.set_precision("mixed_float16" if asked.rich else "float32")
+    training.set_precision("mixed_float16" if FLAGS.rich else "float32")
     with strategy.scope():
-        model = network(asked.rich)
-        optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=asked.rich, ema_momentum=0.9)
+        model = network(FLAGS.rich)
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=FLAGS.rich, ema_momentum=0.9)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
     source, test = (data.open_source("digits", split=split) for split in ("train", "validation"))
@@ -78,16 +78,16 @@ def main(argv):
     def images(first_step, shard):
         return data.train_dataset(
             source, PLAIN, BATCH, classes=10, augmentation="cifar", flip=False, first_step=first_step, shard=shard,
-            mixup=0.2 if asked.rich else 0.0,
+            mixup=0.2 if FLAGS.rich else 0.0,
         )  # fmt: skip
 
-    # 17 images in batches of 16: the last leaves one, fewer than there are replicas.
+    # 17 images in batches of 16: the last batch has one image, fewer than there are replicas.
     few = data.eval_dataset(test, PLAIN, 17, classes=10).unbatch().take(17).batch(16)
     run = Paced(
-        folder / name, strategy, epochs=asked.steps // EPOCH, steps_per_epoch=EPOCH, batch_size=BATCH,
-        identity={"rich": asked.rich}, checkpoint_interval=asked.every,
+        folder / name, strategy, epochs=FLAGS.steps // EPOCH, steps_per_epoch=EPOCH, batch_size=BATCH,
+        identity={"rich": FLAGS.rich}, checkpoint_interval=FLAGS.every,
     )  # fmt: skip
-    run.pace = asked.pace
+    run.pace = FLAGS.pace
     run.fit(model, images, few)
     with training.replica_workarounds(model, strategy):
         predicted = model.predict(few, verbose=0)

@@ -1,6 +1,5 @@
-"""Throughput, waiting for data, and the lines that say how far a training is."""
+"""Throughput, and the fraction of time spent waiting for data."""
 
-import io
 import time
 import warnings
 
@@ -10,11 +9,10 @@ import pytest
 import tensorflow as tf
 
 from kapps import training
-from kapps.training.callbacks.progress import format_duration
 
 
 def fit(pause, callbacks, *, batch=4, steps=20, epochs=2):
-    """Fits a small model to data that takes `pause` seconds a batch."""
+    """Fits a small model to a dataset that takes `pause` seconds per batch."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mean_squared_error", jit_compile=False)
 
@@ -30,16 +28,16 @@ def fit(pause, callbacks, *, batch=4, steps=20, epochs=2):
     ).history
 
 
-def test_a_slow_pipeline_is_measured_and_told_once():
-    with pytest.warns(UserWarning, match="wait for data .*: the pipeline delivers") as told:
+def test_a_slow_pipeline_is_measured_and_warned_about_once():
+    with pytest.warns(UserWarning, match="wait for data .*: the pipeline delivers") as warned:
         history = fit(0.02, [training.Throughput(4)])
-    assert sum("the pipeline delivers" in str(each.message) for each in told) == 1
+    assert sum("the pipeline delivers" in str(warning.message) for warning in warned) == 1
     assert all(0.3 < fraction <= 1 for fraction in history["input_wait"])
     # 4 examples per 0.02 s or more; prefetched batches add a few
     assert all(10 < rate < 300 for rate in history["examples_per_second"])
 
 
-def test_a_slow_step_is_no_fault_of_the_pipeline():
+def test_a_slow_step_does_not_count_as_waiting():
     class Slow(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             time.sleep(0.02)
@@ -47,7 +45,7 @@ def test_a_slow_step_is_no_fault_of_the_pipeline():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         history = fit(0.0, [training.Throughput(4), Slow()])
-    assert all(share < 0.5 for share in history["input_wait"])
+    assert all(fraction < 0.5 for fraction in history["input_wait"])
     assert all(rate < 200 for rate in history["examples_per_second"])
 
 
@@ -62,8 +60,8 @@ def test_the_end_of_the_data_ends_an_epoch():
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
-def test_batches_of_any_length_are_one_graph_as_they_are_keras(steps_per_execution):
-    """The first batch's own shape would be another graph, which rounds otherwise: a run that goes on begins by one."""
+def test_batches_of_different_lengths_use_one_graph(steps_per_execution):
+    """A graph for the shape of the first batch rounds differently, and a resumed run has another first batch."""
     traced = []
 
     class Traced(keras.layers.Layer):
@@ -86,38 +84,3 @@ def test_batches_of_any_length_are_one_graph_as_they_are_keras(steps_per_executi
         shapes.append(set(traced))
     assert shapes == [{(2, None, 1)}] * 2
     assert int(model.optimizer.iterations) == 10
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_file_gets_lines_and_a_terminal_a_bar():
-    texts = []
-    for file in (io.StringIO(), Terminal()):
-        progress = training.Progress(2, 20, interval=0.05, file=file)
-        fit(0.02, [training.Throughput(10**9), progress], steps=20)
-        texts.append(file.getvalue())
-    lines, bar = texts
-    assert "\r" not in lines and "[" not in lines
-    ends = [line for line in lines.splitlines() if line.startswith(("epoch 1/2  ", "epoch 2/2  "))]
-    assert len(ends) == 2 and all("loss 0." in end or "loss " in end for end in ends)
-    assert len(lines.splitlines()) > 4 and "/20  loss " in lines and "/s" in lines
-    assert bar.count("\n") == 2 and "epoch 2/2 [====" in bar
-    assert "waiting for data" in ends[0]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (3, "3 s"),
-        (89, "89 s"),
-        (600, "10 min"),
-        (5399, "1 h 30 min"),
-        (12000, "3 h 20 min"),
-        (190800, "2 d 5 h"),
-    ],
-)
-def test_a_duration_is_as_people_say_it(seconds, text):
-    assert format_duration(seconds) == text

@@ -1,4 +1,4 @@
-"""A cluster that is described wrong, or does not come together, is told in one line and in time."""
+"""An invalid description of a cluster, or a worker that does not start, is an error of one line."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ def config(workers=ADDRESSES, task=None, **more):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ('{"cluster": ', "is not JSON"),
         ("[]", '"cluster", "worker"'),
@@ -34,20 +34,20 @@ def config(workers=ADDRESSES, task=None, **more):
         (json.dumps({"cluster": {"worker": ADDRESSES, "ps": ["a:1"]}}), "names ps"),
     ],
 )
-def test_a_wrong_tf_config_is_one_line(monkeypatch, text, says):
+def test_an_invalid_tf_config_is_an_error_of_one_line(monkeypatch, text, message):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(cluster.ClusterError) as error:
         cluster.resolve_cluster()
-    assert says in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_right_tf_config_is_resolved(monkeypatch):
+def test_a_valid_tf_config_is_resolved(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config(task={"type": "worker", "index": 1}))
     resolver = cluster.resolve_cluster()
     assert resolver.task_id == 1 and resolver.cluster_spec().job_tasks("worker") == ADDRESSES
 
 
-def test_no_cluster_at_all_is_one_line(monkeypatch):
+def test_no_cluster_is_an_error(monkeypatch):
     for name in ("TF_CONFIG", "SLURM_STEP_NODELIST", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(cluster.ClusterError, match="there is no TF_CONFIG"):
@@ -67,7 +67,7 @@ def test_slurm_is_resolved(monkeypatch):
         cluster.resolve_cluster()
 
 
-def test_a_pod_finds_its_place_among_the_workers():
+def test_a_pod_has_its_index_among_the_workers():
     pods = [
         types.SimpleNamespace(
             metadata=types.SimpleNamespace(name=f"pod{i}"),
@@ -75,17 +75,17 @@ def test_a_pod_finds_its_place_among_the_workers():
         )
         for i in (2, 1)
     ]
-    asked = []
+    selectors = []
 
     def pods_of(label_selector):
-        asked.append(label_selector)
+        selectors.append(label_selector)
         return types.SimpleNamespace(items=pods)
 
     client = types.SimpleNamespace(list_pod_for_all_namespaces=pods_of)
     resolver = cluster.resolvers.KubernetesClusterResolver(
         {"worker": ["job-name=kapps"]}, override_client=client
     )
-    assert cluster.set_worker_index(resolver, "10.0.0.2").task_id == 1 and asked == [
+    assert cluster.set_worker_index(resolver, "10.0.0.2").task_id == 1 and selectors == [
         "job-name=kapps"
     ]
     assert resolver.cluster_spec().job_tasks("worker")[1] == "10.0.0.2:8470"
@@ -93,7 +93,7 @@ def test_a_pod_finds_its_place_among_the_workers():
         cluster.set_worker_index(resolver, "10.0.0.3")
 
 
-def test_a_taken_port_is_one_line(trainings):
+def test_a_port_in_use_is_an_error_of_one_line(trainings):
     with socket.socket() as other:
         other.bind(("", 0))
         other.listen()
@@ -103,29 +103,28 @@ def test_a_taken_port_is_one_line(trainings):
         )
         last = process.wait(code=1)
     assert (
-        last
-        == f"worker.py: worker 0: port {own[10:]} of {own} is in use; free it, or choose another"
+        last.startswith("worker.py: worker 0: ") and f"port {own[10:]} of {own} is in use" in last
     )
-    assert "Traceback" not in process.said()
+    assert "Traceback" not in process.output()
 
 
-def test_a_worker_that_never_comes_is_one_line_in_time(trainings, free):
-    began = time.monotonic()
+def test_a_missing_worker_is_an_error_after_the_timeout(trainings, free):
+    start_time = time.monotonic()
     addresses = free(2)
     (process,) = trainings(
-        "alone", "multi_worker", "--timeout=4", cluster=config(workers=addresses)
+        "missing", "multi_worker", "--timeout=4", cluster=config(workers=addresses)
     )
     last = process.wait(code=1, seconds=120)
     assert last.startswith(f"worker.py: worker 1 ({addresses[1]}) did not start within 4 s")
-    assert "Traceback" not in process.said() and time.monotonic() - began < 120
+    assert "Traceback" not in process.output() and time.monotonic() - start_time < 120
 
 
-def test_what_listens_but_is_no_worker_is_one_line_in_time(trainings, free):
+def test_another_program_at_the_address_of_a_worker_is_an_error_after_the_timeout(trainings, free):
     with socket.socket() as other:
         other.bind(("", 0))
         other.listen()
         workers = [*free(1), f"localhost:{other.getsockname()[1]}"]
         cluster = config(workers=workers)
-        (process,) = trainings("strange", "multi_worker", "--timeout=5", cluster=cluster)
+        (process,) = trainings("other", "multi_worker", "--timeout=5", cluster=cluster)
         last = process.wait(code=-9, seconds=120)
     assert last.endswith(f"{workers[1]} did not form a cluster within 5 s")

@@ -1,4 +1,4 @@
-"""Several replicas train as one device does: the same weights, whatever the strategy."""
+"""Training on several replicas results in the same weights as on one device, under every strategy."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ SEVERAL = {"mirrored": 0, "two": 2, "three": 3}
 
 @pytest.fixture(scope="module")
 def ended(trainings):
-    """`ended(name)` gives what each process of a training left after 20 steps, run at most once."""
+    """`ended(name)` returns the files of each process of a training of 20 steps, which runs at most once."""
     done = {}
 
     def ended(name):
@@ -41,7 +41,7 @@ def test_several_replicas_train_as_one(ended, name):
     for left in several:
         for key in names:
             np.testing.assert_allclose(left[key], one[key], rtol=0, atol=1e-5, err_msg=key)
-        # 17 images in batches of 16: the last holds fewer than there are replicas.
+        # 17 images in batches of 16: the last batch has fewer images than there are replicas.
         assert left["predicted"].shape == (17, 10)
         np.testing.assert_allclose(left["predicted"], one["predicted"], rtol=0, atol=1e-5)
 
@@ -58,8 +58,8 @@ def test_predictions_in_scope_are_those_of_the_reloaded_model(ended, name):
     source = data.open_source("digits", split="validation")
     plain = Preprocessing(size=(8, 8), crop=1.0)
     images, _ = next(iter(data.eval_dataset(source, plain, 17, classes=10)))
-    given = model(images, training=False).numpy()
-    np.testing.assert_allclose(given, several[0]["predicted"], rtol=0, atol=1e-5)
+    predictions = model(images, training=False).numpy()
+    np.testing.assert_allclose(predictions, several[0]["predicted"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.long
@@ -99,30 +99,30 @@ def test_dropout_masks_differ_between_replicas_and_steps(forked):
     assert forked(MASKS).splitlines()[-1] == "[False, False, False]"
 
 
-def test_one_replica_is_left_as_it_is():
+def test_one_replica_is_not_changed():
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     before = dict(vars(model))
-    with training.replica_workarounds(model, tf.distribute.get_strategy()) as given:
-        assert given is model and not model.layers[0].synchronized
+    with training.replica_workarounds(model, tf.distribute.get_strategy()) as result:
+        assert result is model and not model.layers[0].synchronized
     assert vars(model).keys() == before.keys()
 
 
 @pytest.mark.long
-def test_a_killed_worker_ends_the_others_in_one_line_and_all_resume_exactly(trainings, ended):
+def test_a_killed_worker_stops_the_others_and_all_resume_exactly(trainings, ended):
     def weights(process):
         left = np.load(process.folder / f"killed_{process.number}.npz")
         return [left[f"weight{i}"] for i in range(8)]
 
     first, second = trainings("killed", "multi_worker", "--every=4", "--pace=0.1", of=2)
-    first.until("step 14")
+    first.wait_for("step 14")
     second.process.kill()
     last = first.wait(code=1, seconds=60)
     assert last.startswith("worker.py: worker 1 does not respond") and "same command" in last
-    assert "Traceback" not in first.said()
+    assert "Traceback" not in first.output()
     again = trainings("killed", "multi_worker", "--every=4", of=2)
     for process in again:
         process.wait()
-    assert "resumes at step 12 of 20" in again[0].said()
+    assert "resumes at step 12 of 20" in again[0].output()
     whole, _ = ended("two")
     for process in again:
         for i, weight in enumerate(weights(process)):

@@ -1,0 +1,36 @@
+"""Losses, metrics, optimizers and schedules are registered under "kapps" and restored from their configuration."""
+
+import inspect
+
+import keras
+import pytest
+
+from kapps.training import losses, metrics, optimizers, schedules
+
+INSTANCES = [
+    losses.SmoothedSparseCrossentropy(0.2, name="smoothed"),
+    metrics.Perplexity(from_logits=False, name="perplexity2"),
+    optimizers.Lamb(0.3, weight_decay=0.1),
+    schedules.WarmUp(keras.optimizers.schedules.CosineDecay(0.1, 100), 10),
+    schedules.PerUpdate(keras.optimizers.schedules.CosineDecay(0.1, 100), 4),
+    schedules.InverseSquareRoot(1e-3, 40),
+]
+
+
+@pytest.mark.parametrize("instance", INSTANCES, ids=lambda instance: type(instance).__name__)
+def test_a_serialized_object_is_restored(instance):
+    config = keras.saving.serialize_keras_object(instance)
+    assert config["registered_name"] == f"kapps>{type(instance).__name__}"
+    restored = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    assert type(restored) is type(instance)
+    assert keras.saving.serialize_keras_object(restored) == config
+
+
+def test_every_public_class_is_in_the_list():
+    classes = {
+        value
+        for module in (losses, metrics, optimizers, schedules)
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
+    assert classes == {type(instance) for instance in INSTANCES}
