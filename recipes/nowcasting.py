@@ -1,16 +1,17 @@
-"""Trains a small convolutional LSTM (Shi 2015, arXiv:1506.04214) to go on with ten frames of moving digits.
+"""Trains a convolutional LSTM (Shi 2015, arXiv:1506.04214) to forecast ten frames of moving digits from the ten before.
 
     python recipes/nowcasting.py                                   # the digits that ship with kapps, on two cores
-    python recipes/nowcasting.py --data=mnist.npz --filters=128,64,64 --steps=200000   # the paper's size; wants a GPU
+    python recipes/nowcasting.py --data=mnist.npz --filters=128,64,64 --steps=200000   # the paper's size; needs a GPU
 
-The loss is printed beside two forecasts that learn nothing: the last frame again, its pixels held between e and 1 - e
-by the e that suits it best, and how bright a pixel is on average. All are cross-entropies of a frame; the paper's
-Table 1 has those of ten frames, 3670.85 nats for layers of 128-64-64 channels and windows of 5x5. In --model_dir:
-model.keras, run.json, and forecast.png: of a few sequences the frames given, those that came, and the forecast.
+The recipe prints the cross-entropy per frame next to two baselines without a network: the last frame repeated,
+clipped to [e, 1 - e] with the best e, and the mean brightness of a pixel. The paper's Table 1 has the cross-entropy
+of ten frames: 3670.85 nats for layers of 128-64-64 channels and 5x5 kernels. The recipe writes to --model_dir:
+model.keras, run.json, and forecast.png with the inputs, the targets and the forecasts of a few sequences.
 
 Run log:
-- --data=mnist.npz --steps=300, two cores shared with other work, 0.8 to 2 seconds a step: 669.5 nats, where the last
-  frame again has 1067.8 and the average brightness 765.9. So early the forecast is a haze around where the digits go.
+- --data=mnist.npz --steps=300, two cores that ran other jobs, 0.8 to 2 seconds per step: 669.5 nats; the repeated
+  last frame has 1067.8, the mean brightness 765.9. After so few steps the forecast is blurred around the position
+  of the digits.
 """
 
 import pathlib
@@ -28,34 +29,32 @@ from kapps.data.sequence import moving_digits_dataset, read_grey_images
 from kapps.layers import frame_cross_entropy
 
 FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset", "digits", "a TFDS name such as mnist, or digits (part of kapps)")
 flags.DEFINE_string(
-    "dataset", "digits", "a TFDS name such as mnist, or digits, which ship with kapps"
+    "data", None, "an .npz file, TFRecord shards or class folders of digits; replaces --dataset"
 )
-flags.DEFINE_string("data", None, "an .npz file, shards or class folders of digits, instead")
 flags.DEFINE_list("filters", ["24", "24"], "channels of each layer")
-flags.DEFINE_integer("kernel_size", 5, "of every convolution, odd", lower_bound=1)
-flags.DEFINE_integer("steps", 600, "of training", lower_bound=1)
-flags.DEFINE_integer("batch_size", 8, "sequences a step", lower_bound=1)
-flags.DEFINE_float("learning_rate", 2e-3, "of Adam, at its height", lower_bound=0)
-flags.DEFINE_integer("test", 200, "sequences of other digits to test on", lower_bound=1)
-flags.DEFINE_integer("rows", 3, "sequences in the image", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "of the weights and all that is drawn")
-flags.DEFINE_string("model_dir", "runs/nowcasting", "where everything goes")
+flags.DEFINE_integer("kernel_size", 5, "kernel size of every convolution, odd", lower_bound=1)
+flags.DEFINE_integer("steps", 600, "training steps", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "sequences per training step", lower_bound=1)
+flags.DEFINE_float("learning_rate", 2e-3, "peak learning rate of Adam", lower_bound=0)
+flags.DEFINE_integer("test", 200, "test sequences, of other digits", lower_bound=1)
+flags.DEFINE_integer("rows", 3, "sequences in the plot", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "random seed")
+flags.DEFINE_string("model_dir", "runs/nowcasting", "output folder")
 
 SIDE, FRAMES = 28, 10
 
 
 def main(_):
-    filters = tuple(int(each) for each in FLAGS.filters)
+    filters = tuple(int(value) for value in FLAGS.filters)
     training.set_seed(FLAGS.seed)
-    where = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
-    sources = [data.open_source(*where, split) for split in ("train", "validation")]
+    selection = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
+    sources = [data.open_source(*selection, split) for split in ("train", "validation")]
     train_digits, test_digits = (read_grey_images(source, SIDE)[0] for source in sources)
-    print(f"{len(train_digits):,} digits to train on, {len(test_digits):,} others to test on")
+    print(f"{len(train_digits):,} training digits, {len(test_digits):,} test digits")
     sequences = moving_digits_dataset(train_digits, FLAGS.batch_size, seed=FLAGS.seed)
-    test = moving_digits_dataset(
-        test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1
-    ).cache()
+    test = moving_digits_dataset(test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1).cache()  # fmt: skip
     model = kapps.families.convlstm(filters=filters, kernel_size=FLAGS.kernel_size)
     print(
         f"{model.name}: {model.count_params():,} parameters, layers of {', '.join(FLAGS.filters)} channels"
@@ -69,17 +68,18 @@ def main(_):
     history = model.fit(
         sequences, epochs=parts, steps_per_epoch=FLAGS.steps // parts, verbose=2, shuffle=False
     ).history
-    reached = model.evaluate(test, verbose=0, return_dict=True)["frame_cross_entropy"]
-    given, came = (np.concatenate(each) for each in zip(*test.as_numpy_iterator(), strict=True))
-    seen = [frames.mean() for _, frames in sequences.take(10).as_numpy_iterator()]
-    baselines = nothing_learnt(given, came, np.mean(seen))
-    table = {**baselines, f"ConvLSTM, {FLAGS.steps:,} steps": reached}
+    result = model.evaluate(test, verbose=0, return_dict=True)["frame_cross_entropy"]
+    batches = zip(*test.as_numpy_iterator(), strict=True)
+    inputs, targets = (np.concatenate(arrays) for arrays in batches)
+    brightness = [frames.mean() for _, frames in sequences.take(10).as_numpy_iterator()]
+    baselines = compute_baselines(inputs, targets, np.mean(brightness))
+    table = {**baselines, f"ConvLSTM, {FLAGS.steps:,} steps": result}
     for name, value in table.items():
-        print(f"{name:<40}{value:9.1f} nats a frame")
+        print(f"{name:<40}{value:9.1f} nats per frame")
     directory = pathlib.Path(FLAGS.model_dir)
     with write_atomically(directory / "model.keras") as path:
         model.save(path)
-    draw(model, given[: FLAGS.rows], came[: FLAGS.rows], directory / "forecast.png")
+    plot_forecasts(model, inputs[: FLAGS.rows], targets[: FLAGS.rows], directory / "forecast.png")
     results = {"frame_cross_entropy": table, "history": history}
     training.write_run_record(directory / "run.json", training.get_flag_values(), results)
     print(
@@ -87,25 +87,27 @@ def main(_):
     )
 
 
-def nothing_learnt(given, came, share):
-    """Returns the cross-entropy a frame of forecasts without a network: {name: nats}."""
-    last = np.repeat(given[:, -1:], FRAMES, axis=1)
-    held = {e: cross_entropy(came, np.clip(last, e, 1 - e)) for e in (0.02, 0.05, 0.1, 0.2)}
-    best = min(held, key=held.get)
+def compute_baselines(inputs, targets, brightness):
+    """Returns the cross-entropy per frame of forecasts without a network: {name: nats}."""
+    last = np.repeat(inputs[:, -1:], FRAMES, axis=1)
+    clipped = {e: cross_entropy(targets, np.clip(last, e, 1 - e)) for e in (0.02, 0.05, 0.1, 0.2)}
+    best = min(clipped, key=clipped.get)
     return {
-        f"last frame again, within {best} and {1 - best}": held[best],
-        f"every pixel lit by {share:.3f}": cross_entropy(came, np.full_like(came, share)),
+        f"last frame, clipped to [{best}, {1 - best}]": clipped[best],
+        f"mean brightness, {brightness:.3f}": cross_entropy(
+            targets, np.full_like(targets, brightness)
+        ),
     }
 
 
-def cross_entropy(came, chances):
-    """The mean over frames, as `model.evaluate` gives it."""
-    return float(np.mean(frame_cross_entropy(came, chances)))
+def cross_entropy(targets, probabilities):
+    """Returns the mean over frames, as `model.evaluate` does."""
+    return float(np.mean(frame_cross_entropy(targets, probabilities)))
 
 
-def draw(model, given, came, path):
-    """Draws, of each sequence, the frames that were given, those that came, and the forecast."""
-    rows = np.stack([given, came, model.predict(given, verbose=0)], axis=1)[..., 0]
+def plot_forecasts(model, inputs, targets, path):
+    """Plots the input frames, the target frames and the forecast of each sequence."""
+    rows = np.stack([inputs, targets, model.predict(inputs, verbose=0)], axis=1)[..., 0]
     figure = visualize.new_figure(figsize=(FRAMES, 3.2 * len(rows)))
     panels = figure.subplots(3 * len(rows), FRAMES, squeeze=False)
     for line, frames in zip(panels, rows.reshape(-1, *rows.shape[2:]), strict=True):
@@ -113,7 +115,7 @@ def draw(model, given, came, path):
             panel.imshow(frame, cmap="gray", vmin=0, vmax=1)
             panel.set(xticks=[], yticks=[])
     for i, line in enumerate(panels):
-        line[0].set_ylabel(("given", "came", "forecast")[i % 3])
+        line[0].set_ylabel(("input", "target", "forecast")[i % 3])
     for t, panel in enumerate(panels[0], start=1):
         panel.set_title(f"{t} / {t + FRAMES}", fontsize=visualize.FONT_SIZE)
     visualize.save_figure(figure, path)
