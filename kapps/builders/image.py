@@ -108,7 +108,7 @@ class ImageBuilder(Builder):
                 f"{name}: input_shape={tuple(image.shape[1:])}: the classifier flattens a map of known size; pass "
                 "height and width, or include_top=False"
             )
-        path = None if weights is None else loading.located(weights, self.weights_name(), name)
+        path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
         x = self.body(image, **options)
         x, inner = x if isinstance(x, tuple) else (x, [])
         if include_top:

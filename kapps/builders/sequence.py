@@ -138,7 +138,7 @@ class SequenceBuilder(Builder):
             classes = vocabulary if classes is None else classes
             check_positive(name, classes=classes)
         tensors = self.inputs(name, input_tensor, input_shape)
-        path = None if weights is None else loading.located(weights, self.weights_name(), name)
+        path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
         x = self.body(tensors[0] if len(tensors) == 1 else tuple(tensors), **options)
         if isinstance(x, tuple):
             x, embedding = x

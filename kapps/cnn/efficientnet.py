@@ -100,7 +100,7 @@ def body(x, *, width_coefficient=1.0, depth_coefficient=1.0, drop_rate=0.2):
 
 
 def image(size, crop):
-    """Returns the preprocessing to a side of `size` pixels, of which `crop` is the fraction of the central crop."""
+    """Returns the preprocessing to `size` pixels a side; `crop` is the fraction of the image that the crop keeps."""
     return dataclasses.replace(IMAGENET, size=(size, size), crop=crop, interpolation="bicubic")
 
 

@@ -8,7 +8,7 @@ Departures from the papers:
 - [1] counts 13.6M parameters; its Figure 5 has 11.3M, as has pytorchcv's network, which is the same as this one.
 - The first 7x7 is an ordinary convolution, as in Figure 5 and pytorchcv; in the text of [1] it is separable, with 8
   filters for each channel.
-- Convolutions keep their biases, which [1] says batch norm cancels (section 3.2): the published weights have them.
+- Convolutions keep their biases, which [1] says batch norm cancels (section 3.2): the pretrained weights have them.
 - 3x3 average pooling counts the zeros of its padding, as in pytorchcv. A strided 3x3 and the pooling next to it are
   padded so that their sizes agree for odd maps too, which pytorchcv does not build.
 - Images have the preprocessing of all families; the weights in circulation need blue before red, from 0 to 255, with

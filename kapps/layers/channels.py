@@ -1,4 +1,4 @@
-"""Channels divided, and channels shuffled among groups."""
+"""Channel split and channel shuffle."""
 
 import keras
 from keras import layers
@@ -16,12 +16,12 @@ def split_channels(x, first, *, name):
 
 @keras.saving.register_keras_serializable("kapps")
 class ChannelShuffle(layers.Layer):
-    """Deals the channels of `groups` groups out in turn: 0 1 2 | 3 4 5 becomes 0 3 1 4 2 5.
+    """Channel shuffle: interleaves the channels of `groups` groups, so that 0 1 2 | 3 4 5 becomes 0 3 1 4 2 5.
 
-    Channels as (groups, channels / groups), transposed, and flat again (Zhang 2017, arXiv:1707.01083), so that
-    the next grouped convolution sees some of every group.
+    It reshapes the channels to (groups, channels / groups), transposes and flattens them (Zhang 2017,
+    arXiv:1707.01083). Each group of the next grouped convolution then reads channels of all groups.
 
-    Input and output: (batch, height, width, channels), any dtype; channels are a multiple of `groups`.
+    Input and output: (batch, height, width, channels), any dtype. The channels are a multiple of `groups`.
     """
 
     def __init__(self, groups, **kwargs):
@@ -31,13 +31,13 @@ class ChannelShuffle(layers.Layer):
     def build(self, input_shape):
         if input_shape[-1] % self.groups:
             raise ValueError(
-                f"{self.name}: {input_shape[-1]} channels are no multiple of {self.groups} groups"
+                f"{self.name}: {input_shape[-1]} channels are not a multiple of {self.groups} groups"
             )
         self.built = True
 
     def call(self, inputs):
         _, height, width, channels = keras.ops.shape(inputs)
-        # Of rank 3, not 5: phones' runtimes have fast paths for few axes.
+        # Rank 3, not 5: the runtimes of phones are faster with few axes.
         x = keras.ops.reshape(inputs, (-1, self.groups, channels // self.groups))
         x = keras.ops.transpose(x, (0, 2, 1))
         return keras.ops.reshape(x, (-1, height, width, channels))
@@ -49,17 +49,17 @@ class ChannelShuffle(layers.Layer):
         return {**super().get_config(), "groups": self.groups}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing: values move within their pixel (see `kapps.analysis.register_cost`)."""
+        """Returns no cost, since values only move within their pixel (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}
 
     def to_keras_layers(self):
-        """Returns the same as Keras's reshapes, which know one height and width only."""
+        """Returns the same in Keras's reshaping layers, which need a fixed height and width."""
         _, height, width, channels = self.input.shape
         if None in (height, width):
             raise ValueError(
-                f"{self.name}: with Keras's own layers alone a shuffle has a fixed height and width; "
-                "give input_shape numbers"
+                f"{self.name}: portable=True needs a fixed height and width for a channel shuffle; "
+                "give them in input_shape, for example (224, 224, 3)"
             )
         steps = [
             layers.Input((height, width, channels)),
@@ -71,5 +71,5 @@ class ChannelShuffle(layers.Layer):
 
 
 def channel_shuffle(x, groups, *, name):
-    """`ChannelShuffle` where there is something to shuffle."""
+    """Applies `ChannelShuffle`, or nothing for one group."""
     return ChannelShuffle(groups, name=name)(x) if groups > 1 else x

@@ -1,4 +1,4 @@
-"""Functions from convolution, normalisation and activation, of which the convolutional families are made."""
+"""Convolution, normalisation and activation: the functions that build the blocks of convolutional families."""
 
 from functools import partial
 
@@ -46,16 +46,14 @@ def conv(
     )(x)
 
 
-def conv_relu(
-    x, filters, kernel_size, *, strides=1, groups=1, padding=None, initializer="he_normal", name
-):  # fmt: skip
+def conv_relu(x, filters, kernel_size, *, strides=1, groups=1, padding=None, name):
     """Applies `conv` with biases and a ReLU, the layer of networks before batch norm.
 
     The kernel has He's initialisation by fan-in: by fan-out the signal fades in a first layer with few inputs.
     """
     return conv(
         x, filters, kernel_size, strides=strides, groups=groups, padding=padding, use_bias=True,
-        activation="relu", initializer=initializer, name=name,
+        activation="relu", initializer="he_normal", name=name,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Local response normalisation: each value divided by what its neighbours among the channels say."""
+"""Local response normalisation over neighbouring channels."""
 
 import math
 
@@ -10,9 +10,9 @@ from keras import layers, ops
 class LocalResponseNormalization(layers.Layer):
     """y_i = x_i / (k + alpha * sum of the squares of x_j)^beta, j the `size` channels around i.
 
-    Krizhevsky 2012, section 3.3, whose k, n, alpha and beta are the defaults; channels beyond the first and the last
-    count as zero. Caffe's and PyTorch's alpha is `size` times this one, and their k 1. Computes in float32 at least:
-    squares leave half precision soon.
+    The defaults are k, n, alpha and beta of Krizhevsky 2012, section 3.3. Channels before the first and after the last
+    count as zero. Caffe's and PyTorch's alpha is `size` times this one, and their k is 1. The computation is in float32
+    at least, since squares overflow in half precision.
 
     Input and output: (batch, height, width, channels), any floating dtype.
     """
@@ -20,7 +20,7 @@ class LocalResponseNormalization(layers.Layer):
     def __init__(self, k=2.0, size=5, alpha=1e-4, beta=0.75, **kwargs):
         super().__init__(**kwargs)
         if size < 1 or size % 2 == 0:
-            raise ValueError(f"{self.name}: size is an odd number of channels, not {size!r}")
+            raise ValueError(f"{self.name}: size must be an odd number of channels, not {size!r}")
         self.k, self.size, self.alpha, self.beta = k, size, alpha, beta
 
     def call(self, inputs):
@@ -34,7 +34,7 @@ class LocalResponseNormalization(layers.Layer):
         return ops.cast(x / self._power(self.k + self.alpha * total), dtype)
 
     def _power(self, x):
-        """x^beta; at the papers' 0.75 by roots, which are quicker, and which phones' delegates have."""
+        """Returns x^beta. For 0.75 it uses roots, which are faster and supported by delegates of phones."""
         if self.beta != 0.75:
             return ops.power(x, self.beta)
         root = ops.sqrt(x)
@@ -48,11 +48,11 @@ class LocalResponseNormalization(layers.Layer):
         return {**super().get_config(), **own}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """2 size - 1 operations an element, as Netscope counts them (see `kapps.analysis.register_cost`)."""
+        """Returns 2 size - 1 operations for each element, as Netscope counts (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": (2 * self.size - 1) * math.prod(output_shapes[0])}
 
     def to_keras_layers(self):
-        """Returns the same as a model of Keras's own operations."""
+        """Returns the same computation as a model of Keras's operations."""
         x = layers.Input(self.input.shape[1:], dtype=self.compute_dtype)
         return keras.Model(x, self.call(x), name=self.name)

@@ -1,52 +1,52 @@
-"""The same model once more: in Keras's own layers, with the values of another."""
+"""Portable copies of models, in Keras's own layers only."""
 
 import keras
 
 from kapps._keras_compat import all_layers
 
 
-def to_keras_layers(model):
-    """Returns the model rebuilt with Keras's own layers only, its weights copied.
+def to_keras_layers(model: keras.Model) -> keras.Model:
+    """Returns the model rebuilt in Keras's own layers, with copies of its weights.
 
-    What it saves loads where kapps is not installed. The price: a grouped convolution goes Keras's way again.
+    A saved copy loads where kapps is not installed. It loses the speed of layers such as `GroupedConv2D`.
 
     Raises:
-        ValueError: for a layer or a cell that Keras has no counterpart of.
+        ValueError: if Keras has no counterpart of a layer or a cell.
     """
-    if getattr(model, "inputs", None) is None:  # a Sequential that is not built raises
+    if (
+        getattr(model, "inputs", None) is None
+    ):  # a Sequential model that is not built raises AttributeError
         raise ValueError(f"{model.name} is not built yet; call it on an image first")
-    twin = keras.models.clone_model(model, clone_function=_stock_layer)
-    own = [
+    portable = keras.models.clone_model(model, clone_function=_to_keras_layer)
+    custom = [
         f"{layer.name} ({type(layer).__name__})"
-        for layer in all_layers(twin, include_self=False)
+        for layer in all_layers(portable, include_self=False)
         if not type(layer).__module__.startswith("keras.")
     ]
-    if own:
+    if custom:
         raise ValueError(
-            f"{model.name} cannot be built of Keras's own layers alone: there is none like {own[0]}"
+            f"{model.name} cannot be built of Keras's own layers: Keras has no counterpart of {custom[0]}"
         )
     for layer in model.layers:
         if not layer.weights:
             continue
-        target = twin.get_layer(layer.name)
-        if hasattr(layer, "stock_weights"):  # Keras's own layer computes with other ones
-            target.set_weights(layer.stock_weights())
+        target = portable.get_layer(layer.name)
+        if hasattr(layer, "keras_weights"):  # Keras's layer has other weights
+            target.set_weights(layer.keras_weights())
         else:
             copy_values(layer, target)
-    return twin
+    return portable
 
 
-def copy_values(source, target):
-    """Gives a layer or model the values of another one's weights; both have the same, in the same order."""
+def copy_values(source, target) -> None:
+    """Copies the weights of a layer or model to another one that has the same weights in the same order."""
     target.set_weights(source.get_weights())
-    for layer in all_layers(target):  # those that layers are made of too
+    for layer in all_layers(target):  # nested layers too
         if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with what it made of its weights earlier
+            layer.finalize_state()  # it computes with values derived from its weights
 
 
-def _stock_layer(layer):
-    return (
-        layer.to_keras_layers()
-        if hasattr(layer, "to_keras_layers")
-        else layer.__class__.from_config(layer.get_config())
-    )
+def _to_keras_layer(layer):
+    if hasattr(layer, "to_keras_layers"):
+        return layer.to_keras_layers()
+    return layer.__class__.from_config(layer.get_config())

@@ -47,7 +47,7 @@ class WeightNormConv1D(layers.Conv1D):
         """Returns the `keras.layers.Conv1D` of the same configuration."""
         return layers.Conv1D.from_config(self.get_config())
 
-    def stock_weights(self):
+    def keras_weights(self):
         """Returns its values: w, and the bias where there is one."""
         w = ops.convert_to_numpy(ops.cast(self.kernel, self.variable_dtype))
         return [w, ops.convert_to_numpy(self.bias)] if self.use_bias else [w]

@@ -1,6 +1,6 @@
-"""Weights of other libraries' networks, into ours and back."""
+"""Weights of the same networks in other libraries: converted to Keras and back, downloaded and loaded from files."""
 
-from kapps.weights.applications import from_keras, to_keras
-from kapps.weights.interchange import from_torch, to_torch
+from kapps.weights.keras_applications import from_keras, to_keras
+from kapps.weights.torch_state_dict import from_torch, to_torch
 
 __all__ = ["from_keras", "from_torch", "to_keras", "to_torch"]

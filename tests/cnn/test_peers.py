@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kapps
-from kapps.weights import applications, from_keras, from_torch, to_keras, to_torch
+from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
 
 DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 images and published weights
 
@@ -134,16 +134,16 @@ def test_logits_are_those_of_keras_applications(applications_row, randomise):
         shape = (size, size, 3)
         theirs = getattr(keras.applications, other)(weights=None, input_shape=shape, **how)
         ours = getattr(kapps, name)(input_shape=shape, **how)
-        state = state or applications.arrays(randomise(theirs))
+        state = state or keras_applications.named_arrays(randomise(theirs))
         for layer, values in state.items():
-            applications.layers(theirs)[layer].set_weights(values)
+            keras_applications.named_layers(theirs)[layer].set_weights(values)
         images = noise(shape, times=100 if module.BLUE_FIRST else 1)  # those are not scaled
         other_way = images[..., ::-1] if module.BLUE_FIRST else images
         from_keras(ours, state, module.keras, blue_first=module.BLUE_FIRST)
         same_logits(ours, theirs, images, other_way)
         back = to_keras(randomise(ours), module.keras, state, blue_first=module.BLUE_FIRST)
         for layer, values in back.items():
-            applications.layers(theirs)[layer].set_weights(values)
+            keras_applications.named_layers(theirs)[layer].set_weights(values)
         same_logits(ours, theirs, images, other_way)
 
 

@@ -54,7 +54,7 @@ def test_shuffle_of_keras_own_layers_wants_a_size():
 def test_channels_that_no_groups_divide_are_refused():
     with pytest.raises(ValueError) as caught:
         model(lambda x: channel_shuffle(x, 5, name="shuffle"))
-    assert "12 channels are no multiple of 5 groups" in str(caught.value)
+    assert "12 channels are not a multiple of 5 groups" in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [(3, 5), (None, None)])

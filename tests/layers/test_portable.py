@@ -47,7 +47,7 @@ def test_what_keras_has_no_layer_for_is_refused_in_one_line():
         kapps.framewise_lstm(portable=True)
     # Keras numbers the cells of a process.
     assert re.sub(r"cell_\d+", "cell", str(caught.value)) == (
-        "framewise_lstm cannot be built of Keras's own layers alone: there is none like "
+        "framewise_lstm cannot be built of Keras's own layers: Keras has no counterpart of "
         "peephole_lstm_cell (PeepholeLSTMCell)"
     )
     assert kapps.d2l_lstm(portable=True).count_params() == kapps.d2l_lstm().count_params()

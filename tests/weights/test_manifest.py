@@ -1,4 +1,4 @@
-"""The manifest against the installed libraries, whose figures it has, and its names against their networks."""
+"""The manifest compared with the installed libraries, and the name maps with their networks."""
 
 import csv
 import importlib
@@ -13,7 +13,7 @@ import pytest
 
 import kapps
 from kapps import cards
-from kapps.weights import fitting, interchange, loading, names
+from kapps.weights import _assign, loading, names, torch_state_dict
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLAIN = {
@@ -29,41 +29,41 @@ def tool(operations):
 
 
 NAMES = [
-    (each.name, library)
-    for each in pkgutil.iter_modules(names.__path__)
+    (module.name, library)
+    for module in pkgutil.iter_modules(names.__path__)
     for library in (*loading.LIBRARIES, "keras")
-    if hasattr(importlib.import_module(f"kapps.weights.names.{each.name}"), library)
+    if hasattr(importlib.import_module(f"kapps.weights.names.{module.name}"), library)
 ]
 
 
 @pytest.mark.parametrize("headless", [False, True])
 @pytest.mark.parametrize("family, library", NAMES)
-def test_every_library_says_what_a_model_may_lack(family, library, headless):
+def test_unused_prefixes_are_the_head_and_the_auxiliary_classifiers(family, library, headless):
     function = getattr(importlib.import_module(f"kapps.weights.names.{family}"), library)
     layers = ["level0_conv1"] if headless else ["level0_conv1", "head_logits"]
     model = types.SimpleNamespace(layers=[types.SimpleNamespace(name=name) for name in layers])
-    spare = fitting.beyond(model, function)
-    head = f"{fitting.called(function, 'head_logits', layers)}."
-    assert (head in spare) == headless
+    unused = _assign.unused_prefixes(model, function)
+    head = f"{_assign.other_name(function, 'head_logits', layers)}."
+    assert (head in unused) == headless
     if library == "torchvision":
         auxiliary = {"googlenet_bn": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
-        assert set(auxiliary.get(family, ())) <= set(spare)
-    assert not "features.0.weight".startswith(spare)
+        assert set(auxiliary.get(family, ())) <= set(unused)
+    assert not "features.0.weight".startswith(unused)
 
 
 @pytest.mark.peers
-def test_the_manifest_is_what_the_installed_libraries_state(tool):
-    found = [{key: str(value) for key, value in row.items()} for row in tool["rows"]()]
+def test_manifest_is_that_of_the_installed_libraries(tool):
+    rows = [{key: str(value) for key, value in row.items()} for row in tool["rows"]()]
     with open(ROOT / "kapps/weights/manifest.csv", newline="") as file:
-        assert list(csv.DictReader(file)) == found
-    assert (ROOT / "docs/weights.md").read_text() == tool["document"](found)
+        assert list(csv.DictReader(file)) == rows
+    assert (ROOT / "docs/weights.md").read_text() == tool["document"](rows)
 
 
 @pytest.mark.peers
-def test_the_licences_are_those_that_the_packages_state(tool):
+def test_licences_are_those_of_the_packages(tool):
     def first(package, name):
         files = importlib.metadata.files(package)
-        return next(each for each in files if each.name == name).read_text()
+        return next(file for file in files if file.name == name).read_text()
 
     assert first("torchvision", "LICENSE").startswith("BSD 3-Clause License")
     assert "Apache License" in first("keras", "LICENSE")[:300]
@@ -84,17 +84,17 @@ def state(row):
 
             enum, _, weights = row.checkpoint.partition(".")
             best = getattr(getattr(torchvision.models, enum), weights)
-            found = [
+            names = [
                 name
                 for name in torchvision.models.list_models(module=torchvision.models)
                 if best in torchvision.models.get_model_weights(name)
             ]
-            model = torchvision.models.get_model(found[0], **PLAIN.get(enum, {}))
+            model = torchvision.models.get_model(names[0], **PLAIN.get(enum, {}))
     return {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 
 @pytest.mark.peers
-def test_a_published_network_has_our_names_and_as_many_values(published_name, operations):
+def test_published_network_has_the_mapped_names_and_sizes(published_name, operations):
     name = published_name
     row = cards.checkpoints()[name]
     module = importlib.import_module(f"kapps.weights.names.{cards.card(name).family}")
@@ -102,20 +102,20 @@ def test_a_published_network_has_our_names_and_as_many_values(published_name, op
     model = getattr(kapps, name)(input_shape=(size, size, 3))
     function = getattr(module, row.source)
     theirs = {
-        key: shape for key, shape in state(row).items() if not key.endswith(interchange.UNUSED)
+        key: shape for key, shape in state(row).items() if not key.endswith(torch_state_dict.UNUSED)
     }
-    keys = interchange.keys(model, function)
+    keys = torch_state_dict.state_dict_keys(model, function)
     assert keys <= set(theirs)
-    spare = fitting.beyond(model, function)
-    assert all(key.startswith(spare) for key in set(theirs) - keys)
-    for layer, variable, key in interchange._pairs(model, function):
+    unused = _assign.unused_prefixes(model, function)
+    assert all(key.startswith(unused) for key in set(theirs) - keys)
+    for layer, variable, key in torch_state_dict._pairs(model, function):
         assert np.prod(theirs[key]) == np.prod(variable.shape), (key, layer.name)
 
 
 @pytest.mark.peers
 @pytest.mark.parametrize("name", ["googlenet_bn_3x3", "inception_v3"])
-def test_torchvisions_inceptions_take_images_from_minus_one_to_one(name, tool, monkeypatch):
-    """With weights, its network turns what its own preprocessing gives into that."""
+def test_torchvisions_inceptions_read_images_from_minus_one_to_one(name, tool, monkeypatch):
+    """With weights, its network converts the output of its own preprocessing to this range."""
     import torch
     import torchvision.models
 
@@ -123,25 +123,25 @@ def test_torchvisions_inceptions_take_images_from_minus_one_to_one(name, tool, m
     weights = getattr(getattr(torchvision.models, enum), weights)
     other = models.rows()[name]["torchvision"]
     file = importlib.import_module(f"torchvision.models.{other.replace('_v3', '')}")
-    network, asked = (
+    network, arguments = (
         getattr(file, {"googlenet": "GoogLeNet", "inception_v3": "Inception3"}[other]),
         {},
     )
 
-    def seen(**options):
-        asked.update(options)
+    def record(**options):
+        arguments.update(options)
         raise InterruptedError
 
-    monkeypatch.setattr(file, network.__name__, seen)
+    monkeypatch.setattr(file, network.__name__, record)
     with pytest.raises(InterruptedError):
         torchvision.models.get_model(other, weights=weights)
-    assert asked["transform_input"] is True
+    assert arguments["transform_input"] is True
 
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 5, 5, 3)).astype("float32")
     steps = weights.transforms()
-    given = torch.from_numpy((pixels / 255 - steps.mean) / steps.std).permute(0, 3, 1, 2)
+    images = torch.from_numpy((pixels / 255 - steps.mean) / steps.std).permute(0, 3, 1, 2)
     model = network(transform_input=True, init_weights=False, aux_logits=False)
-    expected = model._transform_input(given).permute(0, 2, 3, 1).numpy()
+    expected = model._transform_input(images).permute(0, 2, 3, 1).numpy()
     ours = cards.card(name, weights="imagenet").preprocessing
     np.testing.assert_allclose(
         (pixels * ours.scale - ours.mean) / ours.std, expected, rtol=1e-5, atol=1e-6

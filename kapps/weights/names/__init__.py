@@ -1,1 +1,1 @@
-"""What other libraries call our layers: a module a family, a function a library, from our name to theirs."""
+"""Names of layers in other libraries: one module for each family, with one function for each library."""

@@ -1,4 +1,4 @@
-"""AlexNet with normalisation, and ZFNet, whose layers have the same names."""
+"""AlexNet with normalisation, and ZFNet, which has the same layer names."""
 
 NAMES = {
     "stem_conv": "features.stage1.unit1.conv",

@@ -1,4 +1,4 @@
-"""AlexNet in one tower."""
+"""AlexNet in one tower ("one weird trick")."""
 
 NAMES = {
     "stem_conv": "features.0",

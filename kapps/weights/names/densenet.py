@@ -17,7 +17,7 @@ APPLICATIONS = {
 KERAS = {"densenet121": "DenseNet121", "densenet169": "DenseNet169", "densenet201": "DenseNet201"}
 BLUE_FIRST = False
 OLD = {r"(denselayer\d+\.(?:norm|conv))\.([12])\.": r"\1\2."}
-"""What the names in torchvision's published files became since."""
+"""Patterns of the names in torchvision's older files, and of the current names."""
 
 
 def torchvision(layer):

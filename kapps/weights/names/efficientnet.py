@@ -29,7 +29,7 @@ def timm(layer, names):
         return ENDS[layer]
     level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
     stage, index = int(level) - 1, int(block) - 1
-    # Levels 4 and 5 hold two stages; the first of 4 is as deep as the second, the last of 5 as deep as level 1.
+    # Levels 4 and 5 hold two stages. Those of level 4 have equal depths; the last of level 5 has the depth of level 1.
     first = {"4": _blocks("4", names) // 2, "5": _blocks("5", names) - _blocks("1", names)}
     if level == "5":
         stage += 1

@@ -24,6 +24,6 @@ def pytorchcv(layer):
         return f"features.init_block.{STEM[layer]}.{part}"
     level, block, branch = re.fullmatch(r"level(\d)_block(\d)_(\w+)", layer).groups()
     branch = PARTS[branch]
-    if level != "3" and block == "1":  # the modules that halve have no first branch
+    if level != "3" and block == "1":  # modules with strides of 2 have no first branch
         branch = {"branch2": "branch1", "branch3": "branch2"}[branch[:7]] + branch[7:]
     return f"features.stage{int(level) - 2}.unit{block}.branches.{branch}.{part}"

@@ -12,7 +12,7 @@ ENDS = {
     "head_logits": "classifier.1",
 }
 FIRST = {"1": 1, "2": 2, "3": 4, "4": 7, "5": 14}
-"""The index there of each level's first block."""
+"""torchvision's number of each level's first block."""
 PARTS = {
     "expand": "0.0",
     "expand_bn": "0.1",
@@ -23,7 +23,7 @@ PARTS = {
 }
 UNEXPANDED = {"depthwise": "0.0", "depthwise_bn": "0.1", "project": "1", "project_bn": "2"}
 STAGES = {"1": (0, 1), "2": (1, 2), "3": (2, 3), "4": (3, 4), "5": (5, 3)}
-"""By level, timm's first stage, and how many blocks it has; what is left is the next stage's."""
+"""By level: timm's first stage and its number of blocks; further blocks belong to the next stage."""
 
 
 def torchvision(layer):
@@ -36,7 +36,7 @@ def torchvision(layer):
 
 
 def timm(layer):
-    """Names as of `mobilenetv2_100` in `timm.models.efficientnet`, which has EfficientNet's."""
+    """Names as of `mobilenetv2_100` in `timm.models.efficientnet`, with the names of EfficientNet."""
     if layer in efficientnet.ENDS:
         return efficientnet.ENDS[layer]
     level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()

@@ -15,9 +15,9 @@ APPLICATIONS = {
     "head_logits": "predictions",
 }
 KERAS = {"resnet50_v1": "ResNet50", "resnet101_v1": "ResNet101", "resnet152_v1": "ResNet152"}
-"""Our builders that are networks of Keras Applications, and their names there."""
+"""Builders of networks that Keras Applications has, and their names there."""
 BLUE_FIRST = True
-"""Whether these take images with blue first."""
+"""Whether these networks read images with blue first."""
 
 PYTORCHCV = {
     "stem_conv": "features.init_block.conv.conv",

@@ -1,4 +1,4 @@
-"""SqueezeNet, whose modules torchvision numbers through with the poolings between them."""
+"""SqueezeNet. torchvision numbers modules and poolings in one sequence."""
 
 import re
 
@@ -7,12 +7,12 @@ PYTORCHCV = {"stem_conv": "features.init_block.conv", "head_logits": "output.fin
 
 
 def torchvision(layer, layers):
-    """Names as in `torchvision.models.squeezenet`; `layers` are the names of all our layers, in order."""
+    """Names as in `torchvision.models.squeezenet`; `layers` are the names of all layers, in order."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]
     block, part = re.fullmatch(r"(level\d_block\d)_(\w+)", layer).groups()
-    found = [re.match(r"level\d_(pool$|block\d)", each) for each in layers]
-    modules = list(dict.fromkeys(match[0] for match in found if match))
+    matches = [re.match(r"level\d_(pool$|block\d)", name) for name in layers]
+    modules = list(dict.fromkeys(match[0] for match in matches if match))
     return f"features.{2 + modules.index(block)}.{part}"
 
 

@@ -1,4 +1,4 @@
-"""VGG, whose convolutions both libraries number through, with everything between them."""
+"""VGG. torchvision and timm number convolutions, activations and poolings in one sequence."""
 
 import re
 
@@ -14,13 +14,13 @@ BLUE_FIRST = True
 
 
 def torchvision(layer, layers):
-    """Names as in `torchvision.models.vgg`; `layers` are the names of all our layers, in order."""
+    """Names as in `torchvision.models.vgg`; `layers` are the names of all layers, in order."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]
     number = 0
     for before in layers[: layers.index(layer)]:
         activated = re.fullmatch(r"level\d_conv\d", before) and f"{before}_bn" not in layers
-        number += 2 if activated else before.startswith("level")  # their ReLU is a layer
+        number += 2 if activated else before.startswith("level")  # ReLU is a layer there
     return f"features.{number}"
 
 

@@ -3,14 +3,14 @@
 import re
 
 BLOCKS = {"2": 1, "3": 2, "4": 3, "5": 12}
-"""What is added to a block's number there, by level."""
+"""By level: the difference of a block's number there and here."""
 SHORTCUTS = {"2": 1, "3": 2, "4": 3, "5": 4}
 KERAS = {"xception": "Xception"}
 BLUE_FIRST = False
 
 
 def keras(layer):
-    """Names as in `keras.applications.xception`, where a separable convolution is one layer; automatic ones counted."""
+    """Names as in `keras.applications.xception`, where a separable convolution is one layer."""
     if layer == "head_logits":
         return "predictions"
     layer = layer.removesuffix("_depthwise")

@@ -1,12 +1,12 @@
-"""Between a PyTorch state dict, as NumPy arrays, and a model of ours that is the same network."""
+"""Converts weights between a PyTorch state dict, of NumPy arrays, and a model that is the same network."""
 
 import keras
 import numpy as np
 
 from kapps._keras_compat import producer
-from kapps.weights.fitting import assign, beyond, called
+from kapps.weights._assign import assign, other_name, unused_prefixes
 
-KINDS = {
+VARIABLES = {
     "kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
@@ -14,38 +14,40 @@ KINDS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-"""PyTorch's words for Keras's variables."""
+"""PyTorch's names of Keras's variables."""
 UNUSED = "num_batches_tracked"
-"""A batch norm's count of steps, which Keras does not keep."""
+"""A batch norm's number of steps, which Keras does not have."""
 
 
 def from_torch(model, state, name, classes=1000):
-    """Copies every tensor of a state dict into the model, but for what `kapps.weights.fitting` says.
+    """Copies every tensor of a state dict into the model.
+
+    The classifier, the first kernel and the head may differ as `kapps/weights/_assign.py` describes.
 
     Args:
         model: a `keras.Model` that a kapps builder made.
         state: {name: array}.
-        name: `name(our layer's name) -> the other library's`, such as `kapps.weights.names.resnet.torchvision`;
-            where theirs is a number that depends on the layers before it, `name(name, names of all our layers)`.
-        classes: of the published weights; a model with others keeps its classifier.
+        name: a function from a layer's name to the name in the other library, such as
+            `kapps.weights.names.resnet.torchvision`. Where that name has a number that depends on the layers before
+            it, the function takes the names of all layers as a second argument.
+        classes: of the pretrained weights. A model with other classes keeps its initial classifier.
 
     Raises:
-        ValueError: where a tensor is missing, left over or of another shape, with its name. The model is left
-            as it was.
+        ValueError: if a tensor is missing, left over or has another shape, with its name. The model is not changed.
     """
-    left = {key for key in state if not key.endswith(UNUSED)}
+    extra = {key for key in state if not key.endswith(UNUSED)}
     values = []
     for layer, variable, key in _pairs(model, name):
-        if key not in left:
+        if key not in extra:
             raise ValueError(f"{model.name}: the weights lack {key}, for {variable.path}")
-        left.remove(key)
+        extra.remove(key)
         array = _to_keras(layer, variable.name, np.asarray(state[key]))
         values.append((layer, variable, array, f"{key} is {np.shape(state[key])}"))
-    spare = beyond(model, name)
-    left = [key for key in left if not key.startswith(spare)]
-    if left:
+    unused = unused_prefixes(model, name)
+    extra = [key for key in extra if not key.startswith(unused)]
+    if extra:
         raise ValueError(
-            f"{model.name}: the weights hold {len(left)} tensors more, such as {min(left)}"
+            f"{model.name}: the weights hold {len(extra)} more tensors, such as {min(extra)}"
         )
     assign(model, values, classes)
 
@@ -58,21 +60,25 @@ def to_torch(model, name):
     }
 
 
-def keys(model, name):
-    """Returns the names that a state dict for the model has, without the steps that batch norms count."""
+def state_dict_keys(model, name):
+    """Returns the names in a state dict for the model, without the batch norms' numbers of steps."""
     return {key for *_, key in _pairs(model, name)}
 
 
 def _pairs(model, name):
-    """Yields (layer, variable, the other library's name of it)."""
+    """Yields (layer, variable, the variable's name in the other library)."""
     layers = [layer.name for layer in model.layers]
     for layer in model.layers:
         for variable in layer.weights:
-            yield layer, variable, f"{called(name, layer.name, layers)}.{KINDS[variable.name]}"
+            yield (
+                layer,
+                variable,
+                f"{other_name(name, layer.name, layers)}.{VARIABLES[variable.name]}",
+            )
 
 
 def _to_keras(layer, kind, array):
-    """Puts a tensor's axes in Keras's order."""
+    """Returns an array with its axes in Keras's order."""
     if kind != "kernel":
         return array
     if isinstance(layer, keras.layers.Dense):
@@ -81,14 +87,14 @@ def _to_keras(layer, kind, array):
             height, width, channels = grid
             array = array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         return array.reshape(len(array), -1).T
-    if array.ndim == 2:  # a dense layer there, a 1x1 convolution here
+    if array.ndim == 2:  # a dense layer in PyTorch, a 1x1 convolution here
         array = array[:, :, None, None]
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     return array.transpose(2, 3, 0, 1) if depthwise else array.transpose(2, 3, 1, 0)
 
 
 def _to_torch(layer, kind, array):
-    """The reverse of `_to_keras`; what may be dense or 1x1 there comes out as Keras has it here."""
+    """Returns an array with its axes in PyTorch's order; a 1x1 convolution is never converted to a dense layer."""
     if kind != "kernel":
         return array
     if isinstance(layer, keras.layers.Dense):
@@ -102,7 +108,7 @@ def _to_torch(layer, kind, array):
 
 
 def _flattened(layer):
-    """Returns the (height, width, channels) that a dense layer reads vectorised, or None."""
+    """Returns the (height, width, channels) of the map that a dense layer reads flattened, or None."""
     node = producer(layer.input)
     while isinstance(node, keras.layers.Dropout):
         node = producer(node.input)

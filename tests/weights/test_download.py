@@ -1,4 +1,4 @@
-"""Published weights: the manifest, what is fetched by it, and what is refused before anything is built."""
+"""Downloading pretrained weights: the manifest, verification, and errors before a model is built."""
 
 import dataclasses
 import functools
@@ -13,24 +13,23 @@ from safetensors.numpy import save_file
 
 import kapps
 from kapps import cards
-from kapps.cnn import resnet
-from kapps.weights import fetching, to_torch
+from kapps.weights import download, to_torch
 from kapps.weights.names import resnet_cifar
 
 NAME = "resnet20_cifar"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Gives what lies in a folder, and counts who asks."""
+    """Serves the files of a folder, and counts the requests."""
 
     def __init__(self, folder):
-        self.asked = 0
+        self.requests = 0
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
-        self.server.asked += 1
+        self.server.requests += 1
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def model(randomise):
 
 @pytest.fixture
 def row(server, model, monkeypatch, tmp_path):
-    """A manifest of one row, whose file lies on a server, and a home that is empty."""
+    """A manifest of one row, with its file on a local server, and an empty KAPPS_HOME."""
     content = tmp_path / "content"
     state = to_torch(model, resnet_cifar.akamaster)
     save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, content)
@@ -80,10 +79,10 @@ def build(**options):
     )
 
 
-def refused(**options):
-    """Returns the one line that `build` is refused with, nothing having been built."""
+def error_message(**options):
+    """Returns the one-line error of `build`, which occurs before the model is built."""
     builder = kapps.resnet20_cifar.builder
-    body, builder.body = builder.body, lambda *arguments, **options: pytest.fail("it was built")
+    body, builder.body = builder.body, lambda *arguments, **options: pytest.fail("model is built")
     try:
         with pytest.raises(ValueError) as caught:
             build(**options)
@@ -93,40 +92,70 @@ def refused(**options):
     return str(caught.value)
 
 
-def same(loaded, model):
+def assert_equal_weights(loaded, model):
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_published_weights_are_fetched_once(row, server, model):
-    same(build(), model)
-    assert server.asked == 1
-    (path,) = fetching.folder().iterdir()
-    assert path.name == row.file and path.parent.name == "weights"
-    same(build(), model)
-    assert server.asked == 1
+def test_weights_are_downloaded_once(row, server, model):
+    assert_equal_weights(build(), model)
+    assert server.requests == 1
+    path = download.weights_folder() / row.file
+    assert path.parent.name == "weights"
+    assert {file.name for file in path.parent.iterdir()} == {row.file, f"{row.file}.sha256"}
+    assert_equal_weights(build(), model)
+    assert server.requests == 1
 
 
-def test_a_file_put_there_by_hand_is_used_after_the_same_checks(row, server, model):
-    fetching.folder().mkdir(parents=True)
-    path = fetching.folder() / row.file
+def test_full_sha256_is_recorded_and_compared(row, server, model):
+    build()
+    path = download.weights_folder() / row.file
+    record = path.with_name(f"{row.file}.sha256")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert record.read_text() == f"{digest}  {row.file}\n"  # the format of sha256sum
+    other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
+    record.write_text(f"{other}  {row.file}\n")  # the publisher's first digits are the same
+    message = error_message()
+    for part in (str(path), f"sha256:{digest}", f"sha256:{other}"):
+        assert part in message
+    path.unlink()
+    assert f"sha256:{other}" in error_message() and not path.exists()
+
+
+def test_interrupted_download_leaves_no_file(row, server, monkeypatch):
+    import pooch
+
+    def interrupted(self, url, path, pooch):
+        path.write_bytes((server.folder / row.file).read_bytes()[:1000])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build()
+    assert not download.weights_folder().exists()
+
+
+def test_file_put_into_the_folder_is_verified(row, server, model):
+    download.weights_folder().mkdir(parents=True)
+    path = download.weights_folder() / row.file
     content = (server.folder / row.file).read_bytes()
     path.write_bytes(content)
-    same(build(), model)
+    assert_equal_weights(build(), model)
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert "its SHA256 begins with" in refused() and str(path) in refused()
-    assert server.asked == 0 and path.exists()  # it is the user's
+    assert "expected sha256:" in error_message() and str(path) in error_message()
+    assert server.requests == 0 and path.exists()  # the user's file is not removed
 
 
-@pytest.mark.parametrize("damage", ["bit", "cut", "swapped", "longer"])
-def test_what_is_not_the_publishers_is_refused(row, server, damage, randomise, tmp_path):
+@pytest.mark.parametrize("change", ["bit", "shorter", "other", "longer"])
+def test_file_that_differs_from_the_publishers_raises(row, server, change, randomise, tmp_path):
     path = server.folder / row.file
     content = bytearray(path.read_bytes())
-    if damage == "bit":
+    if change == "bit":
         content[len(content) // 2] ^= 16
-    elif damage == "cut":
+    elif change == "shorter":
         content = content[:-2000]
-    elif damage == "longer":
+    elif change == "longer":
         content += bytes(2**22)
     else:
         other = randomise(kapps.resnet20_cifar(input_shape=(8, 8, 3), name="other"))
@@ -134,57 +163,58 @@ def test_what_is_not_the_publishers_is_refused(row, server, damage, randomise, t
         state = to_torch(other, resnet_cifar.akamaster)
         save_file({key: np.ascontiguousarray(x) for key, x in state.items()}, tmp_path / "other")
         content = (tmp_path / "other").read_bytes()
-        assert len(content) == path.stat().st_size  # nothing but the hash tells
+        assert len(content) == path.stat().st_size  # only the hash differs
     path.write_bytes(content)
-    message = refused()
-    assert message.startswith(f"{NAME}: what {row.url} gave is refused: ")
-    assert ("begins with" if damage in ("bit", "swapped") else "cut short or another") in message
-    assert not fetching.folder().exists()  # and nothing is left
+    message = error_message()
+    assert message.startswith(f"{NAME}: the file from {row.url} fails verification: ")
+    expected = row.digest if change in ("bit", "other") else f"{row.megabytes:.3f} MB"
+    assert f"expected {expected}" in message
+    assert not download.weights_folder().exists()
 
 
-def test_an_md5_and_a_row_without_a_size(row, server, model):
+def test_md5_and_a_row_without_a_size(row, server, model):
     digest = hashlib.md5((server.folder / row.file).read_bytes()).hexdigest()
     right = dataclasses.replace(row, digest=f"md5:{digest}", megabytes=None)
     cards.checkpoints()[NAME] = dataclasses.replace(right, digest=f"md5:{digest[::-1]}")
-    assert "its MD5 begins with" in refused()
+    assert f"expected md5:{digest[::-1]}" in error_message() and f"md5:{digest}" in error_message()
     cards.checkpoints()[NAME] = right
-    same(build(), model)
+    assert_equal_weights(build(), model)
 
 
-def test_without_a_network_one_line_says_where_to_put_the_file(row, server):
+def test_error_without_a_network_names_the_url_and_the_folder(row, server):
     server.server_close()
-    message = refused()
-    for part in (NAME, row.url, str(fetching.folder()), "put it"):
+    message = error_message()
+    for part in (NAME, row.url, str(download.weights_folder()), "put it"):
         assert part in message
 
 
-def test_an_address_that_gives_nothing(row, server):
+def test_missing_file_on_the_server_raises(row, server):
     (server.folder / row.file).unlink()
-    assert "cannot be fetched (File not found)" in refused()
+    assert "cannot be downloaded (404" in error_message()
 
 
-def test_a_listed_file_given_to_another_network_is_refused(row, server, tmp_path):
+def test_file_of_another_network_raises(row, server, tmp_path):
     other = dataclasses.replace(row, name="resnet56_cifar")
     path = server.folder / row.file
     cards.checkpoints()[NAME] = other
-    assert "is resnet56_cifar's by its name" in refused(weights=path)
+    assert "resnet56_cifar" in error_message(weights=path)
     cards.checkpoints()[NAME] = row
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    assert "begins with" in refused(weights=path)
+    assert "fails verification" in error_message(weights=path)
 
 
-def test_networks_without_published_weights_name_those_of_the_family():
+def test_error_without_weights_names_those_of_the_family():
     with pytest.raises(ValueError, match=r"resnet200: no weights.*of its family, resnet18, .*some"):
         kapps.resnet200(weights="imagenet")
     with pytest.raises(ValueError, match=r"resnet: no weights.*resnet18"):
-        resnet.body(depths=(1, 1), weights="imagenet")
+        kapps.families.resnet(depths=(1, 1), weights="imagenet")
     with pytest.raises(ValueError, match=r"dpn68: no weights.*nor for its family"):
         kapps.dpn68(weights="imagenet")
     with pytest.raises(ValueError, match=r'weights is None, "imagenet" or the path .*\'imagnet\''):
         kapps.resnet50(weights="imagnet")
 
 
-def test_the_cards_preprocessing_follows_the_weights():
+def test_preprocessing_of_the_card_is_that_of_the_weights():
     card = cards.card("resnet50", weights="imagenet")
     assert card.preprocessing == dataclasses.replace(cards.IMAGENET, crop=224 / 232)
     assert cards.card("resnet50", weights="some/resnet50-11ad3fa6.pth") == card
@@ -196,7 +226,7 @@ def test_the_cards_preprocessing_follows_the_weights():
         cards.card("dpn68", weights="imagenet")
 
 
-def test_rows_are_of_builders_and_have_a_hash():
+def test_rows_name_builders_and_hashes():
     rows = cards.checkpoints()
     assert len({row.file for row in rows.values()}) == len(rows) > 40
     for name, row in rows.items():

@@ -1,0 +1,100 @@
+"""Assigns the arrays of a file to a model's variables, and decides where the two may differ.
+
+- The classifier: a model with other classes than the pretrained weights keeps its initial classifier.
+- The first kernel, of three channels: for images of one channel it is the sum over the three channels. For four
+  channels it is three quarters of the three and of their mean. A grey image then gives the same output.
+- Arrays that the model has no layers for: the head without `include_top`, and auxiliary classifiers.
+Every other difference raises ValueError.
+"""
+
+import contextlib
+import inspect
+import math
+
+import numpy as np
+
+HEADS = ("head_logits", "head_dense1", "head_dense2")
+AUXILIARY = ("auxiliary1_logits", "auxiliary2_logits")
+HEAD_VALUES = 2**27
+"""More values than the largest head has, which is VGG's."""
+
+
+def assign(model, values, classes):
+    """Assigns arrays to a model's variables: all, or none if one does not fit.
+
+    Args:
+        model: a `keras.Model` that a kapps builder made.
+        values: (layer, variable, array, description of the array for errors) for each variable of the model.
+        classes: of the family's pretrained weights.
+
+    Raises:
+        ValueError: if the shape of an array differs from its variable's. The model is not changed.
+    """
+    first = first_kernel(model)
+    assignments = []
+    for layer, variable, array, description in values:
+        shape = tuple(variable.shape)
+        if layer is first and variable.name == "kernel":
+            array = adapt_channels(array, shape)
+        if array.shape == shape:
+            assignments.append((variable, array))
+        elif not _is_other_classifier(layer, array.shape, shape, classes):
+            raise ValueError(
+                f"{model.name}: {description}, which does not fit {variable.path} {shape}"
+            )
+    for variable, array in assignments:
+        variable.assign(array)
+
+
+def first_kernel(model):
+    """Returns the first layer with a kernel, which reads the image, or None."""
+    return next(
+        (layer for layer in model.layers if getattr(layer, "kernel", None) is not None), None
+    )
+
+
+def adapt_channels(kernel, shape):
+    """Returns a kernel (height, width, 3, filters) for images of one or four channels, if `shape` has those."""
+    if len(shape) != 4 or kernel.ndim != 4 or kernel.shape[2] != 3 or shape[2] not in (1, 4):
+        return kernel
+    if shape[2] == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    return 0.75 * np.concatenate([kernel, kernel.mean(axis=2, keepdims=True)], axis=2)
+
+
+def _is_other_classifier(layer, array_shape, shape, classes):
+    """Returns whether the shapes are those of a classifier of the published classes and of one of other classes."""
+    return (
+        layer.name in (HEADS[0], *AUXILIARY)
+        and array_shape[-1:] == (classes,)
+        and array_shape[:-1] == shape[:-1]
+    )
+
+
+def unused_prefixes(model, name):
+    """Returns the prefixes of the other library's names for what the model has no layers for.
+
+    Args:
+        model: a `keras.Model` that a kapps builder made.
+        name: as for `kapps.weights.from_torch`.
+    """
+    layers = [layer.name for layer in model.layers]
+    heads = () if "head_logits" in layers else HEADS
+    prefixes = []
+    for layer in (*heads, *(layer for layer in AUXILIARY if layer not in layers)):
+        # A library or network may not have the layer.
+        with contextlib.suppress(KeyError, AttributeError, ValueError):
+            other = other_name(name, layer, layers)
+            prefixes.append(other if layer in heads else other.split(".")[0])
+    return tuple(f"{prefix}." for prefix in prefixes)
+
+
+def other_name(name, layer, layers):
+    """Returns the other library's name of a layer, from a function of it, or of it and the names of all layers."""
+    return name(layer, layers) if len(inspect.signature(name).parameters) == 2 else name(layer)
+
+
+def largest_size(model):
+    """Returns the number of values that a file of weights for the model may hold."""
+    headless = all(layer.name != "head_logits" for layer in model.layers)
+    return sum(math.prod(variable.shape) for variable in model.weights) + headless * HEAD_VALUES
