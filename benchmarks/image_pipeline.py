@@ -1,11 +1,11 @@
-"""Images a second of the input pipeline, beside decoding alone and beside its peers.
+"""Throughput of the image pipeline (images/s), compared with JPEG decoding and with torchvision.
 
     python benchmarks/image_pipeline.py [--data_dir FOLDER] [--peer_python PYTHON]
 
-The images are made here, JPEGs of quality 90, 500x375 by default, with detail at every scale, or
-are those of a folder of class folders. What is compared takes turns, round after round, and a row
-is the median, so that whatever else the machine does falls on all alike. torchvision is measured where
-PYTHON, this interpreter by default, has torch and torchvision.
+The images are random textures in JPEG files of quality 90 and 500x375 pixels by default, or those of a directory of
+class folders. The pipelines are measured in turns over several rounds, so that other load on the machine affects all of
+them. A row is the median of the rounds. torchvision is measured if PYTHON (by default this interpreter) has torch and
+torchvision.
 """
 
 import argparse
@@ -21,8 +21,11 @@ SIZE, BATCH, WORKERS = 224, 32, os.cpu_count() or 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def make_images(directory: pathlib.Path, count: int, height: int, width: int) -> None:
-    """Writes `count` textured JPEGs to two class folders of `directory`/train."""
+DECODING = "JPEG decoding only (the limit)"
+
+
+def write_images(directory: pathlib.Path, count: int, height: int, width: int) -> None:
+    """Writes `count` JPEG files with detail at every scale to two class folders of `directory`/train."""
     import numpy as np
     import tensorflow as tf
 
@@ -40,18 +43,18 @@ def make_images(directory: pathlib.Path, count: int, height: int, width: int) ->
 
 
 def consume(dataset, batches: int) -> float:
-    """Returns the seconds that `batches` batches take, once the threads run."""
-    batch = iter(dataset)
+    """Returns the seconds that `batches` batches take, after four batches of warm-up."""
+    iterator = iter(dataset)
     for _ in range(4):
-        next(batch)
+        next(iterator)
     start = time.perf_counter()
     for _ in range(batches):
-        next(batch)
+        next(iterator)
     return time.perf_counter() - start
 
 
-def pipelines(directory: pathlib.Path) -> dict:
-    """Returns the data sets that are compared, by name: endless batches."""
+def make_datasets(directory: pathlib.Path) -> dict:
+    """Returns the endless datasets to compare, by name."""
     import tensorflow as tf
 
     import kapps.data
@@ -63,42 +66,42 @@ def pipelines(directory: pathlib.Path) -> dict:
     def decode(encoded):
         return tf.io.decode_jpeg(encoded, 3)
 
-    def plain(encoded):
+    def plain_tensorflow(encoded):
         image = tf.image.resize(tf.cast(decode(encoded), tf.float32) / 255, (256, 256))
         image = tf.image.random_flip_left_right(tf.image.random_crop(image, (SIZE, SIZE, 3)))
         return (image - MEAN) / STD
 
-    def mapped(function):
+    def make_dataset(function):
         return encoded.map(function, tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
     source = kapps.data.open_source(None, directory, "train")
     preprocessing = Preprocessing(size=(SIZE, SIZE), mean=MEAN, std=STD)
-    rest = {"batch_size": BATCH, "classes": len(source.class_names)}
-    sets = {
-        # One pixel of each leaves the decoder, so that nothing but decoding is measured.
-        "decoding alone (the limit)": mapped(lambda encoded: decode(encoded)[:1, :1]),
-        "plain: decode, resize, crop, flip": mapped(plain),
-        "kapps, training": kapps.data.train_dataset(source, preprocessing, **rest),
+    arguments = {"batch_size": BATCH, "classes": len(source.class_names)}
+    datasets = {
+        # Only one pixel of each image is copied, so that only decoding is measured.
+        DECODING: make_dataset(lambda encoded: decode(encoded)[:1, :1]),
+        "TensorFlow: decode, resize, crop, flip": make_dataset(plain_tensorflow),
+        "kapps, training": kapps.data.train_dataset(source, preprocessing, **arguments),
         "kapps, training with MixUp, CutMix": kapps.data.train_dataset(
-            source, preprocessing, **rest, mixup=0.2, cutmix=1.0
+            source, preprocessing, **arguments, mixup=0.2, cutmix=1.0
         ),
-        "kapps, evaluation": kapps.data.eval_dataset(source, preprocessing, **rest).repeat(),
+        "kapps, evaluation": kapps.data.eval_dataset(source, preprocessing, **arguments).repeat(),
     }
     try:
-        sets["kapps, training with RandAugment"] = kapps.data.train_dataset(
-            source, preprocessing, **rest, randaugment=True
+        datasets["kapps, training with RandAugment"] = kapps.data.train_dataset(
+            source, preprocessing, **arguments, randaugment=True
         )
     except ImportError:
         print("RandAugment is left out: keras_cv is not installed")
-    return sets
+    return datasets
 
 
-def peer(directory: str, batches: int) -> None:
-    """Prints the images a second of torchvision's transforms under PyTorch's DataLoader."""
+def print_torchvision_throughput(directory: str, batches: int) -> None:
+    """Prints the throughput of torchvision's transforms with PyTorch's DataLoader, in images/s."""
     import torch
 
     try:
-        # torchvision asks at import for kernels that a CPU build of torch may lack; names will do.
+        # torchvision's import needs operations that a CPU build of torch may lack. Their declarations suffice.
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -116,59 +119,67 @@ def peer(directory: str, batches: int) -> None:
     print(batches * BATCH / consume(loader, batches))
 
 
-def ask_peer(python: str, directory: pathlib.Path, batches: int) -> float | None:
-    """Returns the images a second that another interpreter prints, or None where it cannot."""
-    command = [python, __file__, "--as_peer", str(directory), "--images", str(batches * BATCH)]
+def measure_torchvision(python: str, directory: pathlib.Path, batches: int) -> float | None:
+    """Returns torchvision's throughput in another interpreter, or `None` if it lacks torchvision."""
+    command = [
+        python,
+        __file__,
+        "--measure_torchvision",
+        str(directory),
+        "--images",
+        str(batches * BATCH),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
 def main() -> None:
-    """Measures and prints the table."""
+    """Measures all pipelines and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data_dir", help="folder with train/<class>/*.jpg, instead of images made here"
+        "--data_dir", help="directory with train/<class>/*.jpg, instead of textures"
     )
     parser.add_argument(
-        "--peer_python", default=sys.executable, help="interpreter with torch, torchvision"
+        "--peer_python", default=sys.executable, help="interpreter with torch and torchvision"
     )
-    parser.add_argument("--images", type=int, default=768, help="images a measurement")
-    parser.add_argument("--height", type=int, default=375, help="of the images made here")
-    parser.add_argument("--width", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--as_peer", help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=int, default=768, help="images per measurement")
+    parser.add_argument("--height", type=int, default=375, help="height of the textures, in pixels")
+    parser.add_argument("--width", type=int, default=500, help="width of the textures, in pixels")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements")
+    parser.add_argument("--measure_torchvision", help=argparse.SUPPRESS)
     options = parser.parse_args()
     batches = max(1, options.images // BATCH)
-    if options.as_peer:
-        peer(options.as_peer, batches)
+    if options.measure_torchvision:
+        print_torchvision_throughput(options.measure_torchvision, batches)
         return
-    with tempfile.TemporaryDirectory() as made:
-        directory = pathlib.Path(options.data_dir or made)
+    torchvision = f"torchvision, DataLoader of {WORKERS} workers"
+    throughput: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = pathlib.Path(options.data_dir or temporary)
         if not options.data_dir:
-            make_images(directory, 128, options.height, options.width)
-        sets = pipelines(directory)
-        speeds: dict[str, list[float]] = {name: [] for name in sets}
-        torch_name = f"torchvision, DataLoader of {WORKERS} workers"
-        for _ in range(options.rounds):
-            for name, dataset in sets.items():
-                speeds[name].append(batches * BATCH / consume(dataset, batches))
-            if torch_name in speeds or not any(speeds.get(torch_name, [])):
-                speed = ask_peer(options.peer_python, directory, batches)
-                if speed:
-                    speeds.setdefault(torch_name, []).append(speed)
-    limit = statistics.median(speeds["decoding alone (the limit)"])
+            write_images(directory, 128, options.height, options.width)
+        datasets = make_datasets(directory)
+        for number in range(options.rounds):
+            for name, dataset in datasets.items():
+                seconds = consume(dataset, batches)
+                throughput.setdefault(name, []).append(batches * BATCH / seconds)
+            if number == 0 or torchvision in throughput:
+                value = measure_torchvision(options.peer_python, directory, batches)
+                if value is not None:
+                    throughput.setdefault(torchvision, []).append(value)
+    limit = statistics.median(throughput[DECODING])
     print(
         f"{os.cpu_count()} cores, {SIZE}x{SIZE}, "
         f"median of {options.rounds} rounds of {batches * BATCH} images"
     )
-    print(f"{'':40}{'images/s':>12}{'of the limit':>14}{'least..greatest':>18}")
-    for name, values in speeds.items():
-        middle = statistics.median(values)
+    print(f"{'':40}{'images/s':>12}{'of the limit':>14}{'min..max':>18}")
+    for name, values in throughput.items():
+        median = statistics.median(values)
         print(
-            f"{name:40}{middle:12.0f}{middle / limit:14.2f}{min(values):10.0f}..{max(values):.0f}"
+            f"{name:40}{median:12.0f}{median / limit:14.2f}{min(values):10.0f}..{max(values):.0f}"
         )
-    if torch_name not in speeds:
-        print(f"torchvision is left out: {options.peer_python} lacks torch or torchvision")
+    if torchvision not in throughput:
+        print(f"torchvision is left out: {options.peer_python} has no torch or torchvision")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def is_tfds_prepared(dataset: str) -> bool:
     return os.path.isdir(os.path.join(os.path.expanduser(root), dataset))
 
 
-def prepared_tfds_builder(dataset: str | None, data_dir: str | os.PathLike | None):
+def load_tfds_builder(dataset: str | None, data_dir: str | os.PathLike | None):
     """Returns the `tfds.core.DatasetBuilder` of a dataset, downloaded and prepared if necessary.
 
     Args:

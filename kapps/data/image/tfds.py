@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kapps.data.errors import DataError
 from kapps.data.image.source import Source, select_split
-from kapps.data.tfds_builder import prepared_tfds_builder
+from kapps.data.tfds_builder import load_tfds_builder
 
 
 def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: str) -> Source:
@@ -25,7 +25,7 @@ def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: st
         DataError: the dataset has no uint8 "image" and class "label", lacks the split or a file, or is not stored as
             TFRecord.
     """
-    builder = prepared_tfds_builder(dataset, data_dir)
+    builder = load_tfds_builder(dataset, data_dir)
     name = dataset or os.fspath(data_dir)
     class_names = _class_names(builder.info.features, name)
     split_name, bracket, section = split.partition("[")

@@ -6,7 +6,7 @@ import pathlib
 import zlib
 
 from kapps.data.errors import DataError
-from kapps.data.tfds_builder import prepared_tfds_builder
+from kapps.data.tfds_builder import load_tfds_builder
 
 
 def read_sentences(
@@ -52,7 +52,7 @@ def load_tfds_sentences(
     Raises:
         DataError: the dataset cannot be read, or lacks a language or the split.
     """
-    builder = prepared_tfds_builder(name, data_dir)
+    builder = load_tfds_builder(name, data_dir)
     features = list(builder.info.features or ())
     for language in languages:
         if language not in features:
