@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -101,7 +102,8 @@ def test_a_table_is_written_and_extended(bars):
     assert [float(line["top1"]) for line in lines] == [row["top1"] for row in after.values()]
     table = (bars / "timed" / "table.txt").read_text()
     assert table.strip() in done.stdout and "bars.npz" in table and "60 test images" in table
-    assert "| lenet5 | lenet | 12x12x1 |" in (bars / "timed" / "table.md").read_text()
+    markdown = (bars / "timed" / "table.md").read_text()
+    assert re.search(r"^\| lenet5 +\| lenet +\| 12x12x1 +\|", markdown, re.MULTILINE)
     with Image.open(bars / "timed" / "curves.png") as image:
         assert image.format == "PNG" and image.width > image.height
 
