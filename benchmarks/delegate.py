@@ -14,7 +14,7 @@ import pathlib
 import sys
 import tempfile
 
-import contest  # noqa: F401  # quiet, and oneDNN on
+import _timing  # noqa: F401  # quiet, and oneDNN on
 import numpy as np
 
 DIGITS = pathlib.Path(__file__).parents[1] / "tests" / "reference" / "digits64.npz"

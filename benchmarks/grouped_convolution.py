@@ -1,70 +1,68 @@
-"""The training step of resnext50: kapps, the same network of Keras's own layers, torchvision's in PyTorch.
+"""Throughput of training resnext50: kapps, the same network with Keras's grouped convolution, torchvision.
 
     python benchmarks/grouped_convolution.py --peer_python=/path/to/python/with/torch
 
-Each contender lives in a process of its own and is asked for one step at a time, in turn, so that what else
-the machine does falls on all alike; the table shows medians. Keras's own layer takes a minute and more a step.
+Each library has a process of its own. The processes take turns, step by step, so that other work on the machine affects
+all of them alike; the table has medians. A step with Keras's layer takes more than a minute.
 """
 
 import argparse
 import functools
 import sys
 
-import contest
+import _timing
 
-KAPPS, STOCK, TORCH = "kapps", "Keras's own layer", "torchvision, PyTorch"
+KAPPS, KERAS, TORCH = "kapps", "Keras's layer", "torchvision, PyTorch"
 
 
-def prepare(contender, batch_size, size):
-    """Returns the step of a contender."""
-    if contender == TORCH:
-        return contest.TorchStep("resnext50_32x4d", batch_size, size)
+def prepare(library, batch_size, size):
+    """Returns the training step of a library."""
+    if library == TORCH:
+        return _timing.TorchStep("resnext50_32x4d", batch_size, size)
     import kapps
 
-    model = kapps.resnext50(input_shape=(size, size, 3), portable=contender == STOCK)
-    return contest.keras_step(model, batch_size, size)
+    model = kapps.resnext50(input_shape=(size, size, 3), portable=library == KERAS)
+    return _timing.keras_step(model, batch_size, size)
 
 
-def start(contender, options):
-    python = options.peer_python if contender == TORCH else sys.executable
-    command = [python, __file__, f"--worker={contender}"]
+def start(library, options):
+    python = options.peer_python if library == TORCH else sys.executable
+    command = [python, __file__, f"--library={library}"]
     command += [f"--batch_size={options.batch_size}", f"--image_size={options.image_size}"]
-    return contest.Contender(command)
+    return _timing.TimedProcess(command)
+
+
+def compare(options):
+    """Runs the processes in turn and prints the table."""
+    starts = {name: functools.partial(start, name, options) for name in (KAPPS, KERAS, TORCH)}
+    processes = _timing.start_processes(starts)
+    if KAPPS not in processes:
+        sys.exit("kapps is not installed: pip install -e .")
+    slow = {KERAS: options.slow_rounds}
+    medians = _timing.median_step_seconds(processes, options.rounds, "resnext50", slow)
+    print(
+        f"resnext50, training step, batch {options.batch_size}, {options.image_size} px, {_timing.CORES} cores"
+    )
+    print(f"{'':22}{'images/s':>12}{'time / kapps':>14}")
+    for name, seconds in medians.items():
+        print(f"{name:22}{options.batch_size / seconds:12.2f}{seconds / medians[KAPPS]:14.1f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--peer_python", default=sys.executable, help="an interpreter with torch and torchvision"
+        "--peer_python", default=sys.executable, help="interpreter with torch and torchvision"
     )
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--image_size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--slow_rounds", type=int, default=1, help="rounds in which Keras's own layer takes part"
-    )
-    parser.add_argument("--worker", choices=(KAPPS, STOCK, TORCH), help=argparse.SUPPRESS)
+    parser.add_argument("--slow_rounds", type=int, default=1, help="rounds with Keras's layer")
+    parser.add_argument("--library", choices=(KAPPS, KERAS, TORCH), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        contest.serve(prepare, options.worker, options.batch_size, options.image_size)
+    if options.library:
+        _timing.serve(prepare, options.library, options.batch_size, options.image_size)
     else:
         compare(options)
-
-
-def compare(options):
-    """Runs the contenders in turn and prints the table."""
-    starts = {name: functools.partial(start, name, options) for name in (KAPPS, STOCK, TORCH)}
-    entered = contest.enter(starts)
-    if KAPPS not in entered:
-        sys.exit("there is nothing to compare without kapps: pip install -e .")
-    slow = {STOCK: options.slow_rounds}
-    medians = contest.rounds(entered, options.rounds, "resnext50", slow)
-    print(
-        f"resnext50, training step, batch {options.batch_size}, {options.image_size} px, {contest.CORES} cores"
-    )
-    print(f"{'':22}{'images/s':>12}{'kapps is':>12}")
-    for name, median in medians.items():
-        print(f"{name:22}{options.batch_size / median:12.2f}{median / medians[KAPPS]:11.1f}x")
 
 
 if __name__ == "__main__":

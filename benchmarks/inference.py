@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-import contest
+import _timing
 
 #                  Keras Applications, torchvision
 NETWORKS = {
@@ -92,7 +92,7 @@ def prepare(contender, network, folder, batch):
         from ai_edge_litert.interpreter import Interpreter
 
         name = {LITERT: "float32", INT8: "int8"}[contender]
-        interpreter = Interpreter(str(folder / f"{name}_{batch}.tflite"), num_threads=contest.CORES)
+        interpreter = Interpreter(str(folder / f"{name}_{batch}.tflite"), num_threads=_timing.CORES)
         return functools.partial(interpreter.get_signature_runner(), image=images)
     if contender == APPLICATIONS:
         import tensorflow as tf
@@ -103,14 +103,14 @@ def prepare(contender, network, folder, batch):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = contest.CORES
+        options.intra_op_num_threads = _timing.CORES
         session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
         names = [output.name for output in session.get_outputs()]
         return functools.partial(session.run, names, {session.get_inputs()[0].name: images})
     if contender == OPENVINO:
         import openvino
 
-        exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": contest.CORES}
+        exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": _timing.CORES}
         compiled = openvino.compile_model(str(folder / "saved_model"), "CPU", exact)
         return functools.partial(compiled, images)
     return TorchAnswer(NETWORKS[network][1], batch, compiled=contender == COMPILED)
@@ -122,7 +122,7 @@ class TorchAnswer:
     def __init__(self, name, batch, *, compiled):
         import torch
 
-        step = contest.TorchStep(name, batch, SIZE)
+        step = _timing.TorchStep(name, batch, SIZE)
         self.no_grad, self.images = torch.inference_mode, step.images
         self.model = step.model.eval()
         if compiled:
@@ -137,7 +137,7 @@ def start(contender, network, folder, batch, options):
     torch = contender in (TORCH, COMPILED)
     command = [options.peer_python if torch else sys.executable, __file__]
     command += [f"--contender={contender}", f"--networks={network}", f"--folder={folder}"]
-    return contest.Contender([*command, f"--batches={batch}", f"--steps={options.steps}"])
+    return _timing.TimedProcess([*command, f"--batches={batch}", f"--steps={options.steps}"])
 
 
 def contenders(network, batch, options):
@@ -158,8 +158,8 @@ def compare(network, options):
                 name: functools.partial(start, name, network, folder, batch, options)
                 for name in contenders(network, batch, options)
             }
-            entered = contest.enter(starts)
-            medians = contest.rounds(entered, options.rounds, f"{network}, batch {batch}")
+            entered = _timing.start_processes(starts)
+            medians = _timing.median_step_seconds(entered, options.rounds, f"{network}, batch {batch}")
             first = next(iter(medians.values()), None)
             rows += [
                 f"{network:14}{batch:5}  {name:28}{1000 * seconds / batch:10.2f}{seconds / first:9.2f}"
@@ -181,7 +181,7 @@ def main():
     network = options.networks[0]
     if options.contender:
         arguments = (options.contender, network, options.folder, options.batches[0])
-        contest.serve(prepare, *arguments, steps=options.steps)
+        _timing.serve(prepare, *arguments, steps=options.steps)
         return
     if options.folder:
         files(network, pathlib.Path(options.folder), options.batches)
@@ -189,7 +189,7 @@ def main():
     if not options.peer_python:
         print("PyTorch is left out: --peer_python=PYTHON names one with torch and torchvision")
     rows = [row for network in options.networks for row in compare(network, options)]
-    print(f"inference, {SIZE} px, {contest.CORES} cores, median of {options.rounds}")
+    print(f"inference, {SIZE} px, {_timing.CORES} cores, median of {options.rounds}")
     print(f"{'':14}{'batch':>5}  {'':28}{'ms/image':>10}{'time':>9}")
     print("\n".join(rows))
 

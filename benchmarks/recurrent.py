@@ -1,12 +1,12 @@
-"""Recurrent cells: training and generating, beside Keras's own layers and PyTorch's.
+"""Recurrent cells in training and generation, compared with Keras's layers and PyTorch's.
 
     python benchmarks/recurrent.py --peer_python=/path/to/python/with/torch
 
-One layer, float32, all cores, without XLA: a step of SGD on sequences of vectors, and a language model's next token
-after token, its state carried along. Every cell of ours competes with Keras's own layer of the same width, GRU in its
-paper's form with Keras's in that form; plain LSTM, GRU and RNN are that layer. A figure is the median of rounds in
-which all take turns, each in a process of its own. Last, what a step of generation costs at the beginning and 10,000
-steps later.
+One layer, float32, all cores, without XLA: a training step with SGD on sequences of vectors, and greedy generation by a
+language model, which keeps its recurrent state. Each cell of kapps is compared with the Keras layer of the same width;
+the GRUs of the papers are compared with Keras's GRU with reset_after=False. LSTM, GRU and RNN of kapps are Keras's
+layers. Each number is the median of rounds in which all libraries take turns, each in a process of its own. The last
+line compares the latency of a token at the start of generation with the latency after 10,000 tokens.
 """
 
 import argparse
@@ -15,29 +15,29 @@ import statistics
 import sys
 import time
 
-import contest
+import _timing
 
 KAPPS, KERAS, TORCH = "kapps", "Keras", "PyTorch"
-OF_THE_PAPER = {"reset_after": False}
-#                Keras's layer, its options, PyTorch's module
+PAPER_GRU = {"reset_after": False}
+#                Keras's layer, options, PyTorch's module
 CELLS = {
     "lstm": ("LSTM", {}, "LSTM"),
     "peephole": ("LSTM", {}, "LSTM"),
     "coupled": ("LSTM", {}, "LSTM"),
     "multiplicative": ("LSTM", {}, "LSTM"),
     "gru": ("GRU", {}, "GRU"),
-    "gru_new": ("GRU", OF_THE_PAPER, "GRU"),
-    "gru_old": ("GRU", OF_THE_PAPER, "GRU"),
+    "gru_new": ("GRU", PAPER_GRU, "GRU"),
+    "gru_old": ("GRU", PAPER_GRU, "GRU"),
     "rnn": ("SimpleRNN", {}, "RNN"),
 }
 BATCH, STEPS, UNITS, TOKENS = 32, 64, 256, 100
 TRAIN, GENERATE = "train", "generate"
-AT_ONCE, LATE = 50, 10_000
-"""Tokens that one piece of work generates; and how far the last comparison goes."""
+TOKENS_PER_RUN, LAST_TOKEN = 50, 10_000
+"""Tokens that one run generates; tokens of the last comparison."""
 
 
 class KerasTrain:
-    """A training step of one layer, whenever it is called."""
+    """A training step of one layer."""
 
     def __init__(self, layer):
         import keras
@@ -54,7 +54,7 @@ class KerasTrain:
 
 
 class KerasGenerate:
-    """The next tokens of a language model of one layer, whenever it is called."""
+    """The next tokens of a language model with one layer."""
 
     def __init__(self, layer):
         import keras
@@ -67,26 +67,24 @@ class KerasGenerate:
         x = keras.layers.Dense(TOKENS, name="head_logits")(layer(x))
         step = step_models.step_model(keras.Model(tokens, x, name="language_model"))
         self.call = tf.function(functools.partial(step, training=False), jit_compile=False)
-        self.given = {
-            name: tf.zeros([1, *each.shape[1:]], each.dtype) for name, each in step.input.items()
-        }
+        self.inputs = {name: tf.zeros([1, *x.shape[1:]], x.dtype) for name, x in step.input.items()}
 
     def __call__(self):
-        for _ in range(AT_ONCE):
-            found = self.call(self.given)
-            chosen = found["logits"].numpy().argmax(-1).reshape(1, 1).astype("int32")
-            states = {name: found[name] for name in self.given if name != "tokens"}
-            self.given = {"tokens": chosen, **states}
+        for _ in range(TOKENS_PER_RUN):
+            outputs = self.call(self.inputs)
+            token = outputs["logits"].numpy().argmax(-1).reshape(1, 1).astype("int32")
+            states = {name: outputs[name] for name in self.inputs if name != "tokens"}
+            self.inputs = {"tokens": token, **states}
 
 
 class TorchTrain:
-    """As `KerasTrain`."""
+    """A training step of one layer."""
 
-    def __init__(self, kind):
+    def __init__(self, module):
         import torch
 
-        torch.set_num_threads(contest.CORES)
-        self.layer = getattr(torch.nn, kind)(UNITS, UNITS, batch_first=True)
+        torch.set_num_threads(_timing.CORES)
+        self.layer = getattr(torch.nn, module)(UNITS, UNITS, batch_first=True)
         self.optimizer = torch.optim.SGD(self.layer.parameters(), 0.01)
         self.x, self.y = torch.rand(2, BATCH, STEPS, UNITS)
         self.loss = torch.nn.functional.mse_loss
@@ -98,98 +96,101 @@ class TorchTrain:
 
 
 class TorchGenerate:
-    """As `KerasGenerate`."""
+    """The next tokens of a language model with one layer."""
 
-    def __init__(self, kind):
+    def __init__(self, module):
         import torch
 
-        torch.set_num_threads(contest.CORES)
+        torch.set_num_threads(_timing.CORES)
         self.embedding = torch.nn.Embedding(TOKENS, UNITS)
-        self.layer = getattr(torch.nn, kind)(UNITS, UNITS, batch_first=True)
+        self.layer = getattr(torch.nn, module)(UNITS, UNITS, batch_first=True)
         self.logits = torch.nn.Linear(UNITS, TOKENS)
         self.token, self.state = torch.zeros(1, 1, dtype=torch.long), None
-        self.no_grad = torch.inference_mode
+        self.inference_mode = torch.inference_mode
 
     def __call__(self):
-        with self.no_grad():
-            for _ in range(AT_ONCE):
+        with self.inference_mode():
+            for _ in range(TOKENS_PER_RUN):
                 x, self.state = self.layer(self.embedding(self.token), self.state)
                 self.token = self.logits(x).argmax(-1)
 
 
-def prepare(work, contender, cell):
-    """Returns a function that does a piece of work once."""
-    keras_layer, form, torch_module = CELLS[cell]
-    if contender == TORCH:
+def prepare(work, library, cell):
+    """Returns a function that trains for a step or generates tokens."""
+    keras_layer, layer_options, torch_module = CELLS[cell]
+    if library == TORCH:
         return {TRAIN: TorchTrain, GENERATE: TorchGenerate}[work](torch_module)
     import keras
 
-    if contender == KAPPS:
+    if library == KAPPS:
         from kapps.layers import recurrent_stack
 
         layer = recurrent_stack.recurrent_layer(UNITS, cell=cell)
     else:
-        layer = getattr(keras.layers, keras_layer)(UNITS, return_sequences=True, **form)
+        layer = getattr(keras.layers, keras_layer)(UNITS, return_sequences=True, **layer_options)
     return {TRAIN: KerasTrain, GENERATE: KerasGenerate}[work](layer)
 
 
-def start(contender, cell, options):
-    command = [options.peer_python if contender == TORCH else sys.executable, __file__]
-    return contest.Contender([*command, f"--contender={contender}", "--cells", cell])
+def start(library, cell, options):
+    command = [options.peer_python if library == TORCH else sys.executable, __file__]
+    return _timing.TimedProcess([*command, f"--library={library}", "--cells", cell])
 
 
 def compare(cell, options):
-    """Returns the median seconds of each contender's works: {work: {contender: seconds}}."""
+    """Returns the median seconds of each work: {work: {library: seconds}}."""
     names = [KAPPS, KERAS] + [TORCH] * bool(options.peer_python)
-    entered = {name: start(name, cell, options) for name in names}
-    return contest.works(entered, (TRAIN, GENERATE), options.rounds, cell)
+    processes = {name: start(name, cell, options) for name in names}
+    return _timing.median_seconds(processes, (TRAIN, GENERATE), options.rounds, cell)
 
 
-def late():
-    """Returns the median milliseconds of the first and of the last `AT_ONCE` tokens of `LATE`."""
-    work = prepare(GENERATE, KAPPS, "lstm")
-    work()
-    taken = []
-    for _ in range(LATE // AT_ONCE):
+def token_latency():
+    """Returns the median milliseconds of a token in the first and the last twentieth of `LAST_TOKEN` tokens."""
+    generate = prepare(GENERATE, KAPPS, "lstm")
+    generate()
+    times = []
+    for _ in range(LAST_TOKEN // TOKENS_PER_RUN):
         start = time.perf_counter()
-        work()
-        taken.append(1000 * (time.perf_counter() - start) / AT_ONCE)
-    few = max(1, len(taken) // 20)
-    return statistics.median(taken[:few]), statistics.median(taken[-few:])
+        generate()
+        times.append(1000 * (time.perf_counter() - start) / TOKENS_PER_RUN)
+    count = max(1, len(times) // 20)
+    return statistics.median(times[:count]), statistics.median(times[-count:])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--peer_python", help="a Python with PyTorch; without it that is left out")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--peer_python", help="interpreter with torch; PyTorch is left out without it"
+    )
+    parser.add_argument("--library", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.contender:
-        contest.serve(prepare, options.contender, *options.cells, named=True)
+    if options.library:
+        _timing.serve(prepare, options.library, *options.cells, with_work=True)
         return
-    print(f"{BATCH} sequences of {STEPS} steps, {UNITS} units; thousands of tokens a second\n")
+    print(f"{BATCH} sequences of {STEPS} steps, {UNITS} units; thousands of tokens/s\n")
     print(
-        "| cell | trains | Keras | ratio | PyTorch | ratio | generates | Keras | ratio | PyTorch | ratio |"
+        "| cell | training | Keras | ratio | PyTorch | ratio | generation | Keras | ratio | PyTorch | ratio |"
     )
     print("|" + " --- |" * 11)
     for cell in options.cells:
         columns = []
-        for work, found in compare(cell, options).items():
-            tokens = BATCH * STEPS if work == TRAIN else AT_ONCE
-            columns.append(f"{tokens / found[KAPPS] / 1000:.2f}")
+        for work, seconds in compare(cell, options).items():
+            tokens = BATCH * STEPS if work == TRAIN else TOKENS_PER_RUN
+            columns.append(f"{tokens / seconds[KAPPS] / 1000:.2f}")
             for name in (KERAS, TORCH):
-                if name in found:
+                if name in seconds:
                     columns += [
-                        f"{tokens / found[name] / 1000:.2f}",
-                        f"{found[name] / found[KAPPS]:.2f}",
+                        f"{tokens / seconds[name] / 1000:.2f}",
+                        f"{seconds[name] / seconds[KAPPS]:.2f}",
                     ]
                 else:
                     columns += ["", ""]
         print(f"| {' | '.join([cell, *columns])} |", flush=True)
-    first, last = late()
+    first, last = token_latency()
     print(
-        f"\nA token of lstm takes {first:.3f} ms at first, {last:.3f} ms {LATE:,} tokens later: {last / first:.2f}"
+        f"\nlatency of a token of lstm: {first:.3f} ms at the start, {last:.3f} ms after {LAST_TOKEN:,} tokens, ratio "
+        f"{last / first:.2f}"
     )
 
 

@@ -1,18 +1,18 @@
-"""A training step of four networks: kapps, Keras Applications, torchvision in PyTorch.
+"""Time of a training step of four networks: kapps, Keras Applications, torchvision.
 
     python benchmarks/training_step.py --peer_python=/path/to/python/with/torch
-    python benchmarks/training_step.py --profile --networks mobilenet_v2 densenet121
+    python benchmarks/training_step.py --variants --networks mobilenet_v2 densenet121
 
-Forward, backward and SGD with momentum in float32 on all cores. --profile changes one kind of piece of Keras
-Applications' networks at a time, and `benchmarks/layer_costs.py` times the layers one by one. ResNet50 of Keras
-Applications has biases before its batch norms, which cost it a little. Each contender lives in a process of its own.
+Forward pass, backward pass and SGD with momentum in float32 on all cores. --variants replaces one kind of layer of
+Keras Applications' networks at a time (`_layer_variants.py`); `layer_costs.py` times single layers. ResNet50 of Keras
+Applications has biases before its batch norms, which take a little time. Each library has a process of its own.
 """
 
 import argparse
 import functools
 import sys
 
-import contest
+import _timing
 
 #                   kapps           Keras Applications   torchvision
 NETWORKS = {
@@ -21,8 +21,8 @@ NETWORKS = {
     "mobilenet_v2": ("mobilenet_v2", "MobileNetV2", "mobilenet_v2"),
     "densenet121": ("densenet121", "DenseNet121", "densenet121"),
 }
-PROFILED = (
-    "batch norm in one operation",
+VARIANTS = (
+    "fused batch norm",
     "batch norm, own gradient",
     "no padding layers",
     "ReLU for ReLU6",
@@ -32,33 +32,33 @@ KAPPS, APPLICATIONS = "kapps", "Keras Applications"
 XLA, TORCH = "Keras Applications, XLA", "torchvision, PyTorch"
 
 
-def prepare(contender, options):
-    """Returns the step of a contender."""
-    ours, applications, torch = NETWORKS[options.networks[0]]
+def prepare(library, options):
+    """Returns the training step of a library."""
+    kapps_name, applications_name, torch_name = NETWORKS[options.networks[0]]
     batch_size, size = options.batch_size, options.image_size
-    if contender == TORCH:
-        return contest.TorchStep(torch, batch_size, size)
-    if contender == KAPPS:
+    if library == TORCH:
+        return _timing.TorchStep(torch_name, batch_size, size)
+    if library == KAPPS:
         import kapps
 
-        model = getattr(kapps, ours)(input_shape=(size, size, 3))
+        model = getattr(kapps, kapps_name)(input_shape=(size, size, 3))
     else:
         import keras
 
-        builder = getattr(keras.applications, applications)
+        builder = getattr(keras.applications, applications_name)
         model = builder(weights=None, input_shape=(size, size, 3))
-        if contender not in (APPLICATIONS, XLA):
-            from pieces import changed
+        if library not in (APPLICATIONS, XLA):
+            from _layer_variants import replace_layers
 
-            model = changed(model, [contender])
-    return contest.keras_step(model, batch_size, size, jit_compile=contender == XLA)
+            model = replace_layers(model, [library])
+    return _timing.keras_step(model, batch_size, size, jit_compile=library == XLA)
 
 
-def contenders(network, options):
-    """Returns the names of those that compete in a network, the one that is compared with the others first."""
+def libraries(network, options):
+    """Returns the names of the rows of a network. All others are compared with the first."""
     _, applications, _ = NETWORKS[network]
-    if options.profile:
-        names = [APPLICATIONS, *PROFILED] if applications else []
+    if options.variants:
+        names = [APPLICATIONS, *VARIANTS] if applications else []
     else:
         names = [KAPPS] + [APPLICATIONS] * bool(applications)
     if applications and options.xla:
@@ -66,21 +66,21 @@ def contenders(network, options):
     return names + [TORCH] * bool(options.peer_python)
 
 
-def start(contender, network, options):
-    command = [options.peer_python if contender == TORCH else sys.executable, __file__]
-    command += [f"--contender={contender}", f"--steps={options.steps}", f"--networks={network}"]
+def start(library, network, options):
+    command = [options.peer_python if library == TORCH else sys.executable, __file__]
+    command += [f"--library={library}", f"--steps={options.steps}", f"--networks={network}"]
     command += [f"--batch_size={options.batch_size}", f"--image_size={options.image_size}"]
-    return contest.Contender(command)
+    return _timing.TimedProcess(command)
 
 
 def compare(network, options):
-    """Runs the contenders of a network in turn and returns its rows of the table."""
+    """Runs the processes of a network in turn and returns the rows of the table."""
     starts = {
         name: functools.partial(start, name, network, options)
-        for name in contenders(network, options)
+        for name in libraries(network, options)
     }
-    entered = contest.enter(starts)
-    medians = contest.rounds(entered, options.rounds, network) if entered else {}
+    processes = _timing.start_processes(starts)
+    medians = _timing.median_step_seconds(processes, options.rounds, network) if processes else {}
     first = next(iter(medians.values()), None)
     return [
         f"{network:14}{name:30}{seconds * 1000:12.0f}{options.batch_size / seconds:12.2f}{seconds / first:9.2f}"
@@ -90,30 +90,32 @@ def compare(network, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer_python", help="an interpreter with torch and torchvision")
+    parser.add_argument("--peer_python", help="interpreter with torch and torchvision")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=1, help="steps of each in a round")
+    parser.add_argument("--steps", type=int, default=1, help="steps of each process in a round")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--xla", action="store_true", help="Keras Applications through XLA too")
-    parser.add_argument("--profile", action="store_true", help="change one kind of piece at a time")
-    parser.add_argument("--quick", action="store_true", help="see that it runs: small, one round")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--xla", action="store_true", help="add Keras Applications with XLA")
+    parser.add_argument(
+        "--variants", action="store_true", help="replace one kind of layer at a time"
+    )
+    parser.add_argument("--quick", action="store_true", help="small images and one round")
+    parser.add_argument("--library", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.contender:
-        contest.serve(prepare, options.contender, options, steps=options.steps)
+    if options.library:
+        _timing.serve(prepare, options.library, options, steps=options.steps)
         return
     if options.quick:
         options.rounds, options.steps, options.batch_size, options.image_size = 1, 1, 2, 64
     if not options.peer_python:
-        print("PyTorch is left out: --peer_python=PYTHON names one with torch and torchvision")
+        print("PyTorch is left out: --peer_python=PYTHON gives one with torch and torchvision")
     rows = [row for network in options.networks for row in compare(network, options)]
     print(
-        f"training step, batch {options.batch_size}, {options.image_size} px, float32, {contest.CORES} cores, "
-        f"median of {options.rounds}"
+        f"training step, batch {options.batch_size}, {options.image_size} px, float32, {_timing.CORES} cores, "
+        f"median of {options.rounds} rounds"
     )
-    print(f"{'':44}{'ms':>12}{'images/s':>12}{'time':>9}")
+    print(f"{'':44}{'ms':>12}{'images/s':>12}{'ratio':>9}")
     print("\n".join(rows))
 
 

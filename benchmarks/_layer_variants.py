@@ -1,7 +1,8 @@
-"""Layers of Keras in other ways, and networks with some of theirs changed: what costs how much of a training step.
+"""Other implementations of Keras layers, and networks in which they replace the originals, to find what is slow.
 
-For measurements: `fused batch norm`, `grouped` and `padding` compute what the layers they replace do (an even map
-that is padded on all sides apart); `relu` does not, nor do weights interchange between `grouped` and what it replaces.
+For measurements only. `fuse_batch_norm`, `group_depthwise` and `remove_padding` compute the same as the layers that
+they replace (except for maps of even size that are padded on all sides); `replace_relu6` does not. The weights of
+`group_depthwise` have another shape.
 """
 
 import functools
@@ -13,7 +14,7 @@ from kapps.layers import GroupedConv2D
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch norm that trains through TensorFlow's one operation, and not through sums, differences and products."""
+    """Batch norm that trains with one operation of TensorFlow instead of sums, differences and products."""
 
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
@@ -30,16 +31,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         )
         # It returns the unbiased variance; Keras keeps the biased one.
         count = tf.cast(tf.size(inputs) / channels, "float32")
-        self._keep(mean, variance * (count - 1) / count)
+        self._update_averages(mean, variance * (count - 1) / count)
         return outputs
 
-    def _keep(self, mean, variance):
-        for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept.assign(kept * self.momentum + new * (1.0 - self.momentum))
+    def _update_averages(self, mean, variance):
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(average * self.momentum + value * (1.0 - self.momentum))
 
 
-class DerivedBatchNormalization(FusedBatchNormalization):
-    """Batch norm of elementwise operations whose gradient is written out: fewer passes over the map than traced."""
+class CustomGradientBatchNormalization(FusedBatchNormalization):
+    """Batch norm of elementwise operations with its own gradient, which reads the map fewer times."""
 
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
@@ -50,7 +51,7 @@ class DerivedBatchNormalization(FusedBatchNormalization):
             tf.convert_to_tensor(self.beta),
             self.epsilon,
         )
-        self._keep(mean, variance)
+        self._update_averages(mean, variance)
         return outputs
 
 
@@ -65,7 +66,7 @@ def _batch_norm(x, gamma, beta, epsilon):
         count = tf.cast(tf.size(x) / x.shape[-1], x.dtype)
         to_beta = tf.reduce_sum(upstream, axes)
         to_gamma = inverse * (tf.reduce_sum(upstream * x, axes) - mean * to_beta)
-        # dx = factor (dy - mean(dy) - normalised x mean(dy normalised x)), gathered by dy, x and what is constant
+        # dx = factor (dy - mean(dy) - x' mean(dy x')), x' the normalised x; terms are collected by dy, x and constants
         slope = -factor * inverse * to_gamma / count
         return (
             upstream * factor + (x * slope - (slope * mean + factor * to_beta / count)),
@@ -78,7 +79,7 @@ def _batch_norm(x, gamma, beta, epsilon):
 
 
 class ShiftedDepthwise(keras.layers.DepthwiseConv2D):
-    """A depthwise convolution, strides 1 and "same", as one product of a shifted map for each cell of the kernel."""
+    """A depthwise convolution, strides 1 and "same": one product with a shifted map for each kernel position."""
 
     def call(self, inputs):
         height, width = self.kernel_size
@@ -94,7 +95,7 @@ class ShiftedDepthwise(keras.layers.DepthwiseConv2D):
 
 
 class PaddedConv2D(keras.layers.Conv2D):
-    """A convolution without bias, padded by kernel_size // 2 on every side by the operation itself."""
+    """A convolution without bias whose operation pads kernel_size // 2 on every side."""
 
     def call(self, inputs):
         sides = [[size // 2] * 2 for size in self.kernel_size]
@@ -102,7 +103,7 @@ class PaddedConv2D(keras.layers.Conv2D):
 
 
 class PaddedDepthwise(keras.layers.DepthwiseConv2D):
-    """A depthwise convolution without bias, padded by kernel_size // 2 on every side by the operation itself."""
+    """A depthwise convolution without bias whose operation pads kernel_size // 2 on every side."""
 
     def call(self, inputs):
         sides = [[size // 2] * 2 for size in self.kernel_size]
@@ -111,26 +112,28 @@ class PaddedDepthwise(keras.layers.DepthwiseConv2D):
 
 
 class PointwiseProduct(keras.layers.Conv2D):
-    """A 1x1 convolution without bias as one product of matrices."""
+    """A 1x1 convolution without bias as a matrix product."""
 
     def call(self, inputs):
         return tf.tensordot(inputs, self.kernel[0, 0], 1)
 
 
-def fused(layer):
+def fuse_batch_norm(layer):
+    """Batch norm as one operation."""
     if type(layer) is keras.layers.BatchNormalization:
         return FusedBatchNormalization.from_config(layer.get_config())
     return None
 
 
-def derived(layer):
+def derive_batch_norm(layer):
+    """Batch norm with its own gradient."""
     if type(layer) is keras.layers.BatchNormalization and layer.scale and layer.center:
-        return DerivedBatchNormalization.from_config(layer.get_config())
+        return CustomGradientBatchNormalization.from_config(layer.get_config())
     return None
 
 
-def padding(layer):
-    """No layers that pad: what strides pads by "same"."""
+def remove_padding(layer):
+    """No padding layers: layers with strides use "same"."""
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return keras.layers.Identity(name=layer.name)
     strided = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.MaxPooling2D)
@@ -139,14 +142,15 @@ def padding(layer):
     return None
 
 
-def relu(layer):
+def replace_relu6(layer):
+    """ReLU instead of ReLU6."""
     if isinstance(layer, keras.layers.ReLU) and layer.max_value is not None:
         return keras.layers.ReLU(name=layer.name)
     return None
 
 
-def grouped(layer):
-    """Depthwise convolutions as grouped ones, a channel a group."""
+def group_depthwise(layer):
+    """Depthwise convolutions as grouped convolutions with one channel in each group."""
     if not isinstance(layer, keras.layers.DepthwiseConv2D):
         return None
     channels = layer.kernel.shape[-2]
@@ -161,31 +165,31 @@ def grouped(layer):
     )
 
 
-CHANGES = {
-    "batch norm in one operation": fused,
-    "batch norm, own gradient": derived,
-    "no padding layers": padding,
-    "ReLU for ReLU6": relu,
-    "depthwise as grouped": grouped,
+VARIANTS = {
+    "fused batch norm": fuse_batch_norm,
+    "batch norm, own gradient": derive_batch_norm,
+    "no padding layers": remove_padding,
+    "ReLU for ReLU6": replace_relu6,
+    "depthwise as grouped": group_depthwise,
 }
 
 
-def changed(model, changes):
-    """Returns a network like `model` in which each layer is what the first of `changes` that knows it makes of it.
+def replace_layers(model, variants):
+    """Returns a copy of a model with some of its layers replaced.
 
     Args:
-        model: built.
-        changes: names in `CHANGES`.
+        model: a built model.
+        variants: names in `VARIANTS`. The first one that replaces a layer is used.
     """
-    functions = [CHANGES[change] for change in changes]
+    functions = [VARIANTS[variant] for variant in variants]
     return keras.models.clone_model(
-        model, clone_function=functools.partial(_change, functions=functions)
+        model, clone_function=functools.partial(_replace_layer, functions=functions)
     )
 
 
-def _change(layer, functions):
-    made = (function(layer) for function in functions)
-    return next(
-        (layer for layer in made if layer is not None),
-        None,
-    ) or layer.__class__.from_config(layer.get_config())
+def _replace_layer(layer, functions):
+    for function in functions:
+        replacement = function(layer)
+        if replacement is not None:
+            return replacement
+    return layer.__class__.from_config(layer.get_config())
