@@ -129,7 +129,7 @@ def test_a_train_step_lowers_the_papers_number():
     after = np.concatenate([frames, frames[:, :1]], axis=1)
     model.compile(
         keras.optimizers.Adam(0.05), "binary_crossentropy",
-        metrics=[kapps.layers.frame_cross_entropy], jit_compile=False,
+        metrics=[kapps.training.frame_cross_entropy], jit_compile=False,
     )  # fmt: skip
     reports = [model.train_on_batch(frames, after, return_dict=True) for _ in range(15)]
     assert reports[-1]["loss"] < 0.85 * reports[0]["loss"]
