@@ -49,7 +49,7 @@ def show(options):
         and f"{preprocessing.interpolation} to {'x'.join(map(str, preprocessing.size))}, "
         f"crop {preprocessing.crop}, scale {preprocessing.scale:.6g}, "
         f"mean {_numbers(preprocessing.mean)}, std {_numbers(preprocessing.std)}",
-        "weights": cards.described(card.name),
+        "weights": cards.describe_checkpoint(card.name),
     }
     return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value), 0
 
@@ -64,7 +64,7 @@ def predict(options):
         raise UserError(f"--top={options.top} is not a positive integer")
     is_file = is_model_file(options.model)
     if not is_file:
-        card = cards.of_images(options.model)
+        card = cards.image_card(options.model)
         if options.weights is None:
             raise UserError(
                 f"{card.name} has random weights: pass --weights=imagenet or --weights=FILE"
@@ -74,10 +74,10 @@ def predict(options):
     class_names = read_labels(options.labels) if options.labels else None
     model = load_model(options.model, weights=options.weights)
     if is_file:
-        card = cards.of_images(options.card or model)
+        card = cards.image_card(options.card or model)
     import kapps
 
-    card = cards.of_images(card.name, options.weights)
+    card = cards.image_card(card.name, options.weights)
     results, status = [], 0
     for path in options.images:
         try:

@@ -84,8 +84,9 @@ import pytest
 from kapps import cards
 
 FIGURES = (
-    "fill in params and macs, from the paper or a second implementation: in kapps/cnn/NAME.py, and with their source "
-    "in tests/reference/models.csv; then run python -m kapps._index"
+    "fill in params and macs, from the paper or a second implementation, "
+    "in kapps/cnn/NAME.py and, with their source, in tests/reference/models.csv; "
+    "then run python -m kapps._index"
 )
 BUILDERS = [name for name in cards.list_models() if cards.card(name).family == "NAME"]
 

@@ -78,12 +78,12 @@ def load_pretrained():
             "no model: give --model_file, such as runs/imagenet/model.keras, or --model, such as resnet50"
         )
     if FLAGS.model:
-        preprocessing = cards.of_images(FLAGS.model, FLAGS.weights).preprocessing
+        preprocessing = cards.image_card(FLAGS.model, FLAGS.weights).preprocessing
         model = getattr(kapps, FLAGS.model)(weights=FLAGS.weights)
     else:
         model = load_model_file()
         has_card = model.name in kapps.list_models()
-        preprocessing = cards.of_images(model).preprocessing if has_card else cards.IMAGENET
+        preprocessing = cards.image_card(model).preprocessing if has_card else cards.IMAGENET
     shapes = [tuple(x.shape) for x in getattr(model, "inputs", None) or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(

@@ -96,7 +96,7 @@ def main(_):
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data
-    card = kapps.cards.of_images(FLAGS.model, FLAGS.weights)
+    card = kapps.cards.image_card(FLAGS.model, FLAGS.weights)
     train_source, test_source = open_sources()
     schedule = set_defaults(card)
     classes = len(train_source.class_names)

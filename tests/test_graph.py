@@ -95,7 +95,7 @@ def test_levels_halve_the_resolution(graph):
     levels = pyramid_outputs(model)
     assert list(levels) == list(range(min(levels), max(levels) + 1)) and len(levels) > 1
     for level, features in levels.items():
-        fields = graph.profile.row(graphs.layer_of(features).name).fields
+        fields = graph.profile.row(graphs.layer_of(features).name).receptive_field
         assert len(fields) == 2
         for pixels, side, field in zip(card.input_shape, features.shape[1:3], fields, strict=False):
             assert field.stride == 2**level

@@ -53,11 +53,7 @@ def test_names_and_cards_load_no_keras(loaded, statement):
 
 def test_a_builder_loads_its_family_and_no_more(loaded):
     modules = loaded("from kapps import resnext50", before="import keras")
-    assert packages_of(modules) <= {
-        "kapps",
-        "lazy_loader",
-        "wrapt",
-    }  # of all that is not Keras's own
+    assert packages_of(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
     assert {name for name in modules if name.startswith("kapps.cnn.")} == {"kapps.cnn.resnet"}
     assert not [name for name in modules if name.startswith(("kapps.data", "kapps.export"))]
 

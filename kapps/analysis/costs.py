@@ -18,6 +18,8 @@ import functools
 import math
 from collections.abc import Callable
 
+from kapps._keras_compat import is_keras_operation
+
 POINT, MIX, RESHAPE, FOLLOW, UNKNOWN = "point", "mix", "reshape", "follow", "unknown"
 """The inputs that an output unit depends on: the unit at its own position; all positions along some axes; the same
 values under another shape; positions along axes in another order; not known."""
@@ -131,7 +133,7 @@ def rule_for(operation) -> Callable | None:
             return _rules[attributes["profile_as"]]
         if layer_class in _rules:
             return _rules[layer_class]
-        if module.startswith("keras.src.ops.") and name in _operation_rules:
+        if is_keras_operation(layer_class) and name in _operation_rules:
             return _operation_rules[name]
         if "call" in attributes and not module.startswith("keras."):
             return None

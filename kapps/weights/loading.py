@@ -32,7 +32,7 @@ def find_weights(weights: str | os.PathLike, name: str, model: str) -> pathlib.P
             differs from the publisher's, or if a file is incomplete or corrupt.
     """
     if weights == "imagenet":
-        return download.download(cards.published(name))
+        return download.download(cards.get_checkpoint(name))
     path = pathlib.Path(weights) if isinstance(weights, (str, os.PathLike)) else None
     if path is None or not path.name.endswith(SUFFIXES):
         raise ValueError(

@@ -84,7 +84,7 @@ def set_defaults() -> list[str]:
     """Returns the names of --model, and sets the flags of the budget."""
     names = kapps.cards.smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
     for name in names:
-        kapps.cards.of_images(name)
+        kapps.cards.image_card(name)
     budgets = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
     if len(budgets) > 1:
         raise ValueError(f"--{budgets[0]} and --{budgets[1]}: give one budget")

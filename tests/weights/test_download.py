@@ -237,7 +237,7 @@ def test_rows_name_builders_and_hashes():
         assert len(digest) == 32 if algorithm == "md5" else f"-{digest}." in row.file
         assert row.preprocessing.size == cards.card(name).input_shape[:2]
         assert row.file.endswith((".pth", ".h5"))
-    assert cards.described("resnet18") == (
+    assert cards.describe_checkpoint("resnet18") == (
         "torchvision's resnet18-f37072fd.pth, 44.7 MB, top-1 69.76 %, BSD-3-Clause"
     )
-    assert cards.described("lenet5").startswith("none")
+    assert cards.describe_checkpoint("lenet5").startswith("none")

@@ -50,7 +50,7 @@ def preprocess(
         size, channels = size or shape[1:3], shape[-1]
     preprocessing = model
     if not isinstance(model, Preprocessing):
-        card = model if isinstance(model, Card) else cards.of_images(model, weights)
+        card = model if isinstance(model, Card) else cards.image_card(model, weights)
         preprocessing = card.preprocessing
     if preprocessing is None:
         raise ValueError(f"{card.name} is a network on {card.kind}, not on images")
