@@ -29,7 +29,8 @@ FUNCTIONS = {
         "MultiplicativeLSTMCell",
         "PeepholeLSTMCell",
     ),
-    "generation.ctc_decoding": ("ctc_labels", "label_error_rate"),
+    "generation.ctc_decoding": ("ctc_labels",),
+    "training.metrics": ("label_error_rate",),
     "layers.cudnn": ("why_not_cudnn",),
     "builders": ("pyramid_outputs",),
 }

@@ -23,7 +23,7 @@ from .layers.recurrent_cells import LearnedState as LearnedState
 from .layers.recurrent_cells import MultiplicativeLSTMCell as MultiplicativeLSTMCell
 from .layers.recurrent_cells import PeepholeLSTMCell as PeepholeLSTMCell
 from .generation.ctc_decoding import ctc_labels as ctc_labels
-from .generation.ctc_decoding import label_error_rate as label_error_rate
+from .training.metrics import label_error_rate as label_error_rate
 from .layers.cudnn import why_not_cudnn as why_not_cudnn
 from .builders import pyramid_outputs as pyramid_outputs
 from . import analysis as analysis

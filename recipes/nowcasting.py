@@ -26,7 +26,7 @@ import kapps
 from kapps import data, training, visualize
 from kapps._files import write_atomically
 from kapps.data.sequence import moving_digits_dataset, read_grey_images
-from kapps.layers import frame_cross_entropy
+from kapps.training import frame_cross_entropy
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "digits", "a TFDS name such as mnist, or digits (part of kapps)")

@@ -16,13 +16,10 @@ Source: tensorflow.org/tfx/serving/api_rest, and the messages of tensorflow-serv
 
 import base64
 import json
-import os
 import pathlib
 import sys
 import urllib.error
 import urllib.request
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
 
@@ -61,6 +58,8 @@ def request_rest(server, images):
 
 def request_grpc(server, images):
     """Returns {output: [value for each image]} of a gRPC request."""
+    import common.environment  # noqa: F401  # TensorFlow without its start-up messages
+
     try:
         import grpc
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc

@@ -10,8 +10,8 @@
     model.fit([source, target], labels)
     tokens = kapps.translate(model, source, start=1, end=2)
 
-The layers are in `kapps.layers.transformer_layers`. `transformer_encoder` and `transformer_decoder` are the encoder and the
-decoder alone.
+The layers are in `kapps.layers.transformer_layers`. `transformer_encoder` is the encoder without
+a decoder, `transformer_decoder` the decoder without an encoder.
 
 Departures from the papers:
 - Dropout is applied to the embeddings and to the output of each part, as [1] says. The code of [1], [3] and [4] can also

@@ -1,4 +1,4 @@
-"""The encoder of the Transformer alone: predictions at each token of a text, which attends to all of it.
+"""The encoder of the Transformer without a decoder: predictions at each token of a text, which attends to all of it.
 
 [1] Vaswani 2017, arXiv:1706.03762
 

@@ -17,7 +17,7 @@ POINTWISE_OPERATIONS = (
     "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Multiply", "Negative", "NotEqual", "Power", "Relu", "Sigmoid",
     "Silu", "Sin", "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide",
 )  # fmt: skip
-"""The operations of `keras.ops` of which the same is true, by class name."""
+"""The pointwise operations of `keras.ops`, by class name."""
 
 
 class RecurrentDecoding:

@@ -35,7 +35,7 @@ class StepGraph:
                 shape = (source_length or x.shape[1], *x.shape[2:])
                 self.source[x.name] = self.new_input(shape, x.dtype, x.name)
         self.starts = [self.source.get(x.name, self.target) for x in model.inputs]
-        self.inputs = {}  # of the step besides the target, by name
+        self.inputs = {}  # the step's inputs without the target, by name
         self.outputs = {}  # the new states, by name
         self.encoder_outputs = {}  # the inputs of the step that the encoder computes, by name
         self.memory_inputs = {}  # by id: a tensor of the encoder, and the input that replaces it
@@ -69,7 +69,7 @@ class StepGraph:
         elif decoding is not None:
             output = self.call_step(layer, decoding, *args, **kwargs)
         else:
-            self.refuse(layer)
+            self.raise_error(layer)
         self.dependent.update((id(x), x) for x in keras.tree.flatten(output))
         return output
 
@@ -78,7 +78,7 @@ class StepGraph:
             if not keras.utils.is_keras_tensor(x) or self.is_dependent(x):
                 return x
             if len(x.shape) > 2 and x.shape[1] != 1:
-                self.refuse(layer, "combines the steps of the source with those of the target")
+                self.raise_error(layer, "combines the steps of the source with those of the target")
             return self.memory_input(x, f"{layer.name}_memory")
 
         args, kwargs = keras.tree.map_structure(replace, (args, kwargs))
@@ -90,7 +90,7 @@ class StepGraph:
         try:
             getattr(decoding, "check_decoding", lambda **_: None)(**arguments)
         except ValueError as error:
-            self.refuse(layer, str(error))
+            self.raise_error(layer, str(error))
         first_states = keras.tree.flatten(arguments.pop("initial_state", None))
         memory = self.memory_of(layer, decoding, arguments)
         sizes = [self.batch, self.length]
@@ -118,15 +118,15 @@ class StepGraph:
         bound = inspect.signature(layer.call).bind(*args, **kwargs).arguments
         (first, x), *rest = bound.items()
         if not self.is_dependent(x):
-            self.refuse(layer)
+            self.raise_error(layer)
         masks = {"mask", *(f"{name}_mask" for name, value in bound.items() if value is x)}
         arguments = {}
         for name, value in rest:
             if name in masks:
                 if value is not None and get_mask(x) is None:
-                    self.refuse(layer, f"has a {name} that is not the mask of {first}")
+                    self.raise_error(layer, f"has a {name} that is not the mask of {first}")
             elif value is not x and self.is_dependent(value):
-                self.refuse(
+                self.raise_error(
                     layer, f"has the argument {name}, which depends on the target but is not {first}"
                 )
             elif value is not x:
@@ -143,7 +143,7 @@ class StepGraph:
         if not tensors:
             return {}
         if not hasattr(decoding, "decoding_memory"):
-            self.refuse(layer, f"reads {', '.join(tensors)} of the encoder and has no decoding_memory")
+            self.raise_error(layer, f"reads {', '.join(tensors)} of the encoder and has no decoding_memory")
         held = getattr(decoding, "decoding_memory_layer", layer)
         make_memory = DecodingMemory(held, name=f"{layer.name}_memory", dtype=held.dtype_policy)
         memory = {
@@ -172,7 +172,7 @@ class StepGraph:
         """Returns the input of one state of a layer."""
         name = f"{layer.name}_{name}"
         if name in self.inputs:
-            self.refuse(layer, "is called twice")
+            self.raise_error(layer, "is called twice")
         self.inputs[name] = self.new_input(spec.shape[1:], spec.dtype, name)
         return self.inputs[name]
 
@@ -184,7 +184,7 @@ class StepGraph:
             self.outputs[POSITION] = counter([self.inputs[POSITION], x])
         return self.inputs[POSITION]
 
-    def refuse(self, layer, reason=None):
+    def raise_error(self, layer, reason=None):
         if reason is None:
             reason = (
                 f"({type(layer).__name__}) has no step: it is not pointwise, and it does not implement "

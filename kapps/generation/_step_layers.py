@@ -1,4 +1,4 @@
-"""The layers of which step models and encoders are made. They hold the model's own layers, and so share their weights."""
+"""The layers of step models and encoders. They hold the layers of the whole model, and so share their weights."""
 
 import keras
 from keras import layers, ops

@@ -2,7 +2,7 @@
 
 A decoding step model (`kapps.generation.step_model`) processes one step of the target. What a layer needs of earlier steps is
 its state: an input and an output of the step model. The step model asks each layer for its state by this protocol and knows
-no layer by name. A layer implements it beside its `call`:
+no layer by name. A layer implements it next to its `call`:
 
     class CausalAverage(keras.layers.Layer):
         decoding_position = False

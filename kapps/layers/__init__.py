@@ -1,6 +1,7 @@
 """Keras layers and functions of layers that two families or more use."""
 
-from kapps.layers.attention_cells import AttentionalCell, AttentionRNN, SearchCell
+from kapps.layers.attention_cells import AttentionalCell, SearchCell
+from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
     batch_norm,
@@ -22,7 +23,6 @@ from kapps.layers.multi_head_attention import MultiHeadAttention
 from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
-    frame_cross_entropy,
 )
 from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import LearnedPositionalEncoding, SinusoidalPositionalEncoding
@@ -82,7 +82,6 @@ __all__ = [
     "depthwise",
     "depthwise_bn",
     "depthwise_norm",
-    "frame_cross_entropy",
     "layer_norm",
     "max_pool",
     "split_channels",

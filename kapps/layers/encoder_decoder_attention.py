@@ -74,7 +74,7 @@ class Alignment(keras.layers.Layer):
         units = self.units or p
         if self.score == "dot" and p != k:
             raise ValueError(
-                f'{self.name}: score="dot" needs queries as wide as the memory, not {p:,} and {k:,}; '
+                f'{self.name}: score="dot" needs a query and a memory of the same width, not {p:,} and {k:,}; '
                 'score="general" has a matrix between them'
             )
         if self.score in ("additive", "concat"):

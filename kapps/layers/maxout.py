@@ -1,4 +1,4 @@
-"""Maxout (Goodfellow 2013, arXiv:1302.4389): the larger of each few values."""
+"""Maxout (Goodfellow 2013, arXiv:1302.4389)."""
 
 import math
 
@@ -11,22 +11,22 @@ class Maxout(keras.layers.Layer):
     """The largest of each `pool` neighbouring values: (batch, ..., units * pool) to (batch, ..., units).
 
     Args:
-        pool: how many values there is one of.
+        pool: number of neighbouring values with one maximum.
     """
 
-    pointwise = True
+    pointwise = True  # see `kapps.generation.cache_protocol`
 
     def __init__(self, pool=2, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(pool, int) or pool < 1:
-            raise ValueError(f"{self.name}: pool is a whole number from 1, not {pool!r}")
+            raise ValueError(f"{self.name}: pool is a positive integer, not {pool!r}")
         self.pool = pool
         self.supports_masking = True
 
     def build(self, input_shape):
         if input_shape[-1] % self.pool:
             raise ValueError(
-                f"{self.name}: {input_shape[-1]:,} values are no whole number of groups of {self.pool}"
+                f"{self.name}: {input_shape[-1]:,} values are not divisible by pool={self.pool}"
             )
         self.built = True
 

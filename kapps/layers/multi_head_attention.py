@@ -139,7 +139,7 @@ class MultiHeadAttention(_keras_compat.MultiHeadAttention):
         return ops.reshape(y, (batch, count * chunk, *value.shape[2:]))[:, :steps]
 
     def attend_chunk(self, first, query, key, value, step_mask, causal):
-        """Returns the output of `chunk` queries, the first of which has the position `first`."""
+        """Returns the output of `chunk` queries; `first` is the position of the first one."""
         dtype = scores_dtype(query, key)
         mask = None if step_mask is None else ops.cast(step_mask, "bool")[:, None]
         positions = first + ops.arange(self.chunk, dtype="int32")

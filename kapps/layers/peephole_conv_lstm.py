@@ -6,7 +6,7 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("kapps")
 class PeepholeConvLSTMCell(layers.Layer):
-    """One step of a convolutional LSTM (Shi 2015, arXiv:1506.04214, equation (3)), * a convolution that keeps the size.
+    """One step of a convolutional LSTM (Shi 2015, arXiv:1506.04214, equation (3)); * is a convolution with padding.
 
     i_t = sigmoid(W_xi * X_t + W_hi * H_{t-1} + W_ci C_{t-1} + b_i)
     f_t = sigmoid(W_xf * X_t + W_hf * H_{t-1} + W_cf C_{t-1} + b_f)
@@ -14,34 +14,34 @@ class PeepholeConvLSTMCell(layers.Layer):
     o_t = sigmoid(W_xo * X_t + W_ho * H_{t-1} + W_co C_t + b_o)
     H_t = o_t tanh(C_t)
 
-    W_c are one number a channel, as the paper's parameter counts have them: `peephole`, (3, filters), in the order
-    i, f, o. Gates stand beside each other as in Keras: `kernel` (height, width, channels, 4 filters),
-    `recurrent_kernel` and `bias` in the order i, f, c, o; the bias of f begins at one.
+    W_c have one number for each channel, as in the paper's parameter counts: `peephole`, (3, filters), in the order
+    i, f, o. Gates are concatenated as in Keras: `kernel` (height, width, channels, 4 filters),
+    `recurrent_kernel` and `bias` in the order i, f, c, o; the bias of f starts at one.
 
-    Input: (batch, height, width, channels), of known height and width. States: H and C, (batch, height, width,
+    Input: (batch, height, width, channels), with a fixed height and width. States: H and C, (batch, height, width,
     filters).
 
     Args:
         filters: channels of the states.
         kernel_size: of every convolution, odd.
-        reads: whether there is an input; without one, W_x are left out.
+        has_input: whether there is an input; without one there are no W_x.
     """
 
-    def __init__(self, filters, kernel_size, reads=True, **kwargs):
+    def __init__(self, filters, kernel_size, has_input=True, **kwargs):
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"{self.name}: kernel_size is odd, not {kernel_size}")
-        self.filters, self.kernel_size, self.reads = filters, kernel_size, reads
+        self.filters, self.kernel_size, self.has_input = filters, kernel_size, has_input
         self.state_size = [filters, filters]
 
     def build(self, input_shape):
         self.size = tuple(input_shape[1:3])
         if None in self.size:
             raise ValueError(
-                f"{self.name}: frames have a height and width that are known, not {self.size}"
+                f"{self.name}: frames need a fixed height and width, not {self.size}"
             )
         window, gates = (self.kernel_size, self.kernel_size), 4 * self.filters
-        if self.reads:
+        if self.has_input:
             self.kernel = self.add_weight(
                 shape=(*window, input_shape[-1], gates),
                 initializer="glorot_uniform",
@@ -50,7 +50,7 @@ class PeepholeConvLSTMCell(layers.Layer):
         self.recurrent_kernel = self.add_weight(
             shape=(*window, self.filters, gates), initializer="orthogonal", name="recurrent_kernel"
         )
-        self.bias = self.add_weight(shape=(gates,), initializer=_remember, name="bias")
+        self.bias = self.add_weight(shape=(gates,), initializer=forget_bias, name="bias")
         self.peephole = self.add_weight(
             shape=(3, self.filters), initializer="zeros", name="peephole"
         )
@@ -59,7 +59,7 @@ class PeepholeConvLSTMCell(layers.Layer):
         h, c = states
         z = ops.conv(h, self.recurrent_kernel, padding="same", data_format="channels_last")
         z = z + self.bias
-        if self.reads:
+        if self.has_input:
             z = z + ops.conv(inputs, self.kernel, padding="same", data_format="channels_last")
         z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)
         w_i, w_f, w_o = self.peephole[0], self.peephole[1], self.peephole[2]
@@ -75,37 +75,37 @@ class PeepholeConvLSTMCell(layers.Layer):
         return [ops.zeros(shape, dtype=self.compute_dtype) for _ in range(2)]
 
     def get_config(self):
-        own = {"filters": self.filters, "kernel_size": self.kernel_size, "reads": self.reads}
+        own = {"filters": self.filters, "kernel_size": self.kernel_size, "has_input": self.has_input}
         return {**super().get_config(), **own}
 
 
-def _remember(shape, dtype=None):
-    """Zeros, and ones for the forget gate."""
-    f = ops.arange(shape[0]) // (shape[0] // 4) == 1
-    return ops.cast(f, dtype or keras.config.floatx())
+def forget_bias(shape, dtype=None):
+    """Initialises a bias with ones for the forget gate and zeros for the others."""
+    is_forget_gate = ops.arange(shape[0]) // (shape[0] // 4) == 1
+    return ops.cast(is_forget_gate, dtype or keras.config.floatx())
 
 
 @keras.saving.register_keras_serializable("kapps")
 class PeepholeConvLSTM2D(layers.RNN):
-    """A recurrent layer of `PeepholeConvLSTMCell`.
+    """The recurrent layer of a `PeepholeConvLSTMCell`.
 
-    Input: (batch, time, height, width, channels), of known height and width. Output: H of the last step, or with
-    `return_sequences` of all, (batch, time, height, width, filters); with `return_state` then H and C of the last.
+    Input: (batch, time, height, width, channels), with a fixed height and width. Output: H of the last step, or with
+    `return_sequences` of all steps, (batch, time, height, width, filters); with `return_state` also H and C of the last step.
 
-    With `steps` there is no input: a forecaster that runs that many steps from its initial state, which also says how
-    many sequences there are: `layer(h, initial_state=[h, c])`.
+    With `steps` there is no input: the layer runs that many steps from its initial state, `layer(h, initial_state=[h, c])`,
+    whose batch is that of the output.
 
     Args:
         filters: channels of the states.
         kernel_size: of every convolution, odd.
-        steps: None, or how many to run without input.
+        steps: number of steps without input; None for a layer with an input.
     """
 
     def __init__(self, filters, kernel_size, steps=None, **kwargs):
         kwargs.pop("cell", None)
         self.steps = steps
         cell = PeepholeConvLSTMCell(
-            filters, kernel_size, reads=steps is None, dtype=kwargs.get("dtype"), name="cell"
+            filters, kernel_size, has_input=steps is None, dtype=kwargs.get("dtype"), name="cell"
         )
         super().__init__(cell, **kwargs)
 
@@ -118,7 +118,7 @@ class PeepholeConvLSTM2D(layers.RNN):
         if self.steps:
             if initial_state is None:
                 raise ValueError(
-                    f"{self.name} reads nothing and starts from a state: layer(h, initial_state=[h, c])"
+                    f"{self.name} has no input and needs a state: layer(h, initial_state=[h, c])"
                 )
             sequences = ops.zeros((ops.shape(sequences)[0], self.steps, 1), self.compute_dtype)
         return super().call(sequences, initial_state, mask, training)
@@ -137,11 +137,11 @@ class PeepholeConvLSTM2D(layers.RNN):
         cell, (batch, *rest) = self.cell, input_shapes[0]
         time = self.steps or rest[0]
         height, width, channels = rest if self.steps else rest[1:]
-        inner = cell.filters + (channels if cell.reads else 0)
+        inner = cell.filters + (channels if cell.has_input else 0)
         units = batch * time * height * width * cell.filters
         return {
             "macs": 4 * units * cell.kernel_size**2 * inner,
-            "additions": units * (4 * cell.reads + 4 + 1 + 3),
+            "additions": units * (4 * cell.has_input + 4 + 1 + 3),
             "elementwise": units * (8 + 3),
             "reach": "mix",
         }
@@ -156,12 +156,3 @@ class PeepholeConvLSTM2D(layers.RNN):
     def from_config(cls, config, custom_objects=None):
         del custom_objects
         return cls(**config)
-
-
-@keras.saving.register_keras_serializable("kapps")
-def frame_cross_entropy(true, chances):
-    """The metric of [1], Table 1: binary cross-entropy in nats, summed over a frame's pixels; (batch, time)."""
-    true = ops.cast(true, "float32")
-    chances = ops.clip(ops.cast(chances, "float32"), 1e-7, 1 - 1e-7)
-    loss = -true * ops.log(chances) - (1 - true) * ops.log(1 - chances)
-    return ops.sum(loss, axis=(-3, -2, -1))

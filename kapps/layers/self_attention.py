@@ -1,4 +1,4 @@
-"""Self-attention with the symbols of the lectures, its matrices apart or multiplied into each other."""
+"""Self-attention with the symbols of the lectures, with separate or with merged matrices."""
 
 import math
 
@@ -10,32 +10,32 @@ from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
 @keras.saving.register_keras_serializable("kapps")
 class SelfAttention(keras.layers.Layer):
-    """Each of M vectors as a mixture of all, by H pmfs of the other ones.
+    """Self-attention of M vectors with H heads.
 
-    X^T is M x K: M vectors of K features. Of each head i = 0 .. H - 1:
+    X^T is M x K: M vectors of K features. For each head i = 0 .. H - 1:
 
     X_q^T = X^T W_q,  X_k^T = X^T W_k,  X_v^T = X^T W_v,  with W_q and W_k K x P and W_v K x L
-    A^T = softmax_row(X_q^T X_k / P^(1/2)),  M x M, each row a pmf
+    A^T = softmax_row(X_q^T X_k / P^(1/2)),  M x M, each row a distribution (pmf)
     Y_i^T = A^T X_v^T,  M x L
     Y^T = sum_i Y_i^T W_o,  M x N, with W_o L x N
 
-    Merged, W_q W_k^T is one matrix W_qk, K x K, which is smaller where P is not below K / 2, and W_v W_o is one matrix
-    W_vo, K x N, which is smaller where K L + L N is not below K N:
+    Merged, W_q W_k^T is one matrix W_qk, K x K, which is not larger if P is at least K / 2, and W_v W_o is one matrix W_vo,
+    K x N, which is not larger if K L + L N is at least K N:
 
     A^T = softmax_row(X^T W_qk X / P^(1/2)),  Y^T = sum_i A^T X^T W_vo
 
-    `keras.layers.MultiHeadAttention` is the same with matrices apart; `kapps.layers.MultiHeadAttention` is the one of
-    long sequences. Input: (batch, M, K). Output: (batch, M, N); with return_attention_scores=True the pmfs too, float32
-    (batch, H, M, M). Scores are float32 under any policy; what the mask hides has a weight of 0. Weights: W_q, W_k
+    `keras.layers.MultiHeadAttention` is the same with separate matrices; use `kapps.layers.MultiHeadAttention` for long
+    sequences. Input: (batch, M, K). Output: (batch, M, N); with return_attention_scores=True also the weights A^T, float32
+    (batch, H, M, M). Scores are float32 under any policy; masked steps have a weight of 0. Weights: W_q, W_k
     (H, K, P), W_v (H, K, L), W_o (H, L, N), W_qk (H, K, K), W_vo (H, K, N).
 
     Args:
         heads: H.
         key_dim: P.
         value_dim: L; None for P.
-        output_dim: N; None for no W_o: the outputs of the heads beside each other, M x H L.
-        merge_qk: whether W_qk is in place of W_q and W_k.
-        merge_vo: whether W_vo is in place of W_v and W_o.
+        output_dim: N; None for no W_o: the outputs of the heads are concatenated, M x H L.
+        merge_qk: whether W_qk replaces W_q and W_k.
+        merge_vo: whether W_vo replaces W_v and W_o.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class SelfAttention(keras.layers.Layer):
     ):  # fmt: skip
         super().__init__(**kwargs)
         sizes = dict(heads=heads, key_dim=key_dim, value_dim=value_dim, output_dim=output_dim)
-        for what, size in sizes.items():
-            optional = size is None and what in ("value_dim", "output_dim")
+        for option, size in sizes.items():
+            optional = size is None and option in ("value_dim", "output_dim")
             if not optional and not (isinstance(size, int) and size > 0):
-                raise ValueError(f"{self.name}: {what} is a whole number from 1, not {size!r}")
+                raise ValueError(f"{self.name}: {option} is a positive integer, not {size!r}")
         if merge_vo and output_dim is None:
             raise ValueError(f"{self.name}: merge_vo=True needs output_dim, as W_vo is K x N")
         self.heads, self.key_dim, self.output_dim = heads, key_dim, output_dim
@@ -57,39 +57,39 @@ class SelfAttention(keras.layers.Layer):
     def build(self, input_shape):
         k, p, n = input_shape[-1], self.key_dim, self.output_dim
         if self.merge_qk:
-            self.w_qk = self.matrices(k, k, "W_qk")
+            self.w_qk = self.add_matrices(k, k, "W_qk")
         else:
-            self.w_q, self.w_k = self.matrices(k, p, "W_q"), self.matrices(k, p, "W_k")
+            self.w_q, self.w_k = self.add_matrices(k, p, "W_q"), self.add_matrices(k, p, "W_k")
         if self.merge_vo:
-            self.w_vo = self.matrices(k, n, "W_vo")
+            self.w_vo = self.add_matrices(k, n, "W_vo")
         else:
-            self.w_v = self.matrices(k, self.value_dim, "W_v")
-            self.w_o = None if n is None else self.matrices(self.value_dim, n, "W_o")
+            self.w_v = self.add_matrices(k, self.value_dim, "W_v")
+            self.w_o = None if n is None else self.add_matrices(self.value_dim, n, "W_o")
         self.built = True
 
-    def matrices(self, rows, columns, name):
+    def add_matrices(self, rows, columns, name):
         """Adds a trainable matrix of each head."""
-        limit = math.sqrt(6 / (rows + columns))  # Glorot's, for each head alone
+        limit = math.sqrt(6 / (rows + columns))  # Glorot's, for each head
         initializer = keras.initializers.RandomUniform(-limit, limit)
         return self.add_weight(
             shape=(self.heads, rows, columns), initializer=initializer, name=name
         )
 
     def call(self, inputs, mask=None, use_causal_mask=False, return_attention_scores=False):
-        a = self.attend(inputs, mask, use_causal_mask)
-        used = ops.cast(a, inputs.dtype)
+        a = self.attention_weights(inputs, mask, use_causal_mask)
+        weights = ops.cast(a, inputs.dtype)
         if self.merge_vo:
-            y = ops.einsum("bhmn,bnk,hko->bmo", used, inputs, self.w_vo)
+            y = ops.einsum("bhmn,bnk,hko->bmo", weights, inputs, self.w_vo)
         else:
-            each = ops.matmul(used, ops.einsum("bmk,hkl->bhml", inputs, self.w_v))
+            heads = ops.matmul(weights, ops.einsum("bmk,hkl->bhml", inputs, self.w_v))
             if self.w_o is None:
                 shape = (*ops.shape(inputs)[:2], self.heads * self.value_dim)
-                y = ops.reshape(ops.transpose(each, (0, 2, 1, 3)), shape)
+                y = ops.reshape(ops.transpose(heads, (0, 2, 1, 3)), shape)
             else:
-                y = ops.einsum("bhml,hlo->bmo", each, self.w_o)
+                y = ops.einsum("bhml,hlo->bmo", heads, self.w_o)
         return (y, a) if return_attention_scores else y
 
-    def attend(self, x, mask, causal):
+    def attention_weights(self, x, mask, causal):
         """Returns A^T of each head, (batch, H, M, M), float32 or wider."""
         dtype = scores_dtype(x)
         if self.merge_qk:
@@ -100,15 +100,15 @@ class SelfAttention(keras.layers.Layer):
             key = ops.einsum("bmk,hkp->bhmp", x, self.w_k)
         key = ops.swapaxes(ops.cast(key, dtype), 2, 3)
         scores = ops.matmul(ops.cast(query, dtype), key) * self.key_dim**-0.5
-        seen = None if mask is None else ops.cast(mask, "bool")[:, None, None]
+        allowed = None if mask is None else ops.cast(mask, "bool")[:, None, None]
         if causal:
             steps = ops.arange(ops.shape(x)[1], dtype="int32")
-            before = (steps[:, None] >= steps)[None, None]
-            seen = before if seen is None else ops.logical_and(seen, before)
-        return masked_softmax(scores, seen)
+            earlier = (steps[:, None] >= steps)[None, None]
+            allowed = earlier if allowed is None else ops.logical_and(allowed, earlier)
+        return masked_softmax(scores, allowed)
 
     def merged(self):
-        """Returns a layer with W_qk, and W_vo where there is a W_o, that computes what this one does."""
+        """Returns a layer with the same outputs that has W_qk, and if there is a W_o also W_vo."""
         config = dict(self.get_config(), merge_qk=True, merge_vo=self.output_dim is not None)
         layer = type(self).from_config({**config, "name": f"{self.name}_merged"})
         x = (self.w_qk if self.merge_qk else self.w_q).shape[1]
@@ -138,8 +138,8 @@ class SelfAttention(keras.layers.Layer):
         return y, keras.KerasTensor((batch, self.heads, m, m), "float32")
 
     def get_config(self):
-        own = dict(
+        options = dict(
             heads=self.heads, key_dim=self.key_dim, value_dim=self.value_dim, output_dim=self.output_dim,
             merge_qk=self.merge_qk, merge_vo=self.merge_vo,
         )  # fmt: skip
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **options}

@@ -1,4 +1,4 @@
-"""Layers that put the steps of sequences together, leave them out or turn them round; all know masks.
+"""Layers that join, average, reverse or pad the time steps of sequences; all respect masks.
 
 [1] Chan 2015, Listen, Attend and Spell, arXiv:1508.01211: the pyramid, equation (5)
 """
@@ -11,10 +11,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("kapps")
 class ConcatenatePairs(keras.layers.Layer):
-    """Each two steps beside each other, h_i = [h_2i, h_2i+1]: half as many of twice the width [1].
+    """Concatenates each two steps, h_i = [h_2i, h_2i+1]: half as many steps of twice the width [1].
 
-    An odd length is padded by zeros, and steps that the mask hides are zeros too, so padding changes nothing. A pair
-    is real where its first step is: padding is on the right.
+    An odd length is padded with zeros, and masked steps are set to zeros, so padding changes no output. Padding is on the
+    right, so the mask of a pair is that of its first step.
 
     Input: (batch, time, features). Output: (batch, (time + 1) // 2, 2 * features).
     """
@@ -27,9 +27,9 @@ class ConcatenatePairs(keras.layers.Layer):
         x = inputs
         if mask is not None:
             x = ops.where(ops.expand_dims(mask, -1), x, ops.zeros_like(x))
-        # One more step always: of T + 1 steps, (T + 1) // 2 have an odd number, as many as of T an even one.
-        more = ops.pad(x, ((0, 0), (0, 1), (0, 0)))
-        return ops.concatenate([x[:, ::2], more[:, 1::2]], axis=-1)
+        # Always one step more: the odd steps of T + 1 steps are (T + 1) // 2, as many as the even steps of T.
+        padded = ops.pad(x, ((0, 0), (0, 1), (0, 0)))
+        return ops.concatenate([x[:, ::2], padded[:, 1::2]], axis=-1)
 
     def compute_mask(self, inputs, mask=None):
         del inputs
@@ -40,49 +40,47 @@ class ConcatenatePairs(keras.layers.Layer):
         return batch, None if time is None else (time + 1) // 2, 2 * features
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register_cost`); a pair is at another place than its steps."""
+        """No operations (see `kapps.analysis.register_cost`); the position of a step changes."""
         del input_shapes, output_shapes
         return {"reach": "unknown"}
 
 
 @keras.saving.register_keras_serializable("kapps")
 class SegmentMean(keras.layers.Layer):
-    """The mean of each `size` steps, of those that are real; a last, shorter segment is one too.
+    """Averages each `size` steps without padding; the last segment can be shorter.
 
     Input: (batch, time, features). Output: (batch, ceil(time / size), features).
 
     Args:
-        size: steps of a segment.
+        size: number of steps of a segment.
     """
 
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(size, int) or size < 1:
             raise ValueError(
-                f"{self.name}: a segment has a whole number of steps from 1, not {size!r}"
+                f"{self.name}: size, the steps of a segment, is a positive integer, not {size!r}"
             )
         self.size = size
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
-        real = ops.ones_like(inputs[..., :1]) if mask is None else ops.expand_dims(mask, -1)
-        real = ops.cast(real, inputs.dtype)
-        values = ops.where(real > 0, inputs, ops.zeros_like(inputs))
-        count = ops.sum(self.cut(real), axis=2)
+        weights = ops.ones_like(inputs[..., :1]) if mask is None else ops.expand_dims(mask, -1)
+        weights = ops.cast(weights, inputs.dtype)
+        values = ops.where(weights > 0, inputs, ops.zeros_like(inputs))
+        count = ops.sum(self.cut(weights), axis=2)
         return ops.sum(self.cut(values), axis=2) / ops.maximum(count, ops.ones_like(count))
 
     def cut(self, x):
-        """Returns (batch, segments, size, features), zeros beside the last steps."""
+        """Returns (batch, segments, size, features), padded with zeros."""
         batch, features = ops.shape(x)[0], x.shape[-1]
-        if (
-            x.shape[1] is None
-        ):  # as many more as may be missing, and of what that makes whole segments
+        if x.shape[1] is None:  # pad by as much as can be missing, then cut off what makes no segment
             x = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)))
             x = x[:, : ops.shape(x)[1] // self.size * self.size]
         else:
             x = ops.pad(x, ((0, 0), (0, -x.shape[1] % self.size), (0, 0)))
-        steps = -1 if x.shape[1] is None else x.shape[1] // self.size
-        return ops.reshape(x, (batch, steps, self.size, features))
+        segments = -1 if x.shape[1] is None else x.shape[1] // self.size
+        return ops.reshape(x, (batch, segments, self.size, features))
 
     def compute_mask(self, inputs, mask=None):
         del inputs
@@ -96,14 +94,14 @@ class SegmentMean(keras.layers.Layer):
         return {**super().get_config(), "size": self.size}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A sum of all values and a division of each mean (see `kapps.analysis.register_cost`)."""
+        """A sum of all values and a division for each mean (see `kapps.analysis.register_cost`)."""
         values, means = math.prod(input_shapes[0]), math.prod(output_shapes[0])
         return {"additions": values - means, "elementwise": means, "reach": "unknown"}
 
 
 @keras.saving.register_keras_serializable("kapps")
 class BlankPadding(keras.layers.Layer):
-    """Logits of a certain blank, label 0, at the steps that a mask hides; the output has no mask.
+    """Sets the logits of masked steps to those of the blank, label 0, with probability 1; the output has no mask.
 
     Input and output: (batch, time, labels).
     """
@@ -115,7 +113,7 @@ class BlankPadding(keras.layers.Layer):
     def call(self, inputs, mask=None):
         if mask is None:
             return inputs
-        # exp(-1e9) is 0, and finite, where -infinity would make gradients of 0 * infinity
+        # exp(-1e9) is 0 and finite; -infinity would make gradients of 0 * infinity.
         blank = ops.array([0.0] + [-1e9] * (inputs.shape[-1] - 1), dtype=inputs.dtype)
         return ops.where(ops.expand_dims(mask, -1), inputs, blank)
 
@@ -126,42 +124,41 @@ class BlankPadding(keras.layers.Layer):
         return input_shape
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register_cost`)."""
+        """No operations (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}
 
 
 @keras.saving.register_keras_serializable("kapps")
 class ReverseSequence(keras.layers.Layer):
-    """Tokens from the last to the first; padding, 0, stays on the right.
+    """Reverses the tokens of each sequence; padding, 0, stays on the right.
 
-    Input and output: (batch, time) of whole numbers.
+    Input and output: integers (batch, time).
     """
 
     def call(self, inputs):
         steps = ops.expand_dims(ops.arange(ops.shape(inputs)[1], dtype="int32"), 0)
         length = ops.sum(ops.cast(inputs != 0, "int32"), axis=1, keepdims=True)
-        return ops.take_along_axis(
-            inputs, ops.where(steps < length, length - 1 - steps, steps), axis=1
-        )
+        order = ops.where(steps < length, length - 1 - steps, steps)
+        return ops.take_along_axis(inputs, order, axis=1)
 
     def compute_output_spec(self, inputs):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register_cost`)."""
+        """No operations (see `kapps.analysis.register_cost`); the position of a step changes."""
         del input_shapes, output_shapes
         return {"reach": "unknown"}
 
 
 @keras.saving.register_keras_serializable("kapps")
 class ConcatenateContext(keras.layers.Layer):
-    """A vector beside each step of a sequence.
+    """Concatenates a vector to each step of a sequence.
 
     Input: [(batch, time, features), (batch, units)]. Output: (batch, time, features + units).
     """
 
-    pointwise = True  # for `kapps.generation.step_models`
+    pointwise = True  # see `kapps.generation.cache_protocol`
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -181,6 +178,6 @@ class ConcatenateContext(keras.layers.Layer):
         return batch, time, features + units
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Nothing is computed (see `kapps.analysis.register_cost`)."""
+        """No operations (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}

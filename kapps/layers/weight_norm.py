@@ -1,4 +1,4 @@
-"""Weight normalisation: a kernel's direction and its length are trained apart."""
+"""Weight normalisation: the direction and the length of a kernel are separate weights."""
 
 import keras
 from keras import layers, ops
@@ -9,9 +9,9 @@ class WeightNormConv1D(layers.Conv1D):
     """A `keras.layers.Conv1D` whose kernel is w = g v / ||v||, with a length g for each filter.
 
     Salimans 2016, arXiv:1602.07868, equation (2); the norm is over a filter's steps and channels, as in PyTorch's
-    `weight_norm` with dim=0. At first g = ||v||, so that the layer begins as the convolution that was drawn.
+    `weight_norm` with dim=0. At first g = ||v||, so that the kernel is the initial v.
 
-    Same arguments as `keras.layers.Conv1D`. Weights: v (steps, channels / groups, filters), drawn by
+    Same arguments as `keras.layers.Conv1D`. Weights: v (steps, channels / groups, filters), initialised by
     `kernel_initializer`; the bias (filters,); g `gain` (filters,). `kernel` is w. The norm is computed in float32 at
     least. An exported graph has w as a constant, and `to_keras_layers` makes a Keras convolution of it.
 

@@ -7,7 +7,7 @@ Moving digits in [1]: frames of 64x64 in patches of 4x4, which become 16 channel
 forecast. Layer i of the forecaster starts from the states of layer i of the encoder, and its first layer has no input. The
 hidden states of all layers of the forecaster are concatenated and go through a 1x1 convolution. The outputs are the
 probabilities that pixels are lit. Train with binary cross-entropy; the metric of [1] is its sum over the pixels of a frame,
-`kapps.layers.frame_cross_entropy`.
+`kapps.training.frame_cross_entropy`.
 """
 
 from keras import layers

@@ -32,6 +32,8 @@ from .image_schedules import Schedule as Schedule
 from .image_schedules import get_schedule as get_schedule
 from .losses import SmoothedSparseCrossentropy as SmoothedSparseCrossentropy
 from .metrics import Perplexity as Perplexity
+from .metrics import frame_cross_entropy as frame_cross_entropy
+from .metrics import label_error_rate as label_error_rate
 from .optimizers import Lamb as Lamb
 from .program import define_flags as define_flags
 from .program import get_flag_values as get_flag_values

@@ -1,4 +1,8 @@
-"""Metrics that Keras lacks."""
+"""Metrics that Keras lacks.
+
+[1] Graves 2012, Supervised sequence labelling with recurrent neural networks, section 2.3.3
+[2] Shi 2015, arXiv:1506.04214, Table 1
+"""
 
 import keras
 from keras import ops
@@ -30,3 +34,52 @@ class Perplexity(keras.metrics.Mean):
 
     def get_config(self):
         return {**super().get_config(), "from_logits": self.from_logits}
+
+
+@keras.saving.register_keras_serializable("kapps")
+def frame_cross_entropy(true, predicted):
+    """Returns the binary cross-entropy in nats, summed over the pixels of each frame, (batch, time): the metric of [2].
+
+    Args:
+        true: frames in [0, 1], (batch, time, height, width, channels).
+        predicted: probabilities of the same shape.
+    """
+    true = ops.cast(true, "float32")
+    predicted = ops.clip(ops.cast(predicted, "float32"), 1e-7, 1 - 1e-7)
+    loss = -true * ops.log(predicted) - (1 - true) * ops.log(1 - predicted)
+    return ops.sum(loss, axis=(-3, -2, -1))
+
+
+def label_error_rate(predicted, expected) -> float:
+    """Returns the label error rate: the sum of all edit distances divided by the number of expected labels [1].
+
+    An edit distance counts insertions, deletions and substitutions, so the rate can be larger than 1.
+
+    Args:
+        predicted: label sequences, labels from 1, padded with 0 or each of its own length.
+        expected: the same number of sequences.
+
+    Raises:
+        ValueError: if the numbers of sequences differ, or if there is no expected label.
+    """
+    if len(predicted) != len(expected):
+        raise ValueError(
+            f"predicted has {len(predicted)} sequences, but expected has {len(expected)}"
+        )
+    predicted, expected = (
+        [[int(label) for label in row if label] for row in rows] for rows in (predicted, expected)
+    )
+    labels = sum(map(len, expected))
+    if not labels:
+        raise ValueError("expected has no label, so there is no error rate")
+    return sum(map(edit_distance, predicted, expected)) / labels
+
+
+def edit_distance(a, b) -> int:
+    """Returns the number of insertions, deletions and substitutions from one sequence to another (Levenshtein)."""
+    row = list(range(len(b) + 1))  # the distances from the first 0 labels of a to the first j of b
+    for i, label in enumerate(a, start=1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(b, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (label != other))
+    return row[-1]

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+import kapps
 from kapps import data, families
 from kapps.data import sequence, text
 from kapps.data.image import decode_image
-from kapps.generation import ctc_decoding, text_generation
+from kapps.generation import text_generation
 
 DTW = {  # accuracy of 1-nearest-neighbour classification with dynamic time warping, without a window
     "JapaneseVowels": (0.949, "arXiv:1811.00075"),
@@ -170,11 +171,11 @@ def temporal_classification(path, units, cell, random):
     def score(model):
         logits = model.predict(test, verbose=0)
         decoded = {
-            "best path": ctc_decoding.ctc_labels(logits),
-            "20 beams": ctc_decoding.ctc_labels(logits, beams=20),
+            "best path": kapps.ctc_labels(logits),
+            "20 beams": kapps.ctc_labels(logits, beams=20),
         }
         errors = {
-            f"label error rate, {method}": ctc_decoding.label_error_rate(labels, targets)
+            f"label error rate, {method}": kapps.label_error_rate(labels, targets)
             for method, labels in decoded.items()
         }
         best = np.pad(decoded["20 beams"], ((0, 0), (0, 6)))[:, :6]

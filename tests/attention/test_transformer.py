@@ -1,4 +1,4 @@
-"""The Transformer: sizes of the papers, its equations in NumPy, PyTorch's, padding, later tokens, precision, files."""
+"""The Transformer: the papers' sizes, its equations in NumPy, PyTorch's, padding, causality, precision, files."""
 
 import math
 
@@ -18,9 +18,9 @@ from kapps.families import transformer, transformer_decoder, transformer_encoder
 VOCABULARY, D, HEADS = 13, 8, 2
 SMALL = dict(vocabulary=VOCABULARY, layers=2, d_model=D, ffn=12, heads=HEADS, dropout=0.0)
 LOGITS = dict(SMALL, classifier_activation=None)
-DRAW = np.random.default_rng(0)
-SOURCE = DRAW.integers(1, VOCABULARY, (3, 7)).astype("int32")
-TARGET = DRAW.integers(1, VOCABULARY, (3, 5)).astype("int32")
+RANDOM = np.random.default_rng(0)
+SOURCE = RANDOM.integers(1, VOCABULARY, (3, 7)).astype("int32")
+TARGET = RANDOM.integers(1, VOCABULARY, (3, 5)).astype("int32")
 SOURCE[0, 4:] = TARGET[0, 3:] = SOURCE[1, 6:] = 0
 
 
@@ -32,15 +32,15 @@ def run(model, *inputs):
     return array(model(list(inputs) if len(inputs) > 1 else inputs[0], training=False))
 
 
-def drawn(**options):
-    """A small model, its weights all drawn, biases and norms too, ending in logits."""
-    return redrawn(transformer(**{**LOGITS, **options}))
+def build(**options):
+    """A small model of logits with random weights, biases and norms included."""
+    return randomise(transformer(**{**LOGITS, **options}))
 
 
-def redrawn(model):
-    draw = np.random.default_rng(2)
+def randomise(model):
+    random = np.random.default_rng(2)
     for variable in model.weights:
-        variable.assign(draw.normal(1.0 if variable.name == "gamma" else 0.0, 0.4, variable.shape))
+        variable.assign(random.normal(1.0 if variable.name == "gamma" else 0.0, 0.4, variable.shape))
     return model
 
 
@@ -59,10 +59,9 @@ TABLE = [
 
 
 def test_parameters_are_the_papers():
-    """At 37,000 tokens, "about" which the paper says it has, base has 63.0M and big 214.2M; printed are 65M and 213M.
+    """The paper has "about" 37,000 tokens, for which base has 63.0M parameters and big 214.2M; it prints 65M and 213M.
 
-    Base and every row of table 3 beside it have the millions that are printed, to their last digit, at 41,000 tokens:
-    it is words that base lacks.
+    With 41,000 tokens, base and all rows of Table 3 have the printed millions, to the last digit.
     """
     assert transformer_base.card.params == 6 * pair(512, 2048) + 37_000 * 512 == 63_045_632
     assert transformer_big.card.params == 6 * pair(1024, 4096) + 37_000 * 1024 == 214_171_648
@@ -87,18 +86,18 @@ def norm(x, w, name):
 
 
 def multi_head(x, memory, w, name, causal):
-    """MultiHead(Q, K, V) of one sequence, head after head, with the weights that Keras keeps for all heads."""
-    found = 0
+    """MultiHead(Q, K, V) of one sequence, for each head, with Keras's weights of all heads."""
+    y = 0
     for i in range(HEADS):
         q, k, v = (
-            each @ w[f"{name}/{part}/kernel"][:, i] + w[f"{name}/{part}/bias"][i]
-            for part, each in (("query", x), ("key", memory), ("value", memory))
+            inputs @ w[f"{name}/{part}/kernel"][:, i] + w[f"{name}/{part}/bias"][i]
+            for part, inputs in (("query", x), ("key", memory), ("value", memory))
         )
         scores = q @ k.T / np.sqrt(D // HEADS)
         if causal:
             scores[np.triu_indices(len(x), 1)] = -np.inf
-        found += softmax(scores) @ v @ w[f"{name}/attention_output/kernel"][i]
-    return found + w[f"{name}/attention_output/bias"]
+        y += softmax(scores) @ v @ w[f"{name}/attention_output/kernel"][i]
+    return y + w[f"{name}/attention_output/bias"]
 
 
 def embedded(tokens, w):
@@ -110,7 +109,7 @@ def embedded(tokens, w):
 
 
 def part(y, memory, w, name, kind):
-    """What one part of a layer gives."""
+    """The output of one part of a layer."""
     if kind == "ffn":
         return dense(np.maximum(dense(y, w, f"{name}_ffn1"), 0), w, f"{name}_ffn2")
     causal = kind == "attention" and name.startswith("decoder")
@@ -135,16 +134,16 @@ def dense(x, w, name):
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_logits_are_the_equations(norm_first):
-    model = drawn(norm_first=norm_first)
+    model = build(norm_first=norm_first)
     w = {v.path: array(v).astype("float64") for v in model.weights}
-    found = run(model, SOURCE, TARGET)
+    result = run(model, SOURCE, TARGET)
     for i, (source, target) in enumerate(zip(SOURCE, TARGET, strict=True)):
         source, target = source[source > 0], target[target > 0]
         memory = stacked(embedded(source, w), None, w, "encoder", norm_first)
         x = stacked(embedded(target, w), memory, w, "decoder", norm_first)
         expected = x @ w["embedding/embeddings"].T
-        np.testing.assert_allclose(found[i, : len(target)], expected, atol=1e-4)
-    assert found.shape == (3, 5, VOCABULARY) and np.ptp(found) > 3
+        np.testing.assert_allclose(result[i, : len(target)], expected, atol=1e-4)
+    assert result.shape == (3, 5, VOCABULARY) and np.ptp(result) > 3
 
 
 @pytest.mark.peers
@@ -152,7 +151,7 @@ def test_logits_are_the_equations(norm_first):
 def test_logits_are_pytorchs(norm_first):
     import torch
 
-    model = drawn(norm_first=norm_first)
+    model = build(norm_first=norm_first)
     w = {v.path: torch.tensor(array(v)) for v in model.weights}
     options = dict(
         dim_feedforward=12,
@@ -176,14 +175,14 @@ def test_logits_are_pytorchs(norm_first):
     theirs.load_state_dict(state(w, norm_first))
     scale, pad = math.sqrt(D), torch.nn.Transformer.generate_square_subsequent_mask(5)
     embeddings = w["embedding/embeddings"]
-    places = {
+    encodings = {
         len(tokens[0]): torch.tensor(
             embedded(np.zeros(len(tokens[0]), int), _no_embedding(w))
         ).float()
         for tokens in (SOURCE, TARGET)
     }
     x, y = (
-        embeddings[torch.tensor(tokens).long()] * scale + places[tokens.shape[1]]
+        embeddings[torch.tensor(tokens).long()] * scale + encodings[tokens.shape[1]]
         for tokens in (SOURCE, TARGET)
     )
     hidden = torch.tensor(SOURCE == 0)
@@ -191,8 +190,8 @@ def test_logits_are_pytorchs(norm_first):
         logits = theirs(
             x, y, tgt_mask=pad, tgt_is_causal=True, src_key_padding_mask=hidden, memory_key_padding_mask=hidden
         ) @ embeddings.T  # fmt: skip
-    real = TARGET > 0
-    np.testing.assert_allclose(run(model, SOURCE, TARGET)[real], logits.numpy()[real], atol=1e-4)
+    is_token = TARGET > 0
+    np.testing.assert_allclose(run(model, SOURCE, TARGET)[is_token], logits.numpy()[is_token], atol=1e-4)
     ours = sum(v.numel() for v in w.values()) - embeddings.numel()
     assert ours == sum(p.numel() for p in theirs.parameters())
 
@@ -202,10 +201,10 @@ def _no_embedding(w):
 
 
 def state(w, norm_first):
-    """Returns Keras's weights under PyTorch's names: matrices turned, query, key and value in one."""
+    """Returns Keras's weights under PyTorch's names: transposed matrices, and query, key and value in one."""
     import torch
 
-    found = {}
+    result = {}
     names = {"attention": "self_attn", "cross": "multihead_attn"}
     norms = {"encoder": ("attention", "ffn"), "decoder": ("attention", "cross", "ffn")}
     for side, parts in norms.items():
@@ -213,51 +212,51 @@ def state(w, norm_first):
             here, there = f"{side}{i}_", f"{side}.layers.{i - 1}."
             for j, part in enumerate(parts, start=1):
                 for ours, theirs in (("gamma", "weight"), ("beta", "bias")):
-                    found[f"{there}norm{j}.{theirs}"] = w[f"{here}{part}_norm/{ours}"]
+                    result[f"{there}norm{j}.{theirs}"] = w[f"{here}{part}_norm/{ours}"]
                 if part == "ffn":
                     for k in (1, 2):
-                        found[f"{there}linear{k}.weight"] = w[f"{here}ffn{k}/kernel"].T
-                        found[f"{there}linear{k}.bias"] = w[f"{here}ffn{k}/bias"]
+                        result[f"{there}linear{k}.weight"] = w[f"{here}ffn{k}/kernel"].T
+                        result[f"{there}linear{k}.bias"] = w[f"{here}ffn{k}/bias"]
                     continue
-                three = [f"{here}{part}/{each}/" for each in ("query", "key", "value")]
+                three = [f"{here}{part}/{projection}/" for projection in ("query", "key", "value")]
                 name = there + names[part]
-                found[f"{name}.in_proj_weight"] = torch.cat(
-                    [w[f"{each}kernel"].reshape(D, D).T for each in three]
+                result[f"{name}.in_proj_weight"] = torch.cat(
+                    [w[f"{path}kernel"].reshape(D, D).T for path in three]
                 )
-                found[f"{name}.in_proj_bias"] = torch.cat(
-                    [w[f"{each}bias"].reshape(D) for each in three]
+                result[f"{name}.in_proj_bias"] = torch.cat(
+                    [w[f"{path}bias"].reshape(D) for path in three]
                 )
                 last = f"{here}{part}/attention_output/"
-                found[f"{name}.out_proj.weight"] = w[f"{last}kernel"].reshape(D, D).T
-                found[f"{name}.out_proj.bias"] = w[f"{last}bias"]
+                result[f"{name}.out_proj.weight"] = w[f"{last}kernel"].reshape(D, D).T
+                result[f"{name}.out_proj.bias"] = w[f"{last}bias"]
         if norm_first:
-            found[f"{side}.norm.weight"] = w[f"{side}_norm/gamma"]
-            found[f"{side}.norm.bias"] = w[f"{side}_norm/beta"]
-    return found
+            result[f"{side}.norm.weight"] = w[f"{side}_norm/gamma"]
+            result[f"{side}.norm.bias"] = w[f"{side}_norm/beta"]
+    return result
 
 
 @pytest.mark.parametrize("options", [{}, {"norm_first": True, "chunk": 2}, {"positions": 20}])
-def test_padding_changes_no_logit_and_no_token_sees_a_later_one(options):
-    model = drawn(**options)
-    found = run(model, SOURCE, TARGET)
+def test_padding_changes_no_logit_and_no_step_depends_on_a_later_one(options):
+    model = build(**options)
+    result = run(model, SOURCE, TARGET)
     longer = run(model, *(np.pad(x, ((0, 0), (0, 4))) for x in (SOURCE, TARGET)))
-    alone = run(model, SOURCE[:1, :4], TARGET[:1, :3])
-    real = TARGET > 0
-    np.testing.assert_allclose(longer[:, :5][real], found[real], atol=1e-4)
-    np.testing.assert_allclose(found[0, :3], alone[0], atol=1e-4)
+    first_row = run(model, SOURCE[:1, :4], TARGET[:1, :3])
+    is_token = TARGET > 0
+    np.testing.assert_allclose(longer[:, :5][is_token], result[is_token], atol=1e-4)
+    np.testing.assert_allclose(result[0, :3], first_row[0], atol=1e-4)
     changed = TARGET.copy()
     changed[1:, 3:] = 1 + changed[1:, 3:] % (VOCABULARY - 1)
     after = run(model, SOURCE, changed)
-    np.testing.assert_allclose(after[1:, :3], found[1:, :3], atol=1e-5)
-    assert np.abs(after[1:, 3:] - found[1:, 3:]).max() > 0.1
+    np.testing.assert_allclose(after[1:, :3], result[1:, :3], atol=1e-5)
+    assert np.abs(after[1:, 3:] - result[1:, 3:]).max() > 0.1
 
 
-def test_a_decoder_alone_sees_nothing_later_and_an_encoder_alone_does():
+def test_the_decoder_is_causal_and_the_encoder_is_not():
     tokens, changed = TARGET[1:], TARGET[1:].copy()
     changed[:, 3:] = 1 + changed[:, 3:] % (VOCABULARY - 1)
     decoder, encoder = (
-        redrawn(transformer_decoder(**LOGITS)),
-        redrawn(transformer_encoder(**LOGITS)),
+        randomise(transformer_decoder(**LOGITS)),
+        randomise(transformer_encoder(**LOGITS)),
     )
     moved = [np.abs(run(m, tokens) - run(m, changed))[:, :3].max() for m in (decoder, encoder)]
     assert moved[0] < 1e-5 and moved[1] > 0.1
@@ -283,34 +282,34 @@ def test_one_matrix_or_three():
 def test_half_precision_with_long_masks_has_no_nan():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = drawn()
+        model = build()
     finally:
         keras.config.set_dtype_policy("float32")
     source, target = np.pad(SOURCE, ((0, 0), (0, 60))), np.pad(TARGET, ((0, 0), (0, 60)))
     source[2] = 0
-    found = run(model, source, target)
-    assert np.isfinite(found).all() and str(found.dtype) == "float32"
-    exact = run(drawn(), SOURCE, TARGET)
-    np.testing.assert_allclose(found[:2, :5][TARGET[:2] > 0], exact[:2][TARGET[:2] > 0], atol=0.1)
+    result = run(model, source, target)
+    assert np.isfinite(result).all() and str(result.dtype) == "float32"
+    exact = run(build(), SOURCE, TARGET)
+    np.testing.assert_allclose(result[:2, :5][TARGET[:2] > 0], exact[:2][TARGET[:2] > 0], atol=0.1)
 
 
 def test_files_and_copies_are_the_same(tmp_path):
-    model = drawn(positions=9)
+    model = build(positions=9)
     expected = run(model, SOURCE, TARGET)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    for each in (loaded, copy):
-        np.testing.assert_allclose(run(each, SOURCE, TARGET), expected, atol=1e-6)
-        assert each.count_params() == model.count_params()
+    for other in (loaded, copy):
+        np.testing.assert_allclose(run(other, SOURCE, TARGET), expected, atol=1e-6)
+        assert other.count_params() == model.count_params()
 
 
-def test_alignments_are_pmfs_over_real_words():
-    model = drawn()
-    found = attention_weights(model, [SOURCE, TARGET], cross_only=True)
-    assert list(found) == ["decoder1_cross", "decoder2_cross"]
-    for weights in found.values():
+def test_attention_weights_are_distributions_over_the_source():
+    model = build()
+    result = attention_weights(model, [SOURCE, TARGET], cross_only=True)
+    assert list(result) == ["decoder1_cross", "decoder2_cross"]
+    for weights in result.values():
         assert weights.shape == (3, HEADS, 5, 7) and weights.dtype == np.float32
         sums = np.repeat((TARGET > 0)[:, None], HEADS, axis=1)
         np.testing.assert_allclose(weights.sum(axis=-1), sums, atol=1e-5)

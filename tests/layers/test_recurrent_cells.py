@@ -1,4 +1,4 @@
-"""The cells step by step in NumPy, and as Keras layers: masks, states, precision, files, LiteRT."""
+"""Recurrent cells step by step in NumPy, and as Keras layers: masks, states, precision, files, LiteRT."""
 
 import keras
 import numpy as np
@@ -21,14 +21,14 @@ def sigmoid(x):
 
 
 def lstm(x, h, c, w, kind):
-    """One step by the equations, each gate with matrices of its own."""
+    """One step by the equations, with separate matrices for each gate."""
     gates = {}
     names = "fco" if kind == "coupled" else "ifco"
     if kind == "multiplicative":
         h = (x @ w["kernel_m"]) * (h @ w["recurrent_kernel_m"])
     for i, name in enumerate(names):
-        its = slice(i * UNITS, (i + 1) * UNITS)
-        gates[name] = x @ w["kernel"][:, its] + h @ w["recurrent_kernel"][:, its] + w["bias"][its]
+        part = slice(i * UNITS, (i + 1) * UNITS)
+        gates[name] = x @ w["kernel"][:, part] + h @ w["recurrent_kernel"][:, part] + w["bias"][part]
     v = dict(zip("ifo", w["peephole"] if kind == "peephole" else [0, 0, 0], strict=True))
     f = sigmoid(gates["f"] + v["f"] * c)
     i = 1 - f if kind == "coupled" else sigmoid(gates["i"] + v["i"] * c)
@@ -39,8 +39,8 @@ def lstm(x, h, c, w, kind):
 
 def gru(x, h, w, kind):
     z, r, g = (
-        (w["kernel"][:, its], w["recurrent_kernel"][:, its], w["bias"][its])
-        for its in (slice(i * UNITS, (i + 1) * UNITS) for i in range(3))
+        (w["kernel"][:, part], w["recurrent_kernel"][:, part], w["bias"][part])
+        for part in (slice(i * UNITS, (i + 1) * UNITS) for i in range(3))
     )
     update = sigmoid(x @ z[0] + h @ z[1] + z[2])
     reset = sigmoid(x @ r[0] + h @ r[1] + r[2])
@@ -53,14 +53,14 @@ def gru(x, h, w, kind):
 def expected(sequence, weights, kind):
     """Returns the outputs of all steps, from zeros."""
     h = c = np.zeros((len(sequence), UNITS))
-    found = []
+    outputs = []
     for x in sequence.transpose(1, 0, 2).astype("float64"):
         if kind.startswith("gru"):
             h = gru(x, h, weights, kind)
         else:
             h, c = lstm(x, h, c, weights, kind)
-        found.append(h)
-    return np.stack(found, axis=1)
+        outputs.append(h)
+    return np.stack(outputs, axis=1)
 
 
 @pytest.fixture(params=CELLS)
@@ -70,12 +70,12 @@ def kind(request):
 
 @pytest.fixture
 def layer(kind):
-    """A recurrent layer of the cell, its weights all drawn."""
+    """A recurrent layer of the cell, with random weights."""
     layer = keras.layers.RNN(CELLS[kind](), return_sequences=True, return_state=True)
     layer.build((None, None, FEATURES))
-    draw = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for variable in layer.weights:
-        variable.assign(draw.normal(0, 0.7, variable.shape))
+        variable.assign(random.normal(0, 0.7, variable.shape))
     return layer
 
 
@@ -89,8 +89,8 @@ def array(x):
 
 def test_equations_step_by_step(kind, layer):
     weights = {v.name: array(v).astype("float64") for v in layer.weights}
-    found, *_ = layer(sequences())
-    np.testing.assert_allclose(array(found), expected(sequences(), weights, kind), atol=1e-6)
+    result, *_ = layer(sequences())
+    np.testing.assert_allclose(array(result), expected(sequences(), weights, kind), atol=1e-6)
 
 
 def test_states_passed_on_equal_one_long_run(layer):
@@ -106,14 +106,14 @@ def test_states_passed_on_equal_one_long_run(layer):
 
 def test_a_mask_equals_trimming(layer):
     mask = np.arange(7) < np.array([[4], [7]])
-    found, *states = layer(sequences(), mask=mask)
+    result, *states = layer(sequences(), mask=mask)
     short, *ends = layer(sequences()[:1, :4])
-    np.testing.assert_allclose(array(found)[:1, :4], array(short), atol=1e-6)
+    np.testing.assert_allclose(array(result)[:1, :4], array(short), atol=1e-6)
     for state, end in zip(states, ends, strict=True):
         np.testing.assert_allclose(array(state)[:1], array(end), atol=1e-6)
 
 
-def test_files_and_one_step(layer, tmp_path):
+def test_files(layer, tmp_path):
     x = keras.Input((None, FEATURES))
     model = keras.Model(x, layer(x)[0])
     model.save(tmp_path / "model.keras")
@@ -121,7 +121,7 @@ def test_files_and_one_step(layer, tmp_path):
     np.testing.assert_array_equal(array(loaded(sequences())), array(model(sequences())))
 
 
-def test_training_drops_values_and_inference_none(kind):
+def test_dropout_is_active_in_training_only(kind):
     x = sequences(64)
     layer = keras.layers.RNN(CELLS[kind](dropout=0.5, recurrent_dropout=0.5))
     plain = keras.layers.RNN(CELLS[kind]())
@@ -132,7 +132,7 @@ def test_training_drops_values_and_inference_none(kind):
     assert np.abs(array(layer(x, training=True)) - array(plain(x))).max() > 0.05
 
 
-def test_a_train_step_lowers_the_loss_in_half_precision(kind):
+def test_training_in_half_precision_lowers_the_loss(kind):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = keras.Sequential(
@@ -158,8 +158,8 @@ def test_exported_forms_agree(kind, layer, tmp_path):
         assert report.largest_difference < 1e-5 and report.largest_value > 0.1
 
 
-def test_known_relatives():
-    """Without peepholes LSTM; old update GRU without cuDNN's reset; coupled: three quarters of the parameters."""
+def test_cells_equal_keras_cells_in_special_cases():
+    """Without peepholes an LSTM; with update="old" a GRU with reset_after=False; coupled: 3/4 of an LSTM's parameters."""
     x = sequences()
     peephole = keras.layers.RNN(kapps.PeepholeLSTMCell(UNITS))
     lstm, gru = keras.layers.LSTM(UNITS), keras.layers.GRU(UNITS, reset_after=False)
@@ -172,17 +172,17 @@ def test_known_relatives():
     old.build(x.shape)
     old.set_weights(gru.get_weights())
     np.testing.assert_allclose(array(old(x)), array(gru(x)), atol=1e-6)
-    # Either update gate is the other with its signs turned.
+    # One update gate is the other with opposite signs.
     new = keras.layers.RNN(kapps.GRUCell(UNITS))
     new.build(x.shape)
-    turned = np.ones(3 * UNITS)
-    turned[:UNITS] = -1
-    new.set_weights([weight * turned for weight in gru.get_weights()])
+    signs = np.ones(3 * UNITS)
+    signs[:UNITS] = -1
+    new.set_weights([weight * signs for weight in gru.get_weights()])
     np.testing.assert_allclose(array(new(x)), array(gru(x)), atol=1e-6)
     coupled = keras.layers.RNN(kapps.CoupledLSTMCell(UNITS))
     coupled.build(x.shape)
     assert 4 * coupled.count_params() == 3 * lstm.count_params()
-    assert array(coupled.cell.bias)[:UNITS].tolist() == [1] * UNITS  # to remember at first
+    assert array(coupled.cell.bias)[:UNITS].tolist() == [1] * UNITS  # the forget gate starts open
     with pytest.raises(ValueError, match='update is "new" or "old", not "z"'.replace('"z"', "'z'")):
         kapps.GRUCell(UNITS, update="z")
 
@@ -200,11 +200,11 @@ def test_learned_states_are_trained(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(array(loaded(sequences(1, 1))), after)
-    with pytest.raises(ValueError, match="whole numbers from 1"):
+    with pytest.raises(ValueError, match="positive integers"):
         kapps.LearnedState([0])
 
 
-def test_what_keeps_a_model_from_cudnn():
+def test_why_not_cudnn():
     x = keras.Input((None, FEATURES))
     y = keras.layers.LSTM(4, return_sequences=True, name="free")(x)
     y = keras.layers.Bidirectional(
@@ -214,8 +214,8 @@ def test_what_keeps_a_model_from_cudnn():
         4, activation="relu", recurrent_dropout=0.1, name="two", return_sequences=True
     )(y)
     y = keras.layers.RNN(kapps.PeepholeLSTMCell(4), name="holes")(y)
-    found = kapps.why_not_cudnn(keras.Model(x, y))
-    assert set(found) == {"forward_gates", "backward_gates", "two", "holes"}
-    assert found["forward_gates"] == ["reset_after is False"]
-    assert found["two"] == ["activation is relu, not tanh", "recurrent_dropout is 0.1, not 0"]
-    assert found["holes"] == ["PeepholeLSTMCell has no kernel there; LSTM and GRU have"]
+    result = kapps.why_not_cudnn(keras.Model(x, y))
+    assert set(result) == {"forward_gates", "backward_gates", "two", "holes"}
+    assert result["forward_gates"] == ["reset_after is False"]
+    assert result["two"] == ["activation is relu, not tanh", "recurrent_dropout is 0.1, not 0"]
+    assert result["holes"] == ["cuDNN has kernels for LSTM and GRU, not for PeepholeLSTMCell"]

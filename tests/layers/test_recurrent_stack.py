@@ -1,4 +1,4 @@
-"""Stacks against NumPy's steps, PyTorch's layers and shorter sequences: directions, residuals, pyramids, states."""
+"""Recurrent stacks step by step in NumPy and next to PyTorch: directions, residuals, pyramids, states, padding."""
 
 import keras
 import numpy as np
@@ -20,18 +20,18 @@ def sequences(batch=2, steps=STEPS, features=FEATURES):
 
 
 def network(*, features=FEATURES, units=UNITS, **options):
-    """A stack of weights all drawn, learned states and biases among them; steps of nines alone are padding."""
+    """A stack with random weights, learned states and biases included; steps whose values are all 9 are padding."""
     x = keras.Input((None, features))
     y = recurrent_stack.stack(keras.layers.Masking(9.0)(x), units, **options)
     model = keras.Model(x, y)
-    draw = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for variable in model.weights:
         if "seed" not in variable.path:
-            variable.assign(draw.normal(0, 0.5, variable.shape))
+            variable.assign(random.normal(0, 0.5, variable.shape))
     return model
 
 
-def padded(x, steps=STEPS):
+def pad(x, steps=STEPS):
     longer = np.full((len(x), steps, x.shape[-1]), 9, "float32")
     longer[:, : x.shape[1]] = x
     return longer
@@ -41,15 +41,15 @@ def rnn(x, weights, *, backwards=False, state=None):
     """h_t = tanh(W x_t + U h_{t-1} + b) at each step."""
     kernel, recurrent, bias = weights
     h = np.zeros((len(x), kernel.shape[1])) if state is None else np.tile(state, (len(x), 1))
-    found = [None] * x.shape[1]
+    outputs = [None] * x.shape[1]
     for t in reversed(range(x.shape[1])) if backwards else range(x.shape[1]):
-        h = found[t] = np.tanh(x[:, t] @ kernel + h @ recurrent + bias)
-    return np.stack(found, axis=1)
+        h = outputs[t] = np.tanh(x[:, t] @ kernel + h @ recurrent + bias)
+    return np.stack(outputs, axis=1)
 
 
 def test_residuals_and_directions_step_by_step():
     model = network(units=(2, 4, 4), cell="rnn", residual=3, merge="sum", learned_state=True)
-    found = array(model(sequences()))
+    result = array(model(sequences()))
     x = sequences().astype("float64")
     for i in (1, 2, 3):
         weights = model.get_layer(f"layer{i}").get_weights()
@@ -59,23 +59,23 @@ def test_residuals_and_directions_step_by_step():
         y = rnn(x, weights[:3], state=first[0])
         y = y + rnn(x, weights[3:], backwards=True, state=first[1])
         x = y + x if i == 3 else y
-    np.testing.assert_allclose(found, x, atol=1e-5)
+    np.testing.assert_allclose(result, x, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [7, 8])
 def test_a_pyramid_reads_pairs(steps):
-    """Each layer from the second reads [h_2i, h_2i+1] of the layer below, the last one zeros beside an odd one."""
+    """Each layer from the second reads [h_2i, h_2i+1] of the layer below, padded with zeros to an even length."""
     model = network(units=(2, 4, 4), cell="rnn", pyramid=2)
     x = sequences(steps=steps).astype("float64")
-    found = array(model(sequences(steps=steps)))
+    result = array(model(sequences(steps=steps)))
     for i in (1, 2, 3):
         if i > 1:
             if x.shape[1] % 2:
                 x = np.concatenate([x, np.zeros_like(x[:, :1])], axis=1)
             x = np.concatenate([x[:, ::2], x[:, 1::2]], axis=-1)
         x = rnn(x, model.get_layer(f"layer{i}").get_weights())
-    assert found.shape == (2, 2, 4) == x.shape
-    np.testing.assert_allclose(found, x, atol=1e-5)
+    assert result.shape == (2, 2, 4) == x.shape
+    np.testing.assert_allclose(result, x, atol=1e-5)
 
 
 FORMS = {
@@ -96,26 +96,26 @@ def test_padding_changes_no_output_and_files_keep_it(form, tmp_path):
     model = network(**FORMS[form])
     for steps in (4, 5):  # half is even, and odd
         x = sequences(1, steps)
-        short, long = array(model(x)), array(model(padded(x)))
+        short, long = array(model(x)), array(model(pad(x)))
         np.testing.assert_allclose(long[:, : short.shape[1]], short, atol=1e-6)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(array(loaded(padded(x))), long)
+    np.testing.assert_array_equal(array(loaded(pad(x))), long)
 
 
 @pytest.mark.parametrize("merge", [None, "concat"])
-def test_last_outputs_and_states_are_those_of_the_last_real_step(merge):
+def test_last_outputs_and_states_are_those_of_the_last_step_without_padding(merge):
     options = dict(layers=2, merge=merge, learned_state=True, return_sequences=False)
     model = network(**options, return_state=True)
     x = sequences(1, 4)
-    for short, long in zip(*(keras.tree.flatten(model(y)) for y in (x, padded(x))), strict=True):
+    for short, long in zip(*(keras.tree.flatten(model(y)) for y in (x, pad(x))), strict=True):
         np.testing.assert_allclose(array(short), array(long), atol=1e-6)
     last, states = model(x)
-    assert [len(each) for each in states] == [2 if merge is None else 4] * 2
+    assert [len(layer_states) for layer_states in states] == [2 if merge is None else 4] * 2
     np.testing.assert_array_equal(array(last)[:, :UNITS], array(states[-1][0]))
 
 
-def test_states_given_equal_one_long_run():
+def test_initial_states_equal_one_long_run():
     x = keras.Input((None, FEATURES))
     _, states = recurrent_stack.stack(x, (2, UNITS), return_state=True, name="shared")
     first = keras.Model(x, states)
@@ -134,7 +134,7 @@ def test_states_given_equal_one_long_run():
 
 @pytest.mark.parametrize("cell", recurrent_stack.CELLS)
 def test_each_name_is_its_cell(cell):
-    """What the names mean, by the parameters of 4 units that read 3 values; the cells have tests of their own."""
+    """The parameters of 4 units with 3 inputs by the name of the cell; test_recurrent_cells.py tests the cells."""
     kernels, more = {
         "rnn": (1, 0), "lstm": (4, 0), "gru": (3, 3 * UNITS), "peephole": (4, 3 * UNITS), "coupled": (3, 0),
         "multiplicative": (4, UNITS * (UNITS + FEATURES)), "gru_new": (3, 0), "gru_old": (3, 0),
@@ -147,7 +147,7 @@ def test_each_name_is_its_cell(cell):
 
 
 def test_a_stack_learns():
-    """The sign of the first value, told from the last output."""
+    """The stack predicts the sign of the first value from its last output."""
     x = keras.Input((None, FEATURES))
     y = recurrent_stack.stack(x, 6, layers=3, residual=2, merge="sum", return_sequences=True)
     y = recurrent_stack.recurrent(y, 6, return_sequences=False, name="last")
@@ -158,7 +158,7 @@ def test_a_stack_learns():
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_refusals_are_one_line():
+def test_errors_name_option_value_and_allowed():
     x = keras.Input((None, FEATURES))
     for options, words in [
         (dict(units=4, cell="ltsm"), ["cell", "'ltsm'", "lstm?"]),
@@ -211,14 +211,14 @@ def test_torch_of_two_layers_and_both_directions(cell):
         weights = model.get_layer(f"layer{i}").get_weights()
         flat += torch_order(weights[:3], cell) + torch_order(weights[3:], cell)
     with torch.no_grad():
-        for its, ours in zip(peer.parameters(), flat, strict=True):
-            its.copy_(torch.from_numpy(np.ascontiguousarray(ours)))
+        for parameter, ours in zip(peer.parameters(), flat, strict=True):
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(ours)))
         x = sequences()
         x[0, LENGTHS[0] :] = 9
         packed = torch.nn.utils.rnn.pack_padded_sequence(
             torch.from_numpy(x), LENGTHS, batch_first=True, enforce_sorted=False
         )
         expected, _ = torch.nn.utils.rnn.pad_packed_sequence(peer(packed)[0], batch_first=True)
-    found = array(model(x))
+    result = array(model(x))
     for i, length in enumerate(LENGTHS):
-        np.testing.assert_allclose(found[i, :length], expected[i, :length].numpy(), atol=1e-5)
+        np.testing.assert_allclose(result[i, :length], expected[i, :length].numpy(), atol=1e-5)

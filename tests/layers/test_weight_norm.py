@@ -1,4 +1,4 @@
-"""Weight normalisation against its equation, PyTorch's, and the Keras convolution that it becomes."""
+"""Weight normalisation against its equation, PyTorch, and the Keras convolution of the same kernel."""
 
 import keras
 import numpy as np
@@ -14,11 +14,11 @@ def array(x):
 
 @pytest.fixture
 def layer():
-    """A causal one of 3 steps, 4 to 5 channels, its weights all drawn."""
+    """A causal layer of 3 steps, 4 to 5 channels, with random weights."""
     layer = WeightNormConv1D(5, 3, padding="causal", dilation_rate=2, name="conv")
     layer.build((None, None, 4))
-    draw = np.random.default_rng(0)
-    layer.set_weights([draw.normal(0, 0.7, w.shape) for w in layer.get_weights()])
+    random = np.random.default_rng(0)
+    layer.set_weights([random.normal(0, 0.7, w.shape) for w in layer.get_weights()])
     return layer
 
 
@@ -27,7 +27,7 @@ def sequences():
 
 
 def equation(x, v, b, g, dilation=2):
-    """Salimans 2016, equation (2), then the convolution, a filter and a step at a time."""
+    """Salimans 2016, equation (2), then the convolution, for each filter and step."""
     y = np.zeros((*x.shape[:2], v.shape[-1]))
     for f in range(v.shape[-1]):
         w = g[f] * v[..., f] / np.sqrt((v[..., f] ** 2).sum())
@@ -45,7 +45,7 @@ def test_is_the_equation(layer):
     )
 
 
-def test_begins_as_the_convolution_that_was_drawn():
+def test_the_initial_kernel_is_v():
     layer = WeightNormConv1D(5, 3)
     layer.build((None, None, 4))
     v, b, g = layer.get_weights()
@@ -56,7 +56,7 @@ def test_begins_as_the_convolution_that_was_drawn():
     np.testing.assert_allclose(array(layer(sequences())), array(plain(sequences())), atol=1e-6)
 
 
-def test_files_stock_and_cost(layer, tmp_path):
+def test_files_keras_layers_and_cost(layer, tmp_path):
     x = keras.Input((9, 4))
     model = keras.Model(x, layer(x))
     expected = array(model(sequences()))
@@ -74,14 +74,14 @@ def test_half_precision_keeps_small_kernels():
     layer = WeightNormConv1D(1, 1, dtype="mixed_float16", use_bias=False)
     layer.build((None, None, 4))
     layer.set_weights([np.full((1, 4, 1), 1e-5), np.array([2.0])])
-    given = array(layer(np.ones((1, 1, 4), "float16")))
-    assert given.dtype == np.float16
-    np.testing.assert_allclose(given, 4.0, rtol=0.02)  # 1e-5 itself has 8 bits there
+    outputs = array(layer(np.ones((1, 1, 4), "float16")))
+    assert outputs.dtype == np.float16
+    np.testing.assert_allclose(outputs, 4.0, rtol=0.02)  # 1e-5 itself has 8 bits there
 
 
 @pytest.mark.peers
 def test_is_pytorchs(layer):
-    """dim=0, its default: a length for each filter."""
+    """With dim=0, the default of PyTorch: one length for each filter."""
     import torch
 
     peer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(4, 5, 3, dilation=2))

@@ -1,4 +1,4 @@
-"""Convolutional LSTM by equation (3), pixel by pixel, and the encoder-forecaster that is made of it."""
+"""The convolutional LSTM against equation (3) pixel by pixel, and the encoder and forecaster made of it."""
 
 import keras
 import numpy as np
@@ -15,9 +15,9 @@ def array(x):
     return keras.ops.convert_to_numpy(x)
 
 
-def drawn(model):
-    draw = np.random.default_rng(0)
-    model.set_weights([draw.normal(0, 0.5, w.shape) for w in model.get_weights()])
+def randomise(model):
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 0.5, w.shape) for w in model.get_weights()])
     return model
 
 
@@ -25,8 +25,8 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def convolved(x, kernel):
-    """A sum over the window around each place of (height, width, channels), zeros beyond the edge."""
+def convolve(x, kernel):
+    """The sum over the window around each pixel of (height, width, channels), padded with zeros."""
     size, (height, width) = len(kernel), x.shape[:2]
     y = np.zeros((height, width, kernel.shape[-1]))
     for row in range(height):
@@ -40,11 +40,11 @@ def convolved(x, kernel):
 
 
 def step(x, h, c, kernel, recurrent, bias, peephole):
-    """Equation (3); x None reads nothing."""
+    """Equation (3); x is None for a layer without input."""
     n = h.shape[-1]
     parts = {
-        name: convolved(h, recurrent[..., k * n : (k + 1) * n])
-        + (0 if x is None else convolved(x, kernel[..., k * n : (k + 1) * n]))
+        name: convolve(h, recurrent[..., k * n : (k + 1) * n])
+        + (0 if x is None else convolve(x, kernel[..., k * n : (k + 1) * n]))
         + bias[k * n : (k + 1) * n]
         for k, name in enumerate("ifco")
     }
@@ -56,26 +56,26 @@ def step(x, h, c, kernel, recurrent, bias, peephole):
 
 
 def run(layer, xs, h, c):
-    """All steps of one sequence by the layer's weights, and the last states."""
+    """The outputs of all steps of one sequence with the layer's weights, and the last states."""
     weights = [w.astype("float64") for w in layer.get_weights()]
     kernel, recurrent, bias, peephole = [None] * (4 - len(weights)) + weights
-    found = []
+    outputs = []
     for x in xs:
         h, c = step(x, h, c, kernel, recurrent, bias, peephole)
-        found.append(h)
-    return found, h, c
+        outputs.append(h)
+    return outputs, h, c
 
 
 def test_the_nowcaster_is_equation_3_and_figure_3():
-    model = drawn(convlstm(**SMALL))
+    model = randomise(convlstm(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, *SMALL["input_shape"])).astype("float32")
-    found = array(model(frames))
-    assert found.shape == (2, 4, 8, 6, 1)
-    for given, forecast in zip(frames, found, strict=True):
-        # A patch's pixels, row by row, are the channels of its place.
+    result = array(model(frames))
+    assert result.shape == (2, 4, 8, 6, 1)
+    for inputs, forecast in zip(frames, result, strict=True):
+        # The pixels of a patch, row by row, are its channels.
         xs = [
             np.array([[f[r : r + 2, c : c + 2].ravel() for c in (0, 2, 4)] for r in (0, 2, 4, 6)])
-            for f in given
+            for f in inputs
         ]
         states = []
         for i, filters in enumerate(SMALL["filters"], start=1):
@@ -95,72 +95,72 @@ def test_the_nowcaster_is_equation_3_and_figure_3():
                     np.testing.assert_allclose(patch.ravel(), y[row, column], atol=1e-5)
 
 
-def test_without_peepholes_it_is_keras_own():
-    ours, keras_own = (
+def test_without_peepholes_it_is_keras_own_layer():
+    ours, plain = (
         PeepholeConvLSTM2D(3, 5),
         keras.layers.ConvLSTM2D(3, 5, padding="same"),
     )
     x = np.random.default_rng(1).normal(size=(2, 4, 6, 5, 2)).astype("float32")
-    for layer in (ours, keras_own):
+    for layer in (ours, plain):
         layer.build(x.shape)
-    fresh = ours.get_weights()
-    np.testing.assert_array_equal(fresh[2], keras_own.get_weights()[2])  # forget gates begin open
-    keras_own.set_weights(fresh[:3])
-    assert (fresh[3] == 0).all()
-    np.testing.assert_allclose(array(ours(x)), array(keras_own(x)), atol=1e-5)
+    initial = ours.get_weights()
+    np.testing.assert_array_equal(initial[2], plain.get_weights()[2])  # the forget gates start open
+    plain.set_weights(initial[:3])
+    assert (initial[3] == 0).all()
+    np.testing.assert_allclose(array(ours(x)), array(plain(x)), atol=1e-5)
 
 
 def test_parameters_are_table_1():
-    """Of the largest: 2 LSTMs of 256 channels over 5x5 windows, one of them without input, and the 1x1."""
+    """The largest network: 2 LSTMs of 256 channels with 5x5 kernels, one of them without input, and the 1x1 convolution."""
     gates, rest = 4 * 25 * 256, 4 * 256 + 3 * 256
-    one = gates * (16 + 256) + rest + gates * 256 + rest + 256 * 16 + 16
-    assert convlstm.convlstm_nowcaster1.card.params == one == 13_524_496
+    expected = gates * (16 + 256) + rest + gates * 256 + rest + 256 * 16 + 16
+    assert kapps.convlstm_nowcaster1.card.params == expected == 13_524_496
     for builder in (
-        convlstm.convlstm_nowcaster1,
-        convlstm.convlstm_nowcaster2,
-        convlstm.convlstm_nowcaster3,
+        kapps.convlstm_nowcaster1,
+        kapps.convlstm_nowcaster2,
+        kapps.convlstm_nowcaster3,
     ):
         assert builder().count_params() == builder.card.params
 
 
-def test_a_train_step_lowers_the_papers_number():
+def test_training_lowers_the_papers_metric():
     model = convlstm(**SMALL)
     frames = np.random.default_rng(1).uniform(size=(4, 3, 8, 6, 1)).round().astype("float32")
-    after = np.concatenate([frames, frames[:, :1]], axis=1)
+    targets = np.concatenate([frames, frames[:, :1]], axis=1)
     model.compile(
         keras.optimizers.Adam(0.05), "binary_crossentropy",
-        metrics=[kapps.layers.frame_cross_entropy], jit_compile=False,
+        metrics=[kapps.training.frame_cross_entropy], jit_compile=False,
     )  # fmt: skip
-    reports = [model.train_on_batch(frames, after, return_dict=True) for _ in range(15)]
+    reports = [model.train_on_batch(frames, targets, return_dict=True) for _ in range(15)]
     assert reports[-1]["loss"] < 0.85 * reports[0]["loss"]
-    # Its mean over frames is the loss's mean over pixels, times 48 of them.
-    report = model.evaluate(frames, after, verbose=0, return_dict=True)
+    # Its mean over frames is 48 pixels times the loss, which is the mean over pixels.
+    report = model.evaluate(frames, targets, verbose=0, return_dict=True)
     np.testing.assert_allclose(report["frame_cross_entropy"], 48 * report["loss"], rtol=1e-4)
 
 
-def test_files_cost_and_refusals(tmp_path):
-    model = drawn(convlstm(**SMALL))
+def test_files_cost_and_errors(tmp_path):
+    model = randomise(convlstm(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, 3, 8, 6, 1)).astype("float32")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(array(loaded(frames)), array(model(frames)))
-    places, gates, window = 4 * 3, 4, 9
-    read = 3 * places * gates * window * (3 * (4 + 3) + 4 * (3 + 4))
-    told = 4 * places * gates * window * (3 * 3 + 4 * (3 + 4))
-    assert kapps.profile(model).macs == read + told + 4 * places * (3 + 4) * 4
+    pixels, gates, window = 4 * 3, 4, 9
+    encoder = 3 * pixels * gates * window * (3 * (4 + 3) + 4 * (3 + 4))
+    forecaster = 4 * pixels * gates * window * (3 * 3 + 4 * (3 + 4))
+    assert kapps.profile(model).macs == encoder + forecaster + 4 * pixels * (3 + 4) * 4
     with pytest.raises(ValueError, match="frames of 9x6 cannot be cut into patches of 2x2"):
         convlstm(**{**SMALL, "input_shape": (3, 9, 6, 1)})
     with pytest.raises(ValueError, match="kernel_size is odd, not 4"):
         PeepholeConvLSTMCell(3, 4)
-    with pytest.raises(ValueError, match="starts from a state"):
+    with pytest.raises(ValueError, match="needs a state"):
         PeepholeConvLSTM2D(3, 3, steps=2)(np.zeros((1, 4, 4, 3), "float32"))
-    with pytest.raises(ValueError, match="height and width that are known"):
+    with pytest.raises(ValueError, match="fixed height and width"):
         PeepholeConvLSTM2D(3, 3)(keras.Input((2, None, 4, 1)))
 
 
 @pytest.mark.tensorflow
 def test_tflite_agrees(tmp_path):
-    model = drawn(convlstm(**SMALL))
+    model = randomise(convlstm(**SMALL))
     frames = np.random.default_rng(1).uniform(size=(2, 3, 8, 6, 1)).astype("float32")
     path = kapps.export.tflite(model, tmp_path / "net.tflite")
     report = kapps.export.verify(model, path, frames)

@@ -1,4 +1,4 @@
-"""Mixtures of experts: the paper's equations step by step, what a mask hides, files, LiteRT, and that they learn."""
+"""The mixture of experts: the paper's equations step by step, masks, files, LiteRT and training."""
 
 import math
 
@@ -28,13 +28,13 @@ def softplus(x):
     return np.log1p(np.exp(x))
 
 
-def drawn(**options):
-    """A layer whose gates are drawn too."""
+def random_layer(**options):
+    """A layer with random weights, the gates included."""
     layer = kapps.layers.SparseMixtureOfExperts(EXPERTS, hidden=HIDDEN, **options)
     layer.build((None, None, FEATURES))
-    draw = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for variable in layer.trainable_weights:
-        variable.assign(draw.normal(0, 0.7, variable.shape))
+        variable.assign(random.normal(0, 0.7, variable.shape))
     return layer
 
 
@@ -47,22 +47,22 @@ def cv2(x):
 
 
 @pytest.mark.parametrize("k", [1, 3, EXPERTS])
-def test_only_the_chosen_count(k):
-    """Equations (1), (3) and (5), vector by vector, expert by expert."""
-    layer = drawn(k=k, units=2)
+def test_outputs_are_those_of_the_chosen_experts(k):
+    """Equations (1), (3) and (5) for each vector and expert."""
+    layer = random_layer(k=k, units=2)
     w = weights(layer)
-    found = array(layer(sequences()))
-    for x, y in zip(sequences().reshape(-1, FEATURES), found.reshape(-1, 2), strict=True):
+    result = array(layer(sequences()))
+    for x, y in zip(sequences().reshape(-1, FEATURES), result.reshape(-1, 2), strict=True):
         h = x @ w["gate"]
         chosen = np.argsort(h)[-k:]
         gates = softmax(h[chosen])
-        answers = [np.maximum(x @ w["kernel1"][i], 0) @ w["kernel2"][i] for i in chosen]
-        np.testing.assert_allclose(y, gates @ answers, atol=1e-5)
-    assert not layer.losses  # they belong to training
+        outputs = [np.maximum(x @ w["kernel1"][i], 0) @ w["kernel2"][i] for i in chosen]
+        np.testing.assert_allclose(y, gates @ outputs, atol=1e-5)
+    assert not layer.losses  # the losses are part of training
 
 
-def normal(monkeypatch, shape):
-    """The noise that the layer draws, made known."""
+def fix_noise(monkeypatch, shape):
+    """Replaces the noise of the layer by fixed noise, and returns it."""
     noise = np.random.default_rng(2).normal(size=shape).astype("float32")
     monkeypatch.setattr(keras.random, "normal", lambda *args, **kwargs: noise)
     return noise
@@ -70,28 +70,28 @@ def normal(monkeypatch, shape):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_losses_by_their_equations(monkeypatch, masked):
-    """Equations (4) and (6) to (11), of the steps that are real."""
-    layer, k = drawn(k=2, importance=0.3, load=0.7), 2
+    """Equations (4) and (6) to (11), over the steps without padding."""
+    layer, k = random_layer(k=2, importance=0.3, load=0.7), 2
     w, x = weights(layer), sequences()
-    noise = normal(monkeypatch, (*x.shape[:2], EXPERTS))
+    noise = fix_noise(monkeypatch, (*x.shape[:2], EXPERTS))
     mask = np.arange(7) < np.array([[7], [2], [5], [1]]) if masked else np.ones((4, 7), bool)
     layer(x, training=True, mask=keras.ops.array(mask) if masked else None)
     importance, load = np.zeros(EXPERTS), np.zeros(EXPERTS)
-    for each, its in zip(x[mask], noise[mask], strict=True):
-        clean = each @ w["gate"]
-        deviation = softplus(each @ w["gate_noise"]) + 0.01
-        h = clean + its * deviation
+    for vector, sample in zip(x[mask], noise[mask], strict=True):
+        clean = vector @ w["gate"]
+        deviation = softplus(vector @ w["gate_noise"]) + 0.01
+        h = clean + sample * deviation
         chosen = np.argsort(h)[-k:]
         importance[chosen] += softmax(h[chosen])
         for i in range(EXPERTS):
             kth = np.sort(np.delete(h, i))[-k]
             load[i] += 0.5 * (1 + math.erf((clean[i] - kth) / deviation[i] / math.sqrt(2)))
-    (found,) = layer.losses
-    np.testing.assert_allclose(found, 0.3 * cv2(importance) + 0.7 * cv2(load), rtol=1e-4)
+    (result,) = layer.losses
+    np.testing.assert_allclose(result, 0.3 * cv2(importance) + 0.7 * cv2(load), rtol=1e-4)
 
 
-def test_at_first_all_experts_are_asked_equally():
-    """Gates of zero: noise of one deviation chooses, so that over many vectors each has its share."""
+def test_at_first_all_experts_are_chosen_equally_often():
+    """With gates of zero the noise chooses, so over many vectors all experts are chosen equally often."""
     layer = kapps.layers.SparseMixtureOfExperts(EXPERTS, 2, hidden=HIDDEN)
     layer(keras.ops.zeros((200, 50, FEATURES)), training=True)
     assert float(layer.losses[0]) < 1e-3
@@ -99,7 +99,7 @@ def test_at_first_all_experts_are_asked_equally():
 
 
 def test_gates_are_trained_and_load_is_balanced():
-    """A gate that asks one expert only learns from the two losses to ask the others."""
+    """A gate that chooses only one expert learns from the two losses to choose the others."""
     layer = kapps.layers.SparseMixtureOfExperts(EXPERTS, 1, hidden=HIDDEN)
     x = keras.Input((None, FEATURES))
     model = keras.Model(x, layer(x))
@@ -127,9 +127,9 @@ def test_padding_changes_no_logit(network):
 
 
 def test_padding_changes_no_loss(monkeypatch):
-    layer = drawn(k=2)
+    layer = random_layer(k=2)
     x = sequences()
-    normal(monkeypatch, (4, 7, EXPERTS))
+    fix_noise(monkeypatch, (4, 7, EXPERTS))
     mask = keras.ops.array(np.arange(7) < np.full((4, 1), 4))
     layer(x, training=True, mask=mask)
     (before,) = layer.losses
@@ -159,7 +159,7 @@ def test_files_half_precision_and_training(network, tmp_path):
 
 @pytest.mark.tensorflow
 def test_tflite_has_it_with_its_own_operations(network, tmp_path):
-    for weight in network.get_layer("layer2").trainable_weights:  # else all gates are equal
+    for weight in network.get_layer("layer2").trainable_weights:  # otherwise all gates are equal
         weight.assign(np.random.default_rng(4).normal(size=weight.shape))
     path = kapps.export.tflite(network, tmp_path / "net.tflite", length=6)
     report = kapps.export.verify(network, path, tokens(3))
@@ -179,6 +179,6 @@ def test_parameters_are_table_7s():
     assert sum(math.prod(v.shape) for v in built) == kapps.moe4.card.params
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match="k is from 1 to 4, the number of experts, not 5"):
+def test_an_error_names_the_range_of_k():
+    with pytest.raises(ValueError, match="k .*1 to 4.* 5"):
         kapps.layers.SparseMixtureOfExperts(4, 5)

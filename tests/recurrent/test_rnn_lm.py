@@ -1,4 +1,4 @@
-"""Recurrent language models: the papers' sizes, states that go on, normalised weights, and one step of each."""
+"""Recurrent language models: the papers' sizes, stateful batches, normalised weights, and their step models."""
 
 import keras
 import numpy as np
@@ -55,9 +55,9 @@ def test_weight_normalisation_by_the_released_equations():
     cell = kapps.MultiplicativeLSTMCell(units, weight_norm=True)
     layer = keras.layers.RNN(cell, return_sequences=True)
     layer.build((None, None, features))
-    draw = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for variable in layer.weights:
-        variable.assign(draw.normal(0, 0.8, variable.shape))
+        variable.assign(random.normal(0, 0.8, variable.shape))
     w = {variable.name: values(variable).astype("float64") for variable in layer.weights}
 
     def normalised(name, gain):
@@ -68,7 +68,7 @@ def test_weight_normalisation_by_the_released_equations():
         normalised("kernel_m", "gain_m"),
         normalised("recurrent_kernel_m", "recurrent_gain_m"),
     )
-    x = draw.normal(size=(2, 4, features)).astype("float32")
+    x = random.normal(size=(2, 4, features)).astype("float32")
     h = c = np.zeros((2, units))
     expected = []
     for t in range(4):
@@ -100,7 +100,7 @@ def test_sentiment_neuron_learns_when_small():
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_states_that_go_on_equal_one_long_run(cell):
+def test_stateful_batches_equal_one_long_run(cell):
     long = TOKENS[:1].repeat(2, 0) % 7 + 2
     whole = families.rnn_lm(units=(6, 5), cell=cell, vocabulary=11)
     tokens = keras.Input(batch_shape=(2, 4), dtype="int32", name="tokens")
@@ -111,8 +111,8 @@ def test_states_that_go_on_equal_one_long_run(cell):
         variable.assign(value)
     expected = values(whole(long))
     for _ in range(2):
-        found = [values(parts(long[:, :4])), values(parts(long[:, 4:]))]
-        np.testing.assert_allclose(np.concatenate(found, 1), expected, atol=1e-5)
+        result = [values(parts(long[:, :4])), values(parts(long[:, 4:]))]
+        np.testing.assert_allclose(np.concatenate(result, 1), expected, atol=1e-5)
         for layer in parts.layers:
             if isinstance(layer, keras.layers.RNN):
                 layer.reset_state()
@@ -141,14 +141,14 @@ class TestStep:
         one = step_models.step_model(model)
         states, expected = step_models.initial_states(one, 2), values(model(TOKENS))
         for t in range(TOKENS.shape[1]):
-            found = one.predict_on_batch({"tokens": TOKENS[:, t : t + 1], **states})
-            real = TOKENS[:, t] > 0
-            probabilities = values(keras.ops.softmax(found["logits"]))[:, 0]
-            np.testing.assert_allclose(probabilities[real], expected[real, t], atol=1e-6)
+            result = one.predict_on_batch({"tokens": TOKENS[:, t : t + 1], **states})
+            is_token = TOKENS[:, t] > 0
+            probabilities = values(keras.ops.softmax(result["logits"]))[:, 0]
+            np.testing.assert_allclose(probabilities[is_token], expected[is_token, t], atol=1e-6)
             for name in states:
-                held = np.array_equal(found[name][1], states[name][1])
-                assert held == (not real[1]), "padding leaves a state as it is"
-            states = {name: found[name] for name in states}
+                unchanged = np.array_equal(result[name][1], states[name][1])
+                assert unchanged == (not is_token[1]), "padding leaves a state as it is"
+            states = {name: result[name] for name in states}
 
     def test_weights_are_the_same(self):
         model = families.rnn_lm(units=(6,), vocabulary=11)
@@ -160,11 +160,11 @@ class TestStep:
         one = step_models.step_model(families.rnn_lm(units=(6,), vocabulary=11))
         one.save(tmp_path / "step.keras")
         loaded = keras.models.load_model(tmp_path / "step.keras")
-        given = {"tokens": np.array([[4]]), **step_models.initial_states(one, 1)}
-        for name, value in one.predict_on_batch(given).items():
-            np.testing.assert_allclose(loaded.predict_on_batch(given)[name], value, atol=1e-6)
+        inputs = {"tokens": np.array([[4]]), **step_models.initial_states(one, 1)}
+        for name, value in one.predict_on_batch(inputs).items():
+            np.testing.assert_allclose(loaded.predict_on_batch(inputs)[name], value, atol=1e-6)
 
-    def test_refusals(self):
+    def test_layers_without_a_step_are_named(self):
         x = keras.Input((None, 3))
         both = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True), name="both")
         last = keras.layers.LSTM(4, name="last")

@@ -1,4 +1,4 @@
-"""Temporal convolutional networks: step by step in NumPy, beside PyTorch, and what no later step may change."""
+"""Temporal convolutional networks: step by step in NumPy, next to PyTorch, and their receptive field."""
 
 import keras
 import numpy as np
@@ -15,12 +15,12 @@ def array(x):
 
 
 def network(features=2, outputs=None, **options):
-    """A small one, its weights all drawn so that each ReLU has both signs before it."""
+    """A small network with random weights, so that each ReLU has inputs of both signs."""
     x = keras.Input((None, features))
     y = tcn(include_top=False, input_tensor=x, **{**SMALL, **options}).output
     model = keras.Model(x, y if outputs is None else keras.layers.Dense(outputs)(y), name="tcn")
-    draw = np.random.default_rng(0)
-    model.set_weights([draw.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 0.5, w.shape) for w in model.get_weights()])
     return model
 
 
@@ -29,7 +29,7 @@ def sequences(steps=20, features=2, batch=2):
 
 
 def causal(x, w, b, dilation):
-    """A filter's sum at t over x_t, x_{t-d}, ..., the kernel's last step on x_t."""
+    """A causal convolution at each t: the sum over x_t, x_{t-d}, ..., with the kernel's last step at x_t."""
     y = np.zeros((len(x), w.shape[-1])) + b
     for t in range(len(x)):
         for k in range(len(w)):
@@ -57,28 +57,28 @@ def expected(x, model):
 
 def test_equations_step_by_step():
     model = network(every_step=True)
-    found = array(model(sequences()))
-    for x, y in zip(sequences(), found, strict=True):
+    result = array(model(sequences()))
+    for x, y in zip(sequences(), result, strict=True):
         np.testing.assert_allclose(y, expected(x, model), rtol=1e-4, atol=1e-4)
     last = network()
     last.set_weights(model.get_weights())
-    np.testing.assert_array_equal(array(last(sequences())), found[:, -1])
+    np.testing.assert_array_equal(array(last(sequences())), result[:, -1])
 
 
-def test_only_the_receptive_field_counts():
-    """R = 1 + 2 (k - 1) (2^n - 1) = 29 steps up to t, all of them, and none after t."""
+def test_the_receptive_field():
+    """The output at t depends on all R = 1 + 2 (k - 1) (2^n - 1) = 29 steps up to t, and on no other step."""
     model = network(every_step=True)
     for weight in model.weights:
-        weight.assign(keras.ops.abs(weight))  # so that no ReLU hides what arrives
+        weight.assign(keras.ops.abs(weight))  # so that no ReLU removes a dependence
     x, t = np.abs(sequences(40, batch=1)), 33
-    changed = x + 100 * np.eye(40)[..., None]  # each step by itself
+    changed = x + 100 * np.eye(40)[..., None]  # one sequence for each changed step
     difference = array(model(changed.astype("float32"))) - array(model(x))
     for step in range(40):
         assert np.abs(difference[step, :step]).max(initial=0) < 0.02  # rounding
         assert (np.abs(difference[step, t]).max() > 0.02) == (t - 29 < step <= t)
 
 
-def test_a_channel_is_dropped_at_every_step():
+def test_dropout_removes_whole_channels():
     block = network(dropout=0.5)
     x = keras.ops.ones((1, 9, 5))
     dropped = array(block.get_layer("layer2_dropout1")(x, training=True))
@@ -88,7 +88,7 @@ def test_a_channel_is_dropped_at_every_step():
     )
 
 
-def test_a_train_step_lowers_the_loss():
+def test_training_lowers_the_loss():
     model = network(outputs=1, levels=2)
     model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
     x = sequences(8, batch=32)
@@ -96,11 +96,11 @@ def test_a_train_step_lowers_the_loss():
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_files_and_stock(tmp_path):
+def test_files_and_keras_layers(tmp_path):
     model = network(outputs=3)
     expected = array(model(sequences()))
-    for name, each in ("own", model), ("to_keras_layers", kapps.to_keras_layers(model)):
-        each.save(tmp_path / f"{name}.keras")
+    for name, network_ in ("own", model), ("to_keras_layers", kapps.to_keras_layers(model)):
+        network_.save(tmp_path / f"{name}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{name}.keras", safe_mode=True)
         np.testing.assert_allclose(array(loaded(sequences())), expected, rtol=1e-5, atol=1e-5)
     assert not any(type(layer).__module__.startswith("kapps") for layer in loaded.layers)
@@ -121,16 +121,16 @@ def test_is_pytorchs():
     from torch.nn.utils.parametrizations import weight_norm
 
     def conv(name, inputs, dilation=1, steps=1):
-        made = torch.nn.Conv1d(inputs, 5, steps, dilation=dilation)
+        layer = torch.nn.Conv1d(inputs, 5, steps, dilation=dilation)
         values = [torch.tensor(w) for w in model.get_layer(name).get_weights()]
-        made.bias.data = values[1]
+        layer.bias.data = values[1]
         if len(values) == 2:
-            made.weight.data = values[0].permute(2, 1, 0)
-            return made
-        made = weight_norm(made)
-        made.parametrizations.weight.original0.data = values[2][:, None, None]
-        made.parametrizations.weight.original1.data = values[0].permute(2, 1, 0)
-        return made
+            layer.weight.data = values[0].permute(2, 1, 0)
+            return layer
+        layer = weight_norm(layer)
+        layer.parametrizations.weight.original0.data = values[2][:, None, None]
+        layer.parametrizations.weight.original1.data = values[0].permute(2, 1, 0)
+        return layer
 
     model = network(every_step=True)
     x = torch.tensor(sequences()).permute(0, 2, 1)
@@ -145,11 +145,11 @@ def test_is_pytorchs():
 
 
 def test_parameters_are_tables_1_and_2():
-    """Table 1 in thousands; a convolution of k steps has v, a length and a bias for each filter."""
-    two = 15 * (7 * 25 * 25 + 2 * 25) + (7 * 25 + 2 * 25) + 2 * 25 + (25 * 10 + 10)
-    assert kapps.tcn_mnist.card.params == two
+    """Table 1 in thousands; a convolution of k steps has v, a gain and a bias for each filter."""
+    expected_params = 15 * (7 * 25 * 25 + 2 * 25) + (7 * 25 + 2 * 25) + 2 * 25 + (25 * 10 + 10)
+    assert kapps.tcn_mnist.card.params == expected_params
     published = {"tcn_mnist": 70_000, "tcn_adding600": 70_000, "tcn_jsb": 300_000, "tcn_nottingham": 1e6}  # fmt: skip
-    for name, about in published.items():
+    for name, rounded in published.items():
         builder = getattr(kapps, name)
         assert builder().count_params() == builder.card.params
-        assert abs(builder.card.params / about - 1) < 0.11
+        assert abs(builder.card.params / rounded - 1) < 0.11

@@ -1,4 +1,4 @@
-"""What is written of a source: by the whole network run anew, and by all texts there are."""
+"""Translation by greedy decoding, sampling and beam search, against the whole model and all possible texts."""
 
 import itertools
 
@@ -40,25 +40,25 @@ def both(model):
 
 def scores(model, source, tokens):
     """log P of each next token after [start, *tokens], by the whole model."""
-    found = array(model([source[source > 0][None], np.array([[START, *tokens]])]))[0].astype(
+    result = array(model([source[source > 0][None], np.array([[START, *tokens]])]))[0].astype(
         "float64"
     )
-    return np.log(found[:, 1:] / found[:, 1:].sum(-1, keepdims=True))
+    return np.log(result[:, 1:] / result[:, 1:].sum(-1, keepdims=True))
 
 
-def test_greedy_is_the_whole_models_run(model, both):
-    found = text_generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=None)
+def test_greedy_decoding_equals_the_whole_model(model, both):
+    result = text_generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=None)
     np.testing.assert_array_equal(
-        found, text_generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=1)
+        result, text_generation.translate(both, SOURCE, start=START, end=END, steps=6, beam=1)
     )
-    for source, row in zip(SOURCE, found, strict=True):
-        written = []
-        while len(written) < 6:
-            written.append(1 + int(scores(model, source, written)[-1].argmax()))
-            if written[-1] == END:
-                written.pop()
+    for source, row in zip(SOURCE, result, strict=True):
+        tokens = []
+        while len(tokens) < 6:
+            tokens.append(1 + int(scores(model, source, tokens)[-1].argmax()))
+            if tokens[-1] == END:
+                tokens.pop()
                 break
-        assert row.tolist() == written + [0] * (6 - len(written))
+        assert row.tolist() == tokens + [0] * (6 - len(tokens))
 
 
 @pytest.mark.parametrize("penalty, alpha", [("length", 0.75), ("wu", 0.6)])
@@ -67,11 +67,11 @@ def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
     writer = text_generation.translator(
         both, end=END, beam=30, length_penalty=alpha, penalty=penalty
     )
-    found = text_generation.translate(writer, SOURCE, start=START, end=END, steps=3)
+    result = text_generation.translate(writer, SOURCE, start=START, end=END, steps=3)
     words = [token for token in range(1, 6) if token != END]
     texts = np.array(list(itertools.product(words, repeat=3)))
     starts = np.pad(texts[:, :2], ((0, 0), (1, 0)), constant_values=START)
-    for source, row in zip(SOURCE, found, strict=True):
+    for source, row in zip(SOURCE, result, strict=True):
         read = np.tile(source[source > 0], (len(texts), 1))
         every = array(model([read, starts])).astype("float64")[..., 1:]
         every = np.log(every / every.sum(-1, keepdims=True))
@@ -85,25 +85,25 @@ def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
         assert tuple(row[row > 0]) == best
 
 
-def test_the_paper_s_limit(both):
+def test_the_default_limit_is_the_papers(both):
     """50 tokens more than each source's own."""
     writer = text_generation.translator(both, end=99, beam=2)
-    found = text_generation.translate(writer, SOURCE, start=START, end=99)
-    assert (found > 0).sum(axis=1).tolist() == [54, 53, 51]
+    result = text_generation.translate(writer, SOURCE, start=START, end=99)
+    assert (result > 0).sum(axis=1).tolist() == [54, 53, 51]
 
 
-def test_draws(model, both):
+def test_samples_follow_the_probabilities(model, both):
     source = np.tile(SOURCE[:1], (3000, 1))
-    found = text_generation.translate(
+    result = text_generation.translate(
         both, source, start=START, end=END, steps=1, beam=None, temperature=2.0, top_k=3, seed=0
     )
-    share = np.bincount(np.where(found[:, 0] == 0, END, found[:, 0]), minlength=6)[1:] / len(source)
+    fractions = np.bincount(np.where(result[:, 0] == 0, END, result[:, 0]), minlength=6)[1:] / len(source)
     expected = np.exp(scores(model, SOURCE[0], [])[0] / 2)
     expected[np.argsort(expected)[:-3]] = 0
-    np.testing.assert_allclose(share, expected / expected.sum(), atol=0.03)
+    np.testing.assert_allclose(fractions, expected / expected.sum(), atol=0.03)
 
 
-def test_refusals(model):
+def test_errors_name_what_is_too_long_or_wrong(model):
     fixed = step_models.encoder_and_step(model, length=4, source_length=3)
     if "decoder1_attention_keys" in fixed.step.input:
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""A network of a source and a target in two halves, against the whole of it; and what has none."""
+"""The encoder and the decoding step of translators against the whole models, and models without a step."""
 
 import keras
 import numpy as np
@@ -30,61 +30,61 @@ def array(x):
 
 
 def large(model):
-    """Weights large enough for decided answers."""
+    """Scales the weights so that the probabilities differ."""
     for variable in model.trainable_variables:
         variable.assign(variable * (2 if "transformer" in model.name else 8))
     return model
 
 
-def run(one, target, states):
-    """Returns the logits of each step, one after the other."""
-    (name,) = set(one.input) - set(states)
-    found = []
+def run(step, target, states):
+    """Returns the logits of all steps, computed one step at a time."""
+    (name,) = set(step.input) - set(states)
+    logits = []
     for column in target.T:
-        given = one.predict_on_batch({name: column[:, None], **states})
-        states = {**states, **{key: array(given[key]) for key in step_models.state_names(one)}}
-        found.append(array(given["logits"])[:, 0])
-    return np.stack(found, axis=1)
+        outputs = step.predict_on_batch({name: column[:, None], **states})
+        states = {**states, **{key: array(outputs[key]) for key in step_models.state_names(step)}}
+        logits.append(array(outputs["logits"])[:, 0])
+    return np.stack(logits, axis=1)
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_halves_equal_the_whole(kind):
+def test_encoder_and_step_equal_the_whole_model(kind):
     keras.utils.set_random_seed(0)
     model = large(MODELS[kind]())
-    encoder, one = step_models.encoder_and_step(model)
-    known = {name: array(x) for name, x in encoder.predict_on_batch({"source": SOURCE}).items()}
-    found = run(one, TARGET, {**step_models.initial_states(one, 3, length=6), **known})
+    encoder, step = step_models.encoder_and_step(model)
+    memory = {name: array(x) for name, x in encoder.predict_on_batch({"source": SOURCE}).items()}
+    result = run(step, TARGET, {**step_models.initial_states(step, 3, length=6), **memory})
     expected = array(model([SOURCE, TARGET]))
-    shares = array(keras.ops.softmax(found))
-    np.testing.assert_allclose(shares[TARGET > 0], expected[TARGET > 0], atol=1e-5)
-    assert expected.max() > 0.3, "answers are decided"
-    assert {id(v) for half in (encoder, one) for v in half.variables} == {
+    probabilities = array(keras.ops.softmax(result))
+    np.testing.assert_allclose(probabilities[TARGET > 0], expected[TARGET > 0], atol=1e-5)
+    assert expected.max() > 0.3, "the probabilities differ"
+    assert {id(v) for part in (encoder, step) for v in part.variables} == {
         id(v) for v in model.variables
     }
-    # A source has its own answer in a batch of others, where it is padded.
-    alone = encoder.predict_on_batch({"source": SOURCE[1:2, :2]})
-    states = {**step_models.initial_states(one, 1, length=5), **{name: array(x) for name, x in alone.items()}}
+    # Padding in a batch with longer sources does not change the result.
+    single = encoder.predict_on_batch({"source": SOURCE[1:2, :2]})
+    states = {**step_models.initial_states(step, 1, length=5), **{name: array(x) for name, x in single.items()}}
     np.testing.assert_allclose(
-        run(one, TARGET[1:2], states)[0, :4], found[1, :4], rtol=1e-4, atol=1e-5
+        run(step, TARGET[1:2], states)[0, :4], result[1, :4], rtol=1e-4, atol=1e-5
     )
 
 
-def test_a_language_model_of_attention_in_steps():
+def test_a_causal_transformer_decodes_step_by_step():
     keras.utils.set_random_seed(0)
     model = large(families.transformer_decoder(**SIZES))
-    one = step_models.step_model(model)
-    found = array(keras.ops.softmax(run(one, TARGET, step_models.initial_states(one, 3, length=5))))
-    np.testing.assert_allclose(found[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
+    step = step_models.step_model(model)
+    result = array(keras.ops.softmax(run(step, TARGET, step_models.initial_states(step, 3, length=5))))
+    np.testing.assert_allclose(result[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
 
 
-def test_padding_moves_nothing_on():
-    """A prompt of two tokens beside one of three: what follows is as without the padding between."""
+def test_padding_leaves_the_state_unchanged():
+    """Padding between the tokens of a prompt does not change the logits after it."""
     keras.utils.set_random_seed(0)
-    one = step_models.step_model(large(families.transformer_decoder(**SIZES)))
+    step = step_models.step_model(large(families.transformer_decoder(**SIZES)))
     padded, whole = np.array([[3, 4, 0, 6, 7]]), np.array([[3, 4, 6, 7]])
-    states = step_models.initial_states(one, 1, length=5)
+    states = step_models.initial_states(step, 1, length=5)
     np.testing.assert_allclose(
-        run(one, padded, states)[:, 3:], run(one, whole, states)[:, 2:], atol=1e-6
+        run(step, padded, states)[:, 3:], run(step, whole, states)[:, 2:], atol=1e-6
     )
 
 
@@ -94,26 +94,26 @@ def test_a_sliding_window():
     x = layers.Embedding(9, 4)(tokens)
     x = layers.MultiHeadAttention(1, 4, sliding_window=2)(x, x, use_causal_mask=True)
     model = keras.Model(tokens, layers.Dense(9, name="head_logits")(x))
-    one, given = step_models.step_model(model), np.array([[3, 4, 2, 5, 6, 1]])
-    found = run(one, given, step_models.initial_states(one, 1, 6))
-    np.testing.assert_allclose(found, array(model(given)), atol=1e-5)
+    step, inputs = step_models.step_model(model), np.array([[3, 4, 2, 5, 6, 1]])
+    result = run(step, inputs, step_models.initial_states(step, 1, 6))
+    np.testing.assert_allclose(result, array(model(inputs)), atol=1e-5)
 
 
-def test_both_halves_are_saved_and_loaded(tmp_path):
+def test_encoder_and_step_are_saved_and_loaded(tmp_path):
     both = step_models.encoder_and_step(
         families.transformer(**SIZES), batch=3, length=7, source_length=4
     )
     assert both.step.input["decoder1_attention_keys"].shape == (3, 7, 2, 4)
     assert both.step.input["source_mask"].shape == (3, 4)
-    for half in both:
-        half.save(tmp_path / "half.keras")
-        loaded = keras.models.load_model(tmp_path / "half.keras")
-        given = {
+    for part in both:
+        part.save(tmp_path / "part.keras")
+        loaded = keras.models.load_model(tmp_path / "part.keras")
+        inputs = {
             name: np.ones(x.shape, keras.backend.standardize_dtype(x.dtype))
-            for name, x in half.input.items()
+            for name, x in part.input.items()
         }
-        for name, value in half.predict_on_batch(given).items():
-            np.testing.assert_allclose(loaded.predict_on_batch(given)[name], value, atol=1e-6)
+        for name, value in part.predict_on_batch(inputs).items():
+            np.testing.assert_allclose(loaded.predict_on_batch(inputs)[name], value, atol=1e-6)
 
 
 def of_target(body):
@@ -124,24 +124,24 @@ def of_target(body):
     )
 
 
-REFUSED = {
+WITHOUT_A_STEP = {
     "later": lambda x, y: layers.MultiHeadAttention(1, 4, name="later")(y, y),
     "pooled": lambda x, y: layers.Add()([y, layers.GlobalAveragePooling1D(keepdims=True, name="pooled")(y)]),
-    "beside": lambda x, y: layers.Add(name="beside")([x, y]),
+    "mixed": lambda x, y: layers.Add(name="mixed")([x, y]),
     "turned": lambda x, y: layers.MultiHeadAttention(1, 4, name="turned")(x, y),
     "scores": lambda x, y: layers.MultiHeadAttention(1, 4, name="scores")(y, x, return_attention_scores=True)[0],
     "Cumsum": lambda x, y: keras.ops.cumsum(y, axis=1),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_step_is_refused_in_one_line(name):
-    with pytest.raises(ValueError, match=rf"^net: {name.lower()}\S* .*") as caught:
-        step_models.encoder_and_step(of_target(REFUSED[name]))
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("name", WITHOUT_A_STEP)
+def test_a_layer_without_a_step_is_named_in_one_line(name):
+    with pytest.raises(ValueError, match=rf"^net: {name.lower()}\S* .*") as error:
+        step_models.encoder_and_step(of_target(WITHOUT_A_STEP[name]))
+    assert "\n" not in str(error.value)
 
 
-def test_one_input_or_two():
+def test_errors_name_the_other_function_and_the_missing_length():
     model = families.transformer_decoder(**SIZES)
     with pytest.raises(ValueError, match="has 1 inputs"):
         step_models.encoder_and_step(model)
