@@ -7,7 +7,9 @@ import pathlib
 import subprocess
 import sys
 
+import changes
 import child
+import covering
 import models
 import numpy as np
 import pytest
@@ -21,35 +23,31 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all",
         action="store_true",
-        help="run the conformance suite over every builder and precision, not over the smallest of each family",
+        help="run the conformance suites over every builder and precision, at its published size",
     )
 
 
-EACH_HEAD = ["resnet20_cifar", "lenet5", "squeezenet1_1", "googlenet_bn_3x3"]
-"""A builder of each kind of head, one with auxiliary ones among them: what code shared by all builders is tried on."""
-DEEP = [
-    "densenet_bc", "dpn68", "efficientnet_b0", "googlenet_bn_3x3", "inception_bn", "inception_resnet_v1",
-    "inception_v3", "inception_v4", "mobilenet_v2_035", "resnet50_v2", "senet154", "shufflenet_v1_g1_025",
-    "shufflenet_v2_050", "sknet50", "xception",
-]  # fmt: skip
-"""Families' smallest with hundreds of layers: their conformance takes half a minute to a minute and a half each."""
-POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
+def pytest_report_header():
+    return changes.describe()
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes `builder_name` runs for every builder, or of each family's smallest; so with `policy_name`.
+    """Parametrises the tests that run over builders.
 
-    One that takes `family_name` runs for each family's smallest, or for one of them; one that takes `peer_row`,
-    `applications_row` or `published_name` for every network that another library has, or for the smallest of each
-    family and library.
+    `graph_name` is every builder. `builder_name` and `sequence_name` are the covering set, and with the marker `changed`
+    the smallest builder of each family that changed; with `--all` they are every builder. `one_per_head` limits the former
+    to one builder for each head. `peer_row`, `applications_row` and `published_name` are the smallest network of each
+    family in each library, with `--all` every one.
     """
     every = metafunc.config.getoption("--all")
-    if "policy_name" in metafunc.fixturenames:
-        metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
     if "graph_name" in metafunc.fixturenames:
         metafunc.parametrize("graph_name", cards.list_models(), scope="module")
+    for fixture, kind in (("builder_name", "image"), ("sequence_name", "sequence")):
+        if fixture in metafunc.fixturenames:
+            limited = metafunc.definition.get_closest_marker("one_per_head") is not None
+            metafunc.parametrize(fixture, _conformance(kind, every, limited), scope="module")
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
-        metafunc.parametrize("family_name", cards.smallest("module") if every else ["lenet5"])
+        metafunc.parametrize("family_name", cards.smallest() if every else ["lenet5"])
     if "published_name" in metafunc.fixturenames:
         checkpoints = {
             name: row for name, row in cards.checkpoints().items() if row.source != "keras"
@@ -67,38 +65,40 @@ def pytest_generate_tests(metafunc):
             if libraries == ("keras",) and not every:  # large models: only the last size
                 peers = [(*row[:3], row[3].split()[-1]) for row in peers]
             metafunc.parametrize(fixture, peers, ids="-".join)
-    if "sequence_name" in metafunc.fixturenames:
-        kinds = [kind for kind in cards.KINDS if kind != "image"]
-        named = cards.list_models if every else cards.smallest
-        found = [name for kind in kinds for name in named(kind=kind)]
-        only = metafunc.definition.get_closest_marker("families")
-        if only:
-            found = [name for name in found if {name, cards.card(name).family} & set(only.args)]
-        metafunc.parametrize("sequence_name", found, scope="module")
-    if "builder_name" in metafunc.fixturenames:
-        shared = metafunc.definition.get_closest_marker("shared")
-        every = cards.list_models(kind="image") if every else cards.smallest("module")
-        found = EACH_HEAD if shared and not metafunc.config.getoption("--all") else every
-        metafunc.parametrize("builder_name", found, scope="module")
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def _conformance(kind, every, limited):
+    """Returns the builders of a conformance suite, those of changed families with their marker."""
+    if every:
+        return [
+            name
+            for name in cards.list_models()
+            if (cards.card(name).kind == "image") == (kind == "image")
+        ]
+    names = covering.one_per_head(kind) if limited else covering.names(kind)
+    if limited:
+        return names
+    kinds = ["image"] if kind == "image" else [other for other in cards.KINDS if other != "image"]
+    smallest = [name for other in kinds for name in cards.smallest(kind=other)]
+    changed = [
+        pytest.param(name, marks=pytest.mark.changed)
+        for name in smallest
+        if name not in names and cards.card(name).family in changes.changed_families()
+    ]
+    return names + changed
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """Marks what takes long, and with `--dist loadgroup` has what shares a model or a module run in one process."""
-    every, grouped = config.getoption("--all"), config.pluginmanager.hasplugin("xdist")
+    """With `--dist loadgroup`, runs tests that share a model or a module in one process."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        builder_name = params.get("builder_name")
-        if not every and "builder" in item.fixturenames and builder_name in DEEP:
-            item.add_marker(pytest.mark.long)
-        if grouped:
-            of = (
-                params.get("graph_name")
-                or builder_name
-                or params.get("sequence_name")
-                or item.path.stem
-            )
-            item.add_marker(pytest.mark.xdist_group(of))
+        names = [
+            params[key] for key in ("graph_name", "builder_name", "sequence_name") if key in params
+        ]
+        item.add_marker(pytest.mark.xdist_group(names[0] if names else item.path.stem))
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,22 @@ def seeds():
 def reference():
     """The parameters and multiply-accumulates of each builder by its paper or by another library."""
     return models.counts()
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """`shared_data(name, ...)` returns the path of a data set in the folder `KAPPS_TEST_DATA`, or skips the test."""
+
+    def shared_data(*names):
+        folder = os.environ.get("KAPPS_TEST_DATA")
+        path = pathlib.Path(folder or "", *names)
+        if not folder or not path.exists():
+            pytest.skip(
+                f"needs {'/'.join(names)}: set KAPPS_TEST_DATA to the folder that holds it and run the test again"
+            )
+        return path
+
+    return shared_data
 
 
 @pytest.fixture(scope="session")

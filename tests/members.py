@@ -1,70 +1,182 @@
-"""What both conformance suites share: members of a family that are quick to build, and how answers are compared."""
+"""Members of families that are quick to build: the same kinds of layers as the published one, fewer and narrower."""
 
-from functools import partial
+import functools
+import inspect
+import math
 
+import graphs
+import keras
 import numpy as np
 
-from kapps import heads
+WINDOWS = (
+    "Conv1D",
+    "Conv2D",
+    "DepthwiseConv2D",
+    "SeparableConv2D",
+    "MaxPooling2D",
+    "AveragePooling2D",
+)
+SWITCHES = (
+    "use_bias",
+    "scale",
+    "center",
+    "return_state",
+    "go_backwards",
+    "reset_after",
+    "mask_zero",
+    "merge_mode",
+)
+"""Options of Keras's layers that change what is computed or saved."""
+COMMON = (
+    "name",
+    "dtype",
+    "trainable",
+    "autocast",
+    "data_format",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+)
+"""Options that every layer, convolution or recurrent layer has, and that no builder sets."""
 
 
-def equal(given, expected, within=1e-6):
-    """Asserts that arrays differ by at most `within` of the largest value, and are no zeros."""
+def assert_close(values, expected, within=1e-6):
+    """Asserts that arrays differ by at most `within` of the largest expected value, which is not 0."""
     largest = np.abs(expected).max()
-    assert given.shape == expected.shape and largest > 0
-    assert np.abs(given - expected).max() <= within * largest
+    assert values.shape == expected.shape and largest > 0
+    assert np.abs(values - expected).max() <= within * largest
 
 
-FEWER = {
-    "depths": lambda depths: (min(2, depths[0]), *(1 for _ in depths[1:])),
-    "depth": lambda depth: 16,  # densenet_cifar's L: two layers a block, four without bottlenecks
-    "middle": lambda depth: 2,
-    "d": lambda d: 8,  # regnet's
-    "repeats": lambda repeats: 0.5,  # efficientnet's
-}
-"""What becomes of an option that says how often blocks repeat."""
+def features(builder, model):
+    """Returns the kinds of things in a graph that a test may treat differently, as a set of short texts.
 
-
-def shortened(builder):
-    """Returns the builder with blocks of every kind and few repeats: two at the first level, one at the others.
-
-    Dense layers before the classifier are 64 wide: theirs are most of a classic network's numbers.
+    They are the layer classes with their padding, strides, groups, dilation and switches; activations; recurrent cells
+    and masks; options of kapps's own layers; the head; the kinds of inputs and outputs.
     """
-    of = builder.builder
-    row = {key: FEWER[key](value) if key in FEWER else value for key, value in of.row.items()}
-    ends, head = dict(of.heads), of.heads["head"]
-    if getattr(head, "func", head) is heads.flatten_dense:
-        ends["head"] = partial(head, units=(64, 64))
-    return type(of)(of.body, of.name, row, of.card, of.defaults, ends).function()
-
-
-NARROW = {
-    "units": lambda units: 6 if isinstance(units, int) else (6,) * min(2, len(units)),
-    "hidden": lambda hidden: 8,
-    "levels": lambda levels: 2,
-    "filters": lambda filters: (4,) * min(2, len(filters)),
-    "layers": lambda layers: layers and min(2, layers),
-    "embedding": lambda width: width and 6,
-    "readout": lambda width: 4,
-    "d_model": lambda width: 8,
-    "ffn": lambda width: 12,
-    "heads": lambda heads: 2,
-    "experts": lambda experts: 4,
-    "k": lambda k: 2,
-    "dropout": lambda share: 0.0,  # so that few steps lower the loss
-}
-"""What becomes of an option that says how wide a network on sequences is."""
-
-
-def narrowed(builder):
-    """Returns the builder of a network on sequences, narrow; frames are of 16x16."""
-    of = builder.builder
-    free = {key: option.default for key, option in of.options().items()}
-    row = {
-        key: NARROW[key](value) if key in NARROW else value
-        for key, value in {**free, **of.row}.items()
+    card = builder.card
+    kinds = {
+        f"input {card.kind}",
+        f"inputs {len(model.inputs)}",
+        f"output rank {len(model.output.shape)}",
     }
-    shape = of.defaults["input_shape"]
-    shape = (4, 16, 16, 1) if len(shape) == 4 else shape
-    return type(of)(
-        of.body, of.name, row, of.card, {**of.defaults, "input_shape": shape}, of.heads
-    ).function()
+    head = builder.builder.heads["head"]
+    kinds.add(f"head {getattr(getattr(head, 'func', head), '__name__', head)}")
+    if builder.builder.heads.get("auxiliary"):
+        kinds.add("auxiliary heads")
+    if not card.any_size:
+        kinds.add("one size only")
+    for layer in model.layers:
+        kinds |= _layer_features(layer)
+    return kinds
+
+
+def _layer_features(layer):
+    kind, config = type(layer), layer.get_config()
+    name = keras.saving.get_registered_name(kind)
+    name = name if name.startswith("kapps>") else kind.__name__
+    kinds = {f"layer {name}"}
+    for key in ("activation", "recurrent_activation"):
+        if isinstance(config.get(key), str):
+            kinds.add(f"activation {config[key]}")
+    if kind.__name__ in WINDOWS:
+        strided = "strided" if max(layer.strides) > 1 else "unit strides"
+        kinds.add(f"{name} {layer.padding} {strided}")
+        if max(getattr(layer, "dilation_rate", (1,))) > 1:
+            kinds.add(f"{name} dilated")
+        if getattr(layer, "groups", 1) > 1:
+            kinds.add(f"{name} grouped")
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        kinds.add(f"{name} {'even' if all(a == b for a, b in layer.padding) else 'uneven'}")
+    if isinstance(layer, keras.layers.ReLU):
+        kinds.add(f"{name} up to {layer.max_value}")
+    if isinstance(layer, keras.layers.Dense) and len(layer.input.shape) > 2:
+        kinds.add(f"{name} at every position")
+    for key in SWITCHES:
+        if isinstance(config.get(key), (bool, str)):
+            kinds.add(f"{name} {key}={config[key]}")
+    if name.startswith("kapps>"):
+        options = {key: value for key, value in config.items() if key not in COMMON}
+        kinds |= {f"{name} {k}={v}" for k, v in options.items() if isinstance(v, (str, bool))}
+    for part in ("cell", "layer", "forward_layer"):  # of RNN, of TimeDistributed, of Bidirectional
+        if isinstance(getattr(layer, part, None), keras.layers.Layer):
+            kinds |= {f"{name} of {kind}" for kind in _layer_features(getattr(layer, part))}
+    return kinds
+
+
+def with_options(builder, options):
+    """Returns a builder of the same family with other options than its row's.
+
+    Dense layers before the classifier become 64 wide: they hold most parameters of the oldest networks. Frames become
+    16 pixels high and wide.
+    """
+    published = builder.builder
+    heads, defaults = dict(published.heads), dict(published.defaults)
+    head = heads["head"]
+    if head is not None and "units" in inspect.signature(head).parameters:
+        heads["head"] = functools.partial(head, units=(64, 64))
+    if len(defaults["input_shape"]) == 4:
+        defaults["input_shape"] = (4, 16, 16, 1)
+    row = {**published.row, **options}
+    kind = type(published)
+    return kind(published.body, published.name, row, published.card, defaults, heads).function()
+
+
+def small_options(builder):
+    """Returns options with which a builder keeps every feature and has fewer layers, or, on sequences, fewer parameters.
+
+    Each option of the row and of the body is made smaller in turn, where the result still builds.
+    """
+    published, options = builder.builder, {}
+    values = {key: option.default for key, option in published.options().items()} | published.row
+    images = builder.card.kind == "image"
+    model = graphs.build(with_options(builder, {}))
+    kinds, size = features(builder, model), _size(model, images)
+    for key, value in values.items():
+        if "vocabulary" in key or (images and not _counts(value)):
+            continue
+        for smaller in _smaller(value, images):
+            changed = {**options, key: smaller}
+            try:
+                candidate = graphs.build(with_options(builder, changed))
+            except (ValueError, TypeError, ZeroDivisionError, IndexError, KeyError, AttributeError):
+                continue
+            if features(builder, candidate) >= kinds and _size(candidate, images) < size:
+                options, size = changed, _size(candidate, images)
+                break
+    return options
+
+
+def _counts(value):
+    """Returns whether a value may say how often something repeats: a number, or some of them."""
+    values = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in values)
+
+
+def _size(model, images):
+    """Returns the layers of a network on images; the parameters and the values in all outputs of one on sequences."""
+    if images:
+        return len(model.layers)
+    outputs = [x.shape for layer in model.layers for x in keras.tree.flatten(layer.output)]
+    values = sum(
+        math.prod(8 if length is None else length for length in shape) for shape in outputs
+    )
+    return model.count_params() + values
+
+
+def _smaller(value, images):
+    """Yields smaller values of an option, the smallest first; of networks on images tuples keep their length."""
+    if isinstance(value, bool) or not _counts(value) or value == ():
+        return
+    if isinstance(value, tuple):
+        if not images:  # fewer layers
+            yield tuple(min(x, 8) for x in value[:2])
+        yield (min(2, value[0]), *(1 for _ in value[1:]))
+        yield tuple(min(x, 8) for x in value)
+    elif isinstance(value, float):
+        yield from (value / 4, value / 2)
+    else:
+        yield from (
+            n
+            for n in ((8,) if value > 9 and not images else ()) + (2, 3, 4, 6, 8, 10, 13, 16)
+            if n < value
+        )

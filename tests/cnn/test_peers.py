@@ -1,8 +1,6 @@
 """The same weights give the same logits as torchvision's and timm's models, at even and odd sizes."""
 
 import importlib
-import os
-import pathlib
 
 import keras
 import numpy as np
@@ -10,8 +8,6 @@ import pytest
 
 import kapps
 from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
-
-DATA = os.environ.get("KAPPS_TEST_DATA")  # a folder with CIFAR-10 images and published weights
 
 TORCHVISION = {"googlenet_bn": "googlenet_bn_3x3", "inception_v3": "inception_v3"}
 """The families that torchvision has with auxiliary classifiers, and the member that is its."""
@@ -279,17 +275,16 @@ def test_inception_resnet_v1_features_are_the_peers(operations):
 
 
 @pytest.mark.peers
-@pytest.mark.skipif(DATA is None, reason="KAPPS_TEST_DATA names no folder of images and weights")
-def test_published_cifar_weights_reach_their_accuracy():
+def test_published_cifar_weights_reach_their_accuracy(shared_data):
     """akamaster/pytorch_resnet_cifar10's ResNet-20, on images that it was trained on."""
     import torch
 
-    file = pathlib.Path(DATA, "weights", "cifar_resnet20-12fca82f.th")
+    file = shared_data("weights", "cifar_resnet20-12fca82f.th")
     state = torch.load(file, weights_only=True, map_location="cpu")["state_dict"]
     model = kapps.resnet20_cifar(classifier_activation=None)
     state = {name.removeprefix("module."): array for name, array in arrays(state).items()}
     from_torch(model, state, names("resnet20_cifar", "akamaster"))
-    with np.load(pathlib.Path(DATA, "cifar10_lossless_first1000.npz")) as data:
+    with np.load(shared_data("cifar10_lossless_first1000.npz")) as data:
         images, labels = (data[key] for key in data)
     mean, std = kapps.cards.IMAGENET.mean, kapps.cards.IMAGENET.std  # its author's, for CIFAR too
     images = (images / np.float32(255) - np.float32(mean)) / np.float32(std)

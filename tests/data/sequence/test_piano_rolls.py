@@ -1,7 +1,5 @@
 """Piano rolls in .mat files."""
 
-import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -44,8 +42,7 @@ def test_an_error_names_the_file_or_the_split(path):
         sequence.read_piano_rolls(path.with_name("other.mat"), "train")
 
 
-@pytest.mark.skipif("KAPPS_TEST_DATA" not in os.environ, reason="KAPPS_TEST_DATA is not set")
-def test_the_chorales_have_the_split_of_boulanger_lewandowski():
-    path = pathlib.Path(os.environ["KAPPS_TEST_DATA"], "polymusic", "JSB_Chorales.mat")
+def test_the_chorales_have_the_split_of_boulanger_lewandowski(shared_data):
+    path = shared_data("polymusic", "JSB_Chorales.mat")
     splits = ("train", "validation", "test")
     assert [len(sequence.read_piano_rolls(path, split)) for split in splits] == [229, 76, 77]

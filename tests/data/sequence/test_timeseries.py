@@ -1,7 +1,5 @@
 """Time series in .ts files."""
 
-import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -66,9 +64,8 @@ def test_an_error_names_the_file_that_does_not_exist(tmp_path):
         sequence.read_series(tmp_path / "nothing.ts")
 
 
-@pytest.mark.skipif("KAPPS_TEST_DATA" not in os.environ, reason="KAPPS_TEST_DATA is not set")
-def test_japanese_vowels_are_as_the_archive_describes_them():
-    folder = pathlib.Path(os.environ["KAPPS_TEST_DATA"]) / "timeseries"
+def test_japanese_vowels_are_as_the_archive_describes_them(shared_data):
+    folder = shared_data("timeseries")
     train, test = (
         sequence.read_series(folder / f"JapaneseVowels_{split}.ts") for split in ("TRAIN", "TEST")
     )

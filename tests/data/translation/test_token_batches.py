@@ -1,7 +1,5 @@
 """Batches of pairs: every pair once, few shapes, a budget of tokens; resumed and divided among workers."""
 
-import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -92,9 +90,8 @@ def test_an_error_names_the_budget_or_the_workers(pairs, batches):
         batches.train_dataset(shard=(0, 7))
 
 
-@pytest.mark.skipif("KAPPS_TEST_DATA" not in os.environ, reason="KAPPS_TEST_DATA is not set")
-def test_every_pair_of_multi30k_occurs_once():
-    folder = pathlib.Path(os.environ["KAPPS_TEST_DATA"]) / "multi30k"
+def test_every_pair_of_multi30k_occurs_once(shared_data):
+    folder = shared_data("multi30k")
     sentences = translation.read_sentences(folder / "val.en.gz", folder / "val.fr.gz")
     vocabularies = translation.learn_vocabularies(*sentences, size=3000)
     batches = TokenBatches(vocabularies.encode(*sentences), 4096)

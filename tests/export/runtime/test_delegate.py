@@ -6,9 +6,9 @@ By default the smallest network of all; `--all` trains and quantises one of each
 import importlib.util
 import pathlib
 
+import covering
 import keras
 import pytest
-from members import shortened
 
 import kapps
 from kapps.export import runtime
@@ -32,7 +32,7 @@ def delegate():
 @pytest.mark.tensorflow
 def test_files_of_a_trained_network_agree(family_name, delegate, tmp_path):
     side = max(32, kapps.card(family_name).minimum)
-    model = shortened(getattr(kapps, family_name))(input_shape=(side, side, 3), classes=10)
+    model = covering.member(family_name)(input_shape=(side, side, 3), classes=10)
     accuracy, float32, int8, *_ = delegate.examine(model, 200, 1e-3, tmp_path)
     assert accuracy > 0.5  # a network with constant outputs would agree in any precision
     assert float32.failure() is None and int8.failure() is None

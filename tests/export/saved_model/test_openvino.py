@@ -1,9 +1,9 @@
 """The SavedModel read by a second implementation of TensorFlow's operations: OpenVINO."""
 
+import covering
 import numpy as np
 import openvino
 import pytest
-from members import shortened
 
 import kapps
 from kapps.cards import Preprocessing
@@ -13,7 +13,7 @@ PIXELS = Preprocessing(size=(40, 40))
 
 @pytest.mark.parametrize("name", ["resnet20_cifar", "resnext50", "resnet50_v2"])
 def test_openvino_gives_the_same_outputs(name, randomise, tmp_path):
-    model = randomise(shortened(getattr(kapps, name))(input_shape=(40, 40, 3), classes=7))
+    model = randomise(covering.member(name)(input_shape=(40, 40, 3), classes=7))
     path = kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS)
     # By default OpenVINO computes in bfloat16 on CPUs that support it.
     compiled = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -1,8 +1,6 @@
 """Exports of a model of a source and a target: two .tflite files, and a SavedModel that translates text."""
 
 import gzip
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -70,12 +68,9 @@ def test_subwords_in_the_graph_are_those_of_the_library(vocabulary):
     assert text == vocabulary.decode(cut) and text.endswith("\ufffd")
 
 
-def test_subwords_of_real_sentences():
-    folder = os.environ.get("KAPPS_TEST_DATA")
-    if not folder or not (files := sorted(pathlib.Path(folder).glob("multi30k/*.gz"))):
-        pytest.skip("KAPPS_TEST_DATA names no directory with multi30k/*.gz")
+def test_subwords_of_real_sentences(shared_data):
     lines = []
-    for file in files:
+    for file in sorted(shared_data("multi30k").glob("*.gz")):
         with gzip.open(file, "rt", encoding="utf8") as text:
             lines += text.read().splitlines()
     assert_same_as_library(subwords("\n".join(lines[::50]), 1500), lines)

@@ -1,0 +1,89 @@
+"""The families that changed since a commit, for the tests marked `changed`.
+
+`KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts changes
+that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it imports did.
+A change of a layer, a head or a builder needs no list of families: the default tests run the covering set, which has every
+kind of layer.
+"""
+
+import ast
+import functools
+import os
+import pathlib
+import subprocess
+
+import kapps
+from kapps import cards
+
+ROOT = pathlib.Path(kapps.__file__).parents[1]
+
+
+def _git(*arguments):
+    """Returns the lines that a git command prints, or None where it fails or there is no git."""
+    try:
+        result = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return result.stdout.splitlines() if result.returncode == 0 else None
+
+
+@functools.cache
+def changed_files():
+    """Returns the paths, relative to the checkout, that changed; None where git cannot tell."""
+    since = os.environ.get("KAPPS_SINCE", "HEAD~20")
+    base = _git("merge-base", since, "HEAD")
+    if not base:
+        return None
+    tracked, untracked = (
+        _git("diff", "--name-only", base[0]),
+        _git("ls-files", "--others", "--exclude-standard"),
+    )
+    return [pathlib.PurePosixPath(path) for path in [*tracked, *untracked]]
+
+
+def imported_families(module):
+    """Returns the modules of families whose files a family's module imports, with itself, at any distance."""
+    modules, queue = set(), [module]
+    while queue:
+        module = queue.pop()
+        if module in modules:
+            continue
+        modules.add(module)
+        path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                queue += [name for name in names if name in family_modules()]
+    return modules
+
+
+@functools.cache
+def family_modules():
+    """Returns the modules that hold families: {"kapps.cnn.resnet": family}."""
+    return {card.module: card.family for card in map(cards.card, cards.list_models())}
+
+
+@functools.cache
+def changed_families():
+    """Returns the families that changed, in the tables' order; none where git cannot tell."""
+    files = changed_files() or []
+    parts = {path.with_suffix("").parts for path in files if path.suffix == ".py"}
+    modules = {".".join(path) for path in parts}
+    stems = {
+        path[-1]
+        for path in parts
+        if path[0] == "tests" or path[:3] == ("kapps", "weights", "names")
+    }
+    return [
+        family
+        for module, family in family_modules().items()
+        if imported_families(module) & modules or {family, f"test_{family}"} & stems
+    ]
+
+
+def describe():
+    """Returns one line about what the tests marked `changed` run over."""
+    since = os.environ.get("KAPPS_SINCE", "HEAD~20")
+    if changed_files() is None:
+        return f"changed families: unknown, because {since} is not a commit of a git checkout here; none run as changed"
+    return f"changed families since {since}: {', '.join(changed_families()) or 'none'}"
