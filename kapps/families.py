@@ -18,5 +18,4 @@ def __dir__():
 def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"kapps.families has no {name!r}.{nearest(name, __all__)}")
-    module = importlib.import_module(family_modules()[name])
-    return getattr(module, "body" if hasattr(module, "body") else name)
+    return importlib.import_module(family_modules()[name]).body

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import operator
 import pathlib
 import sys
 
@@ -53,7 +54,11 @@ def test_names_and_cards_load_no_keras(loaded, statement):
 
 def test_a_builder_loads_its_family_and_no_more(loaded):
     modules = loaded("from kapps import resnext50", before="import keras")
-    assert packages_of(modules) <= {"kapps", "lazy_loader", "wrapt"}  # of all that is not Keras's own
+    assert packages_of(modules) <= {
+        "kapps",
+        "lazy_loader",
+        "wrapt",
+    }  # of all that is not Keras's own
     assert {name for name in modules if name.startswith("kapps.cnn.")} == {"kapps.cnn.resnet"}
     assert not [name for name in modules if name.startswith(("kapps.data", "kapps.export"))]
 
@@ -132,6 +137,20 @@ def test_every_model_is_a_public_name():
 @pytest.mark.parametrize("submodule", kapps.SUBMODULES)
 def test_every_submodule_loads(submodule):
     assert getattr(kapps, submodule).__name__ == f"kapps.{submodule}"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "attention_weights", "data.eval_dataset", "data.steps_per_epoch", "data.take_images", "data.train_dataset",
+        "decode_predictions", "generation.encoder_and_step", "generation.step_model", "heads.global_average_pooling",
+        "preprocess", "profile", "pyramid_outputs", "to_keras_layers", "training.make_strategy",
+        "training.set_precision",
+    ],
+)  # fmt: skip
+def test_documented_names_are_reachable(name):
+    assert callable(operator.attrgetter(name)(kapps))
 
 
 def test_family_functions():

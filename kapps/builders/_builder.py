@@ -56,6 +56,10 @@ class Builder:
         defaults: dict[str, Any],
         heads: dict[str, Callable | None],
     ):
+        if body.__name__ != "body":
+            raise ValueError(
+                f"{body.__module__}: the function {body.__name__!r} must be called 'body'"
+            )
         self.body, self.row, self.card = body, row, card
         self.name = name or self.family
         self.defaults, self.heads = defaults, heads
@@ -63,8 +67,7 @@ class Builder:
     @property
     def family(self) -> str:
         """The family's name: the stem of its file."""
-        name = self.body.__name__
-        return self.body.__module__.rpartition(".")[2] if name == "body" else name
+        return self.body.__module__.rpartition(".")[2]
 
     def options(self) -> dict[str, inspect.Parameter]:
         """Returns the parameters of the body that a row or a caller may set, by name."""

@@ -46,19 +46,19 @@ def test_variant_rejects_an_unknown_option():
 
 def test_a_family_function_has_the_familys_defaults():
     @image_family(minimum=4, input_shape=(6, 6, 2), classes=3)
-    def plain(x, *, filters=4):
+    def body(x, *, filters=4):
         """One convolution."""
         return keras.layers.Conv2D(filters, 3, name="level0_conv")(x)
 
-    model = plain()
+    model = body()
     assert (model.name, model.input_shape, model.output_shape) == (
-        "plain",
+        "test_image_family",
         (None, 6, 6, 2),
         (None, 3),
     )
-    assert plain(filters=5, include_top=False).output_shape == (None, 4, 4, 5)
-    assert "at least 4" in message(ValueError, plain, input_shape=(3, 6, 1))
-    assert "One convolution." in plain.__doc__
+    assert body(filters=5, include_top=False).output_shape == (None, 4, 4, 5)
+    assert "at least 4" in message(ValueError, body, input_shape=(3, 6, 1))
+    assert "One convolution." in body.__doc__
 
 
 def test_input_tensor_and_a_different_input_shape():
@@ -154,11 +154,14 @@ def inner_head(x, classes, activation, name):
 @image_family(
     minimum=4, input_shape=(8, 8, 3), any_size=False, head=flatten_head, auxiliary=inner_head
 )
-def with_heads(x, *, filters=4):
+def body(x, *, filters=4):
     """Two convolutions."""
     inner = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level1_conv")(x)
     x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", name="level2_conv")(inner)
     return x, [inner]
+
+
+with_heads = body
 
 
 def test_a_family_with_its_own_head():
@@ -167,7 +170,7 @@ def test_a_family_with_its_own_head():
     assert model.get_layer("head_logits").kernel.shape == (2 * 2 * 4, 5)
     assert with_heads(include_top=False, input_shape=(None, None, 3)).output_shape[1:3] == (None, None)  # fmt: skip
     text = message(ValueError, with_heads, input_shape=(None, 8, 3))
-    assert text.startswith("with_heads") and "include_top=False" in text
+    assert text.startswith("test_image_family") and "include_top=False" in text
     assert "does not pool" in message(ValueError, with_heads, pooling="avg")
     assert with_heads(include_top=False, pooling="avg").output_shape == (None, 4)
 
@@ -206,3 +209,10 @@ def test_the_signature_has_types():
     assert signature.return_annotation == "keras.Model"
     assert signature.parameters["classes"].annotation == "int"
     assert all(p.annotation is not p.empty for p in signature.parameters.values())
+
+
+def test_a_family_function_is_called_body():
+    def network(x):
+        return x
+
+    assert "'network'" in message(ValueError, image_family(minimum=1), network)

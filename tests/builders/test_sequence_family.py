@@ -9,10 +9,13 @@ from kapps.builders import sequence_family, variant
 
 
 @sequence_family(shape=(None,), vocabulary=9)
-def reader(x, *, vocabulary, units=4):
+def body(x, *, vocabulary, units=4):
     """A network on tokens, with an output at every step."""
     x = layers.Embedding(vocabulary, 3, mask_zero=True, name="embedding")(x)
     return layers.LSTM(units, return_sequences=True, name="layer1")(x)
+
+
+reader = body
 
 
 small = variant(reader, "small", units=2, paper="arXiv:1409.2329", params=9 * 3 + 48 + 27)
@@ -22,13 +25,16 @@ wider = variant(
 
 
 @sequence_family(shape=(None, 5), classes=3)
-def listener(x, *, units=4):
+def body(x, *, units=4):
     """A network on vectors, with one output."""
     return layers.GRU(units, name="layer1")(x)
 
 
+listener = body
+
+
 @sequence_family(shape=(None,), vocabulary=9, inputs=("source", "target"))
-def translator(x, *, vocabulary):
+def body(x, *, vocabulary):
     """A network on two sequences of tokens."""
     embedding = layers.Embedding(vocabulary, 3, name="embedding")
     source, target = (embedding(tokens) for tokens in x)
@@ -36,10 +42,16 @@ def translator(x, *, vocabulary):
     return layers.Add(name="sum")([target, mean])
 
 
+translator = body
+
+
 @sequence_family(shape=(4, 8, 8, 1), head=None)
-def forecaster(x, *, filters=2):
+def body(x, *, filters=2):
     """A network from frames to frames."""
     return layers.Conv3D(filters, 3, padding="same", name="layer1")(x)
+
+
+forecaster = body
 
 
 def test_sizes_of_rows():
@@ -104,11 +116,11 @@ def test_weights_of_cells_in_layers(tmp_path, suffix):
         (small, {"pooling": "max"}, ("small", "pooling='max'", '"avg"')),
         (small, {"pooling": "avg"}, ("small", "pooling='avg'", "include_top=False")),
         (small, {"weights": "imagenet"}, ("small", "weights")),
-        (listener, {"include_top": False, "pooling": "avg"}, ("listener", "pooling='avg'", "steps")),
-        (listener, {"input_shape": (4, None)}, ("listener", "(4, None)", "(steps, features)")),
-        (translator, {"input_tensor": 3}, ("translator", "input_tensor=3", "source and target")),
-        (listener, {"input_tensor": 3}, ("listener", "input_tensor=3", "Keras tensor")),
-        (forecaster, {"classes": 3}, ("forecaster()", "'classes'")),
+        (listener, {"include_top": False, "pooling": "avg"}, ("test_sequence_family", "pooling='avg'", "steps")),
+        (listener, {"input_shape": (4, None)}, ("test_sequence_family", "(4, None)", "(steps, features)")),
+        (translator, {"input_tensor": 3}, ("test_sequence_family", "input_tensor=3", "source and target")),
+        (listener, {"input_tensor": 3}, ("test_sequence_family", "input_tensor=3", "Keras tensor")),
+        (forecaster, {"classes": 3}, ("test_sequence_family()", "'classes'")),
         (small, {"units": 3}, ("small()", "'units'")),
     ],
 )  # fmt: skip
