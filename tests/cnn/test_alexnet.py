@@ -1,4 +1,4 @@
-"""AlexNet and its kin: the maps of their figures, their towers, and the order of their layers."""
+"""AlexNet, CaffeNet and the one-tower networks: map sizes, towers, and the order of layers."""
 
 import keras
 import numpy as np
@@ -25,16 +25,16 @@ def convolutions(model):
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_maps_are_the_papers(name):
+def test_map_sizes(name):
     model = body(name)
     assert tuple(layer.output.shape[1] for layer in convolutions(model)) == MAPS[name]
     assert model.output.shape[1] == LAST.get(name, 6)
 
 
 @pytest.mark.parametrize("name, groups", [("alexnet", 2), ("caffenet", 2), ("alexnet_ungrouped", 1)])  # fmt: skip
-def test_towers_meet_in_the_third_convolution(name, groups):
-    found = [layer.groups for layer in convolutions(body(name))]
-    assert found == [1, groups, 1, groups, groups]
+def test_groups_of_the_convolutions(name, groups):
+    layer_groups = [layer.groups for layer in convolutions(body(name))]
+    assert layer_groups == [1, groups, 1, groups, groups]
 
 
 def order(name):
@@ -51,22 +51,22 @@ def test_caffenet_normalises_after_pooling():
 
 
 @pytest.mark.parametrize("name, k, alpha", [("alexnet", 2.0, 1e-4), ("caffenet", 1.0, 2e-5)])
-def test_normalisation_is_the_papers(name, k, alpha):
+def test_normalisation_constants(name, k, alpha):
     norms = [layer for layer in body(name).layers if layer.name.endswith("_norm")]
-    assert [(each.k, each.size, each.alpha, each.beta) for each in norms] == 2 * [(k, 5, alpha, 0.75)]  # fmt: skip
+    assert [(norm.k, norm.size, norm.alpha, norm.beta) for norm in norms] == 2 * [(k, 5, alpha, 0.75)]  # fmt: skip
 
 
-def test_224_and_227_pixels_are_one_network(digits):
-    """The three rows of zeros at the end are all that 224 lacks."""
+def test_output_for_224_pixels_is_that_for_227_padded_pixels(digits):
+    """With 224 pixels, three rows of zeros take the place of the last three."""
     small, large = body("alexnet"), body("alexnet", size=227)
     large.set_weights(small.get_weights())
     images = digits(224)[0][:1]
     padded = np.pad(images, ((0, 0), (0, 3), (0, 3), (0, 0)))
-    given, expected = (
+    output, expected = (
         keras.ops.convert_to_numpy(model(x)) for model, x in ((small, images), (large, padded))
     )
     assert np.abs(expected).max() > 0
-    np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_poolings_overlap():

@@ -1,11 +1,10 @@
-"""Dual path networks: what is added and what is appended."""
+"""Dual path networks: the residual and the dense path."""
 
 import keras
 import numpy as np
 import pytest
 
 import kapps
-from kapps.cnn import dpn
 
 # Channels after each level: Table 1 of arXiv:1707.01629, the authors' code for DPN-68.
 WIDTHS = {
@@ -18,31 +17,31 @@ SMALL = {"include_top": False, "input_shape": (32, 32, 3)}
 
 @pytest.fixture(scope="module")
 def model():
-    return dpn.body(
+    return kapps.families.dpn(
         depths=(2, 2), growths=(8, 16), bottleneck=32, groups=8, stem=16, residual=64, **SMALL
     )
 
 
-def test_figures_are_what_the_paper_prints(reference):
+def test_costs_of_the_paper(reference):
     for name, (params, macs) in PRINTED.items():
         assert reference[name]["total"] / 1e6 == pytest.approx(params, abs=0.05)
         assert reference[name]["macs"] / 1e9 == pytest.approx(macs, abs=0.05)
 
 
-def test_one_path_is_added_to_the_other_appended_to(model, digits):
+def test_residual_path_adds_and_dense_path_concatenates(model, digits):
     names = ["level2_block1_add", "level2_block1_concat", "level2_block2_conv3"]
     names += ["level2_block2_add", "level2_block2_concat"]
     ends = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    added, appended, made, added2, appended2 = (
+    added, appended, branch, added2, appended2 = (
         keras.ops.convert_to_numpy(x) for x in ends(digits(32)[0][:2], training=False)
     )
-    assert made.shape[-1] == 64 + 8
-    np.testing.assert_allclose(added2, added + made[..., :64], atol=1e-5)
+    assert branch.shape[-1] == 64 + 8
+    np.testing.assert_allclose(added2, added + branch[..., :64], atol=1e-5)
     np.testing.assert_array_equal(appended2[..., :24], appended)
-    np.testing.assert_array_equal(appended2[..., 24:], made[..., 64:])
+    np.testing.assert_array_equal(appended2[..., 24:], branch[..., 64:])
 
 
-def test_the_first_block_of_a_level_projects_both_paths(model):
+def test_first_block_of_a_level_projects_both_paths(model):
     shortcuts = {
         layer.name: (layer.filters, layer.strides)
         for layer in model.layers
@@ -55,7 +54,7 @@ def test_the_first_block_of_a_level_projects_both_paths(model):
 
 
 @pytest.mark.parametrize("name", ["dpn68", "dpn92"])
-def test_channels_and_groups_are_the_papers_table(name):
+def test_channels_and_groups_of_table_1(name):
     model = getattr(kapps, name)(**SMALL)
     widths = [
         model.get_layer(x).input.shape[-1]

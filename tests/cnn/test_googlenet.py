@@ -1,4 +1,4 @@
-"""GoogLeNet: Table 1's sizes and figures, what each window reads, and the auxiliary classifiers."""
+"""GoogLeNet: sizes and operations of Table 1, pooling, and the auxiliary classifiers."""
 
 import keras
 import pytest
@@ -42,19 +42,19 @@ def size(layer):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_modules_are_table_1(model, name):
+def test_modules_of_table_1(model, name):
     channels, operations = TABLE[name]
     assert model.get_layer(f"{name}_concat").output.shape[-1] == channels
     assert macs(model, name) / 1e6 == pytest.approx(operations, rel=0.06)
 
 
-def test_maps_are_table_1(model):
+def test_map_sizes_of_table_1(model):
     shapes = {level: x.shape[1:] for level, x in kapps.pyramid_outputs(model).items()}
     assert shapes[2] == (56, 56, 192) and model.get_layer("level3_pool").output.shape[1] == 28
     assert [shapes[level][0] for level in (3, 4, 5)] == [28, 14, 7]
 
 
-def test_windows_are_the_rows():
+def test_kernel_sizes_of_the_variants():
     sizes = {
         name: getattr(kapps, name)(include_top=False).get_layer("level3_block1_5x5").kernel_size
         for name in ("googlenet_bn", "googlenet_bn_3x3")
@@ -80,20 +80,20 @@ def test_auxiliary_classifiers_read_4a_and_4d():
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 512), (None, None, 512)])
-def test_too_small_a_map_for_auxiliary_classifiers_is_refused(shape):
+def test_small_map_for_auxiliary_classifiers_raises(shape):
     with pytest.raises(ValueError) as caught:
         auxiliary(keras.Input(shape), 10, None, "auxiliary1", conv=conv_bn_relu)
     assert "input_shape" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_last_window_reaches_over_the_edge():
+def test_last_pooling_window_overlaps_the_edge():
     x = keras.ops.reshape(keras.ops.arange(16, dtype="float32"), (1, 4, 4, 1))
     image = keras.Input((4, 4, 1))
     pooled = keras.Model(image, max_pool(image, padding=CEIL_MODE, name="pool"))(x)
     assert keras.ops.convert_to_numpy(pooled).reshape(2, 2).tolist() == [[10, 11], [14, 15]]
 
 
-def test_the_papers_network_normalises_twice_and_has_biases():
+def test_googlenet_has_two_normalisations_and_biases():
     model = kapps.googlenet(include_top=False, input_shape=(32, 32, 3))
     norms = [x for x in model.layers if isinstance(x, LocalResponseNormalization)]
     read = [x.input._keras_history.operation.name for x in norms]

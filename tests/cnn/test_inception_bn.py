@@ -1,4 +1,4 @@
-"""Inception-BN: Figure 5's maps, and which modules halve, pool and project."""
+"""Inception-BN: map sizes of Figure 5, strides, poolings and kernel sizes."""
 
 import keras
 import pytest
@@ -26,15 +26,15 @@ def model():
     return kapps.inception_bn(include_top=False)
 
 
-def test_maps_are_figure_5(model):
+def test_map_sizes_of_figure_5(model):
     shapes = {name: model.get_layer(f"{name}_concat").output.shape[2:] for name in FIGURE_5}
     assert shapes == FIGURE_5
 
 
-def test_two_modules_halve_and_pass_their_maximum_through(model):
+def test_modules_with_strides(model):
     strided = [x.name for x in model.layers if max(getattr(x, "strides", (1,))) == 2]
-    halves = ("3x3", "double2", "pool")
-    expected = {f"level{level}_block1_{part}" for level in (4, 5) for part in halves}
+    parts = ("3x3", "double2", "pool")
+    expected = {f"level{level}_block1_{part}" for level in (4, 5) for part in parts}
     assert set(strided) == expected | {"stem_conv1", "stem_pool", "level3_pool"}
     for level in (4, 5):
         inputs = model.get_layer(f"level{level}_block1_concat").input
@@ -42,7 +42,7 @@ def test_two_modules_halve_and_pass_their_maximum_through(model):
         assert len(names) == 3 and names[-1] == f"level{level}_block1_pool"
 
 
-def test_poolings_are_means_but_for_the_last(model):
+def test_only_the_last_module_has_max_pooling(model):
     kinds = {
         name: type(model.get_layer(f"{name}_pool"))
         for name in FIGURE_5
@@ -52,7 +52,7 @@ def test_poolings_are_means_but_for_the_last(model):
     assert set(kinds.values()) == {keras.layers.AveragePooling2D}
 
 
-def test_no_window_is_above_3x3_but_the_first(model):
+def test_kernel_sizes(model):
     sizes = {x.name: x.kernel_size for x in model.layers if isinstance(x, keras.layers.Conv2D)}
     assert sizes.pop("stem_conv1") == (7, 7)
     assert set(sizes.values()) == {(1, 1), (3, 3)}

@@ -1,4 +1,4 @@
-"""Inception-ResNet: the figures' branches, scaled residuals, and the last module that has none."""
+"""Inception-ResNet: map sizes, scaled residuals, and the last module."""
 
 import keras
 import numpy as np
@@ -19,18 +19,18 @@ def model(request):
     return getattr(kapps, request.param)(include_top=False)
 
 
-def test_maps_are_the_figures(model):
+def test_map_sizes(model):
     maps = {level: x.shape[1:] for level, x in kapps.pyramid_outputs(model).items() if level > 2}
     assert maps == MAPS[model.name]
 
 
-def test_residuals_are_scaled_by_level_but_for_the_last(model):
+def test_residuals_are_scaled_except_the_last(model):
     scales = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.Rescaling):
             scales.setdefault(layer.name[:6], []).append(layer.scale)
     expected = dict(zip(("level3", "level4", "level5"), (0.17, 0.10, 0.20), strict=True))
-    assert {level: set(found) for level, found in scales.items()} == {
+    assert {level: set(values) for level, values in scales.items()} == {
         level: {scale} for level, scale in expected.items()
     }
     added = [
@@ -43,13 +43,13 @@ def test_residuals_are_scaled_by_level_but_for_the_last(model):
     assert f"level5_block{added[2]}_out" not in names and f"level5_block{added[2] - 1}_out" in names
 
 
-def test_the_linear_convolutions_alone_have_biases(model):
+def test_only_linear_convolutions_have_biases(model):
     biased = {x.name for x in model.layers if getattr(x, "use_bias", False)}
     assert biased == {x.name for x in model.layers if x.name.endswith("_linear")}
     assert len(biased) == sum(MODULES[model.name])
 
 
-def test_a_module_adds_its_scaled_residual():
+def test_module_adds_its_scaled_residual():
     draw = np.random.default_rng(0)
     image = keras.Input((9, 9, 4))
     module = inception_resnet.inception_resnet_c
@@ -63,7 +63,7 @@ def test_a_module_adds_its_scaled_residual():
     np.testing.assert_allclose(tenth, np.maximum(x + 0.1 * (whole - x), 0), atol=1e-5)
 
 
-def test_a_fifth_is_dropped_before_the_classifier():
+def test_dropout_of_the_head():
     row = {**kapps.inception_resnet_v1.builder.row, "depths": (1, 1, 1)}
-    model = inception_resnet.body(**row, input_shape=(75, 75, 3))
+    model = kapps.families.inception_resnet(**row, input_shape=(75, 75, 3))
     assert model.get_layer("head_dropout").rate == 0.2

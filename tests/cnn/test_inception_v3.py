@@ -1,4 +1,4 @@
-"""Inception-v3: Table 1's maps, what is not padded, and the auxiliary classifier."""
+"""Inception-v3: map sizes of Table 1, padding, branches, and the auxiliary classifier."""
 
 import keras
 import pytest
@@ -13,11 +13,11 @@ def model():
 
 
 def concatenated(model, name):
-    """Returns the last layers of what a layer puts side by side."""
+    """Returns the names of the layers that a layer concatenates."""
     return [x._keras_history.operation.name for x in model.get_layer(name).input]
 
 
-def test_maps_are_table_1(model):
+def test_map_sizes_of_table_1(model):
     shapes = [
         model.get_layer(f"{name}_relu").output.shape[1:]
         for name in ("stem_conv1_bn", "stem_conv2_bn", "stem_conv3_bn")
@@ -28,19 +28,19 @@ def test_maps_are_table_1(model):
     assert maps == {3: (35, 35, 288), 4: (17, 17, 768), 5: (8, 8, 2048)}
 
 
-def test_what_strides_is_not_padded(model):
+def test_strided_layers_are_not_padded(model):
     strided = [x for x in model.layers if max(getattr(x, "strides", (1,))) > 1]
     assert len(strided) == 3 + 2 * 3 and {x.padding for x in strided} == {"valid"}
 
 
-def test_flat_windows_take_turns(model):
+def test_inception_b_alternates_1x7_and_7x1(model):
     sizes = [model.get_layer(f"level4_block2_branch3_conv{i}").kernel_size for i in (1, 2, 3, 4, 5)]
     assert sizes == [(1, 1), (7, 1), (1, 7), (7, 1), (1, 7)]
     inner = [model.get_layer(f"level4_block{i}_branch3_conv4").filters for i in (2, 3, 4, 5)]
     assert inner == [128, 160, 160, 192]
 
 
-def test_wide_modules_look_across_and_down_at_the_same(model):
+def test_inception_c_has_expanded_filter_banks(model):
     assert concatenated(model, "level5_block3_branch2_concat") == [
         "level5_block3_branch2_1x3_bn_relu",
         "level5_block3_branch2_3x1_bn_relu",
@@ -51,7 +51,7 @@ def test_wide_modules_look_across_and_down_at_the_same(model):
         assert layer.input._keras_history.operation.name == "level5_block3_branch2_conv1_bn_relu"
 
 
-def test_the_auxiliary_classifier_reads_the_last_17x17():
+def test_auxiliary_classifier():
     model = kapps.inception_v3(auxiliary=True)
     assert model.output_names == ["predictions", "auxiliary1"]
     pool = model.get_layer("auxiliary1_pool")
@@ -64,7 +64,7 @@ def test_the_auxiliary_classifier_reads_the_last_17x17():
 
 
 @pytest.mark.parametrize("shape", [(16, 17, 768), (None, None, 768)])
-def test_too_small_a_map_for_the_auxiliary_classifier_is_refused(shape):
+def test_small_map_for_the_auxiliary_classifier_raises(shape):
     with pytest.raises(ValueError) as caught:
         auxiliary(keras.Input(shape), 10, None, "auxiliary1")
     assert "input_shape" in str(caught.value) and "\n" not in str(caught.value)

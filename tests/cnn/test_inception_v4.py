@@ -1,11 +1,10 @@
-"""Inception-v4: the figures' channels, and means of the pixels that there are."""
+"""Inception-v4: map sizes of the figures, padding, and average pooling."""
 
 import keras
 import numpy as np
 import pytest
 
 import kapps
-from kapps.cnn import inception_v4
 
 # arXiv:1602.07261: (rows and columns, channels) after what Figures 3 and 9 name.
 FIGURES = {
@@ -26,22 +25,22 @@ def model():
     return kapps.inception_v4(include_top=False)
 
 
-def test_maps_are_the_figures(model):
+def test_map_sizes_of_the_figures(model):
     assert {name: model.get_layer(name).output.shape[2:] for name in FIGURES} == FIGURES
 
 
-def test_modules_are_four_seven_and_three(model):
+def test_number_of_modules(model):
     modules = {x.name.rsplit("_", 2)[0] for x in model.layers if x.name.endswith("branch4_conv1")}
     counts = [sum(x.startswith(f"level{level}_") for x in modules) for level in (3, 4, 5)]
     assert counts == [4, 7, 3]
 
 
-def test_what_strides_is_not_padded(model):
+def test_strided_layers_are_not_padded(model):
     strided = [x for x in model.layers if max(getattr(x, "strides", (1,))) > 1]
     assert len(strided) == 1 + 2 + 2 + 3 + 3 and {x.padding for x in strided} == {"valid"}
 
 
-def test_means_leave_out_what_is_beyond_the_edge(model):
+def test_average_pooling_does_not_count_padding(model):
     pools = [x for x in model.layers if isinstance(x, keras.layers.AveragePooling2D)]
     assert len(pools) == 4 + 7 + 3
     ones = np.ones((1, 5, 5, 1), "float32")
@@ -50,6 +49,6 @@ def test_means_leave_out_what_is_beyond_the_edge(model):
         np.testing.assert_allclose(mean, ones)
 
 
-def test_a_fifth_is_dropped_before_the_classifier():
-    model = inception_v4.body(depths=(1, 1, 1), input_shape=(75, 75, 3))
+def test_dropout_of_the_head():
+    model = kapps.families.inception_v4(depths=(1, 1, 1), input_shape=(75, 75, 3))
     assert model.get_layer("head_dropout").rate == 0.2

@@ -1,4 +1,4 @@
-"""LeNet-5: its maps, its parameters layer by layer, and what the wide head reads."""
+"""LeNet-5: map sizes, parameters of each layer, padding and preprocessing."""
 
 import keras
 import numpy as np
@@ -21,33 +21,33 @@ def model():
     return kapps.lenet5()
 
 
-def test_maps_and_parameters_are_the_papers(model):
+def test_map_sizes_and_parameters(model):
     maps = {name: model.get_layer(name).output.shape[1:] for name in MAPS}
     assert maps == {name: (side, side, channels) for name, (side, channels) in MAPS.items()}
     assert {name: model.get_layer(name).count_params() for name in PARAMETERS} == PARAMETERS
     assert model.get_layer("head_logits").kernel.shape == (84, 10)
 
 
-def test_a_digit_padded_by_hand_goes_the_papers_way(model, digits):
+def test_padding_equals_a_digit_centred_in_32x32(model, digits):
     """28x28 with our padding is 32x32 without."""
     images = digits(28, channels=1)[0][:2]
     convolution = model.get_layer("stem_conv")
-    alone = keras.layers.Conv2D(6, 5, activation="tanh")
+    unpadded = keras.layers.Conv2D(6, 5, activation="tanh")
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    assert alone(padded).shape[1:3] == (28, 28)
-    alone.set_weights(convolution.get_weights())
-    given = keras.ops.convert_to_numpy(convolution(images))
-    np.testing.assert_allclose(given, keras.ops.convert_to_numpy(alone(padded)), atol=1e-6)
+    assert unpadded(padded).shape[1:3] == (28, 28)
+    unpadded.set_weights(convolution.get_weights())
+    output = keras.ops.convert_to_numpy(convolution(images))
+    np.testing.assert_allclose(output, keras.ops.convert_to_numpy(unpadded(padded)), atol=1e-6)
 
 
-def test_pools_are_means_and_activations_are_tanh(model):
+def test_average_pooling_and_tanh(model):
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds.count("AveragePooling2D") == 2 and not any("Max" in kind for kind in kinds)
     inner = ("stem_conv", "level1_conv", "head_dense1", "head_dense2")
     assert {model.get_layer(name).activation.__name__ for name in inner} == {"tanh"}
 
 
-def test_preprocessing_gives_white_and_black_the_papers_values():
+def test_preprocessing_of_white_and_black():
     steps = kapps.card("lenet5").preprocessing
     black_and_white = [(value * steps.scale - steps.mean[0]) / steps.std[0] for value in (0, 255)]
     assert black_and_white == pytest.approx([-0.1, 1.175])

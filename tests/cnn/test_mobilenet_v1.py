@@ -1,4 +1,4 @@
-"""MobileNet V1: Table 1 of its paper, its widths, and the figures of Table 6."""
+"""MobileNet V1: the layers of Table 1, and the costs of Tables 6 and 7."""
 
 import pytest
 
@@ -16,19 +16,19 @@ RESOLUTIONS = {192: 418, 160: 290, 128: 186}
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_figures_are_what_table_6_prints(name, reference):
+def test_costs_of_table_6(name, reference):
     macs, params = PRINTED[name]
     assert reference[name]["macs"] / 1e6 == pytest.approx(macs, abs=0.55)
     assert round(reference[name]["trainable"] / 1e6, 1) == params
 
 
 @pytest.mark.parametrize("size", RESOLUTIONS)
-def test_the_resolution_multiplier_is_the_inputs_shape(size, figures):
+def test_costs_of_smaller_images(size, figures):
     macs = figures(kapps.mobilenet_v1(input_shape=(size, size, 3)))["macs"]
     assert macs / 1e6 == pytest.approx(RESOLUTIONS[size], abs=0.8)
 
 
-def test_pairs_are_the_papers_table():
+def test_layers_of_table_1():
     model = kapps.mobilenet_v1()
     pairs = [
         (layer.output.shape[1], layer.output.shape[3])
@@ -39,7 +39,7 @@ def test_pairs_are_the_papers_table():
     assert pairs == sizes + 2 * [(7, 1024)]
 
 
-def test_only_the_first_of_a_level_strides_and_every_relu_ends_at_6():
+def test_strides_and_relu6():
     model = kapps.mobilenet_v1_025(input_shape=(32, 32, 3))
     strided = [layer.name for layer in model.layers if getattr(layer, "strides", None) == (2, 2)]
     assert strided == ["stem_conv"] + [f"level{n}_block1_depthwise" for n in (2, 3, 4, 5)]

@@ -1,9 +1,8 @@
-"""MobileNet V2: its table, its narrow ends without activation, and its widths."""
+"""MobileNet V2: the blocks of Table 2, linear bottlenecks, and widths."""
 
 import pytest
 
 import kapps
-from kapps.cnn import mobilenet_v2
 from kapps.cnn.mobilenet_v2 import make_divisible
 
 PRINTED = {
@@ -22,22 +21,22 @@ def source(tensor):
     return tensor._keras_history.operation
 
 
-def test_multiply_accumulates_are_what_the_paper_prints(reference):
+def test_multiply_adds_of_table_4(reference):
     for name, macs in PRINTED.items():
         assert reference[name]["macs"] / 1e6 == pytest.approx(macs, rel=0.01)
 
 
-def test_blocks_are_the_papers_table(model):
-    given = [
+def test_blocks_of_table_2(model):
+    blocks = [
         (layer.output.shape[1], layer.output.shape[3])
         for layer in model.layers
         if layer.name.endswith("_project")
     ]
     sizes = [(112, 16)] + 2 * [(56, 24)] + 3 * [(28, 32)] + 4 * [(14, 64)] + 3 * [(14, 96)]
-    assert given == sizes + 3 * [(7, 160)] + [(7, 320)]
+    assert blocks == sizes + 3 * [(7, 160)] + [(7, 320)]
 
 
-def test_residuals_are_where_the_shape_stays(model):
+def test_residuals_where_the_shape_does_not_change(model):
     added = [layer.name for layer in model.layers if layer.name.endswith("_add")]
     level4 = [f"level4_block{i}_add" for i in (2, 3, 4, 6, 7)]
     assert added == [
@@ -46,7 +45,7 @@ def test_residuals_are_where_the_shape_stays(model):
     ]  # fmt: skip
 
 
-def test_narrow_ends_have_no_activation(model):
+def test_bottlenecks_are_linear(model):
     for layer in model.layers:
         if layer.name.endswith("_add"):
             narrow, projected = (source(x) for x in layer.input)
@@ -54,13 +53,13 @@ def test_narrow_ends_have_no_activation(model):
             assert narrow.name.endswith(("_project_bn", "_add"))
 
 
-def test_wide_insides_are_clipped_at_six(model):
+def test_activations_are_relu6(model):
     activations = {layer.activation.__name__ for layer in model.layers if "_relu6" in layer.name}
     assert activations == {"relu6"}
     assert sum("_relu6" in layer.name for layer in model.layers) == 1 + 16 + 17 + 1
 
 
-def test_the_first_block_does_not_expand(model):
+def test_first_block_has_no_expansion(model):
     assert source(model.get_layer("level1_block1_depthwise").input).name == "stem_conv_bn_relu6"
     assert model.get_layer("level2_block1_expand").filters == 6 * 16
 
@@ -68,11 +67,11 @@ def test_the_first_block_does_not_expand(model):
 @pytest.mark.parametrize(
     "channels, expected", [(32 * 0.35, 16), (24 * 0.35, 8), (96 * 0.35, 32), (3, 8), (12, 16)]
 )
-def test_widths_are_rounded_to_eights_without_losing_a_tenth(channels, expected):
+def test_make_divisible(channels, expected):
     assert make_divisible(channels) == expected
 
 
 @pytest.mark.parametrize("width, last", [(0.5, 1280), (1.4, 1792)])
-def test_only_wider_networks_widen_the_last_layer(width, last):
-    model = mobilenet_v2.body(width_multiplier=width, input_shape=(32, 32, 3))
+def test_width_of_the_last_layer(width, last):
+    model = kapps.families.mobilenet_v2(width_multiplier=width, input_shape=(32, 32, 3))
     assert model.get_layer("level5_conv").filters == last

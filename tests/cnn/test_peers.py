@@ -1,4 +1,4 @@
-"""The same weights give the same logits as torchvision's and timm's models, at even and odd sizes."""
+"""Logits equal those of torchvision, timm, pytorchcv and Keras Applications with the same weights."""
 
 import importlib
 
@@ -10,15 +10,15 @@ import kapps
 from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
 
 TORCHVISION = {"googlenet_bn": "googlenet_bn_3x3", "inception_v3": "inception_v3"}
-"""The families that torchvision has with auxiliary classifiers, and the member that is its."""
+"""Families with auxiliary classifiers in torchvision, and the builder of the same network."""
 PLAIN = {
     name: {"aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")
 }
-"""Arguments of torchvision's networks with auxiliary classifiers, which run in training alone."""
+"""Arguments of torchvision's networks without auxiliary classifiers, which run only in training."""
 
 
 def peer(source, name, size):
-    """Returns the other library's model, its weights random, `used` to `size` pixels."""
+    """Returns the other library's model with random weights, adapted to images of `size` pixels."""
     import torch
 
     torch.manual_seed(0)
@@ -34,11 +34,11 @@ def peer(source, name, size):
         import torchvision.models
 
         model = torchvision.models.get_model(name, **PLAIN.get(name, {}))
-    return used(model, size)
+    return adapt_norms(model, size)
 
 
-def used(model, size, channels=3):
-    """Returns the model in evaluation mode, its norms used to `size` pixels."""
+def adapt_norms(model, size, channels=3):
+    """Returns the model in evaluation mode, with statistics of its batch norms from images of `size` pixels."""
     import torch
 
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
@@ -46,36 +46,34 @@ def used(model, size, channels=3):
         for norm in norms:
             norm.weight.uniform_(
                 0.5, 1.5
-            )  # above 0, where timm's order of norm and pooling is ours
+            )  # positive: norm and pooling may then change their order, as in timm
             norm.bias.normal_(0, 0.2)
-            norm.momentum = 1.0  # the averages become those of one batch ...
+            norm.momentum = 1.0  # the averages are those of one batch ...
         model.train()(torch.randn(8, channels, size, size))
         for norm in norms:
-            norm.running_mean.add_(
-                0.1 * torch.randn_like(norm.running_mean)
-            )  # ... but for some noise
+            norm.running_mean.add_(0.1 * torch.randn_like(norm.running_mean))  # ... plus noise
             norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.7, 1.4))
     return model.eval()
 
 
 def family_function(family):
     """Returns the function that builds any member of a family."""
-    return importlib.import_module(f"kapps.cnn.{family}").body
+    return getattr(kapps.families, family)
 
 
 def names(builder, source):
-    """Returns the function from our layers' names to the other library's."""
+    """Returns the function from the names of layers to those in the other library."""
     family = kapps.card(builder).family
     return getattr(importlib.import_module(f"kapps.weights.names.{family}"), source)
 
 
 def arrays(state):
-    """Returns a state dict as NumPy has it."""
+    """Returns a state dict with NumPy arrays."""
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
 def compare(ours, other, images):
-    """Asserts that a model and one of PyTorch's give the same logits, or features."""
+    """Asserts that a model and a PyTorch model have equal outputs."""
     import torch
 
     with torch.no_grad():
@@ -84,28 +82,28 @@ def compare(ours, other, images):
 
 
 def same_logits(ours, other, images, other_images):
-    """Asserts that two models of Keras give the same logits."""
+    """Asserts that two Keras models have equal outputs."""
     expected = other(np.ascontiguousarray(other_images), training=False)
     near(ours, keras.ops.convert_to_numpy(expected), images)
 
 
 def near(ours, expected, images):
-    """Asserts that a model gives what is expected, and that it depends on the image."""
-    given = keras.ops.convert_to_numpy(ours(images, training=False))
+    """Asserts that a model has the expected outputs, and that they depend on the image."""
+    output = keras.ops.convert_to_numpy(ours(images, training=False))
     largest = np.abs(expected).max()
-    assert given.shape == expected.shape
+    assert output.shape == expected.shape
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest
-    assert np.abs(given - expected).max() < 1e-4 * largest
+    assert np.abs(output - expected).max() < 1e-4 * largest
 
 
 def noise(shape, times=1):
-    """Returns two images of noise, or maps, so many times as bright."""
-    draw = np.random.default_rng(shape[0])
-    return times * draw.normal(size=(2, *shape)).astype("float32")
+    """Returns two images or feature maps of Gaussian noise with the standard deviation `times`."""
+    generator = np.random.default_rng(shape[0])
+    return times * generator.normal(size=(2, *shape)).astype("float32")
 
 
 @pytest.mark.peers
-def test_logits_are_the_peers(peer_row, operations):
+def test_logits_equal_the_peers(peer_row, operations):
     source, other, name, sizes = peer_row
     sizes = [int(size) for size in sizes.split()]
     model = peer(source, other, sizes[0])
@@ -119,21 +117,23 @@ def test_logits_are_the_peers(peer_row, operations):
 
 
 @pytest.mark.peers
-def test_logits_are_those_of_keras_applications(applications_row, randomise):
-    """Its weights here, and ours there, where a batch norm may have no scale and a convolution before it a bias."""
+def test_logits_equal_keras_applications(applications_row, randomise):
+    """Weights convert in both directions, although its batch norms may have no scale and its convolutions biases."""
     _, other, name, sizes = applications_row
-    how = {"classifier_activation": None}
+    options = {"classifier_activation": None}
     module = importlib.import_module(f"kapps.weights.names.{kapps.card(name).family}")
     assert module.KERAS[name] == other
     state = None
     for size in map(int, sizes.split()):
         shape = (size, size, 3)
-        theirs = getattr(keras.applications, other)(weights=None, input_shape=shape, **how)
-        ours = getattr(kapps, name)(input_shape=shape, **how)
+        theirs = getattr(keras.applications, other)(weights=None, input_shape=shape, **options)
+        ours = getattr(kapps, name)(input_shape=shape, **options)
         state = state or keras_applications.named_arrays(randomise(theirs))
         for layer, values in state.items():
             keras_applications.named_layers(theirs)[layer].set_weights(values)
-        images = noise(shape, times=100 if module.BLUE_FIRST else 1)  # those are not scaled
+        images = noise(
+            shape, times=100 if module.BLUE_FIRST else 1
+        )  # these networks do not scale images
         other_way = images[..., ::-1] if module.BLUE_FIRST else images
         from_keras(ours, state, module.keras, blue_first=module.BLUE_FIRST)
         same_logits(ours, theirs, images, other_way)
@@ -145,8 +145,8 @@ def test_logits_are_those_of_keras_applications(applications_row, randomise):
 
 @pytest.mark.peers
 @pytest.mark.parametrize("family, size", [("senet", 64), ("sknet", 224)])
-def test_logits_of_shallow_members_are_the_peers(family, size, operations):
-    """All kinds of blocks at a depth whose random weights do not make much of float32's rounding."""
+def test_logits_of_shallow_networks_equal_the_peers(family, size, operations):
+    """Few blocks, so that rounding errors of float32 do not grow with depth."""
     import torch
 
     torch.manual_seed(0)
@@ -160,7 +160,7 @@ def test_logits_of_shallow_members_are_the_peers(family, size, operations):
 
         depths, source = (1, 2, 1, 1), "pytorchcv"
         model = SKNet([[256 * 2**i] * depth for i, depth in enumerate(depths)], 64)
-    model = used(model, size)
+    model = adapt_norms(model, size)
     shape = (size, size, 3)
     ours = family_function(family)(depths=depths, input_shape=shape, classifier_activation=None)
     module = importlib.import_module(f"kapps.weights.names.{family}")
@@ -170,8 +170,8 @@ def test_logits_of_shallow_members_are_the_peers(family, size, operations):
 
 @pytest.mark.peers
 @pytest.mark.parametrize("size", [64, 97])
-def test_logits_of_googlenet_are_torchvisions_of_the_papers_blocks(size, operations):
-    """torchvision's network of biased convolutions with the paper's 5x5, pooling and normalisation."""
+def test_logits_of_googlenet_equal_torchvision_with_the_papers_blocks(size, operations):
+    """torchvision's network, with the biases, 5x5 kernels, pooling and normalisation of the paper."""
     import torch
     from torch import nn
 
@@ -198,7 +198,7 @@ def test_logits_of_googlenet_are_torchvisions_of_the_papers_blocks(size, operati
         norm = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
         layer.register_forward_hook(lambda layer, inputs, output, norm=norm: norm(output))
     with torch.no_grad():
-        for parameter in model.parameters():  # so large that normalisation and biases count
+        for parameter in model.parameters():  # large enough for normalisation and biases to matter
             parameter.mul_(2.5 if parameter.ndim > 1 else 10)
     ours = kapps.googlenet(input_shape=(size, size, 3), classifier_activation=None)
     from_torch(ours, arrays(model.state_dict()), names("googlenet_bn", "torchvision"))
@@ -213,8 +213,10 @@ def test_logits_of_googlenet_are_torchvisions_of_the_papers_blocks(size, operati
         ("zfnet", "zfnet", 224, {"filters": (96, 256, 384, 384, 256), "norm_first": True}),
     ],
 )
-def test_logits_of_normalising_members_are_the_peers(other, family, size, options, operations):
-    """pytorchcv's alpha is a fifth of Krizhevsky's: members of the family by its options, no rows of the table."""
+def test_logits_with_local_response_normalisation_equal_the_peers(
+    other, family, size, options, operations
+):
+    """pytorchcv's alpha is a fifth of Krizhevsky's, so the networks are built by options of the family."""
     import torch
 
     torch.manual_seed(0)
@@ -226,7 +228,7 @@ def test_logits_of_normalising_members_are_the_peers(other, family, size, option
     )
     module = importlib.import_module(f"kapps.weights.names.{family}")
     from_torch(ours, arrays(model.state_dict()), module.pytorchcv)
-    # So bright that normalisation changes what is predicted.
+    # Values large enough for normalisation to change the predictions.
     compare(ours, model, noise(shape, times=100))
 
 
@@ -238,20 +240,20 @@ def test_logits_of_normalising_members_are_the_peers(other, family, size, option
         ("inception", "inception_v3", "AuxLogits", (18, 18, 768)),
     ],
 )
-def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operations, monkeypatch):
-    """The auxiliary classifiers alone: torchvision runs its own in training only."""
+def test_auxiliary_logits_equal_the_peers(family, module, prefix, shape, operations, monkeypatch):
+    """Only the auxiliary classifiers: torchvision runs them only in training."""
     import torch
 
     torch.manual_seed(0)
     other = importlib.import_module(f"torchvision.models.{family}")
-    other = used(other.InceptionAux(shape[-1], 1000), shape[0], channels=shape[-1])
+    other = adapt_norms(other.InceptionAux(shape[-1], 1000), shape[0], channels=shape[-1])
     image = keras.Input(shape)
     head = family_function(module).builder.heads["auxiliary"]
     ours = keras.Model(image, head(image, 1000, None, "auxiliary1"))
     state = {f"{prefix}.{name}": array for name, array in arrays(other.state_dict()).items()}
     from_torch(ours, state, names(TORCHVISION[module], "torchvision"))
     if family == "googlenet":
-        # torchvision pools to 4x4 adaptively where the paper has means of 5x5, three apart.
+        # torchvision has adaptive pooling to 4x4; the paper has 5x5 average pooling with strides of 3.
         functional = torch.nn.functional
         monkeypatch.setattr(
             functional, "adaptive_avg_pool2d", lambda x, size: functional.avg_pool2d(x, 5, 3)
@@ -260,12 +262,12 @@ def test_auxiliary_logits_are_the_peers(family, module, prefix, shape, operation
 
 
 @pytest.mark.peers
-def test_inception_resnet_v1_features_are_the_peers(operations):
-    """pytorchcv's network up to its classifier, which is another, for faces."""
+def test_inception_resnet_v1_features_equal_the_peers(operations):
+    """pytorchcv's network without its classifier, which is for faces."""
     import torch
 
     model = peer("pytorchcv", "inceptionresnetv1", 299).features
-    # Its own last pooling takes 8x8 alone; the mean of all pixels is the same there.
+    # Its last pooling reads only 8x8; global average pooling is the same for them.
     model.final_pool = torch.nn.AdaptiveAvgPool2d(1)
     shape = (107, 107, 3)
     ours = kapps.inception_resnet_v1(include_top=False, pooling="avg", input_shape=shape)
@@ -275,8 +277,8 @@ def test_inception_resnet_v1_features_are_the_peers(operations):
 
 
 @pytest.mark.peers
-def test_published_cifar_weights_reach_their_accuracy(shared_data):
-    """akamaster/pytorch_resnet_cifar10's ResNet-20, on images that it was trained on."""
+def test_pretrained_cifar_weights_reach_their_accuracy(shared_data):
+    """ResNet-20 of akamaster/pytorch_resnet_cifar10, on images of its training set."""
     import torch
 
     file = shared_data("weights", "cifar_resnet20-12fca82f.th")
@@ -286,7 +288,7 @@ def test_published_cifar_weights_reach_their_accuracy(shared_data):
     from_torch(model, state, names("resnet20_cifar", "akamaster"))
     with np.load(shared_data("cifar10_lossless_first1000.npz")) as data:
         images, labels = (data[key] for key in data)
-    mean, std = kapps.cards.IMAGENET.mean, kapps.cards.IMAGENET.std  # its author's, for CIFAR too
+    mean, std = kapps.cards.IMAGENET.mean, kapps.cards.IMAGENET.std  # also for CIFAR
     images = (images / np.float32(255) - np.float32(mean)) / np.float32(std)
     logits = keras.ops.convert_to_numpy(model.predict(images, batch_size=250, verbose=0))
     accuracy = (logits.argmax(axis=-1) == labels.reshape(-1)).mean()

@@ -1,4 +1,4 @@
-"""RegNet: the widths that its quantised line gives, and what is inside a block."""
+"""RegNet: the stages of the quantised linear function, groups and SE blocks."""
 
 import csv
 import pathlib
@@ -6,7 +6,6 @@ import pathlib
 import pytest
 
 import kapps
-from kapps.cnn import regnet
 from kapps.cnn.regnet import quantised_stages
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
@@ -18,11 +17,11 @@ with open(REFERENCE / "regnet_stages.csv", newline="") as file:
 
 @pytest.fixture(scope="module")
 def model():
-    return regnet.body(**SMALL, se_ratio=0.25, input_shape=(32, 32, 3), classes=10)
+    return kapps.families.regnet(**SMALL, se_ratio=0.25, input_shape=(32, 32, 3), classes=10)
 
 
-def test_every_size_of_the_paper_is_here():
-    """It has twelve of X and twelve of Y."""
+def test_all_sizes_of_the_paper():
+    """The paper has twelve sizes of RegNetX and twelve of RegNetY."""
     sizes = ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320")
     listed = kapps.list_models("regnet*")
     assert listed == [f"regnet{kind}_{size}" for kind in "xy" for size in sizes]
@@ -30,7 +29,7 @@ def test_every_size_of_the_paper_is_here():
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stages_are_timms(name):
+def test_stages_equal_timm(name):
     row = {**getattr(kapps, name).builder.row}
     assert row.pop("se_ratio", 0) == (0.25 if name.startswith("regnety") else 0)
     columns = ("widths", "depths", "group_widths")
@@ -38,7 +37,7 @@ def test_stages_are_timms(name):
     assert quantised_stages(**row) == list(zip(*expected, strict=True))
 
 
-def test_blocks_stand_as_the_stages_say(model):
+def test_blocks_of_the_stages(model):
     widths = [
         model.get_layer(f"level{level}_block{i + 1}_out").output.shape[1:]
         for level, (_, blocks, _) in enumerate(quantised_stages(**SMALL), start=2)
@@ -47,12 +46,12 @@ def test_blocks_stand_as_the_stages_say(model):
     assert widths == [(8, 8, 24), (4, 4, 56), *4 * [(2, 2, 152)], *2 * [(1, 1, 368)]]
 
 
-def test_groups_are_of_the_group_width(model):
+def test_group_width(model):
     kernels = [x.kernel.shape for x in model.layers if x.name.endswith("_conv2")]
     assert {shape[2] for shape in kernels} == {8} and len(kernels) == 8
 
 
-def test_the_se_block_stands_behind_the_3x3_and_is_a_quarter_of_what_enters(model):
+def test_se_blocks_of_regnety(model):
     squeezed = {x.name: x.filters for x in model.layers if x.name.endswith("_se_reduce")}
     first = ["level2_block1", "level3_block1", "level4_block1", "level4_block2"]
     assert [squeezed[f"{name}_se_reduce"] for name in first] == [8, 6, 14, 38]
@@ -61,6 +60,6 @@ def test_the_se_block_stands_behind_the_3x3_and_is_a_quarter_of_what_enters(mode
         assert last.name == f"{name}_se_scale"
 
 
-def test_x_has_no_se_blocks():
-    model = regnet.body(**SMALL, input_shape=(32, 32, 3), classes=10)
+def test_regnetx_has_no_se_blocks():
+    model = kapps.families.regnet(**SMALL, input_shape=(32, 32, 3), classes=10)
     assert not any("_se_" in layer.name for layer in model.layers)

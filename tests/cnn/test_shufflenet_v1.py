@@ -1,11 +1,10 @@
-"""ShuffleNet: where groups, shuffles, strides and ReLUs stand."""
+"""ShuffleNet V1: groups, channel shuffles, strides and activations."""
 
 import keras
 import numpy as np
 import pytest
 
 import kapps
-from kapps.cnn import shufflenet_v1
 from kapps.layers import ChannelShuffle
 
 SMALL = {"include_top": False, "input_shape": (32, 32, 3)}
@@ -17,21 +16,21 @@ PRINTED = {  # millions of multiply-adds, arXiv:1707.01083
 
 @pytest.fixture(scope="module")
 def model():
-    return shufflenet_v1.body(groups=3, filters=240, depths=(2, 1, 1), **SMALL)
+    return kapps.families.shufflenet_v1(groups=3, filters=240, depths=(2, 1, 1), **SMALL)
 
 
 def source(model, name):
-    """Returns the name of the layer that feeds a layer."""
+    """Returns the name of a layer's input layer."""
     return model.get_layer(name).input._keras_history.operation.name
 
 
-def test_multiply_accumulates_are_what_the_paper_prints(reference):
+def test_multiply_adds_of_the_papers(reference):
     for name, printed in PRINTED.items():
         assert reference[name]["macs"] / 1e6 == pytest.approx(printed, rel=0.012), name
     assert reference["shufflenet_v1_50"]["macs"] / 1e9 == pytest.approx(2.3, rel=0.01)
 
 
-def test_all_but_the_first_1x1_are_grouped(model):
+def test_all_1x1_except_the_first_are_grouped(model):
     groups = {
         layer.name: layer.groups for layer in model.layers if type(layer).__name__ == "Conv2D"
     }
@@ -39,20 +38,20 @@ def test_all_but_the_first_1x1_are_grouped(model):
     assert len(groups) == 7 and set(groups.values()) == {3}
 
 
-def test_the_shuffle_stands_between_the_first_1x1_and_the_3x3(model):
+def test_shuffle_is_between_the_first_1x1_and_the_3x3(model):
     assert sum(isinstance(layer, ChannelShuffle) for layer in model.layers) == 4
     assert source(model, "level3_block2_shuffle") == "level3_block2_conv1_bn_relu"
     assert source(model, "level3_block2_conv2") == "level3_block2_shuffle"
     assert source(model, "level3_block2_conv3") == "level3_block2_conv2_bn"  # and no ReLU
 
 
-def test_without_groups_nothing_is_shuffled():
+def test_no_shuffle_without_groups():
     model = kapps.shufflenet_v1_g1(**SMALL)
     assert not any(isinstance(layer, ChannelShuffle) for layer in model.layers)
 
 
-def test_a_unit_that_strides_keeps_the_mean_of_what_it_read(digits):
-    model = shufflenet_v1.body(groups=3, filters=60, stem=24, depths=(1, 1, 1), **SMALL)
+def test_strided_unit_concatenates_average_pooling(digits):
+    model = kapps.families.shufflenet_v1(groups=3, filters=60, stem=24, depths=(1, 1, 1), **SMALL)
     ends = [model.get_layer(name).output for name in ("stem_pool", "level3_block1_out")]
     before, after = (
         keras.ops.convert_to_numpy(x)
@@ -66,12 +65,12 @@ def test_a_unit_that_strides_keeps_the_mean_of_what_it_read(digits):
 @pytest.mark.parametrize(
     "name, widths", [("shufflenet_v1_g8", (384, 768, 1536)), ("shufflenet_v1_050", (120, 240, 480))]
 )
-def test_widths_are_the_papers_table(name, widths):
+def test_widths_of_table_1(name, widths):
     levels = kapps.pyramid_outputs(getattr(kapps, name)(**SMALL))
     assert tuple(levels[level].shape[-1] for level in (3, 4, 5)) == widths
 
 
-def test_the_50_layer_one_has_a_level_more_and_50_layers():
+def test_shufflenet_v1_50_has_four_levels_and_50_layers():
     model = kapps.shufflenet_v1_50(input_shape=(32, 32, 3))
     assert sum(hasattr(layer, "kernel") for layer in model.layers) == 50
     levels = kapps.pyramid_outputs(model)

@@ -1,11 +1,10 @@
-"""SqueezeNet: Table 1's modules, where the two versions pool, and what each bypass adds."""
+"""SqueezeNet: fire modules of Table 1, poolings and bypasses."""
 
 import keras
 import numpy as np
 import pytest
 
 import kapps
-from kapps.cnn import squeezenet
 
 FIRES = ((16, 128), (16, 128), (32, 256), (32, 256), (48, 384), (48, 384), (64, 512), (64, 512))
 
@@ -22,7 +21,7 @@ def blocks(model):
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "squeezenet1_1"])
-def test_modules_are_table_1s(name):
+def test_modules_of_table_1(name):
     assert tuple(blocks(body(name))) == FIRES
 
 
@@ -34,18 +33,18 @@ def test_modules_are_table_1s(name):
         ("squeezenet1_1", 224, (111, 55, 27, 13)),
     ],
 )
-def test_maps_between_the_poolings(name, size, sides):
+def test_map_sizes(name, size, sides):
     ends = kapps.pyramid_outputs(body(name, size))
     assert tuple(features.shape[1] for features in ends.values()) == sides
 
 
 @pytest.mark.parametrize("name, modules", [("squeezenet", (3, 4, 1)), ("squeezenet1_1", (2, 2, 4))])
-def test_the_later_network_pools_earlier(name, modules):
+def test_modules_at_each_level(name, modules):
     names = [layer.name for layer in body(name).layers if layer.name.endswith("_squeeze")]
-    assert tuple(sum(f"level{n}_" in each for each in names) for n in (2, 3, 4)) == modules
+    assert tuple(sum(f"level{n}_" in name for name in names) for n in (2, 3, 4)) == modules
 
 
-def test_a_last_window_over_the_edge_is_not_lost(digits):
+def test_last_pooling_window_overlaps_the_edge(digits):
     """14 rows make 7."""
     model = body("squeezenet", 33)  # 14 rows, then 7
     stem, pool = model.get_layer("stem_conv"), model.get_layer("level2_pool")
@@ -59,15 +58,15 @@ def test_a_last_window_over_the_edge_is_not_lost(digits):
     "name, added, projected",
     [("squeezenet", 0, 0), ("squeezenet_bypass", 4, 0), ("squeezenet_complex_bypass", 8, 4)],
 )
-def test_bypasses_are_figure_2s(name, added, projected):
+def test_bypasses_of_figure_2(name, added, projected):
     names = [layer.name for layer in body(name).layers]
-    sums = [each for each in names if each.endswith("_add")]
+    sums = [name for name in names if name.endswith("_add")]
     assert len(sums) == added
-    assert sum(each.endswith("_bypass") for each in names) == projected
+    assert sum(name.endswith("_bypass") for name in names) == projected
     if added == 4:  # around fire 3, 5, 7 and 9
         assert sums == [f"level{n}_add" for n in ("2_block2", "3_block1", "3_block3", "4_block1")]
 
 
-def test_an_unknown_bypass_is_refused():
+def test_unknown_bypass_raises():
     with pytest.raises(ValueError, match="simple"):
-        squeezenet.body(bypass="complicated")
+        kapps.families.squeezenet(bypass="complicated")

@@ -1,10 +1,9 @@
-"""VGG: Table 1 of its paper, configuration by configuration, and the parameters that Table 2 prints."""
+"""VGG: the configurations of Table 1, and the parameters of Table 2."""
 
 import keras
 import pytest
 
 import kapps
-from kapps.cnn import vgg
 
 # Millions of parameters in Table 2 of arXiv:1409.1556, and layers with weights in Table 1.
 PRINTED = {
@@ -27,13 +26,13 @@ def convolutions(model):
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_parameters_and_layers_are_what_the_paper_prints(name, reference):
+def test_parameters_and_layers_of_the_paper(name, reference):
     millions, layers = PRINTED[name]
     assert round(reference[name]["trainable"] / 1e6) == millions
     assert len(convolutions(body(name))) + 3 == layers
 
 
-def test_column_a_and_its_resolutions():
+def test_column_a():
     model = body("vgg11", size=224)
     assert tuple(layer.filters for layer in convolutions(model)) == FIRST
     sides = [layer.output.shape[1] for layer in convolutions(model)]
@@ -41,14 +40,14 @@ def test_column_a_and_its_resolutions():
 
 
 @pytest.mark.parametrize("name, third", [("vgg16_1x1", 1), ("vgg16", 3)])
-def test_column_c_differs_from_d_in_each_third_convolution(name, third):
-    found = {layer.name: layer.kernel_size for layer in convolutions(body(name))}
-    for layer, kernel in found.items():
+def test_column_c_and_d_differ_in_the_third_convolutions(name, third):
+    kernel_sizes = {layer.name: layer.kernel_size for layer in convolutions(body(name))}
+    for layer, kernel in kernel_sizes.items():
         assert kernel == ((third, third) if layer.endswith("conv3") else (3, 3))
-    assert sum(layer.endswith("conv3") for layer in found) == 3
+    assert sum(layer.endswith("conv3") for layer in kernel_sizes) == 3
 
 
-def test_a_lrn_has_one_normalisation_after_the_first_convolution():
+def test_column_a_lrn():
     layers = body("vgg11_lrn").layers
     kinds = [type(layer).__name__ for layer in layers]
     assert kinds.count("LocalResponseNormalization") == 1
@@ -56,7 +55,7 @@ def test_a_lrn_has_one_normalisation_after_the_first_convolution():
     assert layers[2].get_config().items() >= {"k": 2.0, "size": 5, "alpha": 1e-4, "beta": 0.75}.items()  # fmt: skip
 
 
-def test_batch_norms_lie_between_convolution_and_relu():
+def test_batch_norms_are_between_convolution_and_relu():
     layers = body("vgg11_bn").layers
     for before, layer, after in zip(layers, layers[1:], layers[2:], strict=False):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -73,6 +72,6 @@ def test_dropout_follows_both_dense_layers():
     assert {model.get_layer(f"head_dropout{i}").rate for i in (1, 2)} == {0.5}
 
 
-def test_an_unknown_norm_is_refused():
+def test_unknown_norm_raises():
     with pytest.raises(ValueError, match="layer"):
-        vgg.body(depths=(1, 1, 1, 1, 1), norm="layer")
+        kapps.families.vgg(depths=(1, 1, 1, 1, 1), norm="layer")

@@ -1,4 +1,4 @@
-"""Xception: equal to its author's code, which Keras Applications carries."""
+"""Xception: logits equal to Keras Applications, the middle flow and separable convolutions."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def weights(model):
 
 
 @pytest.mark.parametrize("size", [72, 97])
-def test_logits_are_keras_applications(size, randomise):
+def test_logits_equal_keras_applications(size, randomise):
     shape = (size, size, 3)
     options = {"input_shape": shape, "classes": 10, "classifier_activation": None}
     theirs = randomise(keras.applications.Xception(weights=None, **options))
@@ -25,12 +25,12 @@ def test_logits_are_keras_applications(size, randomise):
     for our, their in zip(weights(ours), weights(theirs), strict=True):
         our.assign(their)
     images = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
-    given, expected = (
+    output, expected = (
         keras.ops.convert_to_numpy(model(images, training=False)) for model in (ours, theirs)
     )
     largest = np.abs(expected).max()
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * largest  # the image matters
-    assert np.abs(given - expected).max() < 1e-4 * largest
+    assert np.abs(output - expected).max() < 1e-4 * largest
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def model():
     return kapps.xception(input_shape=(64, 64, 3))
 
 
-def test_nothing_stands_between_depthwise_and_pointwise(model):
+def test_no_layer_between_depthwise_and_pointwise(model):
     depthwise = [x for x in model.layers if isinstance(x, keras.layers.DepthwiseConv2D)]
     assert len(depthwise) == 2 * 4 + 3 * 8 + 2
     for layer in depthwise:
@@ -47,7 +47,7 @@ def test_nothing_stands_between_depthwise_and_pointwise(model):
         assert pointwise.kernel_size == (1, 1) and not pointwise.use_bias and not layer.use_bias
 
 
-def test_the_middle_flow_is_plain_sums(model):
+def test_middle_flow_has_identity_shortcuts(model):
     shortcuts = [x.name for x in model.layers if x.name.endswith("_shortcut")]
     assert sorted(shortcuts) == [f"level{level}_block1_shortcut" for level in (2, 3, 4, 5)]
     middle = model.get_layer("level4_block9_add").input
@@ -55,6 +55,6 @@ def test_the_middle_flow_is_plain_sums(model):
     assert names == ["level4_block8_add", "level4_block9_conv3_bn"]
 
 
-def test_half_of_the_features_are_dropped_in_training(model):
+def test_dropout_of_the_head(model):
     assert model.get_layer("head_dropout").rate == 0.5
     assert not any("dropout" in x.name for x in kapps.xception(include_top=False).layers)

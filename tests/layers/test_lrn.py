@@ -1,4 +1,4 @@
-"""Local response normalisation against the paper's formula, written out."""
+"""Local response normalisation compared with the paper's formula."""
 
 import keras
 import numpy as np
@@ -28,41 +28,41 @@ def values():
 
 
 @pytest.mark.parametrize("options", [(2.0, 5, 1e-4, 0.75), (1.0, 3, 2e-2, 0.5), (1.0, 9, 1e-3, 1.0)])  # fmt: skip
-def test_is_the_formula(values, options):
-    given = model(**dict(zip(("k", "size", "alpha", "beta"), options, strict=True)))(values)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(given), formula(values, *options), rtol=1e-5)  # fmt: skip
+def test_formula(values, options):
+    output = model(**dict(zip(("k", "size", "alpha", "beta"), options, strict=True)))(values)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(output), formula(values, *options), rtol=1e-5)  # fmt: skip
 
 
-def test_defaults_are_the_papers(values):
-    given = keras.ops.convert_to_numpy(model()(values))
-    np.testing.assert_allclose(given, formula(values, 2, 5, 1e-4, 0.75), rtol=1e-5)
+def test_defaults_of_the_paper(values):
+    output = keras.ops.convert_to_numpy(model()(values))
+    np.testing.assert_allclose(output, formula(values, 2, 5, 1e-4, 0.75), rtol=1e-5)
 
 
 def test_half_precision_does_not_overflow():
     """300 squared is beyond float16."""
     layer = LocalResponseNormalization(dtype="float16")
     values = np.full((1, 1, 1, 7), 300.0, "float16")
-    given = keras.ops.convert_to_numpy(layer(values))
-    assert given.dtype == np.float16
-    np.testing.assert_allclose(given, formula(values.astype("float32"), 2, 5, 1e-4, 0.75), rtol=2e-3)  # fmt: skip
+    output = keras.ops.convert_to_numpy(layer(values))
+    assert output.dtype == np.float16
+    np.testing.assert_allclose(output, formula(values.astype("float32"), 2, 5, 1e-4, 0.75), rtol=2e-3)  # fmt: skip
 
 
-def test_saved_and_in_keras_own_layers_it_is_the_same(values, tmp_path):
+def test_saved_model_and_keras_layers_are_equal(values, tmp_path):
     ours = model(k=1.0, alpha=2e-5)
     expected = keras.ops.convert_to_numpy(ours(values))
-    for i, each in enumerate((ours, kapps.to_keras_layers(ours))):
-        each.save(tmp_path / f"{i}.keras")
+    for i, network in enumerate((ours, kapps.to_keras_layers(ours))):
+        network.save(tmp_path / f"{i}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{i}.keras", safe_mode=True)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(loaded(values)), expected, rtol=1e-6)
 
 
-def test_cost_is_netscopes():
+def test_cost_of_netscope():
     image = keras.Input((6, 5, 7))
     profile = kapps.profile(keras.Model(image, LocalResponseNormalization(size=5)(image)))
     assert (profile.elementwise, profile.macs) == ((2 * 5 - 1) * 6 * 5 * 7, 0)
 
 
 @pytest.mark.parametrize("size", [0, 4])
-def test_an_even_window_is_refused(size):
+def test_even_size_raises(size):
     with pytest.raises(ValueError, match="odd"):
         LocalResponseNormalization(size=size)

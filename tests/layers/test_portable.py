@@ -1,4 +1,4 @@
-"""Copies of models: what Keras's own `set_weights` leaves behind."""
+"""Portable models, and copies of weights that Keras's `set_weights` does not complete."""
 
 import re
 
@@ -17,7 +17,7 @@ def images():
 
 
 def normalizing(images=None):
-    """Returns a model that normalises, by what it learnt of the images if any are given."""
+    """Returns a model with a Normalization layer, adapted to the images if there are any."""
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, keras.layers.Normalization(name="norm")(image))
     if images is not None:
@@ -25,24 +25,24 @@ def normalizing(images=None):
     return model
 
 
-def test_stock_keeps_what_normalization_learnt(images):
+def test_to_keras_layers_keeps_adapted_normalization(images):
     model = normalizing(images)
     expected = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
-    given = keras.ops.convert_to_numpy(to_keras_layers(model)(images))
-    np.testing.assert_allclose(given, expected, atol=1e-4)
+    output = keras.ops.convert_to_numpy(to_keras_layers(model)(images))
+    np.testing.assert_allclose(output, expected, atol=1e-4)
 
 
-def test_values_reach_a_normalization_inside_a_nested_model(images):
+def test_copy_values_into_a_nested_normalization(images):
     image = keras.Input((4, 4, 3))
     inner, outer = normalizing(images), normalizing()
-    source, target = (keras.Model(image, each(image)) for each in (inner, outer))
+    source, target = (keras.Model(image, model(image)) for model in (inner, outer))
     copy_values(source, target)
-    given, expected = (keras.ops.convert_to_numpy(each(images)) for each in (target, source))
-    np.testing.assert_array_equal(given, expected)
-    assert abs(given.mean()) < 1e-3
+    output, expected = (keras.ops.convert_to_numpy(model(images)) for model in (target, source))
+    np.testing.assert_array_equal(output, expected)
+    assert abs(output.mean()) < 1e-3
 
 
-def test_what_keras_has_no_layer_for_is_refused_in_one_line():
+def test_layer_without_a_counterpart_raises():
     with pytest.raises(ValueError) as caught:
         kapps.framewise_lstm(portable=True)
     # Keras numbers the cells of a process.
