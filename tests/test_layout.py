@@ -23,7 +23,6 @@ MOST_LINES = 300
 LEAST_LINES = 40
 LONG = {
     "kapps.cards": "three dataclasses of plain data and the functions that read them from two files",
-    "kapps.layers.attention_cells": "two cells, and the layer that runs them over time",
 }
 """Modules that may have more than `MOST_LINES` lines, with the reason."""
 SHORT = {}
