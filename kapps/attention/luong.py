@@ -26,7 +26,9 @@ def input_feeding_decoder(y, memory, states, attention, *, units, layers, cell, 
     cells = stack_cells(units, layers, cell=cell, dropout=dropout)
     decoder_cell = AttentionalCell(cells, attention, name="decoder_cell")
     decoder = AttentionRNN(decoder_cell, return_sequences=True, name="decoder")
-    return decoder(y, memory, initial_state=[s for states_of_layer in states for s in states_of_layer])
+    return decoder(
+        y, memory, initial_state=[s for states_of_layer in states for s in states_of_layer]
+    )
 
 
 def plain_decoder(y, memory, states, attention, *, units, layers, cell, dropout):

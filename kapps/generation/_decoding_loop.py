@@ -39,7 +39,9 @@ class DecodingOptions:
         if self.temperature < 0:
             raise ValueError(f"temperature is 0 or positive, not {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k is a positive integer, or None for all tokens, not {self.top_k}")
+            raise ValueError(
+                f"top_k is a positive integer, or None for all tokens, not {self.top_k}"
+            )
         if self.beam is not None and self.beam < 1:
             raise ValueError(
                 f"beam is a positive integer, or None for no beam search, not {self.beam}"
@@ -59,10 +61,10 @@ class DecodingOptions:
 class DecodingLoop(keras.Model):
     """A model that generates tokens after a prompt, with an encoder also from a source.
 
-    Its input is a dictionary: "prompt", int32 [batch, time], padded on the right with 0; "uniform", float32 [batch, steps],
-    samples from [0, 1) that determine sampled tokens, and whose shape is the largest number of tokens; "limit", int32
-    [batch], the largest number of tokens of each row; and the encoder's inputs. Its output is int32 [batch, steps], 0 after
-    the end.
+    Its input is a dictionary: "prompt", int32 [batch, time], padded on the right with 0; "uniform", float32 [batch,
+    steps], samples from [0, 1) that determine sampled tokens, and whose shape is the largest number of tokens;
+    "limit", int32 [batch], the largest number of tokens of each row; and the encoder's inputs. Its output is int32
+    [batch, steps], 0 after the end.
 
     Args:
         step: the step model, as `step_models.step_model` returns it, or a file of it.
@@ -70,8 +72,8 @@ class DecodingLoop(keras.Model):
         options: how tokens are chosen.
 
     Raises:
-        ValueError: for sampling and beam search with a network without a layer "head_logits", whose outputs can be logits or
-            probabilities.
+        ValueError: for sampling and beam search with a network without a layer "head_logits", whose outputs can be
+            logits or probabilities.
     """
 
     def __init__(self, step, encoder=None, options=None, **kwargs):
@@ -80,8 +82,8 @@ class DecodingLoop(keras.Model):
         self.scores = "logits" if "logits" in step.output else "values"
         if self.scores == "values" and (self.options.beam is not None or self.options.temperature):
             raise ValueError(
-                f"{step.name} has no layer head_logits, so its outputs can be logits or probabilities: use greedy decoding "
-                "(temperature=0, beam=None), or name the last dense layer head_logits"
+                f"{step.name} has no layer head_logits, so its outputs can be logits or probabilities: use greedy "
+                "decoding (temperature=0, beam=None), or name the last dense layer head_logits"
             )
         self.while_loop = ops.while_loop if isinstance(step, keras.Model) else python_while_loop
 
@@ -142,9 +144,7 @@ class DecodingLoop(keras.Model):
         def condition(i, *_):
             return i < ops.shape(prompt)[1]
 
-        _, logits, states = self.while_loop(
-            condition, body, (ops.cast(1, "int32"), logits, states)
-        )
+        _, logits, states = self.while_loop(condition, body, (ops.cast(1, "int32"), logits, states))
         return logits, states
 
     def decode(self, logits, states, memory, uniform, limit):

@@ -1,4 +1,4 @@
-"""How Keras's own layers decode one step at a time: the cache protocol for layers that cannot implement it themselves."""
+"""How Keras's own layers decode one step at a time: adapters that implement the cache protocol for them."""
 
 import keras
 from keras import layers, ops
@@ -57,7 +57,7 @@ def check_recurrent(layer):
 
 
 class AttentionDecoding:
-    """A `keras.layers.MultiHeadAttention`: causal self-attention with a KV cache, or attention to the encoder's output."""
+    """A `keras.layers.MultiHeadAttention`: causal self-attention with a KV cache, or cross-attention."""
 
     def __init__(self, layer):
         self.layer = layer
@@ -72,8 +72,8 @@ class AttentionDecoding:
             )
         if (value is None) != use_causal_mask:
             raise ValueError(
-                f"({type(self.layer).__name__}) has no step: self-attention needs use_causal_mask=True, and attention to "
-                "the encoder needs use_causal_mask=False"
+                f"({type(self.layer).__name__}) has no step: self-attention needs use_causal_mask=True, and attention "
+                "to the encoder needs use_causal_mask=False"
             )
 
     def decoding_memory(self, value, key=None):

@@ -1,4 +1,4 @@
-"""Runs through a model's graph with one step in place of the target, and collects the inputs and outputs of that step."""
+"""Runs through a model's graph with one step of the target, and collects the inputs and outputs of that step."""
 
 import inspect
 
@@ -17,8 +17,8 @@ SOURCE_MASK = "source_mask"
 class StepGraph:
     """The graph of one decoding step.
 
-    Tensors that depend on the target have one step; those that depend on the source only are computed by the encoder and are
-    inputs of the step.
+    Tensors that depend on the target have one step; those that depend on the source only are computed by the encoder
+    and are inputs of the step.
 
     Args:
         model: a functional `keras.Model`.
@@ -39,7 +39,7 @@ class StepGraph:
         self.outputs = {}  # the new states, by name
         self.encoder_outputs = {}  # the inputs of the step that the encoder computes, by name
         self.memory_inputs = {}  # by id: a tensor of the encoder, and the input that replaces it
-        self.dependent = {id(self.target): self.target}  # the tensors that depend on the target, by id
+        self.dependent = {id(self.target): self.target}  # the tensors that depend on it, by id
 
     def new_input(self, shape, dtype, name):
         return keras.Input(shape, batch_size=self.batch, dtype=dtype, name=name)
@@ -127,7 +127,8 @@ class StepGraph:
                     self.raise_error(layer, f"has a {name} that is not the mask of {first}")
             elif value is not x and self.is_dependent(value):
                 self.raise_error(
-                    layer, f"has the argument {name}, which depends on the target but is not {first}"
+                    layer,
+                    f"has the argument {name}, which depends on the target but is not {first}",
                 )
             elif value is not x:
                 arguments[name] = value
@@ -143,7 +144,9 @@ class StepGraph:
         if not tensors:
             return {}
         if not hasattr(decoding, "decoding_memory"):
-            self.raise_error(layer, f"reads {', '.join(tensors)} of the encoder and has no decoding_memory")
+            self.raise_error(
+                layer, f"reads {', '.join(tensors)} of the encoder and has no decoding_memory"
+            )
         held = getattr(decoding, "decoding_memory_layer", layer)
         make_memory = DecodingMemory(held, name=f"{layer.name}_memory", dtype=held.dtype_policy)
         memory = {

@@ -36,9 +36,10 @@ class Holder(layers.Layer):
 class DecodingStep(Holder):
     """One decoding step of a layer, by the cache protocol.
 
-    Input: x (batch, 1, ...), and what the layer uses of: position, int32 (batch, 1); its state, {name: tensor}; and what the
-    encoder computed for it, {name: tensor}, masks as int32. Output: the layer's output (batch, 1, ...), and with a state a
-    tuple of the output and the new state, {name: tensor}. Where the mask of x hides the step, the state stays the same.
+    Input: x (batch, 1, ...), and what the layer uses of: position, int32 (batch, 1); its state, {name: tensor}; and
+    what the encoder computed for it, {name: tensor}, masks as int32. Output: the layer's output (batch, 1, ...), and
+    with a state a tuple of the output and the new state, {name: tensor}. Where the mask of x hides the step, the
+    state stays the same.
     """
 
     def call(self, x, position=None, state=None, memory=None, mask=None, x_mask=None):
@@ -50,7 +51,8 @@ class DecodingStep(Holder):
         output, new_state = decoding.decoding_step(*arguments)
         x_mask = mask if x_mask is None else x_mask
         if x_mask is not None:
-            # A cache needs no mask: a hidden step does not advance the position, and the next step writes the same entry.
+            # A cache needs no mask: a hidden step does not advance the position, and the next step writes the same
+            # entry.
             new_state = {
                 name: new if is_cache(name) else keep_hidden(x_mask, new, state[name])
                 for name, new in new_state.items()
@@ -85,8 +87,8 @@ class DecodingMemory(Holder):
 class StepCounter(layers.Layer):
     """Counts steps.
 
-    Input: [the number of steps before, int32 (batch, 1); any tensor of this step, (batch, 1, ...)]. Output: int32 (batch,
-    1), one more where the mask of the second input does not hide the step.
+    Input: [the number of steps before, int32 (batch, 1); any tensor of this step, (batch, 1, ...)]. Output: int32
+    (batch, 1), one more where the mask of the second input does not hide the step.
     """
 
     def __init__(self, **kwargs):

@@ -1,8 +1,8 @@
 """The protocol by which a causal layer decodes one step at a time.
 
-A decoding step model (`kapps.generation.step_model`) processes one step of the target. What a layer needs of earlier steps is
-its state: an input and an output of the step model. The step model asks each layer for its state by this protocol and knows
-no layer by name. A layer implements it next to its `call`:
+A decoding step model (`kapps.generation.step_model`) processes one step of the target. What a layer needs of earlier
+steps is its state: an input and an output of the step model. The step model asks each layer for its state by this
+protocol and knows no layer by name. A layer implements it next to its `call`:
 
     class CausalAverage(keras.layers.Layer):
         decoding_position = False
@@ -18,13 +18,13 @@ no layer by name. A layer implements it next to its `call`:
 
 **Pointwise layers**, whose output at a step depends on this step only, need none of this: they set `pointwise = True`.
 
-**Causal layers** have two methods, `decoding_state` and `decoding_step`. States start from zeros. Where a mask hides the step
-of x, the step model keeps the old state, so a layer does not handle masks. A state whose second axis has the size `length` is
-a cache: its name is "keys", "values" or "cache", or ends in one of them after an underscore, and a step writes only the
-entry at `position`.
+**Causal layers** have two methods, `decoding_state` and `decoding_step`. States start from zeros. Where a mask hides
+the step of x, the step model keeps the old state, so a layer does not handle masks. A state whose second axis has the
+size `length` is a cache: its name is "keys", "values" or "cache", or ends in one of them after an underscore, and a
+step writes only the entry at `position`.
 
-**Layers that also read the encoder**, such as cross-attention, have a third method, `decoding_memory`, and the other two
-methods get its result as a last argument: `decoding_state(batch, length, memory)` and
+**Layers that also read the encoder**, such as cross-attention, have a third method, `decoding_memory`, and the other
+two methods get its result as a last argument: `decoding_state(batch, length, memory)` and
 `decoding_step(x, position, state, memory)`.
 
 Keras's own layers have adapters with these methods in `kapps.generation._keras_adapters`.
@@ -68,8 +68,8 @@ class MemoryLayer(CausalLayer, Protocol):
     def decoding_memory(self, **arguments) -> dict:
         """Returns what every step reads, {name: tensor}; the encoder computes it once.
 
-        Each step gets it as `memory`, with the masks of the arguments, bool, under the names that the layer's call gives
-        them, for example "value_mask".
+        Each step gets it as `memory`, with the masks of the arguments, bool, under the names that the layer's call
+        gives them, for example "value_mask".
 
         Args:
             **arguments: the arguments of the layer's call that come from the encoder, by name, without masks.

@@ -13,8 +13,8 @@ def ctc_labels(logits, beams: int | None = None) -> np.ndarray:
 
     Args:
         logits: (batch, time, labels), before any activation; label 0 is the blank.
-        beams: number of prefixes that a beam search keeps; None for best path decoding, which takes the most likely label at
-            each step and does not always find the most likely label sequence [2].
+        beams: number of prefixes that a beam search keeps; None for best path decoding, which takes the most likely
+            label at each step and does not always find the most likely label sequence [2].
 
     Raises:
         ValueError: for another shape or number.

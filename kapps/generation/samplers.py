@@ -27,7 +27,7 @@ PENALTIES = {"length": length_penalty, "wu": wu_penalty}
 
 
 def greedy(logits):
-    """Returns the most likely token of each row, int32 [rows], of logits [rows, vocabulary]; of equal ones the first."""
+    """Returns the most likely token of each row, int32 [rows], of logits [rows, vocabulary]; of ties the first."""
     return ops.cast(ops.argmax(logits, axis=-1), "int32")
 
 

@@ -1,7 +1,7 @@
 """Decoding step models: a network as a model of one step, whose state is an input and an output.
 
-Each step has the same cost. The state of a recurrent layer is its recurrent state, that of causal attention its KV cache,
-with an entry for each step. What depends on the source only is computed once, by the encoder.
+Each step has the same cost. The state of a recurrent layer is its recurrent state, that of causal attention its KV
+cache, with an entry for each step. What depends on the source only is computed once, by the encoder.
 `kapps.generation.cache_protocol` says how a layer takes part.
 """
 
@@ -25,26 +25,27 @@ def step_model(
 ) -> keras.Model:
     """Returns the model of one decoding step of a network that predicts at each step; it shares the network's weights.
 
-    Its inputs and outputs are dictionaries. Inputs: the network's own input, [batch, 1, ...], under its name, and the state,
-    zeros before the first step: of recurrent layers "layer1_h", and of an LSTM also "layer1_c", float [batch, units]; of
-    causal attention "layer1_keys" and "layer1_values", float [batch, length, heads, dim], and "position", int32 [batch, 1].
-    Outputs: "logits", float [batch, 1, classes] (or "values", of a network without a layer "head_logits"), and the new
-    state under the same names. Padding (token 0) leaves the state unchanged if the embedding masks it.
+    Its inputs and outputs are dictionaries. Inputs: the network's own input, [batch, 1, ...], under its name, and the
+    state, zeros before the first step: of recurrent layers "layer1_h", and of an LSTM also "layer1_c", float [batch,
+    units]; of causal attention "layer1_keys" and "layer1_values", float [batch, length, heads, dim], and "position",
+    int32 [batch, 1]. Outputs: "logits", float [batch, 1, classes] (or "values", of a network without a layer
+    "head_logits"), and the new state under the same names. Padding (token 0) leaves the state unchanged if the
+    embedding masks it.
 
     Args:
-        model: a functional `keras.Model` of one input, tokens (batch, time) or vectors (batch, time, features), for example
-            of `kapps.families.rnn_lm`, with or without its activation.
+        model: a functional `keras.Model` of one input, tokens (batch, time) or vectors (batch, time, features), for
+            example of `kapps.families.rnn_lm`, with or without its activation.
         batch: number of sequences, if it is fixed; a LiteRT file has 1.
-        length: largest number of steps, if it is fixed, as in a file; None for the size of the cache that the first step
-            gets.
+        length: largest number of steps, if it is fixed, as in a file; None for the size of the cache that the first
+            step gets.
 
     Raises:
         ValueError: if a layer uses more than this step and earlier ones, or starts from given states.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; step_model takes a model of one "
-            "input and one output, kapps.generation.encoder_and_step one of two inputs"
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; step_model takes a model "
+            "of one input and one output, kapps.generation.encoder_and_step one of two inputs"
         )
     return StepGraph(model, batch, length, None).step_model()
 
@@ -57,16 +58,16 @@ def encoder_and_step(
 ) -> EncoderAndStep:
     """Returns the encoder, and the model of one decoding step, of a network that reads a source and predicts a target.
 
-    The encoder's input is the network's source, (batch, time). Its outputs are what the decoder starts from and what each
-    step reads: the first states of recurrent layers, "decoder1_h" [batch, units]; the keys and values of attention to the
-    source, "decoder1_cross_keys" and "decoder1_cross_values", float [batch, time, heads, dim]; "source_mask", int32 [batch,
-    time], 0 for padding; and whatever else the decoder's layers use of the encoder, such as "decoder_context_memory". The
-    inputs of the step are the target, [batch, 1], the encoder's outputs, and the state; its outputs are those of
-    `step_model`.
+    The encoder's input is the network's source, (batch, time). Its outputs are what the decoder starts from and what
+    each step reads: the first states of recurrent layers, "decoder1_h" [batch, units]; the keys and values of
+    attention to the source, "decoder1_cross_keys" and "decoder1_cross_values", float [batch, time, heads, dim];
+    "source_mask", int32 [batch, time], 0 for padding; and whatever else the decoder's layers use of the encoder, such
+    as "decoder_context_memory". The inputs of the step are the target, [batch, 1], the encoder's outputs, and the
+    state; its outputs are those of `step_model`.
 
     Args:
-        model: a functional `keras.Model` of two inputs: the source, then the target (or any input of that name), for example
-            of `kapps.families.encoder_decoder`.
+        model: a functional `keras.Model` of two inputs: the source, then the target (or any input of that name), for
+            example of `kapps.families.encoder_decoder`.
         batch: number of sequences, if it is fixed.
         length: largest number of steps of the target, as for `step_model`.
         source_length: number of steps of the source, if it is fixed.
@@ -76,8 +77,8 @@ def encoder_and_step(
     """
     if len(model.inputs) != 2 or len(model.outputs) != 1:
         raise ValueError(
-            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; encoder_and_step takes a model "
-            "of a source, a target and one output"
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; encoder_and_step takes a "
+            "model of a source, a target and one output"
         )
     graph = StepGraph(model, batch, length, source_length)
     step = graph.step_model()
@@ -92,7 +93,9 @@ def state_names(step) -> list[str]:
 
 def token_input_name(step, encoder_outputs=()) -> str:
     """Returns the name of a step model's own input, which is neither a state nor one of the encoder's outputs."""
-    (name,) = [name for name in step.input if name not in step.output and name not in encoder_outputs]
+    (name,) = [
+        name for name in step.input if name not in step.output and name not in encoder_outputs
+    ]
     return name
 
 

@@ -5,8 +5,8 @@
 [3] Vaswani 2017, arXiv:1706.03762, section 6.1: a beam of 4, alpha 0.6 of [4], at most 50 tokens more than the source
 [4] Wu 2016, GNMT, arXiv:1609.08144, equation (14)
 
-Each token is one step (`kapps.generation.step_model`) of a loop that is compiled as a whole. All tokens cost the same, except
-that attention reads a cache with entries for all of them.
+Each token is one step (`kapps.generation.step_model`) of a loop that is compiled as a whole. All tokens cost the
+same, except that attention reads a cache with entries for all of them.
 """
 
 import keras
@@ -27,8 +27,8 @@ class TextGenerator:
     """Generates tokens by a model. Its loop is compiled once for all calls of one shape.
 
     Args:
-        model: a language model, tokens (batch, time) to scores at each step, or a model of two inputs, a source and a target;
-            or its `kapps.generation.step_model` or `kapps.generation.encoder_and_step`, or a file of either.
+        model: a language model, tokens (batch, time) to scores at each step, or a model of two inputs, a source and a
+            target; or its `kapps.generation.step_model` or `kapps.generation.encoder_and_step`, or a file of either.
         **options: as for `kapps.generation.DecodingOptions`.
 
     Raises:
@@ -103,8 +103,8 @@ def pad_source(source, steps):
         return source
     if source.shape[1] > steps and source[:, steps:].any():
         raise ValueError(
-            f"the encoder reads {steps} tokens, but a source has {source.shape[1]}: build it with a larger source_length, or "
-            "shorten the source"
+            f"the encoder reads {steps} tokens, but a source has {source.shape[1]}: build it with a larger "
+            "source_length, or shorten the source"
         )
     return np.pad(source, ((0, 0), (0, max(0, steps - source.shape[1]))))[:, :steps]
 
@@ -121,7 +121,8 @@ def generate(
         length: number of tokens.
         temperature: divisor of the logits before sampling; 0 for greedy decoding.
         top_k: number of most likely tokens to sample from [2]; None for all.
-        beam: k, the number of texts that beam search keeps at each step [1], in place of sampling; None for no beam search.
+        beam: k, the number of texts that beam search keeps at each step [1], in place of sampling; None for no beam
+            search.
         end: the token that finishes a text; None for none.
         length_penalty: alpha of beam search, which compares texts of L new tokens by log P / L**alpha [1].
         never: tokens that are never generated.
@@ -158,7 +159,8 @@ def translate(
         end: the token after the last one.
         steps: largest number of tokens; None for 50 more than each source has [3].
         seed: seed of the samples; None for other samples at each call.
-        **options: beam=4: number of texts that beam search keeps; 1 or None for greedy decoding. length_penalty=0.6: alpha.
+        **options: beam=4: number of texts that beam search keeps; 1 or None for greedy decoding. length_penalty=0.6:
+            alpha.
             penalty="wu" for ((5 + L) / 6)**alpha [4], or "length" for L**alpha [1]. temperature=0 and top_k=None: for
             sampling, if beam is None. never=(): tokens that are never generated.
 
@@ -168,7 +170,8 @@ def translate(
     is_generator = isinstance(model, TextGenerator)
     generator = model if is_generator else translator(model, end=end, **options)
     source = np.asarray(source, "int32")
-    length = source.shape[1] + EXTRA_TOKENS if steps is None else steps  # one shape for all sources of one length
+    # The length depends on the padded source, so that sources of one length have one shape.
+    length = source.shape[1] + EXTRA_TOKENS if steps is None else steps
     limit = np.full(len(source), steps)
     if steps is None:
         limit = np.count_nonzero(source, axis=1) + EXTRA_TOKENS

@@ -15,8 +15,9 @@ class AttendingCell(keras.layers.Layer):
     """The base of both cells: a stack of cells, an `Alignment`, and all their states in one list.
 
     `cell(x, states, memory=memory)` is one step: x (batch, features), memory (batch, M, K), its mask `memory_mask`
-    (batch, M), and `keys=cell.attention.keys(memory)` to compute the keys once for all steps. It returns the output, the new
-    states, and with return_attention_scores=True the weights, float32 (batch, M). `kapps.layers.AttentionRNN` runs all steps.
+    (batch, M), and `keys=cell.attention.keys(memory)` to compute the keys once for all steps. It returns the output,
+    the new states, and with return_attention_scores=True the weights, float32 (batch, M). `kapps.layers.AttentionRNN`
+    runs all steps.
 
     Args:
         cells: cells of `keras.layers.RNN`, the lowest first.
@@ -65,7 +66,7 @@ class AttendingCell(keras.layers.Layer):
         return x, new_states
 
     def attend(self, query, states, memory):
-        """Returns the context (batch, K), the weights (batch, M), and the position of the next step as a list of states."""
+        """Returns the context (batch, K), the weights (batch, M), and a list with the position of the next step."""
         values, keys, mask, noise = memory
         positions, next_position = None, []
         if self.attention.uses_positions:

@@ -12,8 +12,8 @@ from kapps.layers.recurrent_cells import state_names
 class AttentionRNN(keras.layers.RNN):
     """`keras.layers.RNN` of a cell that attends to a memory: `layer(sequences, memory, initial_state=[...])`.
 
-    Inputs: sequences (batch, time, features); memory (batch, M, K), each with its mask; and optionally the first states of
-    the cells, in their order; the other states start from zeros. Output: as of `keras.layers.RNN`; with
+    Inputs: sequences (batch, time, features); memory (batch, M, K), each with its mask; and optionally the first
+    states of the cells, in their order; the other states start from zeros. Output: as of `keras.layers.RNN`; with
     return_attention_scores=True, (output, weights), the weights float32 (batch, time, M).
 
     Args:
@@ -42,7 +42,8 @@ class AttentionRNN(keras.layers.RNN):
         self.sample_dropout_masks(batch, training)
         cell.loop_memory = (memory, cell.attention.keys(memory), memory_mask, noise)
         cell.return_weights = return_attention_scores
-        # On JAX, Keras's loop returns outputs in place of states if it has a mask; here the mask is a feature of the inputs.
+        # On JAX, Keras's loop returns outputs in place of states if it has a mask; here the mask is a feature of the
+        # inputs.
         mask = sequences_mask if mask is None else mask
         mask = ops.ones((batch, steps)) if mask is None else mask
         mask = ops.expand_dims(ops.cast(mask, sequences.dtype), -1)
@@ -62,7 +63,7 @@ class AttentionRNN(keras.layers.RNN):
         return (y, *last_states, ops.cast(a, "float32"))
 
     def sample_dropout_masks(self, batch, training):
-        """Samples the dropout masks of the inner cells before the loop, as Keras does for a cell that it calls itself."""
+        """Samples the dropout masks of the inner cells before the loop, as Keras does for its own cells."""
         if not training:
             return
         for cell, width in zip(self.cell.cells, self.cell.widths, strict=True):

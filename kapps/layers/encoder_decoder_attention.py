@@ -33,15 +33,15 @@ class Alignment(keras.layers.Layer):
 
     - "global": all inputs;
     - "local_m": the inputs from p_d - D to p_d + D, where p_d = d and D is `width`, for monotonic alignments [2];
-    - "local_p": the inputs around p_d = S sigmoid(v_p^T tanh(W_p z_d)), where S is the number of inputs; a_d is multiplied
-      by exp(-(s - p_d)^2 / (2 (D / 2)^2)) at input s, so its sum is less than 1 [2];
-    - "hard": one input. In training it is sampled from a_d, as argmax(score + Gumbel noise), and its gradient is that of
-      the mean, straight through [4]; [3] uses another estimate. Otherwise it is the input with the largest score.
+    - "local_p": the inputs around p_d = S sigmoid(v_p^T tanh(W_p z_d)), where S is the number of inputs; a_d is
+      multiplied by exp(-(s - p_d)^2 / (2 (D / 2)^2)) at input s, so its sum is less than 1 [2];
+    - "hard": one input. In training it is sampled from a_d, as argmax(score + Gumbel noise), and its gradient is that
+      of the mean, straight through [4]; [3] uses another estimate. Otherwise it is the input with the largest score.
 
     Call: `layer(query, memory)` with query (batch, D, P) and memory (batch, M, K) returns (batch, D, K), and with
-    return_attention_scores=True also the weights a, float32 (batch, D, M). Scores are float32 under any policy. Inputs that
-    the memory's mask hides have a weight of 0; if none is left, the output is 0. `start` is d of the first query, an integer
-    or an integer tensor, () or (batch,).
+    return_attention_scores=True also the weights a, float32 (batch, D, M). Scores are float32 under any policy.
+    Inputs that the memory's mask hides have a weight of 0; if none is left, the output is 0. `start` is d of the
+    first query, an integer or an integer tensor, () or (batch,).
 
     Args:
         score: one of the five.

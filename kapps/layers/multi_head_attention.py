@@ -38,17 +38,17 @@ class MultiHeadAttention(_keras_compat.MultiHeadAttention):
     Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V
     MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W^O,  head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V)
 
-    Calls, weights and files are those of `keras.layers.MultiHeadAttention`. Masked steps have a weight of 0; a query for
-    which all steps are masked has the bias as its output. The inputs keep their masks, and the output has the query's mask.
-    The weights of `return_attention_scores=True` are float32, (batch, heads, queries, keys).
+    Calls, weights and files are those of `keras.layers.MultiHeadAttention`. Masked steps have a weight of 0; a query
+    for which all steps are masked has the bias as its output. The inputs keep their masks, and the output has the
+    query's mask. The weights of `return_attention_scores=True` are float32, (batch, heads, queries, keys).
 
     If flash attention is enabled (`keras.config.enable_flash_attention`) and the backend has it, Keras's code is used.
 
     Args:
         num_heads: h.
         key_dim: d_k.
-        chunk: number of queries that attend at a time. Only their scores are in memory, also in the gradient, which computes
-            them again. None for all queries. It excludes attention_mask and dropout of the weights.
+        chunk: number of queries that attend at a time. Only their scores are in memory, also in the gradient, which
+            computes them again. None for all queries. It excludes attention_mask and dropout of the weights.
         **kwargs: as for `keras.layers.MultiHeadAttention`.
     """
 
@@ -88,8 +88,8 @@ class MultiHeadAttention(_keras_compat.MultiHeadAttention):
             )
         if attention_mask is not None:
             raise ValueError(
-                f"{self.name}: chunk={self.chunk} excludes attention_mask, which is as large as the scores; use masks of "
-                "steps and use_causal_mask"
+                f"{self.name}: chunk={self.chunk} excludes attention_mask, which is as large as the scores; use masks "
+                "of steps and use_causal_mask"
             )
         masks = [mask for mask in (value_mask, key_mask) if mask is not None]
         step_mask = ops.logical_and(*masks) if len(masks) == 2 else (masks or [None])[0]
@@ -119,7 +119,7 @@ class MultiHeadAttention(_keras_compat.MultiHeadAttention):
         return self.combine(dropped, value), weights
 
     def attend_in_chunks(self, query, key, value, step_mask, causal):
-        """Returns the output of `compute_attention`, (batch, queries, heads, values), computed `chunk` queries at a time."""
+        """Returns the output of `compute_attention`, (batch, queries, heads, values), in chunks of queries."""
         batch, steps, chunk = ops.shape(query)[0], ops.shape(query)[1], self.chunk
         count = (steps + chunk - 1) // chunk
 

@@ -37,9 +37,7 @@ class PeepholeConvLSTMCell(layers.Layer):
     def build(self, input_shape):
         self.size = tuple(input_shape[1:3])
         if None in self.size:
-            raise ValueError(
-                f"{self.name}: frames need a fixed height and width, not {self.size}"
-            )
+            raise ValueError(f"{self.name}: frames need a fixed height and width, not {self.size}")
         window, gates = (self.kernel_size, self.kernel_size), 4 * self.filters
         if self.has_input:
             self.kernel = self.add_weight(
@@ -75,7 +73,11 @@ class PeepholeConvLSTMCell(layers.Layer):
         return [ops.zeros(shape, dtype=self.compute_dtype) for _ in range(2)]
 
     def get_config(self):
-        own = {"filters": self.filters, "kernel_size": self.kernel_size, "has_input": self.has_input}
+        own = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "has_input": self.has_input,
+        }
         return {**super().get_config(), **own}
 
 
@@ -90,10 +92,11 @@ class PeepholeConvLSTM2D(layers.RNN):
     """The recurrent layer of a `PeepholeConvLSTMCell`.
 
     Input: (batch, time, height, width, channels), with a fixed height and width. Output: H of the last step, or with
-    `return_sequences` of all steps, (batch, time, height, width, filters); with `return_state` also H and C of the last step.
+    `return_sequences` of all steps, (batch, time, height, width, filters); with `return_state` also H and C of the
+    last step.
 
-    With `steps` there is no input: the layer runs that many steps from its initial state, `layer(h, initial_state=[h, c])`,
-    whose batch is that of the output.
+    With `steps` there is no input: the layer runs that many steps from its initial state, `layer(h, initial_state=[h,
+    c])`, whose batch is that of the output.
 
     Args:
         filters: channels of the states.

@@ -53,8 +53,8 @@ class SinusoidalPositionalEncoding(PositionalEncoding):
     PE(pos, 2i + 1) = cos(pos / 10000^(2i / d_model))
     y_pos = scale x_pos + PE(pos)
 
-    Input and output: (batch, time, d_model), of any length. `call(x, start=0)`: the position of the first step, an integer, a
-    tensor with one integer, or a tensor (batch,) with one for each sequence.
+    Input and output: (batch, time, d_model), of any length. `call(x, start=0)`: the position of the first step, an
+    integer, a tensor with one integer, or a tensor (batch,) with one for each sequence.
 
     Args:
         scale: factor of the input: sqrt(d_model) for the embeddings of section 3.4.

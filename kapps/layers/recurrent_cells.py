@@ -6,11 +6,12 @@
 [4] Krause 2016, arXiv:1609.07959
 [5] Salimans 2016, arXiv:1602.07868
 
-Keras has the other cells, with cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose default is cuDNN's form
-(reset_after=True). `kapps.why_not_cudnn` lists the reasons for which a model does not use those kernels.
+Keras has the other cells, with cuDNN's kernels: `keras.layers.SimpleRNN`, `LSTM`, and `GRU`, whose default is cuDNN's
+form (reset_after=True). `kapps.why_not_cudnn` lists the reasons for which a model does not use those kernels.
 
-Inputs are x_t (batch, features), states (batch, units), both of the cell's compute dtype. Gates with the same inputs are
-one product, in Keras's order. `dropout` masks x_t and `recurrent_dropout` h_{t-1}, with one mask for all gates and steps.
+Inputs are x_t (batch, features), states (batch, units), both of the cell's compute dtype. Gates with the same inputs
+are one product, in Keras's order. `dropout` masks x_t and `recurrent_dropout` h_{t-1}, with one mask for all gates and
+steps.
 """
 
 import keras
@@ -58,7 +59,8 @@ class PeepholeLSTMCell(GatedCell, layers.LSTMCell):
     o_t = sigmoid(W_o x_t + U_o h_{t-1} + V_o c_t + b_o)
     h_t = o_t tanh(c_t)
 
-    The matrices V are diagonal: `peephole`, (3, units), in the order i, f, o. Arguments are those of `keras.layers.LSTMCell`.
+    The matrices V are diagonal: `peephole`, (3, units), in the order i, f, o. Arguments are those of
+    `keras.layers.LSTMCell`.
     """
 
     def build(self, input_shape):
@@ -155,8 +157,8 @@ class MultiplicativeLSTMCell(GatedCell, layers.LSTMCell):
         gains = (self.gain, self.recurrent_gain, self.gain_m, self.recurrent_gain_m)
         return tuple(ops.normalize(w, axis=0) * g for w, g in zip(matrices, gains, strict=True))
 
-    # `keras.layers.RNN` gets a cell's dropout masks once before its loop and resets them after it. Here that normalises the
-    # weights once for all steps, so that a gradient keeps no copy of them for each step.
+    # `keras.layers.RNN` gets a cell's dropout masks once before its loop and resets them after it. Here that
+    # normalises the weights once for all steps, so that a gradient keeps no copy of them for each step.
     def get_dropout_mask(self, step_input):
         if self.weight_norm and self.normalised is None:
             self.normalised = self.matrices()
@@ -196,7 +198,8 @@ class GRUCell(GatedCell, layers.GRUCell):
     Arguments are those of `keras.layers.GRUCell` without reset_after, and:
 
     Args:
-        update: "new" or "old". Papers and lectures have both; one becomes the other if the signs of W_z, U_z and b_z change.
+        update: "new" or "old". Papers and lectures have both; one becomes the other if the signs of W_z, U_z and b_z
+            change.
     """
 
     def __init__(self, units, update="new", **kwargs):

@@ -5,8 +5,8 @@
 [3] Chan 2015, Listen, Attend and Spell, arXiv:1508.01211: the pyramid, equation (5)
 [4] Zaremba 2014, arXiv:1409.2329: dropout between layers, not between steps
 
-Sequences are (batch, time, features). The number of steps may be None. A Keras mask (batch, time) marks the steps that are
-not padding.
+Sequences are (batch, time, features). The number of steps may be None. A Keras mask (batch, time) marks the steps
+that are not padding.
 """
 
 import keras
@@ -42,7 +42,8 @@ def recurrent_layer(
         units: width of the state.
         cell: "rnn", "lstm", "gru", "peephole", "coupled", "multiplicative", "gru_new" or "gru_old".
         name: name of the layer.
-        return_sequences: whether the layer returns the output of each step, or only of the last step that is not padding.
+        return_sequences: whether the layer returns the output of each step, or only of the last step that is not
+            padding.
         return_state: whether the layer also returns its last states.
         stateful: whether a batch starts from the last states of the batch before it.
         **options: options of the cell, by Keras's names: dropout, recurrent_dropout, use_bias, kernel_regularizer ...
@@ -99,8 +100,8 @@ def bidirectional(
     """Applies two recurrent layers, one forward and one backward in time, and merges their outputs at each step [1].
 
     Args:
-        x, units, cell, learned_state, initial_state, name: as for `recurrent`; the states are those of the forward layer,
-            then those of the backward layer.
+        x, units, cell, learned_state, initial_state, name: as for `recurrent`; the states are those of the forward
+            layer, then those of the backward layer.
         merge: "concat" for (batch, time, 2 * units), "sum" for (batch, time, units).
         **options: as for `recurrent_layer`; with return_sequences=False the last output of each direction is merged.
 
@@ -224,8 +225,8 @@ def add_residual(x, y, name):
         )
     if x.shape[-1] != y.shape[-1]:
         raise ValueError(
-            f"{name} has inputs of width {x.shape[-1]} and outputs of width {y.shape[-1]}, so residual cannot add them; "
-            "use equal widths or start residual at a later layer"
+            f"{name} has inputs of width {x.shape[-1]} and outputs of width {y.shape[-1]}, so residual cannot add "
+            "them; use equal widths or start residual at a later layer"
         )
     return keras.layers.Add(name=f"{name}_add")([x, y])
 

@@ -19,14 +19,14 @@ class SelfAttention(keras.layers.Layer):
     Y_i^T = A^T X_v^T,  M x L
     Y^T = sum_i Y_i^T W_o,  M x N, with W_o L x N
 
-    Merged, W_q W_k^T is one matrix W_qk, K x K, which is not larger if P is at least K / 2, and W_v W_o is one matrix W_vo,
-    K x N, which is not larger if K L + L N is at least K N:
+    Merged, W_q W_k^T is one matrix W_qk, K x K, which is not larger if P is at least K / 2, and W_v W_o is one matrix
+    W_vo, K x N, which is not larger if K L + L N is at least K N:
 
     A^T = softmax_row(X^T W_qk X / P^(1/2)),  Y^T = sum_i A^T X^T W_vo
 
     `keras.layers.MultiHeadAttention` is the same with separate matrices; use `kapps.layers.MultiHeadAttention` for long
-    sequences. Input: (batch, M, K). Output: (batch, M, N); with return_attention_scores=True also the weights A^T, float32
-    (batch, H, M, M). Scores are float32 under any policy; masked steps have a weight of 0. Weights: W_q, W_k
+    sequences. Input: (batch, M, K). Output: (batch, M, N); with return_attention_scores=True also the weights A^T,
+    float32 (batch, H, M, M). Scores are float32 under any policy; masked steps have a weight of 0. Weights: W_q, W_k
     (H, K, P), W_v (H, K, L), W_o (H, L, N), W_qk (H, K, K), W_vo (H, K, N).
 
     Args:

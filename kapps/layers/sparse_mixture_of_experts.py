@@ -3,10 +3,11 @@
 [1] Shazeer 2017, arXiv:1701.06538: equations (1) to (11)
 
 Departures from the paper:
-- All experts compute all steps, in two products, and those that the gate does not choose have a weight of 0. This is exact
-  and needs no sorting on any backend, but its number of operations is that of all experts, not of k: 256 experts cost 64
-  times the paper's operations. Parameters, outputs and losses are the paper's.
-- The standard deviation of the noise is 0.01 larger, as in the authors' code (tensor2tensor), so that no division is by 0.
+- All experts compute all steps, in two products, and those that the gate does not choose have a weight of 0. This is
+  exact and needs no sorting on any backend, but its number of operations is that of all experts, not of k: 256
+  experts cost 64 times the paper's operations. Parameters, outputs and losses are the paper's.
+- The standard deviation of the noise is 0.01 larger, as in the authors' code (tensor2tensor), so that no division is
+  by 0.
 """
 
 import math
@@ -26,9 +27,10 @@ class SparseMixtureOfExperts(layers.Layer):
     P(x, i) = Phi(((x W_g)_i - kth_excluding(H(x), k, i)) / softplus((x W_noise)_i))        (9)
     load_i = sum_x P(x, i),  L_load = w CV(load)^2                                          (10, 11)
 
-    P is the probability that expert i is chosen if only its noise is sampled again, Phi the cumulative normal distribution,
-    CV the standard deviation divided by the mean. Noise and losses are part of training only. W_g and W_noise start at zero,
-    so that all experts are chosen equally often. Masked steps are in neither loss. Gates are computed in float32.
+    P is the probability that expert i is chosen if only its noise is sampled again, Phi the cumulative normal
+    distribution, CV the standard deviation divided by the mean. Noise and losses are part of training only. W_g and
+    W_noise start at zero, so that all experts are chosen equally often. Masked steps are in neither loss. Gates are
+    computed in float32.
 
     Input: (batch, ..., features). Output: (batch, ..., units).
 
@@ -102,9 +104,7 @@ class SparseMixtureOfExperts(layers.Layer):
             return loss
         highest = ops.top_k(h, self.k + 1)[0]
         # kth_excluding: if expert i is among the highest k, the k-th of the others is the one after them.
-        excluding = ops.where(
-            chosen > 0, highest[..., self.k :], highest[..., self.k - 1 : self.k]
-        )
+        excluding = ops.where(chosen > 0, highest[..., self.k :], highest[..., self.k - 1 : self.k])
         p = 0.5 * (1 + ops.erf((clean - excluding) / deviation / 2**0.5))
         return loss + self.load * squared_variation(ops.sum(p * weights, axis=axes))
 
@@ -116,7 +116,7 @@ class SparseMixtureOfExperts(layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in options}}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """The cost of all experts and of the gate; its softmax and its choice count as four operations for each expert."""
+        """The cost of all experts and of the gate, whose softmax and choice are four operations for each expert."""
         *steps, features = input_shapes[0]
         steps, units = math.prod(steps), output_shapes[0][-1]
         expert = features * self.hidden + self.hidden * units

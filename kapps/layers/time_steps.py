@@ -13,8 +13,8 @@ from keras import ops
 class ConcatenatePairs(keras.layers.Layer):
     """Concatenates each two steps, h_i = [h_2i, h_2i+1]: half as many steps of twice the width [1].
 
-    An odd length is padded with zeros, and masked steps are set to zeros, so padding changes no output. Padding is on the
-    right, so the mask of a pair is that of its first step.
+    An odd length is padded with zeros, and masked steps are set to zeros, so padding changes no output. Padding is on
+    the right, so the mask of a pair is that of its first step.
 
     Input: (batch, time, features). Output: (batch, (time + 1) // 2, 2 * features).
     """
@@ -74,7 +74,8 @@ class SegmentMean(keras.layers.Layer):
     def cut(self, x):
         """Returns (batch, segments, size, features), padded with zeros."""
         batch, features = ops.shape(x)[0], x.shape[-1]
-        if x.shape[1] is None:  # pad by as much as can be missing, then cut off what makes no segment
+        if x.shape[1] is None:
+            # Pad by as much as can be missing, then cut off what makes no segment.
             x = ops.pad(x, ((0, 0), (0, self.size - 1), (0, 0)))
             x = x[:, : ops.shape(x)[1] // self.size * self.size]
         else:

@@ -3,16 +3,17 @@
 [1] Vaswani 2017, arXiv:1706.03762
 [2] Xiong 2020, arXiv:2002.04745: the norm before each part
 
-An encoder layer has two parts, self-attention and a feed-forward network; a decoder layer attends to the encoder's output
-between them [1, Figure 1]. Around each part are a residual connection and a norm. The parts are arguments, so that a family
-that replaces one of them, for example self-attention by a convolution, passes its own part and keeps the rest:
+An encoder layer has two parts, self-attention and a feed-forward network; a decoder layer attends to the encoder's
+output between them [1, Figure 1]. Around each part are a residual connection and a norm. The parts are arguments, so
+that a family that replaces one of them, for example self-attention by a convolution, passes its own part and keeps
+the rest:
 
     self_attention(x, name=name)            # x: (batch, time, d_model); returns the same shape
     cross_attention(x, memory, name=name)   # memory: (batch, source time, d_model), the encoder's output
     feed_forward(x, name=name)
 
-A part is any function with that signature, such as `multi_head_attention` and `feed_forward` below with their options bound
-by `functools.partial`. A stack takes one part for all its layers, or a list with one part for each layer.
+A part is any function with that signature, such as `multi_head_attention` and `feed_forward` below with their options
+bound by `functools.partial`. A stack takes one part for all its layers, or a list with one part for each layer.
 """
 
 from functools import partial
@@ -160,8 +161,8 @@ def decoder_stack(
         x: the embedded tokens.
         memory: the encoder's output (batch, source time, d_model); None for a decoder without an encoder.
         layers: N, the number of layers.
-        self_attention, feed_forward, cross_attention: the parts; each one function, or a list with one function for each
-            layer. Self-attention must be causal.
+        self_attention, feed_forward, cross_attention: the parts; each one function, or a list with one function for
+            each layer. Self-attention must be causal.
         name: what the layers' names start with: `decoder1_attention`, `decoder1_cross`, `decoder1_ffn1`.
         **options: dropout and norm_first, as for `residual`.
     """

@@ -49,7 +49,7 @@ def body(
         weight_norm: whether the weights of multiplicative cells are normalised.
         stateful: whether a batch starts from the last states of the batch before it.
     """
-    if embedding is None:
+    if embedding is None:  # noqa: SIM108  # the two cases read better as branches
         x = one_hot(x, vocabulary)
     else:
         x = embed_tokens(x, vocabulary, embedding, dropout=dropout)

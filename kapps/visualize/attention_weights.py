@@ -24,7 +24,8 @@ def attention_weights(model, inputs, *, cross_only: bool = False) -> dict[str, n
             own order, also if the encoder reads it reversed, and rows of padding in the target are 0.
 
     Raises:
-        ValueError: if the model has no attention layer; with cross_only, if it has no attention from a target to a source.
+        ValueError: if the model has no attention layer; with cross_only, if it has no attention from a target to a
+            source.
     """
     weights_model = make_weights_model(model, cross_only)
     if weights_model is None and cross_only:

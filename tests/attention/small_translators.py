@@ -21,7 +21,8 @@ KINDS = {
         families.luong, dict(layers=1, window="global", score="concat", input_feeding=False, dropout=0.0)
     ),
     "monotonic": (
-        families.luong, dict(layers=1, cell="gru", window="local_m", width=1, score="scaled", reverse=False, dropout=0.0)
+        families.luong, dict(layers=1, cell="gru", window="local_m", width=1, score="scaled", reverse=False,
+        dropout=0.0)
     ),
     "hard": (families.luong, dict(layers=1, window="hard", dropout=0.0)),
 }  # fmt: skip

@@ -40,7 +40,9 @@ def build(**options):
 def randomise(model):
     random = np.random.default_rng(2)
     for variable in model.weights:
-        variable.assign(random.normal(1.0 if variable.name == "gamma" else 0.0, 0.4, variable.shape))
+        variable.assign(
+            random.normal(1.0 if variable.name == "gamma" else 0.0, 0.4, variable.shape)
+        )
     return model
 
 
@@ -191,7 +193,9 @@ def test_logits_are_pytorchs(norm_first):
             x, y, tgt_mask=pad, tgt_is_causal=True, src_key_padding_mask=hidden, memory_key_padding_mask=hidden
         ) @ embeddings.T  # fmt: skip
     is_token = TARGET > 0
-    np.testing.assert_allclose(run(model, SOURCE, TARGET)[is_token], logits.numpy()[is_token], atol=1e-4)
+    np.testing.assert_allclose(
+        run(model, SOURCE, TARGET)[is_token], logits.numpy()[is_token], atol=1e-4
+    )
     ours = sum(v.numel() for v in w.values()) - embeddings.numel()
     assert ours == sum(p.numel() for p in theirs.parameters())
 

@@ -1,4 +1,4 @@
-"""The cache protocol: a layer that kapps does not have decodes by it, and so do causal convolutions and mixed networks."""
+"""The cache protocol: a layer that kapps does not have decodes by it, and causal convolutions too."""
 
 import keras
 import numpy as np
@@ -91,7 +91,9 @@ class Weighted(layers.Layer):
 def language_model(layer, mask_zero=True):
     keras.utils.set_random_seed(0)
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    x = layers.Embedding(VOCABULARY, 4, mask_zero=mask_zero, embeddings_initializer="normal")(tokens)
+    x = layers.Embedding(VOCABULARY, 4, mask_zero=mask_zero, embeddings_initializer="normal")(
+        tokens
+    )
     x = layer(x)
     return keras.Model(tokens, layers.Dense(VOCABULARY, name="head_logits")(x), name="net")
 

@@ -25,9 +25,7 @@ def model(request):
             vocabulary=6, source_vocabulary=8, layers=1, d_model=8, ffn=16, heads=2
         )
     else:
-        model = families.encoder_decoder(
-            vocabulary=6, source_vocabulary=8, embedding=5, units=6
-        )
+        model = families.encoder_decoder(vocabulary=6, source_vocabulary=8, embedding=5, units=6)
     for variable in model.trainable_variables:
         variable.assign(variable * 3)
     return model
@@ -39,7 +37,7 @@ def both(model):
 
 
 def scores(model, source, tokens):
-    """log P of each next token after [start, *tokens], by the whole model."""
+    """log P of log_p next token after [start, *tokens], by the whole model."""
     result = array(model([source[source > 0][None], np.array([[START, *tokens]])]))[0].astype(
         "float64"
     )
@@ -63,7 +61,7 @@ def test_greedy_decoding_equals_the_whole_model(model, both):
 
 @pytest.mark.parametrize("penalty, alpha", [("length", 0.75), ("wu", 0.6)])
 def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
-    """Of all texts of up to three tokens, ended or as long as allowed, each source of the batch its own."""
+    """Of all texts of up to three tokens, ended or as long as allowed, log_p source of the batch its own."""
     writer = text_generation.translator(
         both, end=END, beam=30, length_penalty=alpha, penalty=penalty
     )
@@ -76,17 +74,17 @@ def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
         every = array(model([read, starts])).astype("float64")[..., 1:]
         every = np.log(every / every.sum(-1, keepdims=True))
         ranked = {}
-        for tokens, each in zip(texts.tolist(), every, strict=True):
+        for tokens, log_p in zip(texts.tolist(), every, strict=True):
             for n in range(4):
                 whole = [*tokens[:n], END][:3]
-                total = sum(each[i, token - 1] for i, token in enumerate(whole))
+                total = sum(log_p[i, token - 1] for i, token in enumerate(whole))
                 ranked[tuple(tokens[:n])] = total / samplers.PENALTIES[penalty](len(whole), alpha)
         best = max(ranked, key=ranked.get)
         assert tuple(row[row > 0]) == best
 
 
 def test_the_default_limit_is_the_papers(both):
-    """50 tokens more than each source's own."""
+    """50 tokens more than each source has."""
     writer = text_generation.translator(both, end=99, beam=2)
     result = text_generation.translate(writer, SOURCE, start=START, end=99)
     assert (result > 0).sum(axis=1).tolist() == [54, 53, 51]
@@ -97,7 +95,9 @@ def test_samples_follow_the_probabilities(model, both):
     result = text_generation.translate(
         both, source, start=START, end=END, steps=1, beam=None, temperature=2.0, top_k=3, seed=0
     )
-    fractions = np.bincount(np.where(result[:, 0] == 0, END, result[:, 0]), minlength=6)[1:] / len(source)
+    fractions = np.bincount(np.where(result[:, 0] == 0, END, result[:, 0]), minlength=6)[1:] / len(
+        source
+    )
     expected = np.exp(scores(model, SOURCE[0], [])[0] / 2)
     expected[np.argsort(expected)[:-3]] = 0
     np.testing.assert_allclose(fractions, expected / expected.sum(), atol=0.03)

@@ -20,8 +20,8 @@ MODELS = {
     "norm first": lambda: families.transformer(**SIZES, norm_first=True, tied=False, source_vocabulary=9),
     "Bahdanau's": lambda: families.bahdanau(units=6, readout=4, **TEXT),
     "Luong's": lambda: families.luong(units=6, layers=2, window="local_m", width=1, **TEXT),
-    "without feeding": lambda: families.luong(units=6, layers=1, score="dot", window="global", input_feeding=False, **TEXT),
-    "trained positions": lambda: families.transformer(**SIZES, positions=9),
+    "without feeding": lambda: families.luong(units=6, layers=1, score="dot", window="global", input_feeding=False,
+    **TEXT), "trained positions": lambda: families.transformer(**SIZES, positions=9),
 }  # fmt: skip
 
 
@@ -63,7 +63,10 @@ def test_encoder_and_step_equal_the_whole_model(kind):
     }
     # Padding in a batch with longer sources does not change the result.
     single = encoder.predict_on_batch({"source": SOURCE[1:2, :2]})
-    states = {**step_models.initial_states(step, 1, length=5), **{name: array(x) for name, x in single.items()}}
+    states = {
+        **step_models.initial_states(step, 1, length=5),
+        **{name: array(x) for name, x in single.items()},
+    }
     np.testing.assert_allclose(
         run(step, TARGET[1:2], states)[0, :4], result[1, :4], rtol=1e-4, atol=1e-5
     )
@@ -73,7 +76,9 @@ def test_a_causal_transformer_decodes_step_by_step():
     keras.utils.set_random_seed(0)
     model = large(families.transformer_decoder(**SIZES))
     step = step_models.step_model(model)
-    result = array(keras.ops.softmax(run(step, TARGET, step_models.initial_states(step, 3, length=5))))
+    result = array(
+        keras.ops.softmax(run(step, TARGET, step_models.initial_states(step, 3, length=5)))
+    )
     np.testing.assert_allclose(result[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
 
 
@@ -147,5 +152,5 @@ def test_errors_name_the_other_function_and_the_missing_length():
         step_models.encoder_and_step(model)
     with pytest.raises(ValueError, match=r"encoder_and_step"):
         step_models.step_model(families.transformer(**SIZES))
-    with pytest.raises(ValueError, match="decoder1_attention_keys is a cache .* length"):
+    with pytest.raises(ValueError, match=r"decoder1_attention_keys is a cache .* length"):
         step_models.initial_states(step_models.step_model(model), 1)

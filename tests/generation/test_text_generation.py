@@ -70,7 +70,10 @@ def test_a_beam_of_all_texts_finds_the_best(model):
     def score(tokens):
         if len(tokens) == 2:
             return start[tokens[0] - 2] + second[tokens[0]][tokens[1] - 2]
-        return sum(log_probabilities(model, [3, 4, *tokens[:i]])[token - 2] for i, token in enumerate(tokens))
+        return sum(
+            log_probabilities(model, [3, 4, *tokens[:i]])[token - 2]
+            for i, token in enumerate(tokens)
+        )
 
     best = max(itertools.product(range(2, SIZE), repeat=2), key=score)
     result = text_generation.generate(model, [3, 4], 2, beam=SIZE**2)

@@ -45,6 +45,9 @@ def check_half_precision(run):
     mask = MASK.copy()
     mask[0] = False
     y, a = run(x, mask)
-    assert [keras.backend.standardize_dtype(tensor.dtype) for tensor in (y, a)] == ["float16", "float32"]
+    assert [keras.backend.standardize_dtype(tensor.dtype) for tensor in (y, a)] == [
+        "float16",
+        "float32",
+    ]
     assert np.isfinite(array(y)).all() and np.isfinite(array(a)).all()
     assert not array(a)[0].any() and array(a)[1].sum() > 1

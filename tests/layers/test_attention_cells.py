@@ -25,8 +25,10 @@ def test_one_step_at_a_time_is_the_layer():
         states = [np.zeros((2, size), "float32") for size in cell.state_size]
         keys = cell.attention.keys(keras.ops.convert_to_tensor(memory))
         for t in range(4):
-            given = dict(memory=memory, keys=keys, memory_mask=mask)
-            y, states, weights = cell(x[:, t], states, return_attention_scores=True, **given)
+            memory_options = dict(memory=memory, keys=keys, memory_mask=mask)
+            y, states, weights = cell(
+                x[:, t], states, return_attention_scores=True, **memory_options
+            )
             np.testing.assert_allclose(array(y), array(whole)[:, t], atol=1e-6)
             np.testing.assert_allclose(array(weights), array(a)[:, t], atol=1e-6)
         assert array(states[-1]).tolist() == [[0, 4], [0, 4]]  # the number of the next step

@@ -69,9 +69,7 @@ def test_the_inputs_keep_their_masks():
 @pytest.mark.parametrize("chunk", [None, 4])
 def test_half_precision_has_no_nan(chunk):
     layer = MultiHeadAttention(H, P, chunk=chunk, dtype="mixed_float16")
-    check_half_precision(
-        lambda x, mask: layer(x, x, value_mask=mask, return_attention_scores=True)
-    )
+    check_half_precision(lambda x, mask: layer(x, x, value_mask=mask, return_attention_scores=True))
 
 
 def test_files(tmp_path):
@@ -79,7 +77,8 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, words", [(dict(chunk=0), ["chunk", "0"]), (dict(chunk=4, dropout=0.1), ["dropout", "0.1"])]
+    "options, words",
+    [(dict(chunk=0), ["chunk", "0"]), (dict(chunk=4, dropout=0.1), ["dropout", "0.1"])],
 )
 def test_errors_name_option_and_value(options, words):
     with pytest.raises(ValueError) as error:

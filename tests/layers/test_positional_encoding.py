@@ -27,7 +27,7 @@ def test_learned_positions_start_anywhere_and_have_a_largest_length():
     y = array(layer(X))
     np.testing.assert_allclose(y, X / 2 + array(layer.vectors), atol=1e-6)
     np.testing.assert_allclose(array(layer(X[:, 2:4], start=2)), y[:, 2:4], atol=1e-6)
-    with pytest.raises(ValueError, match="7 steps.* 6 positions"):
+    with pytest.raises(ValueError, match=r"7 steps.* 6 positions"):
         LearnedPositionalEncoding(M).build((None, 7, K))
 
 

@@ -28,7 +28,9 @@ def lstm(x, h, c, w, kind):
         h = (x @ w["kernel_m"]) * (h @ w["recurrent_kernel_m"])
     for i, name in enumerate(names):
         part = slice(i * UNITS, (i + 1) * UNITS)
-        gates[name] = x @ w["kernel"][:, part] + h @ w["recurrent_kernel"][:, part] + w["bias"][part]
+        gates[name] = (
+            x @ w["kernel"][:, part] + h @ w["recurrent_kernel"][:, part] + w["bias"][part]
+        )
     v = dict(zip("ifo", w["peephole"] if kind == "peephole" else [0, 0, 0], strict=True))
     f = sigmoid(gates["f"] + v["f"] * c)
     i = 1 - f if kind == "coupled" else sigmoid(gates["i"] + v["i"] * c)
@@ -159,7 +161,7 @@ def test_exported_forms_agree(kind, layer, tmp_path):
 
 
 def test_cells_equal_keras_cells_in_special_cases():
-    """Without peepholes an LSTM; with update="old" a GRU with reset_after=False; coupled: 3/4 of an LSTM's parameters."""
+    """Without peepholes an LSTM; with update="old" a GRU with reset_after=False; coupled: 3/4 of the parameters."""
     x = sequences()
     peephole = keras.layers.RNN(kapps.PeepholeLSTMCell(UNITS))
     lstm, gru = keras.layers.LSTM(UNITS), keras.layers.GRU(UNITS, reset_after=False)

@@ -28,7 +28,11 @@ def self_attention(x, w, output):
         a = softmax((x @ w["W_q"][i]) @ (x @ w["W_k"][i]).T / np.sqrt(P))
         weights.append(a)
         outputs.append(a @ (x @ w["W_v"][i]))
-    y = sum(y @ w["W_o"][i] for i, y in enumerate(outputs)) if output else np.concatenate(outputs, -1)
+    y = (
+        sum(y @ w["W_o"][i] for i, y in enumerate(outputs))
+        if output
+        else np.concatenate(outputs, -1)
+    )
     return y, np.stack(weights)
 
 

@@ -1,4 +1,4 @@
-"""Layers that average and reverse the steps of sequences; tests/layers/test_recurrent_stack.py has those of pyramids."""
+"""Layers that average and reverse the steps of sequences; test_recurrent_stack.py has those of pyramids."""
 
 import keras
 import numpy as np
@@ -30,5 +30,5 @@ def test_segments_are_means_of_their_steps_without_padding():
 
 
 def test_an_error_names_the_size():
-    with pytest.raises(ValueError, match="size.*0"):
+    with pytest.raises(ValueError, match=r"size.*0"):
         SegmentMean(0)

@@ -111,7 +111,7 @@ def test_without_peepholes_it_is_keras_own_layer():
 
 
 def test_parameters_are_table_1():
-    """The largest network: 2 LSTMs of 256 channels with 5x5 kernels, one of them without input, and the 1x1 convolution."""
+    """The largest: 2 LSTMs of 256 channels with 5x5 kernels, one without input, and the 1x1 convolution."""
     gates, rest = 4 * 25 * 256, 4 * 256 + 3 * 256
     expected = gates * (16 + 256) + rest + gates * 256 + rest + 256 * 16 + 16
     assert kapps.convlstm_nowcaster1.card.params == expected == 13_524_496

@@ -41,7 +41,9 @@ def test_the_loss_sums_all_paths_of_the_steps_without_padding():
     losses = keras.losses.CTC(reduction="none")(labels, logits.astype("float32"))
     for row, p, loss in zip(labels, probabilities, array(losses), strict=True):
         labelling = tuple(label for label in row.tolist() if label)
-        np.testing.assert_allclose(loss, -math.log(labelling_probabilities(p)[labelling]), rtol=1e-4)
+        np.testing.assert_allclose(
+            loss, -math.log(labelling_probabilities(p)[labelling]), rtol=1e-4
+        )
 
 
 def test_beam_search_finds_the_most_likely_labelling():

@@ -114,7 +114,9 @@ def test_gates_are_trained_and_load_is_balanced():
 
 @pytest.fixture(scope="module")
 def network():
-    return kapps.families.mixture_of_experts(vocabulary=11, experts=EXPERTS, k=2, units=4, hidden=HIDDEN)
+    return kapps.families.mixture_of_experts(
+        vocabulary=11, experts=EXPERTS, k=2, units=4, hidden=HIDDEN
+    )
 
 
 def tokens(batch=8, steps=6):
@@ -180,5 +182,5 @@ def test_parameters_are_table_7s():
 
 
 def test_an_error_names_the_range_of_k():
-    with pytest.raises(ValueError, match="k .*1 to 4.* 5"):
+    with pytest.raises(ValueError, match=r"k .*1 to 4.* 5"):
         kapps.layers.SparseMixtureOfExperts(4, 5)
