@@ -33,7 +33,7 @@ def delegate():
 def test_files_of_a_trained_network_agree(family_name, delegate, tmp_path):
     side = max(32, kapps.card(family_name).minimum)
     model = covering.member(family_name)(input_shape=(side, side, 3), classes=10)
-    accuracy, float32, int8, *_ = delegate.examine(model, 200, 1e-3, tmp_path)
+    accuracy, float32, int8, *_ = delegate.compare(model, 200, 1e-3, tmp_path)
     assert accuracy > 0.5  # a network with constant outputs would agree in any precision
     assert float32.failure() is None and int8.failure() is None
     assert (float32.precision, int8.precision) == ("float32", "int8")
