@@ -11,7 +11,7 @@ def test_text_and_compressed_files_are_read_line_by_line(tmp_path):
     # str.splitlines would split at U+2028 and U+0085.
     content = "\ufeffone two \r\n\nthree\u2028four\u0085\n"
     (tmp_path / "a.en").write_bytes(content.encode())
-    (tmp_path / "a.de.gz").write_bytes(gzip.compress(b"eins zwei\nleer\ndrei"))
+    (tmp_path / "a.de.gz").write_bytes(gzip.compress(b"eins zwei\nleer\ndrei", mtime=0))
     sources, targets = translation.read_sentences(tmp_path / "a.en", tmp_path / "a.de.gz")
     assert sources == ["one two", "", "three\u2028four"]
     assert targets == ["eins zwei", "leer", "drei"]
@@ -23,7 +23,7 @@ def test_text_and_compressed_files_are_read_line_by_line(tmp_path):
         ("three", b"a\nb\nc\n", ["2 lines", "3"]),
         ("latin", b"\xc4pfel\n", ["UTF-8"]),
         ("no.gz", b"plain", []),
-        ("cut.gz", gzip.compress(b"a line\n" * 99)[:-12], []),
+        ("cut.gz", gzip.compress(b"a line\n" * 99, mtime=0)[:-12], []),
         ("missing", None, []),
     ],
 )
