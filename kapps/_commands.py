@@ -1,13 +1,14 @@
 """The commands of `kapps`: each takes the parsed options and returns (text to write or None, exit status)."""
 
-import contextlib
 import json
 import os
-import re
 import sys
-import tempfile
 
 from kapps import cards
+from kapps._log_lines import without_log_lines
+
+# TensorFlow logs harmless lines as errors. A real error is also an exception.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class UserError(Exception):
@@ -142,7 +143,7 @@ def table(options):
     """Writes tables of networks, as text, CSV, Markdown or HTML."""
     from kapps import tables
 
-    with quiet():
+    with without_log_lines():
         from kapps.analysis import profile, published_results
 
     names = options.tables or list(published_results.TABLE_NAMES)
@@ -256,7 +257,7 @@ def load_model(model: str, **arguments):
     """Returns the model of a builder's name, with the builder's arguments, or of a .keras file."""
     is_file = is_model_file(model)
     name = None if is_file else cards.card(model).name  # an error here does not load Keras
-    with quiet():
+    with without_log_lines():
         import keras
 
         import kapps
@@ -267,24 +268,3 @@ def load_model(model: str, **arguments):
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{model} cannot be loaded: {reason}") from error
-
-
-@contextlib.contextmanager
-def quiet():
-    """Removes the lines that TensorFlow's C++ code prints to standard error when it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    log_line = re.compile(rb"[IWE]0000 |WARNING: All log messages before absl|[IWE]\d{4} ")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
-        stderr = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            file.seek(0)
-            for line in file:
-                if not log_line.match(line):
-                    os.write(stderr, line)
-            os.close(stderr)

@@ -6,6 +6,7 @@ Run it after a family's table changed. A test compares the files with the tables
 """
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import json
@@ -13,8 +14,8 @@ import pathlib
 import pkgutil
 
 import kapps
-from kapps import cards
 from kapps._files import write_atomically
+from kapps.cards import Card, Preprocessing
 
 FOLDERS = ("cnn", "recurrent", "attention")
 HEADER = """# Written by `python -m kapps._index`. Do not edit.
@@ -54,8 +55,18 @@ def files() -> dict[str, str]:
 def index(functions, builders) -> str:
     """Returns a JSON object with the modules of the family functions and the cards, one card a line."""
     families = {function.__name__: function.__module__ for function in functions}
-    rows = ",\n".join(json.dumps(cards.as_row(builder.card)) for builder in builders)
+    rows = ",\n".join(json.dumps(card_row(builder.card)) for builder in builders)
     return f'{{"families": {json.dumps(families, indent=1)},\n"cards": [\n{rows}\n]}}\n'
+
+
+def card_row(card: Card | Preprocessing) -> dict:
+    """Returns a card as a dictionary of JSON's types, without the fields that have their default."""
+    row = {}
+    for field in dataclasses.fields(card):
+        value = getattr(card, field.name)
+        if value != field.default:
+            row[field.name] = card_row(value) if isinstance(value, Preprocessing) else value
+    return row
 
 
 def package_stub(builders) -> str:

@@ -177,17 +177,6 @@ def _tuples(row: dict) -> dict:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
-def as_row(card: Card) -> dict:
-    """Returns a card as a dictionary of JSON's types, without the fields that have their default."""
-    row = {}
-    for field in dataclasses.fields(card):
-        value = getattr(card, field.name)
-        if value == field.default:
-            continue
-        row[field.name] = as_row(value) if isinstance(value, Preprocessing) else value
-    return row
-
-
 def builder_modules() -> dict[str, list[str]]:
     """Returns {module relative to kapps: names of its builders}, for example {"cnn.lenet": ["lenet5"]}."""
     modules = {}
