@@ -1,4 +1,4 @@
-"""Prints a command of the README: the one bash block right under the comment `<!-- NAME -->`.
+"""Prints a command of the README: the bash block directly under the comment `<!-- NAME -->`.
 
 python3 .ci/readme_command.py README.md run
 """
@@ -9,13 +9,13 @@ import sys
 
 
 def command(text, name):
-    """Returns the block under the mark; there is exactly one, and it holds something."""
-    found = re.findall(
+    """Returns the block under the comment. There is exactly one, and it is not empty."""
+    blocks = re.findall(
         rf"^<!-- {re.escape(name)} -->\n```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
     )
-    if len(found) != 1 or not found[0].strip():
-        sys.exit(f"one bash block under <!-- {name} --> is needed, found {len(found)}")
-    return found[0].strip()
+    if len(blocks) != 1 or not blocks[0].strip():
+        sys.exit(f"one bash block under <!-- {name} --> is needed, but there are {len(blocks)}")
+    return blocks[0].strip()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Uses the installed kapps as a stranger would, from a directory that holds no checkout.
+"""Uses the installed kapps as a user does, from a directory without a checkout.
 
 python .ci/wheel_check.py CHECKOUT
 """
@@ -36,4 +36,4 @@ model = resnet20_cifar(input_shape=(32, 32, 3), classes=10)
 outputs = keras.ops.convert_to_numpy(model(images))
 assert outputs.shape == labels.shape == (8, 10), (outputs.shape, labels.shape)
 assert abs(outputs.sum(-1) - 1).max() < 1e-5
-print(f"kapps {kapps.__version__} from {package.parent}: {len(shipped)} files, all there")
+print(f"kapps {kapps.__version__} from {package.parent}: {len(shipped)} files, none missing")

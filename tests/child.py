@@ -1,16 +1,16 @@
-"""Runs a program in a process that a test has started; imports nothing, so that the program finds nothing imported."""
+"""Runs a program in a process that a test started. Imports nothing, so that the program imports everything itself."""
 
 import os
 import sys
 
 
 def run(program, arguments, folder, environment):
-    """Runs Python code in a folder, and writes there what it prints."""
+    """Runs Python code in a folder, and writes its output to the file output.txt there."""
     os.chdir(folder)
     os.environ.update(environment)
-    with open("printed.txt", "w") as printed:
-        os.dup2(printed.fileno(), 1)
-        os.dup2(printed.fileno(), 2)
+    with open("output.txt", "w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     sys.path.insert(0, environment["PYTHONPATH"])
     sys.argv = ["-c", *arguments]
     try:

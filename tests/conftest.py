@@ -1,4 +1,4 @@
-"""What the tests share: which builders they run over, real images, and programs in a new process."""
+"""Parametrisation over builders, and fixtures: real images, reference numbers, and programs in a new process."""
 
 import math
 import multiprocessing
@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def seeds():
-    """Seeds every generator, so that a test gives the same each time and in any order."""
+    """Seeds every generator, so that a test does the same each time and in any order."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -133,7 +133,7 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def figures():
-    """`figures(model)` counts parameters, and an image's multiply-accumulates in convolution and dense."""
+    """`figures(model)` counts parameters, and the multiply-accumulates of convolutions and dense layers for one image."""
 
     def figures(model):
         return {
@@ -151,7 +151,7 @@ def figures():
 
 @pytest.fixture(scope="session")
 def operations():
-    """Declares the two compiled operations that torchvision's import asks for and no classifier uses."""
+    """Declares the two compiled operations that importing torchvision needs and no classifier uses."""
     import torch
 
     try:
@@ -161,15 +161,17 @@ def operations():
         library = torch.library.Library("torchvision", "DEF")
         for operation in ("nms", "qnms"):
             library.define(f"{operation}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        yield library  # which declares them as long as it lives
+        yield library  # the declarations last as long as this object
 
 
 @pytest.fixture(scope="session")
 def digits():
-    """Real images: `digits(size, channels)` gives 64 in [-1, 1], float32, and their int labels."""
+    """Real images: `digits(size, channels)` returns 64 of them, float32 in [-1, 1], and their integer labels."""
 
     def digits(size, channels=3):
-        with np.load(models.REFERENCE / "digits64.npz") as file:  # scikit-learn's, 8x8, of 0 to 16
+        with np.load(
+            models.REFERENCE / "digits64.npz"
+        ) as file:  # from scikit-learn, 8x8, values 0 to 16
             images, labels = file["images"] / 8 - 1, file["labels"].astype("int32")
         times = math.ceil(size / 8)
         images = images.repeat(times, axis=1).repeat(times, axis=2)[:, :size, :size, None]
@@ -180,29 +182,30 @@ def digits():
 
 @pytest.fixture(scope="session")
 def randomise():
-    """`randomise(model)` gives norms and biases values of their own, so that none can be lost unseen."""
+    """`randomise(model)` gives norms and biases random values, so that a test sees when one is lost."""
     import keras
 
     def randomise(model):
-        draw = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
         for layer in model.layers:
             for variable in layer.trainable_variables:
                 if variable.name == "gamma":
-                    variable.assign(draw.uniform(0.6, 1.4, variable.shape))
+                    variable.assign(rng.uniform(0.6, 1.4, variable.shape))
                 elif variable.name in ("beta", "bias"):
-                    variable.assign(draw.normal(0, 0.2, variable.shape))
-        # Averages near those of noise, so that signals stay of one size however deep the network is.
+                    variable.assign(rng.normal(0, 0.2, variable.shape))
+        momenta = [norm.momentum for norm in norms]
+        # Moving averages near those of noise keep the activations of deep networks in range.
         for norm in norms:
-            norm.momentum, kept = 0.0, norm.momentum
-        model(draw.normal(size=(8, *model.input_shape[1:])).astype("float32"), training=True)
-        for norm in norms:
-            norm.momentum = kept
+            norm.momentum = 0.0
+        model(rng.normal(size=(8, *model.input_shape[1:])).astype("float32"), training=True)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
             mean, variance = map(
                 keras.ops.convert_to_numpy, (norm.moving_mean, norm.moving_variance)
             )
-            norm.moving_mean.assign(mean + 0.1 * draw.normal(size=mean.shape))
-            variance = variance * draw.uniform(0.7, 1.4, mean.shape) + 0.1 * variance.mean()
+            norm.moving_mean.assign(mean + 0.1 * rng.normal(size=mean.shape))
+            variance = variance * rng.uniform(0.7, 1.4, mean.shape) + 0.1 * variance.mean()
             norm.moving_variance.assign(variance)
         return model
 
@@ -211,25 +214,25 @@ def randomise():
 
 @pytest.fixture
 def fresh(tmp_path):
-    """`fresh(program, *arguments)` runs Python code in a new process and returns what it printed."""
+    """`fresh(program, *arguments)` runs Python code in a new process and returns its standard output."""
 
     def fresh(program, *arguments, check=True, **environment):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", program, *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
             cwd=tmp_path,
             capture_output=True,
             text=True,
         )
-        assert not check or done.returncode == 0, done.stderr
-        return done.stdout if check else done.stderr
+        assert not check or result.returncode == 0, result.stderr
+        return result.stdout if check else result.stderr
 
     return fresh
 
 
 @pytest.fixture(scope="session")
 def forks():
-    """What starts processes as copies of one that has imported Keras, which takes seconds, and nothing of kapps."""
+    """A context that starts processes as copies of one that has imported Keras, which takes seconds, but not kapps."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["keras"])
     return context
@@ -237,38 +240,34 @@ def forks():
 
 @pytest.fixture
 def forked(forks, tmp_path):
-    """`forked(program, *arguments)` is `fresh` where it is no matter that Keras is imported already."""
+    """`forked(program, *arguments)` is `fresh` in a process that has imported Keras already, which is faster."""
 
     def forked(program, *arguments, **environment):
-        given = (
-            program,
-            list(map(str, arguments)),
-            tmp_path,
-            {"PYTHONPATH": str(ROOT), **environment},
-        )
-        process = forks.Process(target=child.run, args=given)
+        environment = {"PYTHONPATH": str(ROOT), **environment}
+        process_arguments = (program, list(map(str, arguments)), tmp_path, environment)
+        process = forks.Process(target=child.run, args=process_arguments)
         process.start()
         process.join()
-        printed = (tmp_path / "printed.txt").read_text()
-        assert process.exitcode == 0, printed
-        return printed
+        output = (tmp_path / "output.txt").read_text()
+        assert process.exitcode == 0, output
+        return output
 
     return forked
 
 
 @pytest.fixture(scope="session")
 def signatures():
-    """`signatures(path)` is what a SavedModel has: {signature: {"takes": {name: [dtype, shape]}, "gives": ...}}."""
+    """`signatures(path)` reads a SavedModel: {signature: {"takes": {name: [dtype, shape]}, "gives": ...}}."""
     import tensorflow as tf
 
-    def specs(found):
-        return {name: [spec.dtype.name, spec.shape.as_list()] for name, spec in found.items()}
+    def describe(specs):
+        return {name: [spec.dtype.name, spec.shape.as_list()] for name, spec in specs.items()}
 
     def signatures(path):
         return {
             name: {
-                "takes": specs(signature.structured_input_signature[1]),
-                "gives": specs(signature.structured_outputs),
+                "takes": describe(signature.structured_input_signature[1]),
+                "gives": describe(signature.structured_outputs),
             }
             for name, signature in tf.saved_model.load(str(path)).signatures.items()
         }

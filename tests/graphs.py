@@ -12,7 +12,7 @@ from kapps import cards
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """A model of which no weight has a value.
+    """A model whose weights have shapes and no values.
 
     Args:
         card: the builder's card.

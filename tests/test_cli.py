@@ -296,7 +296,10 @@ def test_verify_of_tokens(run, tmp_path):
     assert code == 0 and "6 examples" in out and "top-1 agreement 100.0%" in out
     np.save(tmp_path / "floats.npy", np.zeros((8, 5)))
     (tmp_path / "text.npy").write_text("the time traveller")
-    for name, words in [("floats.npy", "takes tokens [n, 5]"), ("text.npy", "text.npy is not an .npy file")]:
+    for name, words in [
+        ("floats.npy", "takes tokens [n, 5]"),
+        ("text.npy", "text.npy is not an .npy file"),
+    ]:
         code, _, error = run(*arguments, tmp_path / name)
         assert code == 2 and words in error and len(error.splitlines()) == 1
 

@@ -27,11 +27,11 @@ import sys
 import numpy as np, keras
 import kapps
 (folder,) = sys.argv[1:]
-with np.load(f"{folder}/given.npz") as file:
-    given = [file[key] for key in sorted(file.files)]
-given = given[0] if len(given) == 1 else given
+with np.load(f"{folder}/inputs.npz") as file:
+    inputs = [file[key] for key in sorted(file.files)]
+inputs = inputs[0] if len(inputs) == 1 else inputs
 model = keras.saving.load_model(f"{folder}/model.keras", safe_mode=True)
-np.save(f"{folder}/model.npy", keras.ops.convert_to_numpy(model(given, training=False)))
+np.save(f"{folder}/model.npy", keras.ops.convert_to_numpy(model(inputs, training=False)))
 """
 
 
@@ -50,100 +50,81 @@ def builder(sequence_name, request):
 
 
 @pytest.fixture(scope="module")
-def numbers():
-    """Real text, int32 [time], how many tokens there are, and sentences in two languages, int32 [4, LENGTH] each."""
+def corpus():
+    """Real text: tokens int32 [time], the vocabulary's size, and sentences in two languages, int32 [4, LENGTH] each."""
     text = LICENCE.read_text()
     pairs = [line.split("\t") for line in SENTENCES.read_text(encoding="utf-8").splitlines()]
     sentences = [line[:LENGTH] for language in zip(*pairs, strict=True) for line in language]
-    found, tokens = np.unique(list(text + "".join(sentences)), return_inverse=True)
+    characters, tokens = np.unique(list(text + "".join(sentences)), return_inverse=True)
     tokens = tokens.astype("int32") + 1  # 0 is padding
-    return tokens[500 : len(text)], len(found) + 1, list(tokens[len(text) :].reshape(2, 4, LENGTH))
-
-
-@pytest.fixture(scope="module")
-def options(card, numbers):
-    """The sizes that the tests build with."""
-    found = {} if card.kind == "frames" else {"classifier_activation": None}
-    return {**found, "vocabulary": numbers[1]} if card.vocabulary else found
-
-
-@pytest.fixture(scope="module")
-def model(builder, options):
-    """A small model that tests read and leave as it is, ending in logits."""
-    keras.utils.set_random_seed(3)
-    return builder(**options)
-
-
-@pytest.fixture(scope="module")
-def given(card, model, numbers, frames):
-    """What goes in, a batch of 4; of several inputs a list."""
-    return example(card, model, numbers, frames)
+    translations = list(tokens[len(text) :].reshape(2, 4, LENGTH))
+    return tokens[500 : len(text)], len(characters) + 1, translations
 
 
 @pytest.fixture(scope="module")
 def frames():
     """Digits that move to the right, float32 [4, 20, 16, 16, 1]."""
-    with np.load(pathlib.Path(__file__).parent / "reference" / "digits64.npz") as file:
-        images = next(file[key] for key in file.files if file[key].ndim > 2)[:4]
+    with np.load(models.REFERENCE / "digits64.npz") as file:
+        images = file["images"][:4]
     images = images.reshape(4, *images.shape[1:3], -1)[..., 0].astype("float32")
     images = np.pad(images / images.max(), ((0, 0), (0, 8), (0, 8)))[:, :16, :16]
     return np.stack([np.roll(images, t, axis=2) for t in range(20)], axis=1)[..., None]
 
 
-def example(card, model, numbers, frames):
-    """Returns real text, pixels in order or frames, as a network takes them."""
-    tokens, _, sentences = numbers
+@pytest.fixture(scope="module")
+def options(card, corpus):
+    """Arguments that the tests build with."""
+    logits = {} if card.kind == "frames" else {"classifier_activation": None}
+    return {**logits, "vocabulary": corpus[1]} if card.vocabulary else logits
+
+
+@pytest.fixture(scope="module")
+def model(builder, options):
+    """A small model that ends in logits. Tests read it and do not change it."""
+    keras.utils.set_random_seed(3)
+    return builder(**options)
+
+
+@pytest.fixture(scope="module")
+def inputs(card, model, corpus, frames):
+    """A batch of 4 real examples: an array, or a list of arrays for several inputs."""
+    tokens, _, translations = corpus
     if len(model.inputs) == 2:
-        return sentences
-    found = []
-    for each in model.inputs:
-        steps = each.shape[1] or LENGTH
-        if card.kind == "tokens":
-            found.append(np.stack([tokens[LENGTH * j :][:steps] for j in range(4)]))
-        elif card.kind == "frames":
-            found.append(resized(frames[:, :steps], each.shape[2:]))
-        else:
-            # Pixels from the digit's first row on; none is 0, which is padding.
-            pixels = np.resize(frames[:, 3, 1:], (4, steps * each.shape[-1])) + 0.1
-            found.append(pixels.reshape(4, steps, each.shape[-1]).astype("float32"))
-    return found[0] if len(found) == 1 else found
+        return translations
+    shape = model.inputs[0].shape[1:]
+    steps = shape[0] or LENGTH
+    if card.kind == "tokens":
+        return np.stack([tokens[LENGTH * i :][:steps] for i in range(4)])
+    if card.kind == "frames":
+        return resize(frames[:, :steps], shape[1:])
+    # Pixels in order from the digit's first row. None is 0, which is padding.
+    pixels = np.resize(frames[:, 3, 1:], (4, steps * shape[-1])) + 0.1
+    return pixels.reshape(4, steps, shape[-1]).astype("float32")
 
 
-def resized(frames, shape):
-    """Returns frames of a height and width, each pixel as often as it goes."""
+def resize(frames, shape):
+    """Returns frames of a height, width and number of channels, by repeating and cropping."""
     height, width, channels = shape
-    rows, columns = (size // 16 + (size % 16 > 0) for size in (height, width))
+    rows, columns = (-(-size // 16) for size in (height, width))
     larger = frames.repeat(rows, axis=2).repeat(columns, axis=3)[:, :, :height, :width]
     return larger.repeat(channels, axis=-1)
 
 
-def answers(model, frames):
-    """Returns what a network is to say of those four inputs, and the loss of it."""
-    draw, shape = np.random.default_rng(0), model.output_shape
+def targets_and_loss(card, model, inputs, frames):
+    """Returns targets for the four examples, and the loss of the model's kind of output."""
+    rng, shape = np.random.default_rng(0), model.output_shape
     if any(layer.name == "head_padding" for layer in model.layers):  # temporal classification
-        return draw.integers(1, shape[-1], (4, 3)), keras.losses.CTC()
+        return rng.integers(1, shape[-1], (4, 3)), keras.losses.CTC()
     if len(shape) == 5:
-        return resized(frames[:, 10 : 10 + shape[1]], shape[2:]), "binary_crossentropy"
-    steps = () if len(shape) == 2 else (shape[1] or LENGTH,)
-    if shape[-1] == 1:
-        return draw.uniform(0, 1, (4, *steps, 1)), "mse"
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return draw.integers(1, shape[-1], (4, *steps)), loss
-
-
-def as_list(given):
-    """Returns what goes in as a list of one array or several."""
-    return given if isinstance(given, list) else [given]
-
-
-def like(given, arrays):
-    """Returns arrays as `given` has its own: alone, or in a list."""
-    return arrays if isinstance(given, list) else arrays[0]
-
-
-def run(model, given):
-    """Returns the answers as NumPy has them."""
-    return keras.ops.convert_to_numpy(model(given, training=False))
+        return resize(frames[:, 10 : 10 + shape[1]], shape[2:]), "binary_crossentropy"
+    if generates(card, model):
+        targets = np.roll(as_list(inputs)[-1], -1, axis=1)  # the next token
+    else:
+        steps = () if len(shape) == 2 else (shape[1] or LENGTH,)
+        if shape[-1] == 1:
+            return rng.uniform(0, 1, (4, *steps, 1)), "mse"
+        targets = rng.integers(1, shape[-1], (4, *steps))
+    return targets, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def generates(card, model):
@@ -169,104 +150,129 @@ def has_masks(card, model):
     return generates(card, model) or any(mask is not None for mask in masks)
 
 
-def test_predictions_are_float32_in_mixed_precision(builder, options, given):
+def as_list(inputs):
+    """Returns the inputs as a list of arrays."""
+    return inputs if isinstance(inputs, list) else [inputs]
+
+
+def with_structure(inputs, arrays):
+    """Returns a list of arrays as `inputs` are: one array, or a list."""
+    return arrays if isinstance(inputs, list) else arrays[0]
+
+
+def run(model, inputs):
+    """Returns the predictions as a NumPy array."""
+    return keras.ops.convert_to_numpy(model(inputs, training=False))
+
+
+def count_steps(row):
+    """Returns the number of steps that are not padding, of tokens [time] or vectors [time, features]."""
+    return np.count_nonzero(row.any(-1) if row.ndim > 1 else row)
+
+
+def test_predictions_are_float32_in_mixed_precision(builder, options, inputs):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = builder(**options)
-        found = run(model, given)
+        predictions = run(model, inputs)
     finally:
         keras.config.set_dtype_policy(before)
-    assert "float32" == str(found.dtype) == keras.backend.standardize_dtype(model.output.dtype)
-    assert np.isfinite(found).all() and np.ptp(found) > 0
+    assert str(predictions.dtype) == "float32"
+    assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+    assert np.isfinite(predictions).all() and np.ptp(predictions) > 0
 
 
-def test_masked_padding_equals_a_shorter_sequence(card, model, given):
+def test_masked_padding_equals_a_shorter_sequence(card, model, inputs):
     if not has_masks(card, model):
         pytest.skip("has no masks")
     lengths = [LENGTH, 7, 3, 1]
-    padded = [each.copy() for each in as_list(given)]
-    for i, each in enumerate(padded):  # sources in another order, so that each pair has two lengths
-        for row, n in zip(each, lengths[::-1] if i + 1 < len(padded) else lengths, strict=True):
-            row[n:] = 0
-    together = run(model, like(given, padded))
-    more = [np.concatenate([each, np.zeros_like(each[:, :5])], axis=1) for each in padded]
-    longer = run(model, like(given, more))
+    padded = [array.copy() for array in as_list(inputs)]
+    for i, array in enumerate(padded):  # source and target of an example have different lengths
+        reverse = i + 1 < len(padded)
+        for row, length in zip(array, lengths[::-1] if reverse else lengths, strict=True):
+            row[length:] = 0
+    batch = run(model, with_structure(inputs, padded))
+    longer = [np.concatenate([array, np.zeros_like(array[:, :5])], axis=1) for array in padded]
+    longer_batch = run(model, with_structure(inputs, longer))
     for i in range(len(lengths)):
-        trimmed = [
-            each[i : i + 1, : np.count_nonzero(each[i].any(-1) if each.ndim > 2 else each[i])]
-            for each in padded
-        ]
-        alone = run(model, like(given, trimmed))[0]
-        steps = slice(None) if alone.ndim == 1 else slice(len(alone))
-        assert_close(together[i][steps], alone, within=1e-5)
-        assert_close(longer[i][steps], alone, within=1e-5)
+        trimmed = [array[i : i + 1, : count_steps(array[i])] for array in padded]
+        expected = run(model, with_structure(inputs, trimmed))[0]
+        steps = slice(None) if expected.ndim == 1 else slice(len(expected))
+        assert_close(batch[i][steps], expected, within=1e-5)
+        assert_close(longer_batch[i][steps], expected, within=1e-5)
 
 
-def test_no_prediction_depends_on_a_later_step(card, model, given):
+def test_no_prediction_depends_on_a_later_step(card, model, inputs):
     if not is_causal(card, model):
         pytest.skip("is not causal")
-    *source, last = as_list(given)
+    *source, last = as_list(inputs)
     changed = last.copy()
     changed[:, 7:] = last[:, ::-1][:, 7:]
     assert (changed[:, 7:] != last[:, 7:]).any()
-    before, after = run(model, given), run(model, like(given, [*source, changed]))
+    before = run(model, inputs)
+    after = run(model, with_structure(inputs, [*source, changed]))
     assert_close(after[:, :7], before[:, :7], within=1e-5)
     assert np.abs(after[:, 7:] - before[:, 7:]).max() > 1e-4
 
 
-def test_single_steps_with_states_equal_the_whole_sequence(card, model, given):
+def test_single_steps_with_states_equal_the_whole_sequence(card, model, inputs):
     if not generates(card, model):
         pytest.skip("does not generate tokens")
-    *source, target = as_list(given)
-    if source:  # the first source of full length, others padded
-        source = [each.copy() for each in source]
+    *source, target = as_list(inputs)
+    encoded = {}
+    if source:  # the first source has its full length, the others are padded
+        source = [array.copy() for array in source]
         source[0][1:, 5:] = 0
-        encoder, one = step_models.encoder_and_step(model, length=LENGTH)
-        known = encoder({"source": keras.ops.convert_to_tensor(source[0])}, training=False)
+        encoder, step = step_models.encoder_and_step(model, length=LENGTH)
+        encoded = encoder({"source": keras.ops.convert_to_tensor(source[0])}, training=False)
     else:
-        one, known = step_models.step_model(model, length=LENGTH), {}
-    states, found = {**step_models.initial_states(one, len(target)), **known}, []
-    name, kept = step_models.token_input_name(one, known), step_models.state_names(one)
+        step = step_models.step_model(model, length=LENGTH)
+    states = {**step_models.initial_states(step, len(target)), **encoded}
+    token_name, state_names = (
+        step_models.token_input_name(step, encoded),
+        step_models.state_names(step),
+    )
+    logits = []
     for column in target.T:
-        taken = {name: column[:, None], **states}
-        answer = one(keras.tree.map_structure(keras.ops.convert_to_tensor, taken), training=False)
-        found.append(keras.ops.convert_to_numpy(answer["logits"])[:, 0])
-        states.update({key: answer[key] for key in kept})
-    assert_close(np.stack(found, axis=1), run(model, like(given, [*source, target])), within=1e-5)
+        step_inputs = {token_name: column[:, None], **states}
+        step_inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, step_inputs)
+        outputs = step(step_inputs, training=False)
+        logits.append(keras.ops.convert_to_numpy(outputs["logits"])[:, 0])
+        states.update({name: outputs[name] for name in state_names})
+    expected = run(model, with_structure(inputs, [*source, target]))
+    assert_close(np.stack(logits, axis=1), expected, within=1e-5)
 
 
-def test_training_lowers_the_loss_on_real_data(builder, card, options, given, frames):
+def test_training_lowers_the_loss_on_real_data(builder, card, options, inputs, frames):
     model = builder(**options)
-    expected, loss = answers(model, frames)
-    if card.kind == "tokens" and len(model.output_shape) == 3:
-        expected = np.roll(as_list(given)[-1], -1, axis=1)  # the next character
+    targets, loss = targets_and_loss(card, model, inputs, frames)
     model.compile(keras.optimizers.Adam(3e-3), loss, jit_compile=False)
-    losses = [float(model.train_on_batch(given, expected))]
+    losses = [float(model.train_on_batch(inputs, targets))]
     while len(losses) < 150 and losses[-1] >= 0.9 * losses[0]:
-        losses.append(float(model.train_on_batch(given, expected)))
+        losses.append(float(model.train_on_batch(inputs, targets)))
     assert np.isfinite(losses).all() and losses[-1] < 0.9 * losses[0]
 
 
-def test_files_load_in_a_new_process(builder, options, model, given, tmp_path, forked):
-    expected = run(model, given)
-    np.savez(tmp_path / "given.npz", **{f"input{i}": each for i, each in enumerate(as_list(given))})
+def test_files_load_in_a_new_process(builder, options, model, inputs, tmp_path, forked):
+    expected = run(model, inputs)
+    arrays = {f"input{i}": array for i, array in enumerate(as_list(inputs))}
+    np.savez(tmp_path / "inputs.npz", **arrays)
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     forked(LOAD, tmp_path)
     assert_close(np.load(tmp_path / "model.npy"), expected, within=1e-5)
-    assert_close(
-        run(builder(weights=tmp_path / "model.weights.h5", **options), given), expected, within=1e-5
-    )
+    with_weights = builder(weights=tmp_path / "model.weights.h5", **options)
+    assert_close(run(with_weights, inputs), expected, within=1e-5)
 
 
 @pytest.mark.tensorflow
-def test_exported_files_agree_with_the_model(card, model, given, tmp_path):
+def test_exported_files_agree_with_the_model(model, inputs, tmp_path):
     from kapps import export
 
-    names = [each.name for each in model.inputs]
-    values = dict(zip(names, given, strict=True)) if isinstance(given, list) else given
-    length = LENGTH if any(None in each.shape[1:] for each in model.inputs) else None
+    names = [x.name for x in model.inputs]
+    values = dict(zip(names, inputs, strict=True)) if isinstance(inputs, list) else inputs
+    length = LENGTH if any(None in x.shape[1:] for x in model.inputs) else None
     for path in (
         export.saved_model(model, tmp_path / "served"),
         export.tflite(model, tmp_path / "model.tflite", length=length),
