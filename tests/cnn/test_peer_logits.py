@@ -1,0 +1,31 @@
+"""Logits equal those of torchvision, timm and pytorchcv, stored by tools/peer_logits.py: one network of each family."""
+
+import importlib
+import json
+
+import graphs
+import keras
+import models
+import numpy as np
+import pytest
+from sampled_weights import sampled_images, sampled_state
+
+from kapps import cards
+from kapps.weights import from_torch, to_torch
+
+with open(models.REFERENCE / "peer_logits.json") as file:
+    ROWS = json.load(file)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+def test_logits_equal_those_of_another_library(row):
+    name, size = row["name"], row["size"]
+    model = graphs.builder(name)(input_shape=(size, size, 3), classifier_activation=None)
+    names = importlib.import_module(f"kapps.weights.names.{cards.card(name).family}")
+    names = getattr(names, row["library"])
+    shapes = {key: array.shape for key, array in to_torch(model, names).items()}
+    from_torch(model, sampled_state(shapes), names)
+    logits = keras.ops.convert_to_numpy(model(sampled_images(size), training=False))[:, :16]
+    expected = np.array(row["logits"])
+    assert np.abs(expected[0] - expected[1]).max() > 1e-3 * np.abs(expected).max()
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())

@@ -1,0 +1,86 @@
+"""Writes tests/reference/peer_logits.json: logits of torchvision's, timm's and pytorchcv's networks.
+
+    python tools/peer_logits.py
+
+It needs `pip install -e '.[peers]'` and no network. The weights are sampled from the names of the state dict, so that
+tests/cnn/test_peer_logits.py gives kapps's network the same ones where PyTorch is not installed. Two images and the first
+16 logits of each are enough to detect a difference in any layer.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import models  # noqa: E402
+from sampled_weights import sampled_images, sampled_state  # noqa: E402
+
+from kapps import cards  # noqa: E402
+
+
+def create(library, name):
+    """Returns a network of another library, in evaluation mode."""
+    declare_operations()
+    if library == "timm":
+        import timm
+
+        return timm.create_model(name).eval()
+    if library == "pytorchcv":
+        from pytorchcv.model_provider import get_model
+
+        return get_model(name).eval()
+    import torchvision.models
+
+    options = (
+        {"aux_logits": False, "init_weights": False}
+        if name in ("googlenet", "inception_v3")
+        else {}
+    )
+    return torchvision.models.get_model(name, **options).eval()
+
+
+def declare_operations():
+    """Declares two compiled operations that importing torchvision needs and no classifier uses."""
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operation in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, operation):
+            library.define(f"{operation}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+    declare_operations.library = library  # the declarations last as long as this object
+
+
+def logits(library, name, size):
+    """Returns the first logits of two images with sampled weights."""
+    network = create(library, name)
+    state = network.state_dict()
+    shapes = {
+        key: tuple(x.shape) for key, x in state.items() if not key.endswith("num_batches_tracked")
+    }
+    sampled = {key: torch.from_numpy(array) for key, array in sampled_state(shapes).items()}
+    network.load_state_dict(sampled, strict=False)
+    with torch.no_grad():
+        outputs = network(torch.from_numpy(sampled_images(size).transpose(0, 3, 1, 2).copy()))
+    return outputs.reshape(2, -1)[:, :16].numpy()
+
+
+def main():
+    smallest = {}
+    for library, other, name, sizes in sorted(
+        models.peers(("torchvision", "timm", "pytorchcv")),
+        key=lambda row: cards.card(row[2]).params,
+    ):
+        smallest.setdefault(cards.card(name).family, (library, other, name, int(sizes.split()[0])))
+    rows = []
+    for library, other, name, size in smallest.values():
+        values = [[float(f"{x:.7g}") for x in row] for row in logits(library, other, size)]
+        row = {"name": name, "library": library, "other": other, "size": size, "logits": values}
+        rows.append(json.dumps(row))
+        print(library, other, values[0][:3], flush=True)
+    (models.REFERENCE / "peer_logits.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()
