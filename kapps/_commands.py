@@ -79,10 +79,12 @@ def predict(options):
     import kapps
 
     card = cards.image_card(card.name, options.weights)
+    _check_labels(options, class_names, model)
+    *size, channels = model.input_shape[1:]
     results, status = [], 0
     for path in options.images:
         try:
-            batch = kapps.preprocess(path, card, size=model.input_shape[1:3])
+            batch = kapps.preprocess(path, card, size=size, channels=channels)
         except ValueError as error:
             print_error(error)
             status = 1
@@ -105,6 +107,22 @@ def predict(options):
         lines.append(path)
         lines += [f"  {score:7.4f}  {name}" for _, name, score in rows]
     return "\n".join(lines), status
+
+
+def _check_labels(options, class_names, model):
+    from kapps.predictions import IMAGENET_CLASSES
+
+    outputs = model.output_shape
+    classes = (outputs[0] if isinstance(outputs, list) else outputs)[-1]
+    if class_names is None and classes != IMAGENET_CLASSES:
+        raise UserError(
+            f"{options.model} has {classes} classes, and ImageNet has {IMAGENET_CLASSES}: pass --labels=FILE with one "
+            "name a line (an exported SavedModel has assets/labels.txt)"
+        )
+    if class_names is not None and len(class_names) != classes:
+        raise UserError(
+            f"--labels={options.labels} has {len(class_names)} names, and {options.model} has {classes} classes"
+        )
 
 
 def read_labels(path: str) -> list[str]:

@@ -79,7 +79,7 @@ def add_predict(command):
         "--weights", help='of a builder: "imagenet" (downloaded once) or a weights file'
     )
     command.add_argument("--top", type=int, default=5, help="number of classes to print [5]")
-    command.add_argument("--labels", metavar="FILE", help="class names, one a line")
+    command.add_argument("--labels", metavar="FILE", help="class names, one a line [ImageNet's]")
     command.add_argument(
         "--card",
         metavar="NAME",

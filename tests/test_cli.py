@@ -185,7 +185,26 @@ def test_predict_needs_a_card_for_a_model_that_no_builder_made(run, file, classi
     code, out, _ = run("predict", file, image, "--card", "resnet18", "--labels", labels_of_two)
     assert code == 0 and {line.split()[-1] for line in out.splitlines()[1:]} == {"yes", "no"}
     code, _, err = run("predict", file, image, "--card", "resnet18", "--labels", labels)
-    assert code == 2 and "10 class_names" in err
+    assert code == 2 and all(word in err for word in ("labels.txt", "10 names", "2 classes"))
+
+
+@pytest.mark.tensorflow
+def test_predict_with_a_grey_model(run, classifier):
+    model = kapps.resnet20_cifar(input_shape=(28, 28, 1))
+    model.save(classifier / "grey.keras")
+    image = classifier / "one.png"
+    options = ["--labels", classifier / "labels.txt", "--json"]
+    code, out, err = run("predict", classifier / "grey.keras", image, *options)
+    assert (code, err) == (0, "")
+    (row,) = json.loads(out)
+    scores = model.predict(kapps.preprocess(str(image), model), verbose=0)
+    assert row["predictions"][0]["class"] == scores[0].argmax()
+
+
+@pytest.mark.tensorflow
+def test_predict_needs_labels_for_other_classes_than_imagenet(run, classifier):
+    code, _, err = run("predict", classifier / "net.keras", classifier / "one.png")
+    assert code == 2 and "--labels" in err and "10 classes" in err
 
 
 @pytest.mark.tensorflow

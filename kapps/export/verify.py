@@ -33,7 +33,7 @@ class Report:
     Args:
         path: the exported file or directory.
         kind: "saved_model" or "tflite".
-        precision: "float32", or another of `kapps.export.tflite.PRECISIONS`.
+        precision: "float32", or another precision of `kapps.export.tflite`.
         examples: the number of inputs that were compared.
         largest_difference: the largest absolute difference of an output value; infinite if a value is NaN.
         largest_value: the largest absolute value in the model's outputs.

@@ -195,7 +195,7 @@ class Alignment(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in options}}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """Products of queries, of the memory, and of each query with each input (see `kapps.analysis.register`)."""
+        """Products of queries, memory, and each query with each input (see `kapps.analysis.register_cost`)."""
         del output_shapes
         (batch, d, p), (_, m, k) = input_shapes[:2]
         units = (self.units or p) if self.score in ("additive", "concat") else p

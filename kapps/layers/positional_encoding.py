@@ -74,7 +74,7 @@ class SinusoidalPositionalEncoding(PositionalEncoding):
         return ops.where(ops.convert_to_tensor(self.is_cosine), ops.cos(angles), ops.sin(angles))
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A product, a sum and a sine of each value (see `kapps.analysis.register`)."""
+        """A product, a sum and a sine of each value (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": 3 * math.prod(output_shapes[0])}
 
@@ -119,6 +119,6 @@ class LearnedPositionalEncoding(PositionalEncoding):
         return {**super().get_config(), "length": self.length}
 
     def profile_cost(self, input_shapes, output_shapes):
-        """A product and a sum of each value (see `kapps.analysis.register`)."""
+        """A product and a sum of each value (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": 2 * math.prod(output_shapes[0])}

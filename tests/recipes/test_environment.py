@@ -1,5 +1,7 @@
 """The import of TensorFlow prints no log lines, and no other line is lost."""
 
+import ast
+import contextlib
 import os
 import pathlib
 import sys
@@ -31,6 +33,15 @@ def test_only_log_lines_are_removed(environment, capfd):
         print("of Python", file=sys.stderr)
     lines = capfd.readouterr().err.splitlines()
     assert {line[:10] for line in lines} == {"E0000 00:0", "ImportErro", "of Python"}
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.py")), ids=lambda path: path.stem)
+def test_help_prints_the_docstring_unchanged(path):
+    """absl replaces `%` and a letter in the docstring of the main module by the name of the program."""
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    specifiers = docstring.count("%") - 2 * docstring.count("%%")
+    with contextlib.suppress(OverflowError, TypeError, ValueError):
+        assert docstring % (("recipe.py",) * specifiers) == docstring
 
 
 def test_lines_before_an_exception_are_printed(environment, capfd):

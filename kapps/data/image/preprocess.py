@@ -21,6 +21,7 @@ def preprocess(
     *,
     weights: str | os.PathLike | None = None,
     size: tuple[int | None, int | None] | None = None,
+    channels: int | None = None,
 ) -> np.ndarray:
     """Returns images as a model's input, computed as `kapps.data.eval_dataset` computes it.
 
@@ -37,6 +38,7 @@ def preprocess(
             shape sets the size and the channels.
         weights: the builder's `weights`. With "imagenet" the preprocessing is that of the pretrained weights.
         size: (height, width) of the result, if it differs from the card's.
+        channels: channels of the result. By default those of the model's input, and 3 for a card or a name.
 
     Returns:
         float32 (batch, height, width, channels).
@@ -44,10 +46,10 @@ def preprocess(
     Raises:
         ValueError: for a file that cannot be read, an array of another shape, and a model that is not on images.
     """
-    channels = 3
     if isinstance(model, keras.Model):
         shape = model.input_shape
-        size, channels = size or shape[1:3], shape[-1]
+        size, channels = size or shape[1:3], channels or shape[-1]
+    channels = channels or 3
     preprocessing = model
     if not isinstance(model, Preprocessing):
         card = model if isinstance(model, Card) else cards.image_card(model, weights)
