@@ -1,9 +1,9 @@
 """The families that changed since a commit, for the tests marked `changed`.
 
-`KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts changes
-that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it imports did.
-A change of a layer, a head or a builder needs no list of families: the default tests run the covering set, which has every
-kind of layer.
+`KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts
+changes that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it
+imports did. A change of a layer, a head or a builder needs no list of families: the default tests run the covering set,
+which has every kind of layer.
 """
 
 import ast

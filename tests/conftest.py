@@ -34,10 +34,10 @@ def pytest_report_header():
 def pytest_generate_tests(metafunc):
     """Parametrises the tests that run over builders.
 
-    `graph_name` is every builder. `builder_name` and `sequence_name` are the covering set, and with the marker `changed`
-    the smallest builder of each family that changed; with `--all` they are every builder. `one_per_head` limits the former
-    to one builder for each head. `peer_row`, `applications_row` and `published_name` are the smallest network of each
-    family in each library, with `--all` every one.
+    `graph_name` is every builder. `builder_name` and `sequence_name` are the covering set, and with the marker
+    `changed` the smallest builder of each family that changed; with `--all` they are every builder. `one_per_head`
+    limits the former to one builder for each head. `peer_row`, `applications_row` and `published_name` are the smallest
+    network of each family in each library, with `--all` every one.
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
@@ -133,7 +133,7 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def figures():
-    """`figures(model)` counts parameters, and the multiply-accumulates of convolutions and dense layers for one image."""
+    """`figures(model)` counts parameters, and multiply-accumulates of convolutions and dense layers for an image."""
 
     def figures(model):
         return {

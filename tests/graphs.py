@@ -1,4 +1,4 @@
-"""Graphs without values: a builder's layers, shapes and names, in well under a second and with no memory for weights."""
+"""Graphs without values: a builder's layers, shapes and names, in under a second and with no memory for weights."""
 
 import dataclasses
 import functools

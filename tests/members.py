@@ -122,7 +122,8 @@ def with_options(builder, options):
 
 
 def small_options(builder):
-    """Returns options with which a builder keeps every feature and has fewer layers, or, on sequences, fewer parameters.
+    """Returns options with which a builder keeps every feature and has fewer layers, or, on sequences, fewer
+    parameters.
 
     Each option of the row and of the body is made smaller in turn, where the result still builds.
     """

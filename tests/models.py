@@ -1,8 +1,9 @@
 """The facts of each builder that come from elsewhere: `tests/reference/models.csv`, one line a builder.
 
 Columns: `name`; `params` (trainable), `total` and `macs`, and the `source` of these numbers; the name of the same
-network in torchvision, timm, keras.applications and pytorchcv, where one has it (a timm name with a tag names pretrained
-weights); `sizes`, the heights and widths in pixels at which the logits are compared with those libraries, if they are.
+network in torchvision, timm, keras.applications and pytorchcv, where one has it (a timm name with a tag names
+pretrained weights); `sizes`, the heights and widths in pixels at which the logits are compared with those libraries, if
+they are.
 """
 
 import csv

@@ -1,7 +1,8 @@
 """Networks on images: sizes, files, precision, training and export, over the covering set of small builders.
 
-`tests/covering.py` chooses the builders. `-m changed` runs the smallest builder of each family that changed, small; `--all`
-runs every builder at its published size. The tests run on every backend of Keras; those that need TensorFlow are marked.
+`tests/covering.py` chooses the builders. `-m changed` runs the smallest builder of each family that changed, small;
+`--all` runs every builder at its published size. The tests run on every backend of Keras; those that need TensorFlow
+are marked.
 """
 
 import gc
@@ -143,7 +144,8 @@ def test_predictions_are_float32_under_every_policy(
     compute_dtype = keras.DTypePolicy(policy).compute_dtype
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert {layer.compute_dtype for layer in convolutions} == {compute_dtype}
-    assert {layer.compute_dtype for layer in model.layers[-2:]} == {"float32"}
+    logits = [layer for layer in model.layers if layer.name in ("head_logits", "predictions")]
+    assert [layer.compute_dtype for layer in logits] == ["float32", "float32"]
     predictions = run(model, digits(card.minimum)[0][:8])
     assert model.output.dtype == "float32" and predictions.dtype == np.float32
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Every builder: names, numbers, levels, signature and errors, from its graph. Nothing is initialised, compiled or run."""
+"""Names, numbers, levels, signature and errors of every builder, from its graph. No model is initialised or run."""
 
 import inspect
 import json
@@ -77,14 +77,15 @@ def test_layers_are_named_by_their_place(graph, layers):
     ]
     assert ranks == sorted(ranks)
     blocks = {}
-    for name in names:
-        if match := re.match(r"(level\d+)_block(\d+)_", name):
-            blocks.setdefault(match[1], {})[int(match[2])] = None
-    for level, numbers in blocks.items():
-        first = min(numbers)
-        assert first <= 1, level
-        assert list(numbers) == list(range(first, first + len(numbers))), (
-            f"{level}: {list(numbers)}"
+    for layer in layers:
+        if match := re.match(r"(level\d+)_block(\d+)_", layer.name):
+            strides = max(getattr(layer, "strides", (1,)))
+            block = blocks.setdefault(match[1], {})
+            block[int(match[2])] = max(strides, block.get(int(match[2]), 1))
+    for level, strides in blocks.items():
+        first = 0 if strides.get(0, 1) > 1 else 1  # block 0 only reduces the resolution
+        assert list(strides) == list(range(first, first + len(strides))), (
+            f"{level}: {list(strides)}"
         )
 
 

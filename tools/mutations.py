@@ -74,7 +74,7 @@ MUTATIONS = [
     _mutation("ShuffleNet V2: channels not shuffled", "kapps/cnn/shufflenet_v2.py", '    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])\n    return channel_shuffle(x, 2, name=f"{name}_shuffle")\n\n\ndef downsampling', '    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])\n    return x\n\n\ndef downsampling', LOGITS, "-k", "shufflenet_v2"),
     _mutation("DenseNet: features in another order", "kapps/cnn/densenet.py", 'name=f"{name}_concat")([x, y])', 'name=f"{name}_concat")([y, x])', LOGITS, "-k", "densenet"),
     _mutation("VGG: biases before batch norm left out", "kapps/cnn/vgg.py", "partial(conv_bn, use_bias=True,", "partial(conv_bn, use_bias=False,", GRAPH, "-k", "vgg11_bn"),
-    _mutation("VGG: smallest size too small", "kapps/cnn/vgg.py", "@image_family(minimum=32,", "@image_family(minimum=16,", IMAGES, "-k", "vgg and smallest", tier="changed"),
+    _mutation("DenseNet: a pooling in half precision", "kapps/cnn/densenet.py", 'return layers.AveragePooling2D(2, name=', 'return layers.AveragePooling2D(2, dtype="float16", name=', IMAGES, "-k", "densenet and (exported or size)", tier="changed"),
     _mutation("ResNet: an activation that cannot be loaded", "kapps/cnn/resnet.py", 'return layers.Activation("relu", name=f"{name}_out")(x)', 'return layers.Activation(lambda y: y * (y > 0).astype(y.dtype) if False else abs(y), name=f"{name}_out")(x)', IMAGES, "-k", "resnet and new_process", tier="changed"),
     _mutation("TCN: a dilation of 2^(n+1)", "kapps/recurrent/tcn.py", "kernel_size, 2**i, dropout", "kernel_size, 2 ** (i + 1), dropout", "tests/recurrent/test_tcn.py"),
     _mutation("TCN: not causal", "kapps/recurrent/tcn.py", 'padding="causal"', 'padding="same"', SEQUENCES, "-k", "tcn and later"),

@@ -3,8 +3,8 @@
     python tools/peer_logits.py
 
 It needs `pip install -e '.[peers]'` and no network. The weights are sampled from the names of the state dict, so that
-tests/cnn/test_peer_logits.py gives kapps's network the same ones where PyTorch is not installed. Two images and the first
-16 logits of each are enough to detect a difference in any layer.
+tests/cnn/test_peer_logits.py gives kapps's network the same ones where PyTorch is not installed. Two images and the
+first 16 logits of each are enough to detect a difference in any layer.
 """
 
 import json
@@ -67,6 +67,7 @@ def logits(library, name, size):
 
 
 def main():
+    """Writes the logits of the smallest network of each family."""
     smallest = {}
     for library, other, name, sizes in sorted(
         models.peers(("torchvision", "timm", "pytorchcv")),
