@@ -244,7 +244,8 @@ def demo(options):
     """Serves the demo page until Ctrl+C."""
     import webbrowser
 
-    from kapps.export import demo
+    with without_log_lines():
+        from kapps.export import demo
 
     server = demo.make_server(options.file, options.port)
     url = f"http://{demo.HOST}:{server.server_address[1]}"

@@ -14,7 +14,8 @@ def decode_predictions(
 ) -> list[list[tuple[str | int, str, float]]]:
     """Returns the classes with the highest scores of each image.
 
-        scores = model.predict(kapps.preprocess(["cat.jpg"], model))
+        images = kapps.preprocess(["cat.jpg"], "resnet50", weights="imagenet")
+        scores = kapps.resnet50(weights="imagenet").predict(images)
         [[(wordnet_id, name, score), ...]] = kapps.decode_predictions(scores)
 
     The scores are returned as they are: probabilities of a model with a softmax, logits of a model without.

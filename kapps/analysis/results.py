@@ -5,6 +5,7 @@ import dataclasses
 from kapps.analysis import _profile_table
 from kapps.analysis.costs import Window
 from kapps.analysis.receptive_field import ReceptiveField
+from kapps.cards import nearest
 
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 
@@ -183,7 +184,8 @@ class Profile(Totals):
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"{self.name} has no layer {name!r}")
+        names = [row.name for row in self.rows]
+        raise KeyError(f"{self.name} has no layer {name!r}.{nearest(name, names)}")
 
     def layers(self) -> tuple[Group, ...]:
         """Returns one group for each row."""

@@ -36,6 +36,9 @@ def test_rows_have_the_window_of_a_convolution():
     assert upsampling.window.transposed and upsampling.outputs == ((1, 11, 9, 5),)
     with pytest.raises(KeyError, match="nothing"):
         rows.row("nothing")
+    name = rows.rows[0].name
+    with pytest.raises(KeyError, match=f"Did you mean {name}"):
+        rows.row(name + "x")
 
 
 def test_totals_are_sums_over_rows(profile):

@@ -34,6 +34,8 @@ def make_server(path: str | os.PathLike, port: int = 0) -> http.server.Threading
         ValueError: for a file that is not a .tflite file, and a port that is in use.
     """
     path = pathlib.Path(path)
+    if not path.exists():
+        raise ValueError(f"there is no file {path}")
     if not path.is_file() or path.read_bytes()[4:8] != b"TFL3":
         raise ValueError(f"{path} is not a .tflite file")
     about = json.dumps({"name": path.stem, "labels": read_labels(path)}).encode()
