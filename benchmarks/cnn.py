@@ -162,7 +162,7 @@ def main():
     if options.rounds < 1 or min(options.batches) < 1:
         parser.error("--rounds and --batches must be at least 1")
     if not options.peer_python:
-        print("PyTorch is left out: --peer_python=PYTHON gives one with torch, torchvision, timm")
+        print("PyTorch is left out: --peer_python needs a Python with torch, torchvision and timm")
     print(
         f"milliseconds, float32, {_timing.CORES} cores, median of {options.rounds} rounds; ratio: kapps / other\n"
         f"{'':28}{KAPPS:>10}{APPLICATIONS:>20}{TORCH:>17}",

@@ -208,7 +208,7 @@ def main():
     if options.rounds < 1 or min(options.batches) < 1:
         parser.error("--rounds and --batches must be at least 1")
     if not options.peer_python:
-        print("PyTorch is left out: --peer_python=PYTHON gives one with torch and torchvision")
+        print("PyTorch is left out: --peer_python needs a Python with torch and torchvision")
     rows = [row for network in options.networks for row in table_rows(network, options)]
     print(f"inference, {SIZE} px, {_timing.CORES} cores, median of {options.rounds} rounds")
     print(f"{'':14}{'batch':>5}  {'':28}{'ms/image':>10}{'ratio':>9}")

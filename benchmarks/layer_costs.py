@@ -246,7 +246,7 @@ def main():
     if options.quick:
         options.rounds, options.steps, options.shape = 1, 1, (2, 8, 8, 12)
     if not options.peer_python:
-        print("PyTorch is left out: --peer_python=PYTHON gives an interpreter with torch")
+        print("PyTorch is left out: --peer_python needs a Python with torch")
     compare(options)
 
 

@@ -111,7 +111,7 @@ def main():
     if options.quick:
         options.rounds = options.networks = 1
     if not options.peer_python:
-        print("PyTorch is left out: --peer_python=PYTHON gives an interpreter with torch")
+        print("PyTorch is left out: --peer_python needs a Python with torch")
     compare(options)
 
 

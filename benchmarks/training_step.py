@@ -109,7 +109,7 @@ def main():
     if options.quick:
         options.rounds, options.steps, options.batch_size, options.image_size = 1, 1, 2, 64
     if not options.peer_python:
-        print("PyTorch is left out: --peer_python=PYTHON gives one with torch and torchvision")
+        print("PyTorch is left out: --peer_python needs a Python with torch and torchvision")
     rows = [row for network in options.networks for row in compare(network, options)]
     print(
         f"training step, batch {options.batch_size}, {options.image_size} px, float32, {_timing.CORES} cores, "

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def temporary_directory(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Makes a new directory inside `folder`, hence on its file system, and removes it afterwards.
+    """Makes a new directory inside `folder`, on the same file system, and removes it afterwards.
 
     Args:
         folder: created if it is missing. Directories created for it are removed again if they are empty.
@@ -35,7 +35,7 @@ def temporary_directory(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary path to write to, which is renamed to `path` if the block succeeds and removed if it fails.
+    """Yields a temporary path to write to, which is renamed to `path` if the block succeeds and removed if it fails.
 
     A file replaces an older file in one step. A directory replaces nothing.
 
@@ -65,7 +65,7 @@ def flush(path: pathlib.Path) -> None:
 
 
 def sync(*paths: pathlib.Path) -> None:
-    """Asks the operating system to write files and directory entries to the disk."""
+    """Writes files and directory entries from the operating system's cache to the disk."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:

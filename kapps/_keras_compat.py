@@ -96,7 +96,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
 
 
 def compute_attention(layer, query, key, value, mask=None):
-    """Returns what a Keras attention layer computes from projected tensors, without dropout.
+    """Returns the output of a Keras attention layer for projected tensors, without dropout.
 
     Args:
         layer: a built `keras.layers.MultiHeadAttention`.

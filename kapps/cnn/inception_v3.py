@@ -31,7 +31,7 @@ conv_bn_relu = partial(conv_bn, activation="relu", epsilon=1e-3)
 
 
 def branch(x, *convolutions, strides=1, name):
-    """Convolutions of (filters, kernel size), one after the other; the last has the strides.
+    """Convolutions of (filters, kernel size), in order; the last has the strides.
 
     Layers are called `<name>_conv1`, `<name>_conv2` ... A strided convolution is not padded.
     """

@@ -104,7 +104,7 @@ def verify(
     Args:
         model: the model that was exported.
         path: the path that `saved_model` or `tflite` returned.
-        inputs: one or more examples as the file takes them: images [n, height, width, channels], raw pixels in
+        inputs: one or more examples in the file's input format: images [n, height, width, channels], raw pixels in
             [0, 255] if the file was exported with `preprocessing`; sequences [n, time, features]; frames
             [n, time, height, width, channels]; tokens [n, time]; or for several inputs a dictionary of arrays.
         preprocessing: that the file was exported with.

@@ -1,8 +1,8 @@
 """The protocol by which a causal layer decodes one step at a time.
 
-A decoding step model (`kapps.generation.step_model`) processes one step of the target. What a layer needs of earlier
-steps is its state: an input and an output of the step model. The step model asks each layer for its state by this
-protocol and knows no layer by name. A layer implements it next to its `call`:
+A decoding step model (`kapps.generation.step_model`) processes one step of the target. The values of
+earlier steps that a layer needs are its state: an input and an output of the step model. The step model reads each
+layer's state through this protocol and has no list of layers. A layer implements it next to its `call`:
 
     class CausalAverage(keras.layers.Layer):
         decoding_position = False
@@ -39,7 +39,7 @@ CACHES = ("keys", "values", "cache")
 
 
 class CausalLayer(Protocol):
-    """What a layer, or its adapter, implements."""
+    """The methods of a causal layer or its adapter."""
 
     decoding_position: bool = True
     """Whether `decoding_step` uses `position`; False makes the step model count steps only if another layer does."""
@@ -63,7 +63,7 @@ class CausalLayer(Protocol):
 
 
 class MemoryLayer(CausalLayer, Protocol):
-    """What a layer that also reads the encoder implements; `memory` is the last argument of its other methods."""
+    """The methods of a causal layer that also reads the encoder; `memory` is the last argument of its other methods."""
 
     def decoding_memory(self, **arguments) -> dict:
         """Returns what every step reads, {name: tensor}; the encoder computes it once.

@@ -134,7 +134,7 @@ def stack(
     x, units, *, layers=None, cell="lstm", merge=None, residual=None, pyramid=None, dropout=0.0,
     learned_state=False, initial_state=None, return_sequences=True, return_state=False, name="layer", **options,
 ):  # fmt: skip
-    """Applies recurrent layers one after another: (batch, time, features) to (batch, time, units).
+    """Applies recurrent layers in order: (batch, time, features) to (batch, time, units).
 
     Args:
         x: the sequence.

@@ -44,7 +44,7 @@ def _commit():
     """Returns the commit of the checkout, with "+" if files differ from it; None outside a checkout."""
     git = ["git", "-C", str(pathlib.Path(__file__).parent)]
     try:
-        # An installed copy may lie inside the checkout of another project, which does not track this file.
+        # An installed copy may be inside the checkout of another project, which does not track this file.
         subprocess.run(
             [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True
         )

@@ -19,7 +19,7 @@ def plot_accuracy(points: list[dict], path: str | os.PathLike) -> None:
     Args:
         points: one mapping for each network: "network", its name; "top1" in percent; "macs"; "parameters"; and
             "source", the publication that the accuracy is from. Points of one source have one colour.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
 
     Raises:
         ValueError: if `points` is empty, for a suffix that matplotlib does not write, or if matplotlib is not

@@ -23,7 +23,7 @@ def plot_attention(
             heads is plotted.
         source: words of the columns.
         target: words of the rows.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
 
     Raises:
         ValueError: if `weights` is empty or its shapes do not match the words, for a suffix that matplotlib does not

@@ -13,7 +13,7 @@ KINDS = (Alignment, AttentionRNN, keras.layers.MultiHeadAttention)
 def attention_weights(model, inputs, *, cross_only: bool = False) -> dict[str, np.ndarray]:
     """Returns the weights of a model's attention layers: {layer name: float32 (batch, ..., queries, keys)}.
 
-    Each row of weights sums to 1, except in a "local_p" window (see `kapps.layers.Alignment`). What a mask hides has a
+    Each row of weights sums to 1, except in a "local_p" window (see `kapps.layers.Alignment`). Masked positions have a
     weight of 0.
 
     Args:

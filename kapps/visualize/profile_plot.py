@@ -20,7 +20,7 @@ def plot_profile(profile: Profile, path: str | os.PathLike) -> None:
 
     Args:
         profile: from `kapps.profile`.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
 
     Raises:
         ValueError: for a suffix that matplotlib does not write, or if matplotlib is not installed.

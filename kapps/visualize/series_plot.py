@@ -21,7 +21,7 @@ def plot_zipf(counts: dict[str, tuple], path: str | os.PathLike) -> None:
     Args:
         counts: tuples (counts, alpha, c) by name. `counts` are in descending order; the fitted line is
             log n_i = -alpha log i + c.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
 
     Raises:
         ValueError: if `counts` is empty, for a suffix that matplotlib does not write, or if matplotlib is not
@@ -56,7 +56,7 @@ def plot_lines(
 
     Args:
         lines: pairs (x values, y values) by name.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
         xlabel: label of the horizontal axis.
         ylabel: label of the vertical axis.
         logarithmic: whether the vertical axis is logarithmic.
@@ -97,7 +97,7 @@ def plot_predictions(
 
     Args:
         panels: by title, a mapping from names to pairs (x values, y values). The first pair is the series.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
         xlabel: label of the horizontal axis.
         ylabel: label of the vertical axis.
         test_start: x value at which the test data begin; marked by a dashed line.

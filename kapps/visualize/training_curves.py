@@ -12,7 +12,7 @@ def plot_training_curves(
 
     Args:
         curves: lists of points (x, y), by name.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
         xlabel: label of the horizontal axis.
         ylabel: label of the vertical axis.
 
@@ -53,7 +53,7 @@ def plot_history(rows: list[dict], path: str | os.PathLike) -> None:
     Args:
         rows: one mapping for each epoch, with "epoch", any quantities of `HISTORY_PANELS`, and their "val_"
             counterparts.
-        path: of the file; its suffix gives the format: .png, .svg, .pdf.
+        path: output file; its suffix sets the format: .png, .svg or .pdf.
 
     Raises:
         ValueError: for a suffix that matplotlib does not write, or if matplotlib is not installed.

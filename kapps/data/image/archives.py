@@ -79,7 +79,7 @@ def open_zip(path: str | os.PathLike, split: str) -> Source:
     """Opens a .zip file of class folders, `train/daisy/1.jpg`, or without splits `daisy/1.jpg`.
 
     Args:
-        path: the file. Its folders may lie in one or more common folders.
+        path: the file. Its folders may be inside one or more common folders.
         split: "train", "validation", or another of the file's.
 
     Raises:

@@ -106,7 +106,7 @@ def train_dataset(
     if not 0 <= label_smoothing < 1 or mixup < 0 or cutmix < 0:
         raise DataError(
             f"label_smoothing={label_smoothing}, mixup={mixup}, cutmix={cutmix}:"
-            " the first lies in [0, 1), the others are not negative"
+            " the first must be in [0, 1), the others must not be negative"
         )
     worker, workers = shard
     if batch_size % workers:

@@ -165,7 +165,7 @@ def check_images(images, labels, class_names, split: str, shards: int = 1) -> No
         )
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise DataError(
-            f"labels lie in {labels.min()}..{labels.max()},"
+            f"labels are in {labels.min()}..{labels.max()},"
             f" but there are names for {len(class_names)} classes"
         )
     if isinstance(images, np.ndarray) and (

@@ -33,7 +33,7 @@ def moving_digits_dataset(
     Args:
         images: digits, uint8 [n, height, width].
         batch_size: sequences per batch.
-        sequences: number of sequences. `None` gives an endless dataset.
+        sequences: number of sequences. `None` for an endless dataset.
         seed: seed of all samples.
         input_frames: number of frames that the model reads.
         frames: number of frames of a sequence. The model predicts those after `input_frames`.

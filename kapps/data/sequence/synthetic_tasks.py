@@ -19,7 +19,7 @@ def generate_batches(
     Args:
         make_sequence: function of int64 [] that returns tensors, made of TensorFlow operations.
         batch_size: sequences per batch.
-        sequences: number of sequences. `None` gives an endless dataset of full batches.
+        sequences: number of sequences. `None` for an endless dataset of full batches.
     """
     numbers = tf.data.Dataset.counter() if sequences is None else tf.data.Dataset.range(sequences)
     dataset = numbers.map(make_sequence, tf.data.AUTOTUNE, deterministic=True)
@@ -36,7 +36,7 @@ def adding_problem_dataset(
     Args:
         steps: length of a sequence, 2 or more.
         batch_size: sequences per batch.
-        sequences: number of sequences. `None` gives an endless dataset.
+        sequences: number of sequences. `None` for an endless dataset.
         seed: seed of numbers and marks.
 
     Returns:
@@ -69,7 +69,7 @@ def copy_memory_dataset(
     Args:
         blanks: T of the paper, 1 or more.
         batch_size: sequences per batch.
-        sequences: number of sequences. `None` gives an endless dataset.
+        sequences: number of sequences. `None` for an endless dataset.
         seed: seed of the digits.
 
     Returns:

@@ -176,7 +176,7 @@ def check_tokens(tokens: np.ndarray, size: int) -> np.ndarray:
     tokens = np.asarray(tokens)
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
         raise DataError(
-            f"tokens lie in 0..{size - 1}, but these lie in {tokens.min()}..{tokens.max()}"
+            f"tokens must be in 0..{size - 1}, and these are in {tokens.min()}..{tokens.max()}"
         )
     return tokens.reshape(-1)
 

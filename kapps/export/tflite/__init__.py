@@ -63,7 +63,7 @@ def tflite(
             lowest latency; "int16", weights in int8 and activations in int16, more accurate than int8 but slow on most
             CPUs.
         calibration: for int8 and int16, 100 or more images of all classes from the evaluation pipeline, [n, height,
-            width, channels], as the file takes them. For a model of several inputs, a dictionary of such arrays.
+            width, channels], in the file's input format. For a model of several inputs, a dictionary of such arrays.
         class_names: one name for each class, without line ends. The file's metadata holds them, the input's range and
             its colour space, for MediaPipe and Android's tools.
         batch_size: images or sequences in one call, a positive integer. Use 1 on phones.

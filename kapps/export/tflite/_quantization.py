@@ -40,7 +40,7 @@ def check_calibration(
         return None
     if calibration is None:
         raise ValueError(
-            f"precision={precision!r} needs calibration: 100 or more images, as the file takes them"
+            f"precision={precision!r} needs calibration: 100 or more images in the file's input format"
         )
     if batch_size != 1:
         raise ValueError(f"precision={precision!r} is for batch_size=1, not {batch_size}")
