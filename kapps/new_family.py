@@ -71,7 +71,7 @@ WEIGHT_MAP = '''"""TITLE: its layers' names in other libraries."""
 import re
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Returns a layer's name in `timm.models.NAME`, such as "stages.0.blocks.1.conv1"."""
     level, number, rest = re.fullmatch(r"level(\\d)_block(\\d+)_(\\w+)", layer).groups()
     return f"stages.{int(level) - 2}.blocks.{int(number) - 1}.{rest}"

@@ -49,7 +49,7 @@ class Span:
     side: int
     upsampling: tuple[Fraction, Fraction, Fraction] | None = None
 
-    def receptive_field(self):
+    def receptive_field(self) -> ReceptiveField:
         """Returns the receptive field in pixels."""
         if self.upsampling is not None:
             a, b, t = self.upsampling
@@ -62,7 +62,7 @@ class Span:
             return ReceptiveField(high - low + 1, _plain(self.stride), low)
         return ReceptiveField(math.floor(self.high - self.low) + 1, _plain(self.stride), low)
 
-    def without_upsampling(self):
+    def without_upsampling(self) -> "Span":
         """Returns the span with `upsampling` replaced by a larger interval."""
         if self.upsampling is None:
             return self

@@ -9,6 +9,8 @@ Each token is one step (`kapps.generation.step_model`) of a loop that is compile
 same, except that attention reads a cache with entries for all of them.
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -16,6 +18,7 @@ from keras import ops
 from kapps.generation import step_models
 from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
 from kapps.generation.cache_protocol import is_cache
+from kapps.generation.step_models import EncoderAndStep
 
 NEVER = (0, 1)
 """Tokens that no text has: padding and the unknown token of `kapps.data.text`."""
@@ -110,8 +113,9 @@ def pad_source(source, steps):
 
 
 def generate(
-    model, prompt, length: int, *, temperature: float = 1.0, top_k: int | None = None, beam: int | None = None,
-    end: int | None = None, length_penalty: float = 0.75, never=NEVER, seed: int | None = None,
+    model: keras.Model, prompt: Sequence | np.ndarray, length: int, *, temperature: float = 1.0,
+    top_k: int | None = None, beam: int | None = None, end: int | None = None, length_penalty: float = 0.75,
+    never: Sequence[int] = NEVER, seed: int | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Returns up to `length` tokens after each prompt, int32 [batch, length], padded with 0 after `end`.
 
@@ -138,8 +142,8 @@ def generate(
 
 
 def translator(
-    model, *, end: int, beam: int | None = 4, length_penalty: float = 0.6, penalty: str = "wu",
-    temperature: float = 0.0, top_k: int | None = None, never=(),
+    model: keras.Model | EncoderAndStep, *, end: int, beam: int | None = 4, length_penalty: float = 0.6,
+    penalty: str = "wu", temperature: float = 0.0, top_k: int | None = None, never: Sequence[int] = (),
 ) -> TextGenerator:  # fmt: skip
     """Returns a `TextGenerator` for `translate`, which has the same options."""
     options = dict(temperature=temperature, top_k=top_k, beam=beam, end=end, penalty=penalty)
@@ -147,7 +151,8 @@ def translator(
 
 
 def translate(
-    model, source, *, start: int, end: int, steps: int | None = None, seed: int | None = None, **options
+    model: keras.Model | EncoderAndStep | TextGenerator, source: Sequence | np.ndarray, *, start: int, end: int,
+    steps: int | None = None, seed: int | None = None, **options
 ) -> np.ndarray:  # fmt: skip
     """Returns a translation of each source, int32 [batch, time], padded with 0, without `start` and `end`.
 

@@ -184,7 +184,7 @@ class Checkpoints(keras.callbacks.Callback):
             if self.directory.is_dir() and not any(self.directory.iterdir()):
                 self.directory.rmdir()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         self._saved_step = self.step
         if threading.current_thread() is threading.main_thread():
             self._terminated.clear()
@@ -192,7 +192,7 @@ class Checkpoints(keras.callbacks.Callback):
                 signal.SIGTERM, lambda *_: self._terminated.set()
             )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         self.step += 1
         loss = (logs or {}).get("loss", 0.0)
         if not np.isfinite(loss):
@@ -204,11 +204,11 @@ class Checkpoints(keras.callbacks.Callback):
             self._save_if_new(logs)
             self._stop_if_terminated()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         self._save_if_new()
         self._stop_if_terminated()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs=None) -> None:
         self._restore_signal_handler()
 
     def surround(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
@@ -259,7 +259,7 @@ class _EpochLogs(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints = checkpoints
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         if self.checkpoints.interrupted:
             self.model.stop_training = False  # it only had to end this epoch
             means = self.checkpoints.epoch_logs(logs)

@@ -44,7 +44,7 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
         label_logits = keras.ops.take_along_axis(y_pred, labels[..., None], axis=-1)[..., 0]
         return losses + self.label_smoothing * (label_logits - keras.ops.mean(y_pred, axis=-1))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "label_smoothing": self.label_smoothing,
             "reduction": self.reduction,

@@ -4,6 +4,8 @@
 [2] Shi 2015, arXiv:1506.04214, Table 1
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
@@ -24,20 +26,20 @@ class Perplexity(keras.metrics.Mean):
         super().__init__(name=name, **kwargs)
         self.from_logits = from_logits
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
         y_pred = ops.cast(y_pred, "float32")
         losses = ops.sparse_categorical_crossentropy(y_true, y_pred, self.from_logits)
-        return super().update_state(losses, sample_weight)
+        super().update_state(losses, sample_weight)
 
     def result(self):
         return ops.exp(super().result())
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "from_logits": self.from_logits}
 
 
 @keras.saving.register_keras_serializable("kapps")
-def frame_cross_entropy(true, predicted):
+def frame_cross_entropy(true, predicted) -> keras.KerasTensor:
     """Returns the binary cross-entropy in nats, summed over the pixels of each frame, (batch, time): the metric of [2].
 
     Args:
@@ -50,7 +52,9 @@ def frame_cross_entropy(true, predicted):
     return ops.sum(loss, axis=(-3, -2, -1))
 
 
-def label_error_rate(predicted, expected) -> float:
+def label_error_rate(
+    predicted: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
+) -> float:
     """Returns the label error rate: the sum of all edit distances divided by the number of expected labels [1].
 
     An edit distance counts insertions, deletions and substitutions, so the rate can be larger than 1.
@@ -75,7 +79,7 @@ def label_error_rate(predicted, expected) -> float:
     return sum(map(edit_distance, predicted, expected)) / labels
 
 
-def edit_distance(a, b) -> int:
+def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
     """Returns the number of insertions, deletions and substitutions from one sequence to another (Levenshtein)."""
     row = list(range(len(b) + 1))  # the distances from the first 0 labels of a to the first j of b
     for i, label in enumerate(a, start=1):

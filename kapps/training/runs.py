@@ -242,5 +242,5 @@ class _SkippedNotes(keras.callbacks.Callback):
         super().__init__()
         self.notes, self.skipped = notes, skipped
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None) -> None:
         self.notes["skipped"] = self.skipped.names

@@ -25,7 +25,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         fraction = keras.ops.cast(step, learning_rate.dtype) / self.steps
         return learning_rate * keras.ops.minimum(fraction, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         schedule = keras.saving.serialize_keras_object(self.schedule)
         return {"schedule": schedule, "steps": self.steps}
 
@@ -51,7 +51,7 @@ class PerUpdate(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         return self.schedule(step // self.accumulation)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         schedule = keras.saving.serialize_keras_object(self.schedule)
         return {"schedule": schedule, "accumulation": self.accumulation}
 
@@ -88,7 +88,7 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
         n = keras.ops.cast(step, "float32") + 1  # Keras counts from 0
         return self.peak * keras.ops.minimum(n / self.warmup, keras.ops.rsqrt(n) * self.warmup**0.5)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"peak": self.peak, "warmup": self.warmup}
 
 

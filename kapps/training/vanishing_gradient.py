@@ -15,7 +15,9 @@ SLOPES = {
 """The derivatives of activation functions, computed from their outputs."""
 
 
-def vanishing_gradient_penalty(states, gradients, kernel, activation: str = "tanh"):
+def vanishing_gradient_penalty(
+    states, gradients, kernel, activation: str = "tanh"
+) -> keras.KerasTensor:
     """Returns Omega, which is 0 if gradients keep their norm from each time step of a network to the one before.
 
     With a_k = h_{k-1} W + (input) + b and h_k = activation(a_k),

@@ -10,7 +10,9 @@ KINDS = (Alignment, AttentionRNN, keras.layers.MultiHeadAttention)
 """The layers that return their weights with return_attention_scores=True."""
 
 
-def attention_weights(model, inputs, *, cross_only: bool = False) -> dict[str, np.ndarray]:
+def attention_weights(
+    model: keras.Model, inputs, *, cross_only: bool = False
+) -> dict[str, np.ndarray]:
     """Returns the weights of a model's attention layers: {layer name: float32 (batch, ..., queries, keys)}.
 
     Each row of weights sums to 1, except in a "local_p" window (see `kapps.layers.Alignment`). Masked positions have a
@@ -18,7 +20,7 @@ def attention_weights(model, inputs, *, cross_only: bool = False) -> dict[str, n
 
     Args:
         model: a functional `keras.Model`, also one loaded from a file.
-        inputs: what the model takes; a list [source, target] for a model with two inputs.
+        inputs: the model's input arrays; a list [source, target] for a model with two inputs.
         cross_only: return only the weights of layers that attend from a target to a source (encoder-decoder attention):
             (batch, target time, source time), with heads (batch, heads, target time, source time). The source is in its
             own order, also if the encoder reads it reversed, and rows of padding in the target are 0.
@@ -50,13 +52,13 @@ def attention_weights(model, inputs, *, cross_only: bool = False) -> dict[str, n
     return {name: x * expand_heads(is_token, x) for name, x in weights.items()}
 
 
-def reversed_order(source):
+def reversed_order(source: np.ndarray) -> np.ndarray:
     """Returns the index of each source token in the reversed source; padding stays in its place."""
     steps, length = np.arange(source.shape[1]), (source != 0).sum(axis=1, keepdims=True)
     return np.where(steps < length, length - 1 - steps, steps)
 
 
-def expand_heads(x, weights):
+def expand_heads(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Returns x (batch, queries, keys), with an axis for the heads if the weights have one."""
     return x if weights.ndim == x.ndim else x[:, None]
 
@@ -78,7 +80,7 @@ class ReturnWeights(keras.layers.Layer):
         return self.layer.compute_output_spec(*args, **kwargs, return_attention_scores=True)
 
 
-def make_weights_model(model, cross_only):
+def make_weights_model(model: keras.Model, cross_only: bool) -> keras.Model | None:
     """Returns a model from the same inputs to the weights of each attention layer, or None if there are none."""
     weights = {}
 

@@ -5,6 +5,7 @@ subtracted from the moving mean here. A batch norm may have no scale, which mult
 """
 
 import re
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ AUTOMATIC = r"(conv2d|batch_normalization)(?:_(\d+))?"
 """Names that Keras generates, with numbers that continue from one network to the next."""
 
 
-def named_layers(network):
+def named_layers(network: keras.Model) -> dict[str, keras.Layer]:
     """Returns {name: layer} of a network of Keras Applications, with automatic names numbered from 1."""
     named = {layer.name: layer for layer in network.layers if layer.weights}
     for kind in ("conv2d", "batch_normalization"):
@@ -31,12 +32,19 @@ def named_layers(network):
     return named
 
 
-def named_arrays(network):
+def named_arrays(network: keras.Model) -> dict[str, list[np.ndarray]]:
     """Returns {layer's name: its arrays} of a network of Keras Applications, with the names of `named_layers`."""
     return {name: layer.get_weights() for name, layer in named_layers(network).items()}
 
 
-def from_keras(model, state, name, *, blue_first=False, classes=1000):
+def from_keras(
+    model: keras.Model,
+    state: dict[str, list[np.ndarray]],
+    name: Callable[..., str],
+    *,
+    blue_first: bool = False,
+    classes: int = 1000,
+) -> None:
     """Copies the weights of a network of Keras Applications into the model.
 
     The classifier, the first kernel and the head may differ as `kapps/weights/_assign.py` describes.
@@ -93,13 +101,19 @@ def _to_variables(layer, arrays, biases):
     return {"kernel": kernel, **({"bias": vectors[0]} if vectors else {})}
 
 
-def to_keras(model, name, like, *, blue_first=False):
+def to_keras(
+    model: keras.Model,
+    name: Callable[..., str],
+    like: dict[str, list[np.ndarray]],
+    *,
+    blue_first: bool = False,
+) -> dict[str, list[np.ndarray]]:
     """Returns the model's weights in the form of a network of Keras Applications: {layer's name: its arrays}.
 
     Args:
         model: a `keras.Model` that a kapps builder made.
         name: as for `from_keras`.
-        like: what `named_arrays` returns for that network. Its values are not used.
+        like: the result of `named_arrays` for that network. Its values are not used.
         blue_first: as for `from_keras`.
     """
     first = first_kernel(model)

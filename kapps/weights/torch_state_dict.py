@@ -1,5 +1,7 @@
 """Converts weights between a PyTorch state dict, of NumPy arrays, and a model that is the same network."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
@@ -19,7 +21,12 @@ UNUSED = "num_batches_tracked"
 """A batch norm's number of steps, which Keras does not have."""
 
 
-def from_torch(model, state, name, classes=1000):
+def from_torch(
+    model: keras.Model,
+    state: dict[str, np.ndarray],
+    name: Callable[..., str],
+    classes: int = 1000,
+) -> None:
     """Copies every tensor of a state dict into the model.
 
     The classifier, the first kernel and the head may differ as `kapps/weights/_assign.py` describes.
@@ -52,7 +59,7 @@ def from_torch(model, state, name, classes=1000):
     assign(model, values, classes)
 
 
-def to_torch(model, name):
+def to_torch(model: keras.Model, name: Callable[..., str]) -> dict[str, np.ndarray]:
     """Returns the model's weights as a state dict, {name: array}; arguments as for `from_torch`."""
     return {
         key: _to_torch(layer, variable.name, keras.ops.convert_to_numpy(variable))
@@ -60,7 +67,7 @@ def to_torch(model, name):
     }
 
 
-def state_dict_keys(model, name):
+def state_dict_keys(model: keras.Model, name: Callable[..., str]) -> set[str]:
     """Returns the names in a state dict for the model, without the batch norms' numbers of steps."""
     return {key for *_, key in _pairs(model, name)}
 

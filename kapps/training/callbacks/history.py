@@ -23,7 +23,7 @@ class Curves(keras.callbacks.Callback):
         self.directory, self.write = pathlib.Path(directory), write
         self.rows = [] if rows is None else rows
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         metrics = {key: float(value) for key, value in (logs or {}).items()}
         self.rows.append({"epoch": epoch + 1, "learning_rate": learning_rate, **metrics})

@@ -37,11 +37,11 @@ class Progress(keras.callbacks.Callback):
         self._first = self._last_print = None
         self._width = 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         self.step = self.initial_step
         self._first = self._last_print = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         self.step += 1
         now = time.perf_counter()
         if self._first is None:
@@ -49,18 +49,18 @@ class Progress(keras.callbacks.Callback):
         elif self._is_due(now):
             self._print(self._training_line(logs, now))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         remaining = self._remaining(time.perf_counter())
         self._print(f"epoch {epoch + 1}/{self.epochs}  {_format_metrics(logs)}{remaining}", "\n")
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs=None) -> None:
         self._last_print = time.perf_counter()
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch, logs=None) -> None:
         if self._is_due(time.perf_counter()):
             self._print(f"evaluation  step {batch + 1}")
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs=None) -> None:
         if self._width:
             print("\r" + " " * self._width, end="\r", file=self.file, flush=True)
             self._width = 0

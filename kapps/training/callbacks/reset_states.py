@@ -15,14 +15,14 @@ class ResetStates(keras.callbacks.Callback):
         super().__init__()
         self.steps = steps
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self.reset()
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None) -> None:
         if self.steps and int(self.model.optimizer.iterations) % self.steps == 0:
             self.reset()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs=None) -> None:
         self.reset()
 
     def reset(self) -> None:

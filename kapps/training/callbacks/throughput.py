@@ -29,17 +29,17 @@ class Throughput(keras.callbacks.Callback):
         self._measured = None
         self._warned = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs=None) -> None:
         # `fit` accepts any iterator of batches, so the wrapper measures the time of each `next`.
         self.model.train_function = _TimedTrainFunction(self.model.train_function, self)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs=None) -> None:
         self.model.train_function = self.model.train_function.function
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self.steps = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         if self.steps is None:
             self.start_time, self.wait_seconds, self.steps = time.perf_counter(), 0.0, 0
             return
@@ -52,10 +52,10 @@ class Throughput(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.start_time
         return self.steps * self.batch_size / seconds if self.steps else 0.0
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs=None) -> None:
         self._measured = self._measure()  # the evaluation of an epoch is not part of its throughput
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         measured = self._measured or self._measure()
         self._measured = None
         logs.update(measured)

@@ -60,10 +60,10 @@ class TimeBudget(keras.callbacks.Callback):
         optimizer.learning_rate = _ByFraction(learning_rate, self.fraction)
         return optimizer
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self._last_time = time.perf_counter()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         now = time.perf_counter()
         epoch = self._epoch()
         if self.steps:
@@ -75,7 +75,7 @@ class TimeBudget(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise TrainingStopped(f"step {self.steps}: the loss is {loss}")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         logs |= {"seconds": self.elapsed, "steps": self.steps}
         # `stop_training` ended the epoch; it ends the training only after the last one.
         self.model.stop_training = self._epoch() >= self.epochs
@@ -93,7 +93,7 @@ class _ByFraction(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         return self.schedule(self.fraction * _NOMINAL_STEPS)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         raise NotImplementedError(
             "the learning rate of a TimeBudget cannot be saved: it has no steps"
         )

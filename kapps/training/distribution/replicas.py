@@ -10,6 +10,7 @@
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ from kapps._keras_compat import (
 
 
 @contextlib.contextmanager
-def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy):
+def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Makes `model.fit` and `model.evaluate` correct on all replicas of a strategy, inside the `with` block.
 
     The model is unchanged after the block, and the workarounds are not saved with it. With one replica the context

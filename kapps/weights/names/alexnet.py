@@ -12,6 +12,6 @@ NAMES = {
 }
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.alexnet`, which normalises by k = 2 and alpha = 2e-5."""
     return NAMES[layer]

@@ -12,6 +12,6 @@ NAMES = {
 }
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.alexnet`."""
     return NAMES[layer]

@@ -20,7 +20,7 @@ OLD = {r"(denselayer\d+\.(?:norm|conv))\.([12])\.": r"\1\2."}
 """Patterns of the names in torchvision's older files, and of the current names."""
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.densenet`."""
     if layer in ENDS:
         return ENDS[layer]
@@ -34,7 +34,7 @@ def torchvision(layer):
 timm = torchvision
 
 
-def keras(layer):
+def keras(layer: str) -> str:
     """Names as in `keras.applications.densenet`."""
     if layer in APPLICATIONS:
         return APPLICATIONS[layer]

@@ -9,7 +9,7 @@ ENDS = {
 }
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.densenet_cifar`, whose DenseNet-BC is the paper's."""
     if layer in ENDS:
         return ENDS[layer]

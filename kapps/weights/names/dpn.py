@@ -11,7 +11,7 @@ ENDS = {
 PARTS = {"conv1": "c1x1_a", "conv2": "c3x3_b", "conv3": "c1x1_c"}
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Names as in `timm.models.dpn`."""
     if layer in ENDS:
         return ENDS[layer]

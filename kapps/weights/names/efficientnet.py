@@ -23,7 +23,7 @@ PARTS = {
 UNEXPANDED = PARTS | {"depthwise_bn": "bn1", "project": "conv_pw", "project_bn": "bn2"}
 
 
-def timm(layer, names):
+def timm(layer: str, names: list[str]) -> str:
     """Names as in timm's tf_efficientnet_b0 to b7."""
     if layer in ENDS:
         return ENDS[layer]

@@ -13,7 +13,7 @@ PARTS = {
 AUXILIARY = {"dense": "fc1", "logits": "fc2"}
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.googlenet`."""
     if layer == "head_logits":
         return "fc"

@@ -14,7 +14,7 @@ PARTS = {
 }
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.bninception`."""
     if layer == "head_logits":
         return "output"

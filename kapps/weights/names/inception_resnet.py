@@ -44,7 +44,7 @@ def parts(layer):
     return level, int(block), branch, convolution, kind
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Version 2's names as in `timm.models.inception_resnet_v2`."""
     if layer == "head_logits":
         return "classif"
@@ -62,7 +62,7 @@ def timm(layer):
     return f"{module}.branch{branch - 1}.{kind if single else f'{convolution - 1}.{kind}'}"
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Version 1's names as in `pytorchcv.models.inceptionresnetv1`, whose classifier differs."""
     if layer == "head_logits":
         return "output"
@@ -81,7 +81,7 @@ def pytorchcv(layer):
     return f"{unit}.branches.branch{branch}.{place}.{kind}"
 
 
-def keras(layer):
+def keras(layer: str) -> str:
     """Version 2's names as in `keras.applications.inception_resnet_v2`, with automatic names numbered from 1."""
     if layer == "head_logits":
         return "predictions"

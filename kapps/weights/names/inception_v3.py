@@ -32,7 +32,7 @@ EXPANDED = {
 }
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.inception`."""
     if layer in ("head_logits", "auxiliary1_logits"):
         return {"head_logits": "fc", "auxiliary1_logits": "AuxLogits.fc"}[layer]

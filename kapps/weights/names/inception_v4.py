@@ -23,7 +23,7 @@ MODULES = {"2": 2, "3": 4, "4": 9, "5": 17}
 """timm's number of each level's first module, less 1."""
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Names as in `timm.models.inception_v4`."""
     if layer == "head_logits":
         return "last_linear"

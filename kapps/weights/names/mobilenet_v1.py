@@ -6,7 +6,7 @@ ENDS = {"stem_conv": "conv_stem", "stem_conv_bn": "bn1", "head_logits": "classif
 PARTS = {"depthwise": "conv_dw", "depthwise_bn": "bn1", "pointwise": "conv_pw", "pointwise_bn": "bn2"}  # fmt: skip
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Names as of `mobilenetv1_100` in `timm.models.efficientnet`."""
     if layer in ENDS:
         return ENDS[layer]

@@ -26,7 +26,7 @@ STAGES = {"1": (0, 1), "2": (1, 2), "3": (2, 3), "4": (3, 4), "5": (5, 3)}
 """By level: timm's first stage and its number of blocks; further blocks belong to the next stage."""
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.mobilenetv2`."""
     if layer in ENDS:
         return ENDS[layer]
@@ -35,7 +35,7 @@ def torchvision(layer):
     return f"features.{FIRST[level] + int(block) - 1}.conv.{parts[part]}"
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Names as of `mobilenetv2_100` in `timm.models.efficientnet`, with the names of EfficientNet."""
     if layer in efficientnet.ENDS:
         return efficientnet.ENDS[layer]

@@ -3,7 +3,7 @@
 import re
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.nin_cifar`."""
     if layer == "head_logits":
         return "output.final_conv.conv"

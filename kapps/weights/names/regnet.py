@@ -22,7 +22,7 @@ TORCHVISION = {
 }
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Names as in `timm.models.regnet`."""
     if layer in TIMM:
         return TIMM[layer]
@@ -31,7 +31,7 @@ def timm(layer):
     return f"s{level - 1}.b{block}.{part}"
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.regnet`, whose x_400mf, y_800mf and y_8gf are wider than the paper's."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]

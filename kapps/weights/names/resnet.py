@@ -30,7 +30,7 @@ PYTORCHCV = {
 }
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.resnet`."""
     if layer in ENDS:
         return ENDS[layer]
@@ -42,7 +42,7 @@ def torchvision(layer):
 timm = torchvision
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.resnet` and `seresnet`."""
     if layer in PYTORCHCV:
         return PYTORCHCV[layer]
@@ -51,7 +51,7 @@ def pytorchcv(layer):
     return f"features.stage{int(level) - 1}.unit{block}.{part}"
 
 
-def keras(layer):
+def keras(layer: str) -> str:
     """Names as in `keras.applications.resnet`, which strides in a block's first convolution."""
     if layer in APPLICATIONS:
         return APPLICATIONS[layer]

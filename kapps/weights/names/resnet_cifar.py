@@ -5,7 +5,7 @@ import re
 ENDS = {"stem_conv": "conv1", "stem_conv_bn": "bn1", "head_logits": "linear"}
 
 
-def akamaster(layer):
+def akamaster(layer: str) -> str:
     """Names as in github.com/akamaster/pytorch_resnet_cifar10."""
     if layer in ENDS:
         return ENDS[layer]

@@ -11,7 +11,7 @@ ENDS = {
 PARTS = {"preact": "norm1", "conv1_bn": "norm2", "conv2_bn": "norm3", "shortcut": "downsample.conv"}
 
 
-def timm(layer):
+def timm(layer: str) -> str:
     """Names as in `timm.models.resnetv2`."""
     if layer in ENDS:
         return ENDS[layer]

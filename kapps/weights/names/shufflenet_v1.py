@@ -10,7 +10,7 @@ ENDS = {
 PARTS = {"1": "compress_{}1", "2": "dw_{}2", "3": "expand_{}3"}
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.shufflenet`."""
     if layer in ENDS:
         return ENDS[layer]

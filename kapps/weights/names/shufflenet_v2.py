@@ -18,7 +18,7 @@ PARTS = {
 }
 
 
-def torchvision(layer):
+def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.shufflenetv2`."""
     if layer in ENDS:
         return ENDS[layer]

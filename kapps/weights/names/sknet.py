@@ -17,7 +17,7 @@ PARTS = {
 }
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.sknet`."""
     if layer in ENDS:
         return ENDS[layer]

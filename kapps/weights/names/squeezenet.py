@@ -6,7 +6,7 @@ TORCHVISION = {"stem_conv": "features.0", "head_logits": "classifier.1"}
 PYTORCHCV = {"stem_conv": "features.init_block.conv", "head_logits": "output.final_conv"}
 
 
-def torchvision(layer, layers):
+def torchvision(layer: str, layers: list[str]) -> str:
     """Names as in `torchvision.models.squeezenet`; `layers` are the names of all layers, in order."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]
@@ -16,7 +16,7 @@ def torchvision(layer, layers):
     return f"features.{2 + modules.index(block)}.{part}"
 
 
-def pytorchcv(layer):
+def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.squeezenet`."""
     if layer in PYTORCHCV:
         return PYTORCHCV[layer]

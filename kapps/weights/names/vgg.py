@@ -13,7 +13,7 @@ KERAS = {"vgg16": "VGG16", "vgg19": "VGG19"}
 BLUE_FIRST = True
 
 
-def torchvision(layer, layers):
+def torchvision(layer: str, layers: list[str]) -> str:
     """Names as in `torchvision.models.vgg`; `layers` are the names of all layers, in order."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]
@@ -24,12 +24,12 @@ def torchvision(layer, layers):
     return f"features.{number}"
 
 
-def timm(layer, layers):
+def timm(layer: str, layers: list[str]) -> str:
     """Names as in `timm.models.vgg`."""
     return TIMM.get(layer) or torchvision(layer, layers)
 
 
-def keras(layer):
+def keras(layer: str) -> str:
     """Names as in `keras.applications.vgg16`."""
     if layer in APPLICATIONS:
         return APPLICATIONS[layer]

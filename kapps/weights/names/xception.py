@@ -9,7 +9,7 @@ KERAS = {"xception": "Xception"}
 BLUE_FIRST = False
 
 
-def keras(layer):
+def keras(layer: str) -> str:
     """Names as in `keras.applications.xception`, where a separable convolution is one layer."""
     if layer == "head_logits":
         return "predictions"
