@@ -5,8 +5,10 @@ import json
 import math
 import re
 
+import covering
 import graphs
 import keras
+import members
 import pytest
 
 from kapps import cards
@@ -121,6 +123,11 @@ def test_layers_are_keras_own_or_registered(graph, layers):
             assert keras.saving.get_registered_object(f"kapps>{kind.__qualname__}") is kind
     config = graph.model.get_config()
     assert json.loads(json.dumps(keras.saving.serialize_keras_object(config)))
+
+
+def test_features_are_covered_by_the_conformance_suites(graph):
+    missing = members.features(graph.builder, graph.model) - covering.covered()
+    assert not missing, f"not in the covering set: {missing}; run python tests/covering.py"
 
 
 def test_signature_and_docstring(graph):

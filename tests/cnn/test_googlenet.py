@@ -1,5 +1,6 @@
 """GoogLeNet: sizes and operations of Table 1, pooling, and the auxiliary classifiers."""
 
+import graphs
 import keras
 import pytest
 
@@ -101,3 +102,11 @@ def test_googlenet_has_two_normalisations_and_biases():
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     assert len(convolutions) == 3 + 9 * 6 and all(x.use_bias for x in convolutions)
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers)
+
+
+def test_normalisation_has_the_constants_of_caffe():
+    model = graphs.build(kapps.googlenet)
+    for name in ("stem_norm1", "stem_norm2"):
+        layer = model.get_layer(name)
+        assert (layer.k, layer.size, layer.beta) == (1, 5, 0.75)
+        assert layer.alpha * layer.size == pytest.approx(1e-4)

@@ -45,3 +45,14 @@ def test_a_decoder_reads_no_later_token_and_translates_by_its_own_scores():
     first = tokens[0].tolist().index(end)
     ended = kapps.translate(model, source, start=1, end=end, steps=5, beam=None)
     assert ended[0].tolist() == [*tokens[0, :first], *[0] * (5 - first)]
+
+
+def test_sutskevers_encoder_reads_the_source_from_its_last_word():
+    options = dict(embedding=4, units=(5, 5), source_vocabulary=11, vocabulary=7)
+    forwards = families.encoder_decoder(reverse=False, **options)
+    backwards = families.encoder_decoder(reverse=True, **options)
+    backwards.set_weights(forwards.get_weights())
+    source, target = np.array([[3, 4, 5, 6]]), np.array([[1, 2, 3]])
+    expected = array(forwards([source[:, ::-1], target]))
+    np.testing.assert_allclose(array(backwards([source, target])), expected, atol=1e-6)
+    assert kapps.sutskever2014.builder.row["reverse"]
