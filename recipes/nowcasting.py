@@ -54,7 +54,9 @@ def main(_):
     train_digits, test_digits = (read_grey_images(source, SIDE)[0] for source in sources)
     print(f"{len(train_digits):,} training digits, {len(test_digits):,} test digits")
     sequences = moving_digits_dataset(train_digits, FLAGS.batch_size, seed=FLAGS.seed)
-    test = moving_digits_dataset(test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1).cache()  # fmt: skip
+    test = moving_digits_dataset(
+        test_digits, FLAGS.batch_size, sequences=FLAGS.test, seed=FLAGS.seed + 1
+    ).cache()
     model = kapps.families.convlstm(filters=filters, kernel_size=FLAGS.kernel_size)
     print(
         f"{model.name}: {model.count_params():,} parameters, layers of {', '.join(FLAGS.filters)} channels"

@@ -1,6 +1,6 @@
 """Each member of the covering set has a feature that no other has; test_graph.py tests that every feature is covered.
 
-    pytest tests/test_covering.py -s  # prints what each member is there for
+pytest tests/test_covering.py -s  # prints what each member is there for
 """
 
 import covering

@@ -165,8 +165,14 @@ def test_text_has_the_words_of_the_glossary():
 
 @pytest.mark.parametrize(
     "text, number",
-    [("a picture of the tail", 2), ("the numbers alone", 1), ("output_tail", 0), ("is no longer", 0), ("is no file", 1)],
-)  # fmt: skip
+    [
+        ("a picture of the tail", 2),
+        ("the numbers alone", 1),
+        ("output_tail", 0),
+        ("is no longer", 0),
+        ("is no file", 1),
+    ],
+)
 def test_the_pattern_matches_words_and_not_parts_of_them(text, number):
     assert len(list(PATTERN.finditer(text))) == number
 

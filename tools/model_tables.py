@@ -63,8 +63,9 @@ def models_page() -> str:
     lines = [
         "# Models",
         "",
-        "Written by `tools/model_tables.py` from the cards. Parameters are trainable parameters with the default number of",
-        "classes; multiply-accumulates (MACs) are those of convolutions and dense layers on one image of the input shape.",
+        "Written by `tools/model_tables.py` from the cards. Parameters are trainable parameters with the default",
+        "number of classes; multiply-accumulates (MACs) are those of convolutions and dense layers on one image of the",
+        "input shape.",
         "Both come from the paper or from a second implementation (`tests/reference/models.csv`).",
     ]
     for members in families():

@@ -42,7 +42,9 @@ print(json.dumps({"norms": len(norms), "changed": changed, "head": moved}))
 @pytest.fixture(scope="module")
 def pretrained(randomise):
     """Levels 2 and 3 of a ResNet, with values that differ from the initial values of every layer."""
-    return randomise(resnet.body(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=7))
+    return randomise(
+        resnet.body(depths=(1, 1), block=basic_block, input_shape=(32, 32, 3), classes=7)
+    )
 
 
 def fit(model, x, y, epochs=1):

@@ -1,6 +1,5 @@
 """Piano rolls in .mat files."""
 
-
 import numpy as np
 import pytest
 

@@ -1,6 +1,5 @@
 """Time series in .ts files."""
 
-
 import numpy as np
 import pytest
 

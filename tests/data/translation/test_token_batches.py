@@ -1,6 +1,5 @@
 """Batches of pairs: every pair once, few shapes, a budget of tokens; resumed and divided among workers."""
 
-
 import numpy as np
 import pytest
 
