@@ -19,7 +19,7 @@ from importlib import resources
 class Preprocessing:
     """Preprocessing of images: resize, centre crop, then `(pixels * scale - mean) / std`.
 
-    It belongs to the weights and is no part of the model: the input pipeline applies it, and an exported file
+    It belongs to the weights and is not part of the model: the input pipeline applies it, and an exported file
     contains its arithmetic.
 
     Args:

@@ -30,7 +30,7 @@ WORDS = {
     r"many to as many": "sequence labelling",
     r"alone": "only, just",
     r"besides?": "compared with, next to, alongside",
-    r"is no (?!longer\b|more\b)": "is not a, has no",
+    r"(?<!there )is no(?= )(?! longer\b| more\b)": "is not a, has no",
     r"anew": "again, from scratch",
     r"aloud": "prints, raises",
     r"refus(e|es|ed|ing|als?)": "raises ValueError, reports an error",
@@ -93,7 +93,7 @@ TEXT = {
 }
 SKIPPED = ("dagre.min.js", "manifest.csv", "index.json")
 PATTERN = re.compile(
-    "|".join(rf"(?P<w{i}>(?<![A-Za-z])(?:{word})(?![A-Za-z]))" for i, word in enumerate(WORDS)),
+    "|".join(rf"(?P<w{i}>(?<![A-Za-z_])(?:{word})(?![A-Za-z_]))" for i, word in enumerate(WORDS)),
     re.IGNORECASE,
 )
 
@@ -159,8 +159,8 @@ def lines(paths=()):
 
 
 def test_text_has_the_words_of_the_glossary():
-    found = lines()
-    assert not found, "\n".join(found[:40])
+    rejected = lines()
+    assert not rejected, "\n".join(rejected[:40])
 
 
 @pytest.mark.parametrize(

@@ -236,8 +236,8 @@ def main():
         copy_project(folder)
         for number, mutation in enumerate(mutations, start=first):
             began = time.monotonic()
-            found, text = examine(folder, mutation)
-            detected += found
+            is_detected, text = examine(folder, mutation)
+            detected += is_detected
             seconds = time.monotonic() - began
             print(
                 f"{number:3} {mutation.fault:52} {mutation.tier:8} {seconds:5.0f} s  {text}",

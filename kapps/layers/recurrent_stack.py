@@ -159,7 +159,7 @@ def stack(
         The outputs; with return_state=True, (outputs, [[state, ...] of each layer]).
 
     Raises:
-        ValueError: if a residual connection joins different widths or lengths, or for a number that is no layer's.
+        ValueError: if a residual connection joins different widths or lengths, or for a number that is not a layer's.
     """
     widths = layer_widths(units, layers)
     check_layer_numbers(len(widths), residual=residual, pyramid=pyramid)

@@ -141,7 +141,7 @@ def test_generation_and_beam_search_use_a_new_layers_state():
         logits = array(model(np.array([tokens])))[0, -1]
         assert token == 2 + int(np.argmax(logits[2:]))  # 0 and 1 are never generated
         tokens.append(int(token))
-    # A window is no cache, so its size does not limit the number of tokens.
+    # A window is not a cache, so its size does not limit the number of tokens.
     fixed = generation.step_model(model, batch=1, length=2)
     np.testing.assert_array_equal(
         generation.generate(fixed, [[3, 4, 5]], 6, temperature=0)[0], generated

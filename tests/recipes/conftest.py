@@ -1,4 +1,4 @@
-"""Recipes that come to nothing, fast: in copies of a process that has imported Keras already."""
+"""Runs recipes with wrong arguments in forks of a process that has imported Keras."""
 
 import pathlib
 
@@ -16,11 +16,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.fixture
 def mistaken(forks):
-    """`mistaken(recipe, folder, *flags)` runs one that is to fail, and returns its last line; 1 is its exit code."""
+    """`mistaken(recipe, folder, *flags)` runs a recipe that must fail with exit code 1, and returns the last line."""
 
     def mistaken(recipe, folder, *flags, **environment):
-        given = RUN, [str(recipe), *flags], folder, {"PYTHONPATH": str(ROOT), **environment}
-        process = forks.Process(target=child.run, args=given)
+        arguments = RUN, [str(recipe), *flags], folder, {"PYTHONPATH": str(ROOT), **environment}
+        process = forks.Process(target=child.run, args=arguments)
         process.start()
         process.join()
         printed = (folder / "printed.txt").read_text()
