@@ -269,7 +269,8 @@ def card(model, weights: str | None = None) -> Card:
             preprocessing of these weights; with None or another file it has the family's.
 
     Raises:
-        ValueError: if there is no builder of that name, and for "imagenet" if there are no pretrained weights.
+        ValueError: if there is no builder of that name, for "imagenet" if there are no pretrained weights, and for
+            weights that are not the path of a file.
     """
     name = model if isinstance(model, str) else getattr(model, "__name__", None) or model.name
     if name not in _index():
@@ -279,6 +280,10 @@ def card(model, weights: str | None = None) -> Card:
     result = _index()[name]
     if weights == "imagenet":
         return dataclasses.replace(result, preprocessing=get_checkpoint(name).preprocessing)
+    if weights and not pathlib.PurePath(weights).suffix:
+        raise ValueError(
+            f"{name}: weights={weights!r} is not the path of a weights file.{nearest(str(weights), ['imagenet'])}"
+        )
     row = checkpoints().get(name)
     if weights is None or row is None or pathlib.PurePath(weights).name != row.file:
         return result

@@ -62,6 +62,12 @@ def test_a_model_sets_size_and_channels(images):
     assert kapps.preprocess(images, open_size, size=(40, 48)).shape == (2, 40, 48, 3)
 
 
+def test_misspelt_weights_raise(images):
+    with pytest.raises(ValueError) as caught:
+        kapps.preprocess(images[0], "mobilenet_v2", weights="imagnet")
+    assert "imagnet" in str(caught.value) and "Did you mean imagenet" in str(caught.value)
+
+
 def test_weights_set_the_preprocessing(images):
     own = kapps.preprocess(images[0], "mobilenet_v2")
     published = kapps.preprocess(images[0], "mobilenet_v2", weights="imagenet")
