@@ -18,7 +18,9 @@ _FLOAT32_POLICY = {
 def check_exportable(model: keras.Model) -> None:
     """Raises ValueError unless `model` is a model that can be exported, and Keras is set up for export."""
     if not isinstance(model, keras.Model):
-        raise ValueError(f"model must be a keras.Model, not {type(model).__name__} {str(model)[:80]!r}")
+        raise ValueError(
+            f"model must be a keras.Model, not {type(model).__name__} {str(model)[:80]!r}"
+        )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "export needs Keras on TensorFlow (KERAS_BACKEND=tensorflow), "
