@@ -192,11 +192,12 @@ def has_hash(checkpoint):
 
 def hub():
     """Returns {builder's name: timm's name} of weights that are only on timm's hub, and have no hash."""
-    return {
+    names = {
         model["name"]: model["timm"]
         for model in MODELS
         if "." in model["timm"] and not model["torchvision"] and not has_hash(model["timm"])
     }
+    return {name: names[name] for name in cards.list_models() if name in names}
 
 
 def document(manifest):
