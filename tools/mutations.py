@@ -176,7 +176,7 @@ def run_tests(folder, tests, tier):
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if result.returncode == 0:
         return None
-    match = re.search(r"^(?:FAILED|ERROR) (\S+)", result.stdout, re.MULTILINE)
+    match = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", result.stdout, re.MULTILINE)
     if match is None:
         return f"error: pytest exits with {result.returncode}"
     return match[1]
