@@ -72,7 +72,7 @@ MUTATIONS = [
     _mutation("GoogLeNet: swapped branches", "kapps/cnn/googlenet.py", "([a, b, c, d])", "([a, c, b, d])", LOGITS, "-k", "googlenet"),
     _mutation("GoogLeNet: another beta of normalisation", "kapps/cnn/googlenet.py", "beta=0.75, name=name", "beta=0.5, name=name", "tests/cnn/test_googlenet.py"),
     _mutation("Xception: another epsilon", "kapps/cnn/xception.py", "EPSILON = 1e-3", "EPSILON = 1e-5", "tests/cnn/test_xception.py"),
-    _mutation("Xception: activation after the shortcut's block", "kapps/cnn/xception.py", '(x, (128, 128), activate=False, name="level2_block1")', '(x, (128, 128), name="level2_block1")', "tests/cnn/test_xception.py", GRAPH, "-k", "xception"),
+    _mutation("Xception: a block without its first activation", "kapps/cnn/xception.py", '(x, (256, 256), name="level3_block1")', '(x, (256, 256), activate=False, name="level3_block1")', "tests/cnn/test_xception.py"),
     _mutation("SKNet: another dilation", "kapps/cnn/sknet.py", "    dilation = 2\n", "    dilation = 3\n", "tests/cnn/test_sknet.py"),
     _mutation("SKNet: weights of the paths swapped", "kapps/cnn/sknet.py", 'name=f"{name}_selected")([b, difference])', 'name=f"{name}_selected")([a, difference])', "tests/cnn/test_sknet.py"),
     _mutation("ShuffleNet V2: channels not shuffled", "kapps/cnn/shufflenet_v2.py", '    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])\n    return channel_shuffle(x, 2, name=f"{name}_shuffle")\n\n\ndef downsampling', '    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])\n    return x\n\n\ndef downsampling', LOGITS, "-k", "shufflenet_v2"),
