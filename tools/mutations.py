@@ -106,7 +106,7 @@ MUTATIONS = [
     _mutation("decoding: the causal mask is one step off", "kapps/generation/_keras_adapters.py", "mask = steps <= position", "mask = steps < position", SEQUENCES, "-k", "transformer and single"),
     _mutation("decoding: keys written to the next position", "kapps/generation/_keras_adapters.py", "is_this_step = (steps == position)", "is_this_step = (steps == position + 1)", SEQUENCES, "-k", "transformer and single"),
     _mutation("sampling: temperature multiplied", "kapps/generation/samplers.py", "ops.softmax(logits / temperature", "ops.softmax(logits * temperature", "tests/generation/test_decoding_loop.py"),
-    _mutation("beam search: another length penalty", "kapps/generation/samplers.py", "((5.0 + length) / 6.0) ** alpha", "((5.0 + length) / 5.0) ** alpha", "tests/generation/test_decoding_loop.py"),
+    _mutation("beam search: another length penalty", "kapps/generation/samplers.py", "((5.0 + length) / 6.0) ** alpha", "((5.0 + 2.0 * length) / 6.0) ** alpha", "tests/generation/test_text_generation.py"),
     # Training.
     _mutation("label smoothing: wrong sign", "kapps/training/losses.py", "losses + self.label_smoothing *", "losses - self.label_smoothing *", "tests/training/test_losses.py"),
     _mutation("warmup: one step late", "kapps/training/schedules.py", '+ 1  # Keras counts from 0', '+ 0  # Keras counts from 0', "tests/training"),
