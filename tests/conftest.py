@@ -27,6 +27,10 @@ def pytest_addoption(parser):
     )
 
 
+POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
+"""Precision policies, the first of them by default."""
+
+
 def pytest_report_header():
     return changes.describe()
 
@@ -48,6 +52,8 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(fixture, _conformance(kind, every, limited), scope="module")
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest() if every else ["lenet5"])
+    if "policy" in metafunc.fixturenames:
+        metafunc.parametrize("policy", POLICIES if every else POLICIES[:1])
     if "published_name" in metafunc.fixturenames:
         checkpoints = {
             name: row for name, row in cards.checkpoints().items() if row.source != "keras"

@@ -18,7 +18,6 @@ import kapps
 from kapps import cards
 
 SEED = 3
-POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 LOAD = """
 import sys
 import numpy as np, keras
@@ -133,12 +132,7 @@ def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     )  # the logits depend on the image
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_predictions_are_float32_under_every_policy(
-    builder, card, digits, set_policy, policy, request
-):
-    if policy != POLICIES[0] and not request.config.getoption("--all"):
-        pytest.skip("other policies only with --all")
+def test_predictions_are_float32_under_every_policy(builder, card, digits, set_policy, policy):
     set_policy(policy)
     model = builder(input_shape=(card.minimum, card.minimum, 3), classes=10)
     compute_dtype = keras.DTypePolicy(policy).compute_dtype
