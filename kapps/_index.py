@@ -15,6 +15,7 @@ import pkgutil
 
 import kapps
 from kapps._files import write_atomically
+from kapps._log_lines import without_log_lines
 from kapps.cards import Card, Preprocessing
 
 FOLDERS = ("cnn", "recurrent", "attention")
@@ -116,7 +117,9 @@ def stub_parameter(parameter) -> str:
 def main() -> None:
     """Writes the files."""
     folder = pathlib.Path(kapps.__file__).parent
-    for name, text in files().items():
+    with without_log_lines():
+        texts = files()
+    for name, text in texts.items():
         with write_atomically(folder / name) as path:
             path.write_text(text)
         print(f"wrote {folder / name}")
