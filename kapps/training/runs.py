@@ -87,8 +87,9 @@ class Run:
             height, width = model.input_shape[1:3]
             print(
                 f"{model.name}: {count:,} trainable parameters, {source.examples:,} images of {source.name} at "
-                f"{height} x {width}, {len(source.class_names)} classes, {self.epochs} epoch{'s' * (self.epochs > 1)} of "
-                f"{self.steps_per_epoch} steps, {', '.join(details)}, {replicas} replica{'s' * (replicas > 1)}"
+                f"{height} x {width}, {len(source.class_names)} classes, "
+                f"{self.epochs} epoch{'s' * (self.epochs > 1)} of {self.steps_per_epoch} steps, "
+                f"{', '.join(details)}, {replicas} replica{'s' * (replicas > 1)}"
             )
 
     def fit(
