@@ -242,6 +242,7 @@ def test_csv_and_json(run, file, tmp_path):
     assert read["macs"] == 10800 + 800 and sum(level["macs"] for level in read["levels"]) == 11600
 
 
+@pytest.mark.long
 def test_colours_only_on_a_terminal(file):
     if sys.platform == "win32":
         pytest.skip("no pseudo-terminals")
@@ -341,6 +342,7 @@ def test_a_wrong_argument_of_verify_is_one_line(run, exported, arguments, words)
     assert code == 2 and words in error and len(error.splitlines()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_demo_serves_the_page_until_ctrl_c(exported, tmp_path):
     environment = {

@@ -76,6 +76,7 @@ def test_values_and_gradients_equal_keras(channels, groups, options, path):
     close(values_and_gradients(ours, x), values_and_gradients(theirs, x), within=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_values_and_gradients_with_and_without_onednn(request):
     """TensorFlow reads the variable at import, so the cases run again in a new process."""

@@ -148,6 +148,7 @@ def test_training_in_half_precision_lowers_the_loss(kind):
     assert model.layers[0].cell.compute_dtype == "bfloat16" and losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_exported_forms_agree(kind, layer, tmp_path):
     x = keras.Input((None, FEATURES))

@@ -146,6 +146,7 @@ def test_each_name_is_its_cell(cell):
     assert cell == f"gru_{update}" or update == "none"
 
 
+@pytest.mark.long
 def test_a_stack_learns():
     """The stack predicts the sign of the first value from its last output."""
     x = keras.Input((None, FEATURES))
@@ -178,6 +179,7 @@ def test_errors_name_option_value_and_allowed():
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_tflite_has_pairs_and_both_directions(tmp_path):
     model = network(layers=2, pyramid=2, merge="concat", learned_state=True, cell="gru")

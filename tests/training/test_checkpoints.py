@@ -73,7 +73,10 @@ def whole(tmp_path_factory):
     return state(model), history
 
 
-@pytest.mark.parametrize("interrupt", [1, 5, 10, 11, 13, 19, 20])
+@pytest.mark.parametrize(
+    "interrupt",
+    [1, 10, 11, *(pytest.param(step, marks=pytest.mark.long) for step in (5, 13, 19, 20))],
+)
 def test_a_killed_training_resumes_to_the_same_bits(tmp_path, whole, interrupt):
     with pytest.raises(KeyboardInterrupt):
         fit(small(), tmp_path, interrupt=interrupt)

@@ -12,7 +12,6 @@ from kapps.cnn import resnet
 from kapps.cnn.resnet import basic_block
 from kapps.training import finetune, load_model, set_trainable
 
-UNFREEZE = ("head", "level3", "level2_block1_conv2", "all")
 
 # Fits a loaded model in a separate process, and prints which batch norms changed.
 FIT = """
@@ -68,7 +67,16 @@ def norms(model):
     return [x.name for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
 
 
-@pytest.mark.parametrize("unfreeze", UNFREEZE)
+@pytest.mark.parametrize(
+    "unfreeze",
+    [
+        "level3",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("head", "level2_block1_conv2", "all")
+        ),
+    ],
+)
 def test_frozen_batch_norms_do_not_change_by_a_bit(pretrained, digits, forked, tmp_path, unfreeze):
     x, y = digits(32)
     original = values(pretrained)
@@ -128,6 +136,7 @@ def test_the_result_has_the_layers_of_a_builders_model(pretrained):
     assert logits.layers[-1].activation is keras.activations.linear
 
 
+@pytest.mark.long
 def test_another_resolution(pretrained, digits):
     x, y = digits(48)
     model = finetune(pretrained, classes=10, unfreeze="level3", input_shape=(48, 40, 3))
@@ -161,6 +170,7 @@ def test_a_second_stage_keeps_the_trained_head(pretrained, digits):
     assert same(after["level2_block1_conv1"], original["level2_block1_conv1"])
 
 
+@pytest.mark.long
 def test_set_trainable_freezes_again_after_model_trainable(pretrained, digits):
     x, y = digits(32)
     model = finetune(pretrained, classes=10)
@@ -192,6 +202,7 @@ def test_a_model_that_was_frozen_trains_again(pretrained):
     assert not frozen.trainable_variables
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [{"groups": 32, "group_width": 4}, {"groups": 32, "group_width": 4, "se": 16}],
@@ -207,6 +218,7 @@ def test_grouped_and_squeezed_members(randomise, digits, options):
     assert not same(after["level3_block1_conv2"], before["level3_block1_conv2"])
 
 
+@pytest.mark.long
 def test_a_model_of_keras_applications(randomise, digits):
     original = randomise(
         keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=7)
@@ -309,7 +321,9 @@ def test_statistics_of_a_normalization_are_copied(digits):
     np.testing.assert_array_equal(model.get_layer("normalization")(x), expected)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("mixed_bfloat16", marks=pytest.mark.long), "mixed_float16"]
+)
 def test_mixed_precision(digits, policy):
     x, y = digits(32)
     before = keras.config.dtype_policy()

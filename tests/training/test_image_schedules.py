@@ -126,6 +126,7 @@ def test_the_optimizer_has_the_papers_settings(name, kind, settings):
     assert {key: getattr(optimizer, key) for key in settings} == settings
 
 
+@pytest.mark.long
 def test_weight_decay_equals_that_of_inception():
     """The loss 1/2 d |w|^2 through RMSProp with momentum, written out, against Keras's decoupled decay."""
     decay, rate, steps = 1e-3, 0.1, 400
@@ -163,6 +164,7 @@ def test_gradients_are_clipped_by_their_global_norm_or_by_value(limit, gradient,
     np.testing.assert_allclose(np.array(variables), -np.array(expected), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_the_average_covers_its_fraction_of_the_training():
     """Every batch adds 1: the average is behind by the number of batches that it covers, minus one."""
     steps, back = 1000, 100

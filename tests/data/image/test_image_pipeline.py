@@ -93,7 +93,7 @@ OPTIONS = [
     {},
     {"augmentation": "cifar", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1},
     {"cache_bytes": 0, "mixup": 0.4},
-    {"randaugment": True},
+    pytest.param({"randaugment": True}, marks=pytest.mark.long),
 ]
 
 
