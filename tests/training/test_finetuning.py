@@ -12,7 +12,6 @@ from kapps.cnn import resnet
 from kapps.cnn.resnet import basic_block
 from kapps.training import finetune, load_model, set_trainable
 
-
 # Fits a loaded model in a separate process, and prints which batch norms changed.
 FIT = """
 import json, sys
