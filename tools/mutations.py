@@ -78,7 +78,8 @@ MUTATIONS = [
     _mutation("ShuffleNet V2: channels not shuffled", "kapps/cnn/shufflenet_v2.py", '    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])\n    return channel_shuffle(x, 2, name=f"{name}_shuffle")\n\n\ndef downsampling', '    x = layers.Concatenate(name=f"{name}_concat")([shortcut, y])\n    return x\n\n\ndef downsampling', LOGITS, "-k", "shufflenet_v2"),
     _mutation("DenseNet: features in another order", "kapps/cnn/densenet.py", 'name=f"{name}_concat")([x, y])', 'name=f"{name}_concat")([y, x])', LOGITS, "-k", "densenet"),
     _mutation("VGG: biases before batch norm left out", "kapps/cnn/vgg.py", "partial(conv_bn, use_bias=True,", "partial(conv_bn, use_bias=False,", GRAPH, "-k", "vgg11_bn"),
-    _mutation("DenseNet: a pooling in half precision", "kapps/cnn/densenet.py", 'return layers.AveragePooling2D(2, name=', 'return layers.AveragePooling2D(2, dtype="float16", name=', IMAGES, "-k", "densenet and (exported or size)", tier="changed"),
+    _mutation("DenseNet: a pooling in half precision", "kapps/cnn/densenet.py", 'return layers.AveragePooling2D(2, name=', 'return layers.AveragePooling2D(2, dtype="float16", name=', LOGITS, "-k", "densenet"),
+    _mutation("DenseNet: other layers if the size is not known", "kapps/cnn/densenet.py", 'return layers.AveragePooling2D(2, name=', 'return layers.AveragePooling2D(2 if x.shape[1] else 3, name=', IMAGES, "-k", "densenet and any_size", tier="changed"),
     _mutation("ResNet: an activation that cannot be loaded", "kapps/cnn/resnet.py", 'return layers.Activation("relu", name=f"{name}_out")(x)', 'return layers.Activation(lambda y: y * (y > 0).astype(y.dtype) if False else abs(y), name=f"{name}_out")(x)', IMAGES, "-k", "resnet and new_process", tier="changed"),
     _mutation("TCN: a dilation of 2^(n+1)", "kapps/recurrent/tcn.py", "kernel_size, 2**i, dropout", "kernel_size, 2 ** (i + 1), dropout", "tests/recurrent/test_tcn.py"),
     _mutation("TCN: not causal", "kapps/recurrent/tcn.py", 'padding="causal"', 'padding="same"', SEQUENCES, "-k", "tcn and later"),
@@ -109,11 +110,11 @@ MUTATIONS = [
     _mutation("beam search: another length penalty", "kapps/generation/samplers.py", "((5.0 + length) / 6.0) ** alpha", "((5.0 + 2.0 * length) / 6.0) ** alpha", "tests/generation/test_text_generation.py"),
     # Training.
     _mutation("label smoothing: wrong sign", "kapps/training/losses.py", "losses + self.label_smoothing *", "losses - self.label_smoothing *", "tests/training/test_losses.py"),
-    _mutation("warmup: one step late", "kapps/training/schedules.py", '+ 1  # Keras counts from 0', '+ 0  # Keras counts from 0', "tests/training"),
+    _mutation("warmup: one step late", "kapps/training/schedules.py", '+ 1  # Keras counts from 0', '+ 0  # Keras counts from 0', "tests/training/test_schedules.py"),
     _mutation("learning rate not scaled by the batch size", "kapps/training/image_schedules.py", "(batch_size * accumulation / 256) ** self.scaling", "1.0", "tests/training/test_image_schedules.py"),
     _mutation("LAMB: momentum of the wrong beta", "kapps/training/optimizers.py", "(gradient - mean) * (1 - self.beta_1)", "(gradient - mean) * (1 - self.beta_2)", "tests/training/test_optimizers.py"),
     _mutation("checkpoint without the optimizer's state", "kapps/training/checkpoints.py", "return [*model.variables, *model.optimizer.variables]", "return [*model.variables]", "tests/training/test_checkpoints.py"),
-    _mutation("mean of perplexities is arithmetic", "kapps/training/checkpoints.py", 'if key.endswith("perplexity"):', 'if key.endswith("nothing"):', "tests/training"),
+    _mutation("mean of perplexities is arithmetic", "kapps/training/checkpoints.py", 'if key.endswith("perplexity"):', 'if key.endswith("nothing"):', "tests/training/test_checkpoints.py"),
     # Data.
     _mutation("preprocessing: standard deviation multiplied", "kapps/data/image/pipeline.py", "preprocessing.scale / std, width", "preprocessing.scale * std, width", "tests/data/image"),
     _mutation("evaluation crop one pixel off", "kapps/data/image/decode_image.py", "(resized - [height, width]) / 2)", "(resized - [height, width]) / 2 + 1)", "tests/data/image"),

@@ -51,6 +51,8 @@ def test_sutskevers_encoder_reads_the_source_from_its_last_word():
     options = dict(embedding=4, units=(5, 5), source_vocabulary=11, vocabulary=7)
     forwards = families.encoder_decoder(reverse=False, **options)
     backwards = families.encoder_decoder(reverse=True, **options)
+    assert [x.name for x in backwards.layers if "reversed" in x.name] == ["source_reversed"]
+    assert not [x.name for x in forwards.layers if "reversed" in x.name]
     backwards.set_weights(forwards.get_weights())
     source, target = np.array([[3, 4, 5, 6]]), np.array([[1, 2, 3]])
     expected = array(forwards([source[:, ::-1], target]))
