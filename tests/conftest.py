@@ -52,8 +52,8 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(fixture, _conformance(kind, every, limited), scope="module")
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest() if every else ["lenet5"])
-    if "policy" in metafunc.fixturenames:
-        metafunc.parametrize("policy", POLICIES if every else POLICIES[:1])
+    if "policy_name" in metafunc.fixturenames:
+        metafunc.parametrize("policy_name", POLICIES if every else POLICIES[:1])
     if "published_name" in metafunc.fixturenames:
         checkpoints = {
             name: row for name, row in cards.checkpoints().items() if row.source != "keras"

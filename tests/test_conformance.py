@@ -132,10 +132,10 @@ def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     )  # the logits depend on the image
 
 
-def test_predictions_are_float32_under_every_policy(builder, card, digits, set_policy, policy):
-    set_policy(policy)
+def test_predictions_are_float32_under_every_policy(builder, card, digits, set_policy, policy_name):
+    set_policy(policy_name)
     model = builder(input_shape=(card.minimum, card.minimum, 3), classes=10)
-    compute_dtype = keras.DTypePolicy(policy).compute_dtype
+    compute_dtype = keras.DTypePolicy(policy_name).compute_dtype
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert {layer.compute_dtype for layer in convolutions} == {compute_dtype}
     logits = [layer for layer in model.layers if layer.name in ("head_logits", "predictions")]
