@@ -208,7 +208,17 @@ def pytest_generate_tests(metafunc):
             for network in rows_by_network()
             if all_networks or network in PIECES or kapps.card(BUILDERS[network]).params < 30e6
         ]
-        metafunc.parametrize("network", networks, ids=" ".join)
+        params = {
+            network: kapps.card(BUILDERS[network]).params
+            for network in networks
+            if network in BUILDERS
+        }
+        # The larger networks only repeat layers of the smaller ones.
+        marks = {
+            network: [pytest.mark.long] for network in networks if params.get(network, 0) > 8e6
+        }
+        rows = [pytest.param(network, marks=marks.get(network, ())) for network in networks]
+        metafunc.parametrize("network", rows, ids=[" ".join(network) for network in networks])
 
 
 def test_costs_are_as_published(network, unweighted):
