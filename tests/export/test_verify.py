@@ -64,6 +64,7 @@ def test_a_file_of_other_weights(files, kind):
     report = kapps.export.verify(network(seed=1), files[kind], IMAGES, preprocessing=PIXELS)
     assert report.largest_difference > 0.01
     assert report.top1_agreement < 0.9
+    assert str(files[kind]) in report.failure() and "\n" not in report.failure()
 
 
 def test_missing_preprocessing(files, model):
@@ -89,6 +90,9 @@ def test_one_wrong_output_of_several(tmp_path):
     report = kapps.export.verify(make(2.0), file, IMAGES)
     assert report.top1_agreement == 1
     assert report.largest_difference == pytest.approx(IMAGES.mean((1, 2)).max(), rel=1e-5)
+    allowed = report.largest_difference / report.largest_value
+    assert str(file) in report.failure(max_difference=0.99 * allowed)
+    assert report.failure(max_difference=1.01 * allowed) is None
 
 
 def test_nan_agrees_with_nothing():
