@@ -27,6 +27,7 @@ def test_parameters_of_table_2(name, reference):
     assert round(reference[name]["trainable"] / 1e6, 1) == PRINTED[name][0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name, layers",
     [("densenet40_cifar", 40), ("densenet_bc", 100), ("densenet121", 121), ("densenet169", 169)],

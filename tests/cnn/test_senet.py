@@ -35,6 +35,7 @@ def test_dropout_of_the_head(model):
     assert model.get_layer("head_dropout").rate == 0.2
 
 
+@pytest.mark.long
 def test_number_of_layers():
     """The 154 layers are the convolutions of the residual branches, of the stem, and the classifier."""
     model = kapps.senet154(input_shape=(32, 32, 3))

@@ -108,6 +108,7 @@ def test_a_port_in_use_is_an_error_of_one_line(trainings):
     assert "Traceback" not in process.output()
 
 
+@pytest.mark.long
 def test_a_missing_worker_is_an_error_after_the_timeout(trainings, free):
     start_time = time.monotonic()
     addresses = free(2)
@@ -119,6 +120,7 @@ def test_a_missing_worker_is_an_error_after_the_timeout(trainings, free):
     assert "Traceback" not in process.output() and time.monotonic() - start_time < 120
 
 
+@pytest.mark.long
 def test_another_program_at_the_address_of_a_worker_is_an_error_after_the_timeout(trainings, free):
     with socket.socket() as other:
         other.bind(("", 0))
