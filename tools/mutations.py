@@ -135,7 +135,7 @@ MUTATIONS = [
     _mutation("receptive field one pixel smaller", "kapps/analysis/receptive_field.py", "return ReceptiveField(math.floor(self.high - self.low) + 1,", "return ReceptiveField(math.floor(self.high - self.low),", "tests/analysis/test_receptive_field.py"),
     _mutation("weights: a grey image's kernel is the mean", "kapps/weights/_assign.py", "kernel.sum(axis=2, keepdims=True)", "kernel.mean(axis=2, keepdims=True)", "tests/weights/test_loading.py"),
     _mutation("weights: a flattened map in another order", "kapps/weights/torch_state_dict.py", "array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)", "array.reshape(-1, height, width, channels)", LOGITS, "-k", "alexnet"),
-    _mutation("weights: Keras's biases before norms lost", "kapps/weights/keras_applications.py", 'mean = mean - biases.pop(layer.name.removesuffix("_bn"), 0)', 'biases.pop(layer.name.removesuffix("_bn"), 0)', "tests/weights"),
+    _mutation("weights: Keras's biases before norms lost", "kapps/weights/keras_applications.py", 'mean = mean - biases.pop(layer.name.removesuffix("_bn"), 0)', 'biases.pop(layer.name.removesuffix("_bn"), 0)', "tests/weights/test_keras_applications.py"),
     _mutation("weights: name map of a layer", "kapps/weights/names/resnet.py", '"shortcut_bn": "downsample.1"', '"shortcut_bn": "downsample.0"', LOGITS, "tests/weights", "-k", "resnet18 or loading"),
 ]  # fmt: skip
 
