@@ -207,6 +207,7 @@ def test_predict_needs_labels_for_other_classes_than_imagenet(run, classifier):
     assert code == 2 and "--labels" in err and "10 classes" in err
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_predict_writes_nothing_but_its_result(classifier):
     """TensorFlow's start-up lines do not reach the terminal."""

@@ -234,6 +234,7 @@ print(type(model.optimizer).__name__, type(model.loss).__name__, type(rate).__na
 """
 
 
+@pytest.mark.long
 def test_a_compiled_model_loads_after_importing_kapps(fresh, tmp_path):
     saved = fresh(COMPILED).split()
     *_, loaded, names = fresh(LOADED_AGAIN, tmp_path / "model.keras").splitlines()

@@ -58,6 +58,7 @@ def test_half_precision_has_no_nan():
         assert np.isfinite(logits).all() and logits.dtype == np.float32 and np.ptp(logits) > 0.1
 
 
+@pytest.mark.long
 def test_files_and_copies_give_the_same_logits(kind, tmp_path):
     model = build(kind)
     expected = run(model, SOURCE, TARGET)

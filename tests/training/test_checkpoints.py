@@ -266,6 +266,7 @@ def test_killed_at_random_steps_a_training_ends_with_the_same_bits(trainings):
         np.testing.assert_array_equal(arrays[key], value, err_msg=f"{key}, killed at steps {steps}")
 
 
+@pytest.mark.long
 def test_a_process_exits_with_143_after_sigterm_without_a_traceback(trainings):
     (process,) = trainings("told", "default", "--steps=30", "--pace=0.1")
     process.wait_for("step 3\n")

@@ -234,6 +234,7 @@ def features(model):
     return keras.Model(model.input, model.get_layer("head_logits").input)
 
 
+@pytest.mark.long
 def test_a_convolution_as_head_is_removed(digits):
     """The head of MobileNet V1 is a 1x1 convolution of one pooled pixel, that of SqueezeNet of a feature map."""
     x, _ = digits(32)
