@@ -43,6 +43,9 @@ def build(function, **options):
         model = function(**options)
     # Keras lists the variables to give them values later, which would hold the memory of every model in a session.
     keras.utils.clear_session(free_memory=False)
+    # A profile reads the values of some weights; zeros take no time, orthogonal matrices of a large layer minutes.
+    for variable in model.variables:
+        variable._initializer = keras.initializers.Zeros()
     return model
 
 
