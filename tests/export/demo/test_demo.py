@@ -88,7 +88,7 @@ def test_page_shows_the_error_of_a_file_that_does_not_run(modules, tmp_path):
 def test_other_files_raise(tmp_path):
     (tmp_path / "notes.tflite").write_text("notes")
     for path in (tmp_path / "notes.tflite", tmp_path / "none.tflite"):
-        with pytest.raises(ValueError, match=f"{path.name}.*tflite file"):
+        with pytest.raises(ValueError, match=path.name):
             demo.make_server(path)
 
 
