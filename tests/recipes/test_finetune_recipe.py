@@ -96,7 +96,7 @@ def test_only_the_head_at_the_size_of_the_model(folder):
         "--model_dir=head", "--export_dir=head",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "at 32 x 32, 3 classes, 1 epochs" in done.stdout
+    assert "at 32 x 32, 3 classes, 1 epoch of" in done.stdout
     norms, others = values(folder / "small.keras")
     new_norms, new_others = values(folder / "head" / "model.keras")
     changed = [name for name in others if others[name] != new_others[name]]
