@@ -191,6 +191,7 @@ for name in ("modern", "adamw", "lamb"):
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_the_options_that_are_an_error_fail_in_keras_too(forked):
     """If a newer Keras fixes one of them, the check can be removed."""
     lines = forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split("\n")[-10:-1]
