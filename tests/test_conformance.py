@@ -187,6 +187,7 @@ def test_portable_models_have_only_keras_layers(builder, model, size, digits):
     assert_close(run(portable, images), run(model, images), within=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.one_per_head
 def test_two_models_in_one_graph(builder, model, size, digits, tmp_path):
     shape = (size, size, 3)

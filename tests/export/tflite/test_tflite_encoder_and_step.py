@@ -68,6 +68,7 @@ def test_subwords_in_the_graph_are_those_of_the_library(vocabulary):
     assert text == vocabulary.decode(cut) and text.endswith("\ufffd")
 
 
+@pytest.mark.long
 def test_subwords_of_real_sentences(shared_data):
     lines = []
     for file in sorted(shared_data("multi30k").glob("*.gz")):
