@@ -20,4 +20,4 @@ def command(text, name):
 
 if __name__ == "__main__":
     path, name = sys.argv[1:]
-    print(command(pathlib.Path(path).read_text(), name))
+    print(command(pathlib.Path(path).read_text(encoding="utf-8"), name))

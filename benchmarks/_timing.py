@@ -35,19 +35,20 @@ class TimedProcess:
         environments: additional environment variables of each process.
     """
 
-    def __init__(self, *commands, environments=({},)):
+    def __init__(self, *commands, environments=(None,)):
         self.processes, self.errors = [], []
         for command, variables in zip(commands, environments, strict=True):
             # A file, since a full pipe that is not read would block the process.
-            self.errors.append(tempfile.TemporaryFile("w+"))  # noqa: SIM115  # closed in `close`
+            self.errors.append(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115  # closed in `close`
             self.processes.append(
                 subprocess.Popen(
                     command,
-                    env={**os.environ, **variables},
+                    env={**os.environ, **(variables or {})},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self.errors[-1],
                     text=True,
+                    encoding="utf-8",
                 )
             )
 

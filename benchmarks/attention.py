@@ -249,7 +249,9 @@ def compare_memory(options):
     for length in LENGTHS:
         for name, chunk in ((PLAIN, 0), (CHUNKED, CHUNK)):
             command = [sys.executable, __file__, f"--peak={length}", f"--chunk={chunk}"]
-            process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+            process = subprocess.run(
+                command, stdout=subprocess.PIPE, check=True, text=True, encoding="utf-8"
+            )
             peaks[name].append(json.loads(process.stdout.splitlines()[-1]))
     memory = {
         name: [max(0.0, peak - values[0]) for peak in values[1:]] for name, values in peaks.items()

@@ -37,7 +37,9 @@ SIMILAR_TORCH = {
     "xception": "timm/legacy_xception",
 }
 """Networks of timm with the same cost."""
-with open(pathlib.Path(__file__).parents[1] / "tests/reference/models.csv", newline="") as file:
+with open(
+    pathlib.Path(__file__).parents[1] / "tests/reference/models.csv", newline="", encoding="utf-8"
+) as file:
     MODELS = {row["name"]: row for row in csv.DictReader(file)}
 
 KAPPS, APPLICATIONS, TORCH = "kapps", "Keras Applications", "PyTorch"

@@ -129,7 +129,7 @@ def measure_torchvision(python: str, directory: pathlib.Path, batches: int) -> f
         "--images",
         str(batches * BATCH),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 

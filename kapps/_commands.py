@@ -128,7 +128,7 @@ def _check_labels(options, class_names, model):
 def read_labels(path: str) -> list[str]:
     """Returns the class names of a text file, one a line."""
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             return file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read --labels={path}: {error}") from error

@@ -121,7 +121,7 @@ def main() -> None:
         texts = files()
     for name, text in texts.items():
         with write_atomically(folder / name) as path:
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         print(f"wrote {folder / name}")
 
 

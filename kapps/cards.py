@@ -158,7 +158,7 @@ def nearest(word: str, words) -> str:
 
 @functools.cache
 def _file() -> dict:
-    return json.loads(resources.files("kapps").joinpath("index.json").read_text())
+    return json.loads(resources.files("kapps").joinpath("index.json").read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -193,7 +193,7 @@ def family_modules() -> dict[str, str]:
 @functools.cache
 def checkpoints() -> dict[str, Checkpoint]:
     """Returns the pretrained weights that `weights="imagenet"` downloads, by the builder's name."""
-    text = resources.files("kapps").joinpath("weights/manifest.csv").read_text()
+    text = resources.files("kapps").joinpath("weights/manifest.csv").read_text(encoding="utf-8")
     return {row["name"]: _checkpoint(row) for row in csv.DictReader(text.splitlines())}
 
 

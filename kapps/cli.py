@@ -187,7 +187,7 @@ def write(text: str, path: str | None) -> None:
     from kapps._files import write_atomically
 
     try:
-        with write_atomically(path) as temporary, open(temporary, "w") as file:
+        with write_atomically(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError as error:
         raise _commands.UserError(f"cannot write {path}: {error.strerror}") from error

@@ -142,13 +142,13 @@ def write_family(name: str, root: pathlib.Path) -> list[pathlib.Path]:
         if path.exists():
             raise ValueError(f"{path} exists already")
     for path, text in texts.items():
-        path.write_text(text.replace("NAME", name).replace("TITLE", title))
-    lines = table.read_text().splitlines()
+        path.write_text(text.replace("NAME", name).replace("TITLE", title), encoding="utf-8")
+    lines = table.read_text(encoding="utf-8").splitlines()
     columns = next(csv.reader(lines[:1]))
     row = dict(name=name, params=0, total=0, macs=0, source="fill in")
     lines.append(",".join(str(row.get(column, "")) for column in columns))
     with write_atomically(table) as path:
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [*texts, table]
 
 

@@ -56,6 +56,6 @@ def decode_predictions(
 @functools.cache
 def imagenet_classes() -> list[tuple[str, str]]:
     """Returns (WordNet ID, name) of the 1,000 ImageNet classes, in the order of ImageNet classifiers' outputs."""
-    text = resources.files("kapps").joinpath("imagenet_classes.txt").read_text()
+    text = resources.files("kapps").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return [tuple(line.split("\t")) for line in lines]

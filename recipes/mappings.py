@@ -93,7 +93,7 @@ def main(_):
     with write_atomically(folder / "model.keras") as path:
         task.model.save(path)
     with write_atomically(folder / "result.json") as path:
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(
         f"{FLAGS.mapping}: {format_scores(scores)}; loss {before:.3f} before and {after:.3f} after training, "
         f"in {seconds:.0f} s"

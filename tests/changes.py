@@ -21,7 +21,9 @@ ROOT = pathlib.Path(kapps.__file__).parents[1]
 def _git(*arguments):
     """Returns the lines that a git command prints, or None where it fails or there is no git."""
     try:
-        result = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
+        result = subprocess.run(
+            ["git", "-C", ROOT, *arguments], capture_output=True, text=True, encoding="utf-8"
+        )
     except FileNotFoundError:
         return None
     return result.stdout.splitlines() if result.returncode == 0 else None
@@ -50,7 +52,7 @@ def imported_families(module):
             continue
         modules.add(module)
         path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
                 queue += [name for name in names if name in family_modules()]

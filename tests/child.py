@@ -8,7 +8,7 @@ def run(program, arguments, folder, environment):
     """Runs Python code in a folder, and writes its output to the file output.txt there."""
     os.chdir(folder)
     os.environ.update(environment)
-    with open("output.txt", "w") as output:
+    with open("output.txt", "w", encoding="utf-8") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.path.insert(0, environment["PYTHONPATH"])

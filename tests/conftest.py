@@ -229,6 +229,7 @@ def fresh(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         assert not check or result.returncode == 0, result.stderr
         return result.stdout if check else result.stderr
@@ -254,7 +255,7 @@ def forked(forks, tmp_path):
         process = forks.Process(target=child.run, args=process_arguments)
         process.start()
         process.join()
-        output = (tmp_path / "output.txt").read_text()
+        output = (tmp_path / "output.txt").read_text(encoding="utf-8")
         assert process.exitcode == 0, output
         return output
 

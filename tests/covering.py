@@ -24,7 +24,7 @@ PATH = models.REFERENCE / "covering.json"
 @functools.cache
 def options():
     """Returns the options that the covering set's members are built with: {builder's name: {option: value}}."""
-    rows = json.loads(PATH.read_text())
+    rows = json.loads(PATH.read_text(encoding="utf-8"))
     return {name: {k: _tuples(v) for k, v in row.items()} for name, row in rows.items()}
 
 
@@ -133,7 +133,7 @@ def main():
 def write(chosen):
     """Writes the members and their options."""
     rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(small)}" for name, small in chosen.items())
-    PATH.write_text(f"{{\n{rows}\n}}\n")
+    PATH.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
     options.cache_clear()
 
 

@@ -19,7 +19,7 @@ LIBRARIES = ("torchvision", "timm", "keras", "pytorchcv")
 @functools.cache
 def rows():
     """Returns the lines of models.csv: {builder's name: {column: text}}."""
-    with open(REFERENCE / "models.csv", newline="") as file:
+    with open(REFERENCE / "models.csv", newline="", encoding="utf-8") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 

@@ -116,7 +116,7 @@ def test_no_command_prints_the_help(run):
 
 def test_a_corrupt_file_is_one_line(run, tmp_path):
     path = tmp_path / "corrupt.keras"
-    path.write_text("no model")
+    path.write_text("no model", encoding="utf-8")
     code, _, err = run("profile", path)
     assert code == 2 and "corrupt.keras" in err and err.count("\n") == 1
 
@@ -133,8 +133,8 @@ def classifier(tmp_path_factory):
     for name in ("one", "two"):
         image = keras.utils.array_to_img(random.integers(0, 256, (40, 48, 3), "uint8"), scale=False)
         image.save(folder / f"{name}.png")
-    (folder / "labels.txt").write_text("".join(f"class {i}\n" for i in range(10)))
-    (folder / "text.jpg").write_text("not an image")
+    (folder / "labels.txt").write_text("".join(f"class {i}\n" for i in range(10)), encoding="utf-8")
+    (folder / "text.jpg").write_text("not an image", encoding="utf-8")
     return folder
 
 
@@ -179,7 +179,7 @@ def test_predict_needs_a_card_for_a_model_that_no_builder_made(run, file, classi
     image = classifier / "one.png"
     labels = classifier / "labels.txt"
     labels_of_two = classifier / "two.txt"
-    labels_of_two.write_text("yes\nno\n")
+    labels_of_two.write_text("yes\nno\n", encoding="utf-8")
     code, _, err = run("predict", file, image)
     assert code == 2 and "mine" in err
     code, out, _ = run("predict", file, image, "--card", "resnet18", "--labels", labels_of_two)
@@ -214,7 +214,7 @@ def test_predict_writes_nothing_but_its_result(classifier):
     done = subprocess.run(
         [sys.executable, "-m", "kapps", "predict", classifier / "net.keras", classifier / "one.png",
          "--labels", classifier / "labels.txt"],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8"
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 6
 
@@ -239,7 +239,7 @@ def test_csv_and_json(run, file, tmp_path):
     assert conv["outputs"] == "1x10x10x4"
     path = tmp_path / "profile.json"
     assert run("profile", file, "--json", path) == (0, "", "")
-    read = json.loads(path.read_text())
+    read = json.loads(path.read_text(encoding="utf-8"))
     assert read["macs"] == 10800 + 800 and sum(level["macs"] for level in read["levels"]) == 11600
 
 
@@ -270,6 +270,7 @@ def test_a_closed_pipe_is_not_an_error():
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        encoding="utf-8",
     )
     assert done.stdout.splitlines() == kapps.list_models()[:1] and done.stderr == ""
 
@@ -301,7 +302,11 @@ def test_verify(run, exported, tmp_path):
     code, _, _ = run(
         "verify", exported / "net.tflite", *options, "--json", tmp_path / "report.json"
     )
-    assert code == 0 and json.loads((tmp_path / "report.json").read_text())["top1_agreement"] == 1
+    assert (
+        code == 0
+        and json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["top1_agreement"]
+        == 1
+    )
 
 
 @pytest.mark.tensorflow
@@ -316,7 +321,7 @@ def test_verify_of_tokens(run, tmp_path):
     code, out, _ = run(*arguments, tmp_path / "tokens.npy", "--images", "6")
     assert code == 0 and "6 examples" in out and "top-1 agreement 100.0%" in out
     np.save(tmp_path / "floats.npy", np.zeros((8, 5)))
-    (tmp_path / "text.npy").write_text("the time traveller")
+    (tmp_path / "text.npy").write_text("the time traveller", encoding="utf-8")
     for name, words in [
         ("floats.npy", "takes tokens [n, 5]"),
         ("text.npy", "text.npy is not an .npy file"),
@@ -355,7 +360,9 @@ def test_demo_serves_the_page_until_ctrl_c(exported, tmp_path):
     command = [sys.executable, "-m", "kapps", "demo", str(exported / "net.tflite")]
     # A process in the background of a shell ignores Ctrl+C, and its children too; a handler is not inherited.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     signal.signal(signal.SIGINT, before)
     try:
         url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]

@@ -16,6 +16,8 @@ def model_tables():
 
 def test_model_tables_equal_the_cards():
     tables = model_tables()
-    assert (ROOT / "README.md").read_text() == tables.readme(), "run python tools/model_tables.py"
-    page = (ROOT / "docs/models.md").read_text()
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == tables.readme(), (
+        "run python tools/model_tables.py"
+    )
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
     assert page == tables.models_page(), "run python tools/model_tables.py"

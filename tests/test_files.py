@@ -9,19 +9,19 @@ def test_a_file_replaces_the_older_one(tmp_path):
     path = tmp_path / "new" / "run.json"
     for text in ("one", "two"):
         with write_atomically(path) as temporary:
-            temporary.write_text(text)
-            assert not path.exists() or path.read_text() == "one"
-    assert path.read_text() == "two"
+            temporary.write_text(text, encoding="utf-8")
+            assert not path.exists() or path.read_text(encoding="utf-8") == "one"
+    assert path.read_text(encoding="utf-8") == "two"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_failure_keeps_the_older_file(tmp_path):
     path = tmp_path / "run.json"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError, match="disk"), write_atomically(path) as temporary:
-        temporary.write_text("ne")
+        temporary.write_text("ne", encoding="utf-8")
         raise RuntimeError("disk full")
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -29,11 +29,11 @@ def test_a_directory_replaces_nothing(tmp_path):
     path = tmp_path / "1"
     with write_atomically(path) as temporary:
         temporary.mkdir()
-        (temporary / "a").write_text("first")
+        (temporary / "a").write_text("first", encoding="utf-8")
     with (
         pytest.raises(FileExistsError, match="exists already"),
         write_atomically(path) as temporary,
     ):
         temporary.mkdir()
-    assert (path / "a").read_text() == "first"
+    assert (path / "a").read_text(encoding="utf-8") == "first"
     assert list(tmp_path.iterdir()) == [path]

@@ -172,7 +172,7 @@ def test_keras_cv_attributes():
 
 def private_uses(path):
     """Returns the private attributes of other objects that a module uses: those that it does not define itself."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     names = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     names |= {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -206,6 +206,8 @@ def test_no_other_module_uses_a_private_attribute_of_keras():
     uses = {}
     for path in folder.rglob("*.py"):
         names = private_uses(path) - NOT_OF_KERAS
-        if path.name != "_keras_compat.py" and (names or "keras.src" in path.read_text()):
+        if path.name != "_keras_compat.py" and (
+            names or "keras.src" in path.read_text(encoding="utf-8")
+        ):
             uses[str(path.relative_to(folder))] = names
     assert not uses

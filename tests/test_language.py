@@ -102,7 +102,7 @@ def tracked(paths=()):
     """Returns the tracked text files below paths, relative to the project's root."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *paths],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
     ).stdout.split("\n")  # fmt: skip
     names = [pathlib.PurePosixPath(name) for name in listed if name]
     return [
@@ -119,7 +119,7 @@ def matches(name):
     """Returns (line number, match, what to write, the line) of each match in a file."""
     exception = allowed(name)
     rows = []
-    for number, line in enumerate((ROOT / name).read_text().splitlines(), start=1):
+    for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), start=1):
         for match in PATTERN.finditer(line):
             if exception and re.search(exception, line):
                 continue
@@ -131,7 +131,7 @@ def matches(name):
 
 def names(name):
     """Returns (line number, identifier) of each name in a Python file that says neither type nor role."""
-    tree = ast.parse((ROOT / name).read_text())
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     bound = {
         ast.Name: lambda node: isinstance(node.ctx, ast.Store) and node.id,
         ast.arg: lambda node: node.arg,

@@ -46,7 +46,7 @@ MODULES = read_modules()
 @functools.cache
 def parse(path):
     """Returns the syntax tree of a file."""
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def is_reexport(node):
@@ -195,7 +195,7 @@ def test_no_two_modules_have_the_same_name():
 
 
 def count_lines(module):
-    return MODULES[module].read_text().count("\n")
+    return MODULES[module].read_text(encoding="utf-8").count("\n")
 
 
 def test_no_module_is_too_long():
@@ -208,7 +208,7 @@ def test_no_module_is_so_short_that_its_only_importer_could_hold_it():
     exported = {
         module
         for package in MODULES
-        for public, (module, name) in reexports(package).items()
+        for module, name in reexports(package).values()
         for module in (module, f"{module}.{name}")
     }
     short = {
@@ -226,7 +226,9 @@ def test_no_module_is_so_short_that_its_only_importer_could_hold_it():
 def test_no_function_has_the_name_check():
     """A name says what is checked."""
     pattern = re.compile(r"^\s*def check\(", re.MULTILINE)
-    modules = {name for name, path in MODULES.items() if pattern.search(path.read_text())}
+    modules = {
+        name for name, path in MODULES.items() if pattern.search(path.read_text(encoding="utf-8"))
+    }
     assert sorted(modules) == []
 
 

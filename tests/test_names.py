@@ -76,11 +76,11 @@ def test_the_written_files_are_those_of_the_tables(name, functions_and_builders)
         "__init__.pyi": lambda: _index.package_stub(builders),
         "families.pyi": lambda: _index.families_stub(functions),
     }[name]()
-    assert (FOLDER / name).read_text() == text, "run python -m kapps._index"
+    assert (FOLDER / name).read_text(encoding="utf-8") == text, "run python -m kapps._index"
 
 
 def test_the_index_has_one_card_a_line():
-    lines = (FOLDER / "index.json").read_text().splitlines()
+    lines = (FOLDER / "index.json").read_text(encoding="utf-8").splitlines()
     cards_ = [line for line in lines if line.startswith('{"name"')]
     assert len(cards_) == len(kapps.list_models())
     row = json.loads(next(line for line in cards_ if '"resnet50"' in line).rstrip(","))
@@ -89,7 +89,7 @@ def test_the_index_has_one_card_a_line():
 
 def definitions(name):
     """Returns {function: its parsed definition} of a stub."""
-    tree = ast.parse((FOLDER / name).read_text())
+    tree = ast.parse((FOLDER / name).read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
@@ -116,7 +116,7 @@ def test_stubs_have_the_real_signatures(name, functions_and_builders):
 
 
 def test_the_stub_has_every_public_name():
-    tree = ast.parse((FOLDER / "__init__.pyi").read_text())
+    tree = ast.parse((FOLDER / "__init__.pyi").read_text(encoding="utf-8"))
     names = set(definitions("__init__.pyi"))
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.level:

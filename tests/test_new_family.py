@@ -38,6 +38,7 @@ def run(checkout, *arguments):
         env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
 
 
@@ -46,7 +47,7 @@ def test_the_skeleton_lacks_only_its_figures(checkout):
     assert done.returncode == 0, done.stderr
     for name in ("kapps/cnn/testnet.py", "kapps/weights/names/testnet.py", "tests/cnn/test_testnet.py"):  # fmt: skip
         assert f"wrote {name}" in done.stdout and (checkout / name).is_file()
-    assert "def testnet(" in (checkout / "kapps/__init__.pyi").read_text()
+    assert "def testnet(" in (checkout / "kapps/__init__.pyi").read_text(encoding="utf-8")
     tests = ("tests/test_graph.py", "tests/cnn/test_testnet.py")
     done = run(checkout, "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "testnet")
     failed = set(re.findall(r"^FAILED \S+::(\w+)", done.stdout, re.MULTILINE))
@@ -75,11 +76,11 @@ def test_outside_of_a_checkout(tmp_path):
 
 def test_a_file_is_not_overwritten(tmp_path):
     (tmp_path / "tests/reference").mkdir(parents=True)
-    (tmp_path / "tests/reference/models.csv").write_text("name,params\n")
+    (tmp_path / "tests/reference/models.csv").write_text("name,params\n", encoding="utf-8")
     path = tmp_path / "kapps/cnn/testnet.py"
     path.parent.mkdir(parents=True)
-    path.write_text("mine")
+    path.write_text("mine", encoding="utf-8")
     with pytest.raises(ValueError, match="exists already"):
         new_family.write_family("testnet", tmp_path)
-    assert path.read_text() == "mine"
-    assert (tmp_path / "tests/reference/models.csv").read_text() == "name,params\n"
+    assert path.read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "tests/reference/models.csv").read_text(encoding="utf-8") == "name,params\n"

@@ -52,7 +52,7 @@ def builder(sequence_name, request):
 @pytest.fixture(scope="module")
 def corpus():
     """Real text: tokens int32 [time], the vocabulary's size, and sentences in two languages, int32 [4, LENGTH] each."""
-    text = LICENCE.read_text()
+    text = LICENCE.read_text(encoding="utf-8")
     pairs = [line.split("\t") for line in SENTENCES.read_text(encoding="utf-8").splitlines()]
     sentences = [line[:LENGTH] for language in zip(*pairs, strict=True) for line in language]
     characters, tokens = np.unique(list(text + "".join(sentences)), return_inverse=True)

@@ -28,7 +28,10 @@ def title(module: str) -> str:
     """Returns the family's title from the docstring of its file, which is not imported."""
     path = ROOT / (module.replace(".", "/") + ".py")
     return (
-        ast.get_docstring(ast.parse(path.read_text())).splitlines()[0].partition(":")[0].rstrip(".")
+        ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        .splitlines()[0]
+        .partition(":")[0]
+        .rstrip(".")
     )
 
 
@@ -53,7 +56,7 @@ def family_tables() -> str:
 
 def readme() -> str:
     """Returns README.md with its tables written again."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     before, rest = text.split(START)
     return before + START + "\n\n" + family_tables() + "\n\n" + END + rest.partition(END)[2]
 
@@ -88,7 +91,7 @@ def models_page() -> str:
 def main() -> None:
     """Writes both files."""
     for name, text in {"README.md": readme(), "docs/models.md": models_page()}.items():
-        (ROOT / name).write_text(text)
+        (ROOT / name).write_text(text, encoding="utf-8")
         print(f"wrote {name}")
 
 

@@ -174,7 +174,9 @@ def run_tests(folder, tests, tier):
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KAPPS_SINCE": "HEAD",
     }
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
     if result.returncode == 0:
         return None
     match = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", result.stdout, re.MULTILINE)
@@ -185,10 +187,12 @@ def run_tests(folder, tests, tier):
 
 def check(mutations):
     """Prints the mutations whose text does not occur exactly once, and returns whether there are none."""
-    unusable = [m for m in mutations if (ROOT / m.file).read_text().count(m.old) != 1]
+    unusable = [
+        m for m in mutations if (ROOT / m.file).read_text(encoding="utf-8").count(m.old) != 1
+    ]
     for m in unusable:
         print(
-            f"{m.fault}: the text occurs {(ROOT / m.file).read_text().count(m.old)} times in {m.file}"
+            f"{m.fault}: the text occurs {(ROOT / m.file).read_text(encoding='utf-8').count(m.old)} times in {m.file}"
         )
     return not unusable
 
@@ -196,12 +200,12 @@ def check(mutations):
 def examine(folder, mutation):
     """Returns the first test that fails with a fault and passes without it, or a reason why there is none."""
     path = folder / mutation.file
-    original = path.read_text()
-    path.write_text(original.replace(mutation.old, mutation.new))
+    original = path.read_text(encoding="utf-8")
+    path.write_text(original.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
         failed = run_tests(folder, mutation.tests, mutation.tier)
     finally:
-        path.write_text(original)
+        path.write_text(original, encoding="utf-8")
     if failed is None:
         return False, "NOT DETECTED"
     if failed.startswith("error"):

@@ -80,7 +80,9 @@ def main():
         row = {"name": name, "library": library, "other": other, "size": size, "logits": values}
         rows.append(json.dumps(row))
         print(library, other, values[0][:3], flush=True)
-    (models.REFERENCE / "peer_logits.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    (models.REFERENCE / "peer_logits.json").write_text(
+        "[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from kapps import cards  # noqa: E402
 
-with open(ROOT / "tests/reference/models.csv", newline="") as file:
+with open(ROOT / "tests/reference/models.csv", newline="", encoding="utf-8") as file:
     MODELS = list(csv.DictReader(file))
 
 TOP1 = {
@@ -218,7 +218,7 @@ def document(manifest):
         *lines,
     ]
     on_hub = "\n".join(f"- `{name}`: `timm/{checkpoint}`" for name, checkpoint in hub().items())
-    text = (ROOT / "tools" / "weights.md").read_text()
+    text = (ROOT / "tools" / "weights.md").read_text(encoding="utf-8")
     for word, value in (("VERSIONS", versions), ("TABLE", "\n".join(lines)), ("HUB", on_hub)):
         text = text.replace(word, value)
     return text
@@ -227,11 +227,11 @@ def document(manifest):
 def main():
     """Writes the manifest and the page."""
     manifest = rows()
-    with open(ROOT / "kapps/weights/manifest.csv", "w", newline="") as file:
+    with open(ROOT / "kapps/weights/manifest.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, manifest[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(manifest)
-    (ROOT / "docs/weights.md").write_text(document(manifest))
+    (ROOT / "docs/weights.md").write_text(document(manifest), encoding="utf-8")
     print(f"{len(manifest)} rows")
 
 

@@ -82,4 +82,4 @@ def _group_data(group, indices):
 
 
 def _file(name):
-    return resources.files("kapps.analysis").joinpath("web", name).read_text()
+    return resources.files("kapps.analysis").joinpath("web", name).read_text(encoding="utf-8")

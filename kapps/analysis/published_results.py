@@ -75,7 +75,11 @@ def read_table(name: str) -> list[dict]:
     Args:
         name: "accuracy" for [1], in percent; "regnet" for [2], in units, milliseconds and hours.
     """
-    text = resources.files("kapps.analysis").joinpath("published", f"{name}.csv").read_text()
+    text = (
+        resources.files("kapps.analysis")
+        .joinpath("published", f"{name}.csv")
+        .read_text(encoding="utf-8")
+    )
     text_columns = ("network", "builder")
     return [
         {

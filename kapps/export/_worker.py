@@ -75,6 +75,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            encoding="utf-8",
         )
         atexit.register(process.kill)
         return process
@@ -96,7 +97,7 @@ def run_jobs(run) -> None:
 
     Other output of the program goes to standard error, so that it is not mistaken for a result.
     """
-    results = os.fdopen(os.dup(1), "w")
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:
         try:

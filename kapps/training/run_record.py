@@ -32,7 +32,7 @@ def write_run_record(path: str | os.PathLike, flags: dict, results: dict) -> Non
         "results": results,
     }
     with write_atomically(path) as written:
-        written.write_text(json.dumps(content, indent=2) + "\n")
+        written.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _versions():
@@ -49,6 +49,8 @@ def _commit():
             [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True
         )
         command = [*git, "describe", "--always", "--abbrev=40", "--dirty=+"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -38,7 +38,7 @@ def download(checkpoint: cards.Checkpoint) -> pathlib.Path:
     """
     path = weights_folder() / checkpoint.file
     record = path.with_name(f"{path.name}.sha256")
-    recorded = record.read_text().split()[0] if record.is_file() else None
+    recorded = record.read_text(encoding="utf-8").split()[0] if record.is_file() else None
     if path.is_file():
         verify(path, checkpoint, str(path), recorded)
     else:
@@ -50,7 +50,7 @@ def download(checkpoint: cards.Checkpoint) -> pathlib.Path:
             contextlib.suppress(OSError),
             write_atomically(record) as temporary,
         ):  # a folder may be read-only
-            temporary.write_text(f"{_hash(path, 'sha256')}  {path.name}\n")
+            temporary.write_text(f"{_hash(path, 'sha256')}  {path.name}\n", encoding="utf-8")
     return path
 
 

@@ -27,7 +27,7 @@ class Results:
 
     def _read(self):
         try:
-            content = json.loads(self.path.read_text())
+            content = json.loads(self.path.read_text(encoding="utf-8"))
             saved, self.rows = content["identity"], content["networks"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.path} is incomplete ({error}): delete it") from None
@@ -43,7 +43,7 @@ class Results:
         self.rows[name] = row
         content = {"identity": self.identity, "networks": self.rows}
         with write_atomically(self.path) as path:
-            path.write_text(json.dumps(content, indent=1) + "\n")
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def curves(self, key, filename, xlabel, ylabel, prefix=""):
         """Plots the points `row[key]` of the rows whose names have the prefix; returns the file name."""
@@ -62,7 +62,7 @@ class Results:
         formats = {"txt": table.text, "csv": table.csv, "md": table.markdown}
         for suffix, render in formats.items():
             with write_atomically(self.directory / f"table.{suffix}") as path:
-                path.write_text(render() + "\n")
+                path.write_text(render() + "\n", encoding="utf-8")
         print(f"\n{table.text()}\n")
         names = [*(f"table.{suffix}" for suffix in formats), *files, "results.json"]
         print(f"written: {', '.join(str(self.directory / name) for name in names)}")

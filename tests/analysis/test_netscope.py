@@ -50,7 +50,7 @@ def netscope_values(row, before):
 
 @pytest.fixture(scope="module")
 def rows():
-    with open(TABLE, newline="") as file:
+    with open(TABLE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -76,7 +76,7 @@ def test_dagre_is_the_published_file():
     digest = hashlib.sha256(library).hexdigest()
     assert digest == "54a503e346f93ca0bb10abe7999587e037262935687aca45eb4e4b0f64bbb578"
     assert b"3.1.3" in library and "3.1.3" in page.__doc__
-    licence = folder.joinpath("dagre.LICENSE").read_text()
+    licence = folder.joinpath("dagre.LICENSE").read_text(encoding="utf-8")
     assert licence.strip() in page.html_page(kapps.profile(layers.ReLU(), (2,)))
 
 
@@ -87,7 +87,7 @@ def test_command(tmp_path, capsys):
     arguments = ["profile", str(tmp_path / "m.keras")]
     assert cli.main([*arguments, "--html", html, "--plot", plot]) == 0
     assert capsys.readouterr() == ("", "")
-    assert embedded_data(pathlib.Path(html).read_text())["name"] == "m"
+    assert embedded_data(pathlib.Path(html).read_text(encoding="utf-8"))["name"] == "m"
     assert pathlib.Path(plot).stat().st_size > 1000
     for path, reason in (
         (tmp_path / "m.txt", ".png"),
@@ -101,9 +101,11 @@ def test_command(tmp_path, capsys):
 
 def visit(profile, modules, tmp_path):
     """Returns the content of the page while page.mjs sorts, filters, opens blocks and narrows the window."""
-    (tmp_path / "page.html").write_text(page.html_page(profile))
+    (tmp_path / "page.html").write_text(page.html_page(profile), encoding="utf-8")
     arguments = ["node", DRIVER, modules, tmp_path / "page.html", tmp_path]
-    process = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=300)
+    process = subprocess.run(
+        list(map(str, arguments)), capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
     assert process.returncode == 0, process.stderr
     content = json.loads(process.stdout)
     assert (content["requests"], content["messages"]) == ([], [])

@@ -167,7 +167,7 @@ def computed_value(model, profile, metric):
 
 
 def rows():
-    with open(PUBLISHED, newline="") as file:
+    with open(PUBLISHED, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

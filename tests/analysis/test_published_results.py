@@ -52,7 +52,7 @@ def test_regnet_has_the_numbers_of_the_reference():
     units = {"macs": "flops", "params": "params", "activations": "acts"}
     systems = {"efficientnet": "EfficientNet", "regnety": "RegNetY"}
     printed = {row["network"]: row for row in published_results.read_table("regnet")}
-    with open(PUBLISHED, newline="") as file:
+    with open(PUBLISHED, newline="", encoding="utf-8") as file:
         references = [row for row in csv.DictReader(file) if row["system"] in systems]
     for reference in references:
         row = printed[f"{systems[reference['system']]} {reference['variant'].upper()}"]
@@ -120,9 +120,9 @@ def test_command(run, two_networks, profile, tmp_path):
     first, second = csv.DictReader(io.StringIO(out))
     assert int(first["macs"]) == profile.macs and second["macs"] == ""
     assert run("table", "--markdown", str(tmp_path / "t.md"))[:2] == (0, "")
-    assert (tmp_path / "t.md").read_text().count("\n|:--") == 2
+    assert (tmp_path / "t.md").read_text(encoding="utf-8").count("\n|:--") == 2
     assert run("table", "regnet", "--html", str(tmp_path / "t.html"))[0] == 0
-    assert (tmp_path / "t.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "t.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_command_measures(run, two_networks):

@@ -20,7 +20,7 @@ QUICK = {
 
 def keras_applications():
     """Returns the numbers of keras.applications, counted from the products of each convolution and dense layer."""
-    with open(REFERENCE / "keras_applications.csv", newline="") as file:
+    with open(REFERENCE / "keras_applications.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -13,7 +13,7 @@ from sampled_weights import sampled_images, sampled_state
 from kapps import cards
 from kapps.weights import from_torch, to_torch
 
-with open(models.REFERENCE / "peer_logits.json") as file:
+with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
 
 

@@ -11,7 +11,7 @@ from kapps.cnn.regnet import quantised_stages
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
 SMALL = {"w_0": 24, "w_a": 36.44, "w_m": 2.49, "d": 8, "group_width": 8}
 
-with open(REFERENCE / "regnet_stages.csv", newline="") as file:
+with open(REFERENCE / "regnet_stages.csv", newline="", encoding="utf-8") as file:
     STAGES = {row["name"]: row for row in csv.DictReader(file)}
 
 

@@ -97,7 +97,7 @@ def test_an_error_names_the_shard_that_became_corrupt(tmp_path, make_dataset):
 
 def test_an_error_names_the_record_whose_label_is_out_of_range(tmp_path):
     write_shards(tmp_path)
-    (tmp_path / "labels.txt").write_text("a\nb\n")
+    (tmp_path / "labels.txt").write_text("a\nb\n", encoding="utf-8")
     source = kapps.data.open_source(None, tmp_path)
     with pytest.raises(kapps.data.DataError) as error, kapps.data.explain_errors(source):
         next(iter(kapps.data.eval_dataset(source, UNSCALED, 99, classes=2)))

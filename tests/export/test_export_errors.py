@@ -71,7 +71,7 @@ def test_models_that_tflite_does_not_support(tmp_path, make, words):
 
 
 def test_paths_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("a file")
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
     (tmp_path / "folder.tflite").mkdir()
     for words, write, path in [
         ("file.* cannot be written", kapps.export.saved_model, tmp_path / "file"),

@@ -115,7 +115,13 @@ def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
     command = [sys.executable, "-X", "importtime", _worker.__file__, str(PROGRAM)]
     env = os.environ | {"PYTHONSAFEPATH": "1"}
     process = subprocess.run(
-        command, input=json.dumps(job), capture_output=True, text=True, check=True, env=env
+        command,
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=env,
+        encoding="utf-8",
     )
     assert process.stdout == "{}\n"
     modules = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if "|" in line}

@@ -91,6 +91,7 @@ def test_values_and_gradients_with_and_without_onednn(request):
         cwd=request.config.rootpath,
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout
     assert f"{len(CASES) + 1} passed" in done.stdout

@@ -23,7 +23,7 @@ def mistaken(forks):
         process = forks.Process(target=child.run, args=arguments)
         process.start()
         process.join()
-        printed = (folder / "output.txt").read_text()
+        printed = (folder / "output.txt").read_text(encoding="utf-8")
         assert process.exitcode == 1 and "Traceback" not in printed, printed
         return printed.strip().splitlines()[-1]
 

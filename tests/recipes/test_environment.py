@@ -38,7 +38,7 @@ def test_only_log_lines_are_removed(environment, capfd):
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.py")), ids=lambda path: path.stem)
 def test_help_prints_the_docstring_unchanged(path):
     """absl replaces `%` and a letter in the docstring of the main module by the name of the program."""
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     specifiers = docstring.count("%") - 2 * docstring.count("%%")
     with contextlib.suppress(OverflowError, TypeError, ValueError):
         assert docstring % (("recipe.py",) * specifiers) == docstring

@@ -29,6 +29,7 @@ def run(folder, *flags):
         capture_output=True,
         text=True,
         timeout=600,
+        encoding="utf-8",
     )
 
 
@@ -69,7 +70,7 @@ def test_other_classes_at_another_size(folder):
         "--batch_size=16", "--augmentation=none",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    content = json.loads((folder / "run" / "run.json").read_text())
+    content = json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))
     results, flags = content["results"], content["flags"]
     assert results["after"]["accuracy"] > max(0.7, results["before"]["accuracy"])
     assert (flags["image_size"], flags["precision"], flags["seed"]) == (24, "float32", 0)

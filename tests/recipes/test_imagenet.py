@@ -18,7 +18,13 @@ def run(tmp_path, *flags):
         [str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")]
     )
     return subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+        command,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        encoding="utf-8",
     )
 
 
@@ -30,7 +36,7 @@ def test_from_digits_to_two_exported_files(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "oneDNN" not in done.stderr and "cudart_stub" not in done.stderr
     assert "no ImageNet on this machine" in done.stdout.splitlines()[0]
-    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    content = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     results = content["results"]
     assert results["after"]["accuracy"] > max(0.5, results["before"]["accuracy"])
     assert content["flags"]["image_size"] == 16 and content["flags"]["dataset"] == "digits"

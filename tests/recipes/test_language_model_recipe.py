@@ -23,7 +23,13 @@ def run(folder, *flags):
     path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        encoding="utf-8",
     )
 
 
@@ -32,22 +38,24 @@ def folder(tmp_path_factory):
     """The folder of a short run."""
     folder = tmp_path_factory.mktemp("language_model")
     generator = random.Random(0)
-    (folder / "text.txt").write_text(" ".join(generator.choice(WORDS) for _ in range(400)))
+    (folder / "text.txt").write_text(
+        " ".join(generator.choice(WORDS) for _ in range(400)), encoding="utf-8"
+    )
     process = run(
         folder, "--text=text.txt", "--units=8", "--batch_size=4", "--length=10", "--epochs=2",
         "--learning_rate=0.02", "--new=12", "--prompt=the time", "--top_k=5",
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-3000:]
-    (folder / "printed.txt").write_text(process.stdout)
+    (folder / "printed.txt").write_text(process.stdout, encoding="utf-8")
     return folder
 
 
 @pytest.mark.long
 def test_training_lowers_the_perplexity_and_prints_n_gram_models(folder):
-    record = json.loads((folder / "run" / "run.json").read_text())["results"]
+    record = json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))["results"]
     assert record["after"]["perplexity"] < 0.8 * record["before"]["perplexity"]
     assert record["after"]["perplexity"] == pytest.approx(np.exp(record["after"]["loss"]), rel=0.1)
-    printed = (folder / "printed.txt").read_text()
+    printed = (folder / "printed.txt").read_text(encoding="utf-8")
     for row in ("1-grams", "2-grams", "3-grams", "lstm 8"):
         assert row in printed
     for file in ("curves.png", "perplexity.png", "history.csv", "text.txt"):
@@ -57,7 +65,7 @@ def test_training_lowers_the_perplexity_and_prints_n_gram_models(folder):
 @pytest.mark.long
 def test_the_tflite_step_generates_the_text_of_the_model(folder):
     model = keras.models.load_model(folder / "run" / "model.keras")
-    tokens = json.loads((folder / "exported" / "vocabulary.json").read_text())
+    tokens = json.loads((folder / "exported" / "vocabulary.json").read_text(encoding="utf-8"))
     prompt = [tokens.index(character) for character in "the time"]
     (file,) = (folder / "exported").glob("*.tflite")
     step = export.TFLiteStepModel(file)
@@ -66,7 +74,9 @@ def test_the_tflite_step_generates_the_text_of_the_model(folder):
         text_generation.generate(step, prompt, 12, temperature=0), expected
     )
     text = "".join(tokens[number] for number in expected[0])
-    assert f"greedy decoding:\nthe time{text}\n" in (folder / "run" / "text.txt").read_text()
+    assert f"greedy decoding:\nthe time{text}\n" in (folder / "run" / "text.txt").read_text(
+        encoding="utf-8"
+    )
     batch = text_generation.generate(
         step, [prompt, prompt], 3, temperature=0
     )  # the file has batch size 1
@@ -80,7 +90,7 @@ def test_the_saved_model_continues_text(folder):
     loaded = tf.saved_model.load(folder / "exported" / "rnn_lm" / "1")
     output = loaded.signatures["continue_text"](text=tf.constant(["the time"]))["text"]
     continued = output.numpy()[0].decode()
-    text = (folder / "run" / "text.txt").read_text()
+    text = (folder / "run" / "text.txt").read_text(encoding="utf-8")
     assert continued.startswith("the time") and len(continued) == len("the time") + 12
     assert continued in text, "the signature decodes greedily"
 

@@ -18,7 +18,7 @@ def run(folder, *flags):
     path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, str(RECIPES / "mappings.py"), "--model_dir=run", *flags], cwd=folder,
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600, encoding="utf-8"
     )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def write_series(folder, split, count, random):
         steps = np.linspace(-1, 1, random.integers(5, 10)) * (-1 if i % 2 else 1)
         steps = steps + random.normal(0, 0.1, len(steps))
         lines.append(",".join(f"{value:.4f}" for value in steps) + (":down" if i % 2 else ":up"))
-    (folder / f"Slopes_{split}.ts").write_text("\n".join(lines) + "\n")
+    (folder / f"Slopes_{split}.ts").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.mark.long
@@ -52,7 +52,7 @@ def test_many_to_one_learns_and_writes_its_result(tmp_path):
         tmp_path, "--data=Slopes_TRAIN.ts", "--units=4", "--epochs=15", "--learning_rate=0.03"
     )
     assert process.returncode == 0, process.stderr
-    result = json.loads((tmp_path / "run/result.json").read_text())
+    result = json.loads((tmp_path / "run/result.json").read_text(encoding="utf-8"))
     assert result["accuracy"] > 0.9 and result["loss"] < result["loss before"]
     assert result["baselines"] == {"accuracy of the most common class": 0.5}
     assert f"many_to_one: accuracy {result['accuracy']:.3g}; loss" in process.stdout
@@ -87,7 +87,7 @@ def test_digit_rows_consist_of_whole_digits(tasks):
 
 def test_errors_name_the_flag_and_the_value(tasks, tmp_path):
     text = tmp_path / "lines.txt"
-    text.write_text("good film\n")
+    text.write_text("good film\n", encoding="utf-8")
     for task, path, words in [
         ("many_to_one", None, ("many_to_one", "--data")),
         ("many_to_one", "Slopes_TEST.ts", ("--data", "Slopes_TEST.ts", "GunPoint_TRAIN.ts")),

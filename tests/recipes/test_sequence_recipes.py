@@ -84,7 +84,7 @@ def runs(tmp_path_factory):
     path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(ARGUMENTS), str(RECIPES)], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": path}, timeout=900,
+        env={**os.environ, "PYTHONPATH": path}, timeout=900, encoding="utf-8"
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-3000:]
     return folder, process.stdout
@@ -96,13 +96,15 @@ def computed(printed, recipe):
 
 
 def table(folder, name):
-    with open(folder / name / "table.csv", newline="") as file:
+    with open(folder / name / "table.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def test_nowcasting_prints_its_cross_entropy_next_to_the_baselines(runs):
     folder, printed = runs
-    losses = json.loads((folder / "now" / "run.json").read_text())["results"]["frame_cross_entropy"]
+    losses = json.loads((folder / "now" / "run.json").read_text(encoding="utf-8"))["results"][
+        "frame_cross_entropy"
+    ]
     assert len(losses) == 3 and all(value > 0 for value in losses.values())
     assert all(f"{value:.1f} nats per frame" in printed for value in losses.values())
     assert (folder / "now" / "forecast.png").stat().st_size > 10_000
@@ -161,7 +163,7 @@ def test_sequence_tasks_table_has_the_results_of_the_paper(runs):
 
 def test_gradient_norms_are_measured_at_each_step(runs):
     folder, _ = runs
-    rows = json.loads((folder / "fade" / "results.json").read_text())["networks"]
+    rows = json.loads((folder / "fade" / "results.json").read_text(encoding="utf-8"))["networks"]
     assert [len(rows[name]["norms"]["after"]) for name in ("rnn_omega", "lstm_clipped")] == [1, 2]
     assert all(len(norms) == 5 for norms in rows["lstm_clipped"]["norms"]["before"])
     assert rows["lstm_clipped"]["norms"]["before"] != rows["lstm_clipped"]["norms"]["after"]

@@ -123,7 +123,9 @@ def rpc(served):
 
 def run(*arguments):
     command = [sys.executable, str(RECIPE), *map(str, arguments)]
-    return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, env=os.environ, capture_output=True, text=True, timeout=120, encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])

@@ -45,8 +45,14 @@ def environment(folder):
 
 def run(folder, recipe, *flags):
     return subprocess.run(
-        command(recipe, *flags), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        command(recipe, *flags),
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        encoding="utf-8",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +83,7 @@ def test_a_table_is_written_and_extended(bars):
     )
     done = run(bars, "fashion_mnist.py", *flags, "--learning_rate=0.2")
     assert done.returncode == 0, done.stderr
-    content = json.loads((bars / "timed" / "results.json").read_text())["networks"]
+    content = json.loads((bars / "timed" / "results.json").read_text(encoding="utf-8"))["networks"]
     row = content["lenet5"]
     assert (row["input"], row["family"]) == ("12x12x1", "lenet")
     # Sides of 12 (padded), 6, 2 (not padded), 1.
@@ -94,15 +100,15 @@ def test_a_table_is_written_and_extended(bars):
     done = run(bars, "fashion_mnist.py", *flags, "--learning_rate=0.2", "--model=lenet5,nin_cifar")
     assert done.returncode == 0, done.stderr
     assert "lenet5: already finished" in done.stdout and "lenet5: top 1" not in done.stdout
-    after = json.loads((bars / "timed" / "results.json").read_text())["networks"]
+    after = json.loads((bars / "timed" / "results.json").read_text(encoding="utf-8"))["networks"]
     assert list(after) == ["lenet5", "nin_cifar"] and after["lenet5"] == row
-    with (bars / "timed" / "table.csv").open() as file:
+    with (bars / "timed" / "table.csv").open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert [line["network"] for line in lines] == list(after)
     assert [float(line["top1"]) for line in lines] == [row["top1"] for row in after.values()]
-    table = (bars / "timed" / "table.txt").read_text()
+    table = (bars / "timed" / "table.txt").read_text(encoding="utf-8")
     assert table.strip() in done.stdout and "bars.npz" in table and "60 test images" in table
-    markdown = (bars / "timed" / "table.md").read_text()
+    markdown = (bars / "timed" / "table.md").read_text(encoding="utf-8")
     assert re.search(r"^\| lenet5 +\| lenet +\| 12x12x1 +\|", markdown, re.MULTILINE)
     with Image.open(bars / "timed" / "curves.png") as image:
         assert image.format == "PNG" and image.width > image.height
@@ -121,7 +127,7 @@ def test_a_training_by_epochs_resumes_after_sigkill(bars):
     checkpoints = bars / "run" / "lenet5" / "checkpoints"
     with subprocess.Popen(
         command("fashion_mnist.py", *flags), cwd=bars, env=environment(bars),
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:  # fmt: skip
         while process.poll() is None and len(training.list_checkpoints(checkpoints)) < 2:
             time.sleep(0.05)
@@ -131,7 +137,9 @@ def test_a_training_by_epochs_resumes_after_sigkill(bars):
     done = run(bars, "fashion_mnist.py", *flags)
     assert done.returncode == 0, done.stderr
     assert "resumes at step" in done.stdout
-    row = json.loads((bars / "run" / "results.json").read_text())["networks"]["lenet5"]
+    row = json.loads((bars / "run" / "results.json").read_text(encoding="utf-8"))["networks"][
+        "lenet5"
+    ]
     assert row["steps"] == 3 * 15 and len(row["curve"]) == 4
     assert row["curve"][-1] == [3, row["top1"]] and not checkpoints.exists()
 
@@ -152,11 +160,18 @@ def test_errors_of_the_user_are_one_line(bars):
     }
     (bars / "other").mkdir()
     (bars / "other" / "results.json").write_text(
-        json.dumps({"identity": {"data": "bars.npz", "dataset": "digits"}, "networks": {}})
+        json.dumps({"identity": {"data": "bars.npz", "dataset": "digits"}, "networks": {}}),
+        encoding="utf-8",
     )
     code = [sys.executable, "-c", ERRORS, json.dumps(list(cases.values())), str(RECIPES)]
     done = subprocess.run(
-        code, cwd=bars, env=environment(bars), capture_output=True, text=True, timeout=600
+        code,
+        cwd=bars,
+        env=environment(bars),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]

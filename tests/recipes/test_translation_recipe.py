@@ -30,7 +30,7 @@ def run(folder, *flags, typed=None):
     path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, input=typed
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, input=typed, encoding="utf-8"
     )  # fmt: skip
 
 
@@ -52,15 +52,15 @@ def folder(tmp_path_factory):
         "--learning_rate=0.01", "--warmup=10", "--average=2", "--beam=1", "--longest=12",
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-3000:]
-    (folder / "printed.txt").write_text(process.stdout)
+    (folder / "printed.txt").write_text(process.stdout, encoding="utf-8")
     return folder
 
 
 @pytest.mark.long
 def test_training_lowers_the_perplexity_and_prints_bleu(folder):
-    record = json.loads((folder / "run" / "run.json").read_text())["results"]
+    record = json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))["results"]
     assert record["after"]["perplexity"] < 0.5 * record["before"]["perplexity"]
-    printed = (folder / "printed.txt").read_text()
+    printed = (folder / "printed.txt").read_text(encoding="utf-8")
     assert "120 pairs, 0 empty pairs skipped, 0 long pairs skipped" in printed
     assert "with the mean of the last 2 epochs" in printed and "tokens/s" in printed
     for row in (
@@ -84,7 +84,7 @@ def test_training_lowers_the_perplexity_and_prints_bleu(folder):
 
 @pytest.mark.long
 def test_input_text_is_translated_as_in_the_evaluation(folder):
-    lines = (folder / "run" / "translations.tsv").read_text().splitlines()
+    lines = (folder / "run" / "translations.tsv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 6
     source, output, _ = lines[0].split("\t")
     assert output

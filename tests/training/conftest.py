@@ -28,7 +28,7 @@ class Process:
         )
         if cluster is not None:
             environment["TF_CONFIG"] = cluster if isinstance(cluster, str) else json.dumps(cluster)
-        with self.log.open("w") as file:
+        with self.log.open("w", encoding="utf-8") as file:
             self.process = subprocess.Popen(
                 [sys.executable, str(WORKER), str(folder), name, strategy, *flags],
                 env=environment,
@@ -37,7 +37,7 @@ class Process:
             )
 
     def output(self):
-        return self.log.read_text()
+        return self.log.read_text(encoding="utf-8")
 
     def wait_for(self, text, seconds=200):
         """Waits until the process has printed `text`."""

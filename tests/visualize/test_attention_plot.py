@@ -22,7 +22,7 @@ def test_layers_and_the_mean_of_heads_are_plotted(tmp_path):
     assert brightness["heads"] == brightness["single"] < brightness["half"]
     layers = {f"decoder{i}": heads for i in range(3)}
     visualize.plot_attention(layers, SOURCE, TARGET, tmp_path / "layers.svg")
-    svg = (tmp_path / "layers.svg").read_text()
+    svg = (tmp_path / "layers.svg").read_text(encoding="utf-8")
     assert all(f"decoder{i}" in svg for i in range(3)) and svg.count("läuft") == 3
 
 

@@ -57,7 +57,7 @@ def test_models_of_one_layer_or_without_feature_maps_are_plotted(tmp_path):
 def test_an_unknown_suffix_or_directory_leaves_no_file(profile, tmp_path):
     with pytest.raises(ValueError, match=r"net\.jpeg2.*\.png"):
         visualize.plot_profile(profile, tmp_path / "net.jpeg2")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OSError):
         visualize.plot_profile(profile, tmp_path / "file" / "net.png")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]

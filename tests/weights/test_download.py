@@ -112,9 +112,13 @@ def test_full_sha256_is_recorded_and_compared(row, server, model):
     path = download.weights_folder() / row.file
     record = path.with_name(f"{row.file}.sha256")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert record.read_text() == f"{digest}  {row.file}\n"  # the format of sha256sum
+    assert (
+        record.read_text(encoding="utf-8") == f"{digest}  {row.file}\n"
+    )  # the format of sha256sum
     other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
-    record.write_text(f"{other}  {row.file}\n")  # the publisher's first digits are the same
+    record.write_text(
+        f"{other}  {row.file}\n", encoding="utf-8"
+    )  # the publisher's first digits are the same
     message = error_message()
     for part in (str(path), f"sha256:{digest}", f"sha256:{other}"):
         assert part in message

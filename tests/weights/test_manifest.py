@@ -54,16 +54,16 @@ def test_unused_prefixes_are_the_head_and_the_auxiliary_classifiers(family, libr
 @pytest.mark.peers
 def test_manifest_is_that_of_the_installed_libraries(tool):
     rows = [{key: str(value) for key, value in row.items()} for row in tool["rows"]()]
-    with open(ROOT / "kapps/weights/manifest.csv", newline="") as file:
+    with open(ROOT / "kapps/weights/manifest.csv", newline="", encoding="utf-8") as file:
         assert list(csv.DictReader(file)) == rows
-    assert (ROOT / "docs/weights.md").read_text() == tool["document"](rows)
+    assert (ROOT / "docs/weights.md").read_text(encoding="utf-8") == tool["document"](rows)
 
 
 @pytest.mark.peers
 def test_licences_are_those_of_the_packages(tool):
     def first(package, name):
         files = importlib.metadata.files(package)
-        return next(file for file in files if file.name == name).read_text()
+        return next(file for file in files if file.name == name).read_text(encoding="utf-8")
 
     assert first("torchvision", "LICENSE").startswith("BSD 3-Clause License")
     assert "Apache License" in first("keras", "LICENSE")[:300]

@@ -85,5 +85,5 @@ def write_server_config(directory: pathlib.Path) -> None:
     }
     for name, content in contents.items():
         with write_atomically(directory / name) as path:
-            path.write_text(content)
+            path.write_text(content, encoding="utf-8")
             os.chmod(path, 0o755 if name.endswith(".sh") else 0o644)

@@ -34,7 +34,7 @@ class ClassLabels:
     """
 
     def __init__(self, path: pathlib.Path, class_names: list[str]):
-        path.write_text("\n".join(class_names) + "\n")
+        path.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         index = tf.lookup.TextFileIndex
         names = tf.lookup.TextFileInitializer(
             str(path), tf.int64, index.LINE_NUMBER, tf.string, index.WHOLE_LINE

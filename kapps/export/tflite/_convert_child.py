@@ -46,7 +46,7 @@ def run(job):
         )
     if job["debug"]:
         debugger.run()
-        with open(job["path"], "w", newline="") as file:
+        with open(job["path"], "w", newline="", encoding="utf-8") as file:
             debugger.layer_statistics_dump(file)
         return
     with open(job["path"], "wb") as file:

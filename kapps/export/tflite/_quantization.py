@@ -96,7 +96,7 @@ def quantization_errors(
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "errors.csv")
         convert(network, path, inputs, precision=precision, calibration=calibration, debug=True)
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     layers, errors = named_layers(network), {}
     for row in rows:

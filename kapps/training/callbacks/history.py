@@ -31,7 +31,7 @@ class Curves(keras.callbacks.Callback):
             return
         with (
             write_atomically(self.directory / "history.csv") as path,
-            path.open("w", newline="") as file,
+            path.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()

@@ -20,7 +20,7 @@ def test_classes_and_labels_follow_the_folders(make, tmp_path):
     jpeg = make.encoded(make.photograph(), "JPEG")
     png = make.encoded(make.photograph(), "PNG")
     train = make.folder({"cat/1.jpg": jpeg, "cat/2.JPEG": jpeg, "dog/1.png": png})
-    (tmp_path / "train/cat/notes.txt").write_text("not an image")
+    (tmp_path / "train/cat/notes.txt").write_text("not an image", encoding="utf-8")
     (tmp_path / "train/cat/.hidden.jpg").write_bytes(b"")
     assert train.kind == "folder" and train.class_names == ("cat", "dog") and train.examples == 3
     rows = [

@@ -66,6 +66,7 @@ def test_the_command_converts_an_npz_file(tmp_path, grey_images, decoded_images)
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     assert "12 train images in 2 shards, 4 classes" in done.stdout
     train = kapps.data.open_source(None, tmp_path / "out")
@@ -73,7 +74,10 @@ def test_the_command_converts_an_npz_file(tmp_path, grey_images, decoded_images)
     assert decoded_images(train) == sorted((colour[i].tobytes(), i % 4) for i in range(12))
     np.savez(tmp_path / "y.npz", x=grey_images)
     done = subprocess.run(
-        [*command, tmp_path / "y.npz", tmp_path / "no"], capture_output=True, text=True
+        [*command, tmp_path / "y.npz", tmp_path / "no"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 1 and "y.npz" in done.stderr and "x_train" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "no").exists()

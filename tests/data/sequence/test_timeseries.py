@@ -11,7 +11,7 @@ SERIES = HEADER + "1,2,3:10,20,30:up\n\n5,4:50,40:down\n"
 
 def write(directory, text):
     path = directory / "Made_TRAIN.ts"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -16,7 +16,7 @@ def test_a_file_is_read_without_its_byte_order_mark(tmp_path):
 
 def test_an_error_names_the_file_and_the_reason(tmp_path):
     (tmp_path / "latin.txt").write_bytes("Äpfel".encode("latin-1"))
-    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
     for name, words in (("none", "no text file"), ("latin", "UTF-8"), ("empty", "no text")):
         with pytest.raises(DataError) as error:
             text.read_text(tmp_path / f"{name}.txt")

@@ -37,7 +37,7 @@ def test_shared_and_separate_vocabularies_are_saved_and_loaded(tmp_path, sentenc
 
 @pytest.mark.parametrize("content", ["{}", "not JSON"])
 def test_an_error_names_the_file_without_vocabularies(tmp_path, content):
-    (tmp_path / "wrong.json").write_text(content)
+    (tmp_path / "wrong.json").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"wrong\.json"):
         translation.VocabularyPair.load(tmp_path / "wrong.json")
 

@@ -47,7 +47,7 @@ def visit(file, modules, tmp_path):
         url = f"http://{demo.HOST}:{server.server_address[1]}"
         command = ["node", DRIVER, modules, url, tmp_path / "green.png", tmp_path / "page.png"]
         process = subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, timeout=300
+            list(map(str, command)), capture_output=True, text=True, timeout=300, encoding="utf-8"
         )
     finally:
         server.shutdown()
@@ -86,7 +86,7 @@ def test_page_shows_the_error_of_a_file_that_does_not_run(modules, tmp_path):
 
 
 def test_other_files_raise(tmp_path):
-    (tmp_path / "notes.tflite").write_text("notes")
+    (tmp_path / "notes.tflite").write_text("notes", encoding="utf-8")
     for path in (tmp_path / "notes.tflite", tmp_path / "none.tflite"):
         with pytest.raises(ValueError, match=path.name):
             demo.make_server(path)
@@ -115,7 +115,7 @@ def test_runtime_of_the_page_is_in_the_package(file):
             assert gzip.decompress(content).startswith(start)
     finally:
         server.server_close()
-    licence = (demo.FOLDER / "litertjs" / "LICENSE").read_text()
+    licence = (demo.FOLDER / "litertjs" / "LICENSE").read_text(encoding="utf-8")
     assert demo.VERSION in licence and "Apache License" in licence
     total = sum(path.stat().st_size for path in (demo.FOLDER / "litertjs").iterdir())
     assert total < 10_000_000

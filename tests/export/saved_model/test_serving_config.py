@@ -49,21 +49,29 @@ def test_warm_up_requests_run_through_their_signatures(served):
 
 def test_config_files_parse_with_the_servers_messages(served):
     config = model_server_config_pb2.ModelServerConfig()
-    text_format.Parse((served / "models.config").read_text(), config)
+    text_format.Parse((served / "models.config").read_text(encoding="utf-8"), config)
     models = [(model.name, model.base_path) for model in config.model_config_list.config]
     assert models == [("one", "/models/one"), ("two", "/models/two")]
-    keys = {line.split()[0] for line in (served / "batching.config").read_text().splitlines()[1:]}
+    keys = {
+        line.split()[0]
+        for line in (served / "batching.config").read_text(encoding="utf-8").splitlines()[1:]
+    }
     # The fields of session_bundle_config.proto's BatchingParameters that are set.
     assert keys == {"max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"}  # fmt: skip
 
 
 def test_the_script_mounts_its_own_directory(served, tmp_path):
     docker = tmp_path / "docker"
-    docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
     docker.chmod(0o755)
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
     process = subprocess.run(
-        [served / "serve.sh"], env={"PATH": path}, capture_output=True, text=True, check=True
+        [served / "serve.sh"],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     words = process.stdout.splitlines()
     assert f"{served}:/models:ro" in words and "tensorflow/serving" in words

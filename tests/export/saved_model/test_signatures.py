@@ -51,7 +51,7 @@ def images(folder):
 
 
 def test_signatures_are_the_golden_ones(path, signatures):
-    assert signatures(path) == json.loads(GOLDEN.read_text())["images"]
+    assert signatures(path) == json.loads(GOLDEN.read_text(encoding="utf-8"))["images"]
 
 
 def test_encoded_images_are_preprocessed_as_in_the_evaluation_pipeline(path, model, tmp_path):

@@ -79,7 +79,7 @@ def test_a_text_classifier_takes_text_and_returns_labels(classifier, signatures,
     model, tokenizer, lines = classifier
     names = ["time", "space"]
     path = kapps.export.saved_model(model, tmp_path, class_names=names, tokenizer=tokenizer)
-    assert signatures(path) == json.loads(GOLDEN.read_text())["text"]
+    assert signatures(path) == json.loads(GOLDEN.read_text(encoding="utf-8"))["text"]
     outputs = load(path)["serve_text"](text=tf.constant(lines[:20]))
     expected = model.predict(np.asarray(tokenizer(lines[:20])), verbose=0)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
@@ -91,7 +91,7 @@ def test_a_text_classifier_takes_text_and_returns_labels(classifier, signatures,
 
 def test_a_language_model_continues_text(language_model, tokenizer, signatures, tmp_path):
     path = kapps.export.saved_model(language_model, tmp_path, tokenizer=tokenizer, new_tokens=40)
-    assert signatures(path) == json.loads(GOLDEN.read_text())["language model"]
+    assert signatures(path) == json.loads(GOLDEN.read_text(encoding="utf-8"))["language model"]
     starts = [POEM[:30], POEM[:12], ""]
     continue_text = load(path)["continue_text"]
     texts = continue_text(text=tf.constant(starts))["text"].numpy()

@@ -98,7 +98,7 @@ def test_a_saved_model_translates_text_without_kapps(model, vocabulary, tmp_path
     path = kapps.export.saved_model(model, tmp_path, tokenizer=vocabulary, beam=2)
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(path), *LINES],
-        capture_output=True, text=True, cwd=tmp_path, check=True,
+        capture_output=True, text=True, cwd=tmp_path, check=True, encoding="utf-8"
     )  # fmt: skip
     start, end = vocabulary.size, vocabulary.size + 1
     expected = text_generation.translate(

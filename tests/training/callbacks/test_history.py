@@ -19,7 +19,7 @@ def test_a_row_is_added_after_every_epoch(tmp_path):
     history = model.fit(
         x, y, epochs=3, validation_data=(x, y), callbacks=[callback], verbose=0
     ).history
-    with (tmp_path / "run" / "history.csv").open() as file:
+    with (tmp_path / "run" / "history.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for key in ("loss", "val_accuracy"):

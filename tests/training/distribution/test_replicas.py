@@ -70,7 +70,9 @@ def test_only_the_first_worker_writes(ended, name):
     written = {path.relative_to(folder / name).as_posix() for path in (folder / name).rglob("*.*")}
     assert {"model.keras", "history.csv", "curves.png"} < written
     logs = sorted(folder.glob(f"{name}_*.log"))
-    assert ["epoch 2/2" in log.read_text() for log in logs] == [True] + [False] * (len(logs) - 1)
+    assert ["epoch 2/2" in log.read_text(encoding="utf-8") for log in logs] == [True] + [False] * (
+        len(logs) - 1
+    )
 
 
 MASKS = """
