@@ -6,6 +6,12 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 @contextlib.contextmanager
@@ -57,6 +63,28 @@ def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             raise FileExistsError(f"{path} exists already")
         os.replace(temporary, path)
         sync(path.parent)
+
+
+@contextlib.contextmanager
+def open_exclusively(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Opens a file to append bytes to, after every other process that opened it so has closed it.
+
+    The lock ends with the process. On Windows there is no lock.
+
+    Args:
+        path: created if it is missing.
+
+    Yields:
+        The file, unbuffered.
+    """
+    while True:
+        with open(path, "ab", buffering=0) as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Another process may have renamed or removed the file during the wait.
+            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                yield file
+                return
 
 
 def flush(path: pathlib.Path) -> None:

@@ -1,16 +1,17 @@
-"""Downloads pretrained weights once, and verifies them before any model is built."""
+"""Downloads pretrained weights once, resumes interrupted downloads, and verifies files before any model is built."""
 
 import contextlib
 import hashlib
 import os
 import pathlib
+import re
 import sys
 
 from kapps import cards
-from kapps._files import write_atomically
+from kapps._files import flush, open_exclusively, sync, write_atomically
+from kapps.weights import _transfer
+from kapps.weights._transfer import reason
 
-TIMEOUT = 30
-"""Seconds to wait for a server's next bytes."""
 SIZE_TOLERANCE = 1.1e-3 * 2**20
 """Bytes: a publisher's size in megabytes has three decimals."""
 
@@ -18,33 +19,41 @@ SIZE_TOLERANCE = 1.1e-3 * 2**20
 def weights_folder() -> pathlib.Path:
     """Returns the folder of downloaded weights: `weights` in $KAPPS_HOME, by default in ~/.cache/kapps."""
     home = os.environ.get("KAPPS_HOME") or pathlib.Path.home() / ".cache" / "kapps"
-    return pathlib.Path(home) / "weights"
+    return pathlib.Path(home).expanduser() / "weights"
 
 
 def download(checkpoint: cards.Checkpoint) -> pathlib.Path:
     """Returns the path of pretrained weights, and downloads them if they are not in `weights_folder()`.
 
-    A download is written to a temporary path, verified and then renamed, so an interrupted download leaves no file. A
-    file that the user put into the folder is verified in the same way. Publishers give an MD5, or only the first digits
-    of a SHA-256. The full SHA-256 of a verified file is written next to it, as `<file>.sha256`, and later calls compare
-    all of it.
+    A download is written to `.partial-<file>`, verified and then renamed. An interrupted download is resumed by the
+    next call, and a second process waits for the first one. A file that the user put into the folder is verified in
+    the same way. Publishers give an MD5, or only the first digits of a SHA-256. The full SHA-256 of a verified file is
+    written next to it, as `<file>.sha256`, and later calls compare all of it.
 
     Args:
         checkpoint: the row of the manifest.
 
     Raises:
-        ValueError: in one line, if the size or the hash differs from the publisher's, or if there is no network, with
-            the URL and the folder to put the file into.
+        ValueError: in one line, if the size or the hash differs from the publisher's, if the file cannot be written,
+            or if there is no network, with the URL and the folder to put the file into.
     """
     path = weights_folder() / checkpoint.file
     record = path.with_name(f"{path.name}.sha256")
-    recorded = record.read_text(encoding="utf-8").split()[0] if record.is_file() else None
-    if path.is_file():
-        verify(path, checkpoint, str(path), recorded)
-    else:
-        with write_atomically(path) as temporary:
-            _download(checkpoint, temporary)
-            verify(temporary, checkpoint, f"the file from {checkpoint.url}", recorded)
+    try:
+        recorded = _read_record(record)
+        if path.is_dir():
+            raise ValueError(
+                f"{checkpoint.name}: {path} is a directory; remove it, and the file is downloaded"
+            )
+        if path.is_file():
+            verify(path, checkpoint, str(path), recorded)
+        else:
+            _download(checkpoint, path, recorded)
+    except OSError as error:
+        raise ValueError(
+            f"{checkpoint.name}: {path} cannot be read or written ({reason(error)}); "
+            "set KAPPS_HOME to a directory that can"
+        ) from error
     if recorded is None:
         with (
             contextlib.suppress(OSError),
@@ -52,6 +61,18 @@ def download(checkpoint: cards.Checkpoint) -> pathlib.Path:
         ):  # a folder may be read-only
             temporary.write_text(f"{_hash(path, 'sha256')}  {path.name}\n", encoding="utf-8")
     return path
+
+
+def _read_record(record):
+    """Returns the SHA-256 in a file `<file>.sha256`, or `None` if there is no such file."""
+    if not record.is_file():
+        return None
+    digits = re.match(rb"[0-9a-f]{64}\b", record.read_bytes()[:100])
+    if digits is None:
+        raise ValueError(
+            f"{record} does not start with a SHA-256; remove it, and it is written again"
+        )
+    return digits[0].decode()
 
 
 def verify(
@@ -95,51 +116,54 @@ def _hash(path, algorithm):
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def _download(checkpoint, path):
-    """Writes the file at a checkpoint's URL to a path, at most as large as the file may be."""
-    import pooch
+def _download(checkpoint, path, recorded):
+    """Writes the file at a checkpoint's URL to a path, after it is verified."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{path.name}")
+    with open_exclusively(partial) as file:
+        try:
+            if not path.is_file():  # otherwise another process has downloaded it
+                _fetch_and_verify(checkpoint, partial, file, recorded)
+                flush(partial)
+                os.replace(partial, path)
+                sync(path.parent)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() or not partial.stat().st_size:
+                    os.unlink(partial)
 
-    print(f"{checkpoint.name}: downloading {checkpoint.url} to {weights_folder()}", file=sys.stderr)
+
+def _fetch_and_verify(checkpoint, partial, file, recorded):
+    """Completes a partial file. One that fails verification is emptied, and downloaded again if it was resumed."""
     largest = checkpoint.megabytes and checkpoint.megabytes * 2**20 + SIZE_TOLERANCE
-    progress = _Progress(largest or _largest_size(checkpoint))
-    try:
-        pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)(checkpoint.url, path, None)
-    except _TooLarge:
-        pass  # verification finds it
-    except OSError as error:  # of the network or of the disk
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{checkpoint.name}: {checkpoint.url} cannot be downloaded ({reason}); "
-            f"download it elsewhere and put it into {weights_folder()}"
-        ) from error
+    largest = largest or _largest_size(checkpoint)
+    for size in {file.seek(0, os.SEEK_END): None, 0: None}:
+        resumed = f", resumed at {size / 2**20:,.1f} MB" if size else ""
+        print(
+            f"{checkpoint.name}: downloading {checkpoint.url} to {partial.parent}{resumed}",
+            file=sys.stderr,
+        )
+        try:
+            _transfer.fetch(checkpoint.url, file, largest)
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # of the network, of the disk, or of what the server sends
+            received = file.seek(0, os.SEEK_END)
+            resume = f"try again to resume at {received / 2**20:,.1f} MB, or " if received else ""
+            raise ValueError(
+                f"{checkpoint.name}: {checkpoint.url} cannot be downloaded ({reason(error)}); "
+                f"{resume}download it elsewhere and put it into {partial.parent}"
+            ) from error
+        try:
+            return verify(partial, checkpoint, f"the file from {checkpoint.url}", recorded)
+        except ValueError:
+            file.truncate(0)
+            if not size:
+                raise
+    return None
 
 
 def _largest_size(checkpoint):
     """Returns the largest size in bytes of a file without a stated size: values in float64, and 16 MB."""
     return 8 * cards.card(checkpoint.name).params + 2**24
-
-
-class _TooLarge(Exception):  # noqa: N818
-    """A download exceeds the largest size that its file may have."""
-
-
-class _Progress:
-    """A progress bar on stderr, in the form that pooch expects, which stops a download that is too large."""
-
-    def __init__(self, largest):
-        self.largest, self.total, self.done = largest, 0, 0
-
-    def update(self, size):
-        self.done += size
-        if self.done > self.largest + 2**16:  # pooch counts whole chunks
-            raise _TooLarge
-        if self.total and sys.stderr.isatty():
-            done, total = min(self.done, self.total) / 2**20, self.total / 2**20
-            print(f"\r{done:,.0f} of {total:,.0f} MB", end="", file=sys.stderr, flush=True)
-
-    def reset(self):
-        self.done = 0
-
-    def close(self):
-        if self.total and sys.stderr.isatty():
-            print(file=sys.stderr)

@@ -4,32 +4,66 @@ import dataclasses
 import functools
 import hashlib
 import http.server
+import pathlib
 import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 import kapps
 from kapps import cards
-from kapps.weights import download, to_torch
+from kapps.weights import _transfer, download, to_torch
 from kapps.weights.names import resnet_cifar
 
 NAME = "resnet20_cifar"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves the files of a folder, and counts the requests."""
+    """Serves the files of a folder, and counts the requests.
+
+    `cut` is the number of bytes after which an answer ends, `ranges` the requested ranges. `answer` writes an answer
+    instead of a file.
+    """
+
+    daemon_threads = True
 
     def __init__(self, folder):
-        self.requests = 0
+        self.requests, self.cut, self.ranges, self.answer = 0, None, [], None
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         self.server.requests += 1
+
+    def do_GET(self):
+        requested = self.headers.get("Range")
+        self.server.ranges.append(requested)
+        path = pathlib.Path(self.translate_path(self.path))
+        if self.server.answer is not None:
+            self.server.answer(self)
+        elif path.is_file():
+            self.send_content(path.read_bytes(), requested)
+        else:
+            self.send_error(404)
+
+    def send_content(self, content, requested):
+        start = int(requested.removeprefix("bytes=").rstrip("-")) if requested else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if requested else 200)
+        if requested:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:][: self.server.cut])
 
 
 @pytest.fixture
@@ -45,27 +79,30 @@ def server(tmp_path):
         thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(randomise):
     return randomise(kapps.resnet20_cifar(input_shape=(8, 8, 3)))
 
 
-@pytest.fixture
-def row(server, model, monkeypatch, tmp_path):
-    """A manifest of one row, with its file on a local server, and an empty KAPPS_HOME."""
-    content = tmp_path / "content"
+@pytest.fixture(scope="module")
+def content(model):
+    """The bytes of a file of the weights of `model`."""
     state = to_torch(model, resnet_cifar.akamaster)
-    save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, content)
-    digest = hashlib.sha256(content.read_bytes()).hexdigest()[:8]
+    return save({key: np.ascontiguousarray(value) for key, value in state.items()})
+
+
+@pytest.fixture
+def row(server, content, monkeypatch, tmp_path):
+    """A manifest of one row, with its file on a local server, and an empty KAPPS_HOME."""
+    digest = hashlib.sha256(content).hexdigest()[:8]
     name = f"resnet20-{digest}.safetensors"
-    size = content.stat().st_size
-    content.rename(server.folder / name)
+    (server.folder / name).write_bytes(content)
     row = dataclasses.replace(
         cards.checkpoints()["resnet18"],
         name=NAME,
         url=f"http://127.0.0.1:{server.server_port}/{name}",
         digest=f"sha256:{digest}",
-        megabytes=round(size / 2**20, 3),
+        megabytes=round(len(content) / 2**20, 3),
     )
     rows = {NAME: row}
     monkeypatch.setattr(cards, "checkpoints", lambda: rows)
@@ -126,18 +163,170 @@ def test_full_sha256_is_recorded_and_compared(row, server, model):
     assert f"sha256:{other}" in error_message() and not path.exists()
 
 
-def test_interrupted_download_leaves_no_file(row, server, monkeypatch):
-    import pooch
+def files():
+    """Returns the names of the files in the folder of weights."""
+    return sorted(path.name for path in download.weights_folder().iterdir())
 
-    def interrupted(self, url, path, pooch):
-        path.write_bytes((server.folder / row.file).read_bytes()[:1000])
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            build()
-    assert not download.weights_folder().exists()
+def test_download_that_is_cut_off_is_resumed(row, server, model):
+    size = (server.folder / row.file).stat().st_size
+    server.cut = size // 3 // 1024 * 1024 + 1024  # pooch writes whole KiB
+    assert_equal_weights(build(), model)  # three transfers in one call
+    first, second, third = server.ranges
+    assert (
+        first is None and second == f"bytes={server.cut}-" and third == f"bytes={2 * server.cut}-"
+    )
+    assert files() == [row.file, f"{row.file}.sha256"]
+
+
+def test_next_call_resumes(row, server, model, capsys, monkeypatch):
+    monkeypatch.setattr(_transfer, "ATTEMPTS", 1)
+    server.cut = 50 * 1024
+    message = error_message()
+    assert row.url in message and "resume" in message
+    assert files() == [f".partial-{row.file}"]
+    server.cut = None
+    assert_equal_weights(build(), model)
+    assert server.ranges == [None, "bytes=51200-"]
+    assert "resumed at" in capsys.readouterr().err
+    assert files() == [row.file, f"{row.file}.sha256"]
+
+
+@pytest.mark.parametrize("partial", ["changed", "complete", "longer"])
+def test_partial_file_of_any_content(row, server, model, partial):
+    content = (server.folder / row.file).read_bytes()
+    begun = {"changed": b"\1" * 1000, "complete": content, "longer": content + bytes(2**20)}[
+        partial
+    ]
+    path = download.weights_folder() / f".partial-{row.file}"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(begun)
+    assert_equal_weights(build(), model)
+    assert files() == [row.file, f"{row.file}.sha256"]
+
+
+def test_server_without_ranges(row, server, model):
+    content = (server.folder / row.file).read_bytes()
+    path = download.weights_folder() / f".partial-{row.file}"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content[:1000])
+    server.answer = lambda handler: handler.send_content(content, None)
+    assert_equal_weights(build(), model)
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_killed_download_is_resumed(row, server, content, tmp_path):
+    """The process is killed in the middle of the file; another process resumes."""
+    half, finished = len(content) // 2, threading.Event()
+
+    def send_half(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[:half])
+        finished.wait(60)
+
+    server.answer = send_half
+    partial = download.weights_folder() / f".partial-{row.file}"
+    partial.parent.mkdir(parents=True)
+    script = (
+        "import runpy, sys\n"
+        "with open(sys.argv[3], 'ab', buffering=0) as file:\n"
+        "    runpy.run_path(sys.argv[1])['fetch'](sys.argv[2], file, 1e9)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, _transfer.__file__, row.url, partial])
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    finished.set()
+    received, server.answer = partial.stat().st_size, None
+    assert 0 < received <= half
+    assert download.download(row).read_bytes() == content
+    assert server.ranges == [None, f"bytes={received}-"]
+
+
+def test_second_download_waits_for_the_first(row, server, model):
+    folder, results = download.weights_folder(), []
+
+    def get():
+        results.append(download.download(row))
+
+    threads = [threading.Thread(target=get) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [folder / row.file] * 3
+    assert server.requests == 1 and files() == [row.file, f"{row.file}.sha256"]
+
+
+def send(status=200, headers=(), content=b"", pause=0.0, repeat=1):
+    """Returns a function that writes an HTTP answer, and `content` several times with a pause before each."""
+
+    def answer(handler):
+        handler.send_response(status)
+        for name, value in headers:
+            handler.send_header(name, value)
+        handler.end_headers()
+        for _ in range(repeat):
+            time.sleep(pause)
+            handler.wfile.write(content)
+
+    return answer
+
+
+def send_bytes(content):
+    """Returns a function that writes bytes in place of an answer."""
+    return lambda handler: handler.wfile.write(content)
+
+
+ANSWERS = {
+    "redirects to itself": send(302, [("Location", "/again")]),
+    "redirects to a file": send(302, [("Location", "file:///etc/passwd")]),
+    "redirects nowhere": send(302, [("Location", "http://[")]),
+    "page": send(200, [("Content-Type", "text/html")], b"<html>log in</html>"),
+    "nothing": send(200, [("Content-Length", "0")]),
+    "no content": send(204),
+    "another part": send(206, [("Content-Range", "bytes 77-99/100")], b"x" * 23),
+    "busy": send(503, content=b"\x1b[2J busy"),
+    "wrong length": send(200, [("Content-Length", "many")], b"x"),
+    "cut": send(200, [("Content-Length", "90000")], b"x"),
+    "cut chunk": send(200, [("Transfer-Encoding", "chunked")], b"ffff\r\nabc"),
+    "bad compression": send(200, [("Content-Encoding", "gzip")], b"no gzip"),
+    "endless": send(200, content=b"x" * 2**16, repeat=10**6),
+    "stalls": send(200, [("Content-Length", "90000")], b"x", pause=0.2, repeat=30),
+    "no HTTP": send_bytes(b"\0\1\2 220 mail\r\n\r\n"),
+    "closes": send_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_hostile_server(row, server, content, answer, monkeypatch):
+    monkeypatch.setattr(_transfer, "TIMEOUT", 0.5)
+    server.answer = ANSWERS[answer]
+    with pytest.raises(ValueError) as caught:
+        download.download(row)
+    assert row.url in str(caught.value) and str(caught.value).isprintable()
+    server.answer = None
+    assert download.download(row).read_bytes() == content
+
+
+def test_download_to_a_folder_that_cannot_be_written(row, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAPPS_HOME", str(tmp_path / "content"))
+    (tmp_path / "content").write_bytes(b"")
+    assert "KAPPS_HOME" in error_message()
+
+
+def test_cached_file_that_is_a_directory_and_record_without_a_hash(row, server):
+    path = download.weights_folder() / row.file
+    path.mkdir(parents=True)
+    assert str(path) in error_message() and "directory" in error_message()
+    path.rmdir()
+    record = path.with_name(f"{row.file}.sha256")
+    for content in (b"", b"\xff\xfe", b"no hash"):
+        record.write_bytes(content)
+        assert str(record) in error_message()
 
 
 def test_file_put_into_the_folder_is_verified(row, server, model):
@@ -173,7 +362,7 @@ def test_file_that_differs_from_the_publishers_raises(row, server, change, rando
     assert message.startswith(f"{NAME}: the file from {row.url} fails verification: ")
     expected = row.digest if change in ("bit", "other") else f"{row.megabytes:.3f} MB"
     assert f"expected {expected}" in message
-    assert not download.weights_folder().exists()
+    assert files() == []
 
 
 def test_md5_and_a_row_without_a_size(row, server, model):
