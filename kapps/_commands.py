@@ -127,10 +127,11 @@ def _check_labels(options, class_names, model):
 
 def read_labels(path: str) -> list[str]:
     """Returns the class names of a text file, one a line."""
+    from kapps.data.text_files import read_class_names
+
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return list(read_class_names(path))
+    except ValueError as error:
         raise UserError(f"cannot read --labels={path}: {error}") from error
 
 

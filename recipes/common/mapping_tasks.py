@@ -11,7 +11,7 @@ import numpy as np
 
 import kapps
 from kapps import data, families
-from kapps.data import sequence, text
+from kapps.data import sequence, text, text_files
 from kapps.data.image import decode_image
 from kapps.generation import text_generation
 
@@ -263,12 +263,21 @@ def classify_texts(path, units, cell, random):
     del cell
     if not path:
         raise ValueError("embeddings reads labelled lines: pass --data=.../rt-polarity.all")
-    if not pathlib.Path(path).is_file():
-        raise ValueError(f"--data={path} does not exist: pass --data=.../rt-polarity.all")
-    lines = pathlib.Path(path).read_text(encoding="latin-1").split("\n")
-    pairs = [line.partition(" ")[::2] for line in lines if line.strip()]
-    if not pairs or any(label not in ("0", "1") for label, _ in pairs):
-        raise ValueError(f"{path}: a line must have a label 0 or 1, a space and a text")
+    lines = text_files.read_lines(path, fallback="latin-1")  # the encoding of rt-polarity.all
+    pairs = [line.partition(" ")[::2] for line in lines if line]
+    if not pairs:
+        raise ValueError(f"{path} has no labelled line: pass a file such as rt-polarity.all")
+    for number, line in enumerate(lines, start=1):
+        label, _, words = line.partition(" ")
+        if line and (label not in ("0", "1") or not words.strip()):
+            raise ValueError(
+                f"{path}, line {number:,}: {line[:40]!r} is not a label 0 or 1, a space and a text"
+            )
+    if len({label for label, _ in pairs}) < 2 or len(pairs) < 10:
+        raise ValueError(
+            f"{path} has {len(pairs)} texts of label {', '.join(sorted({label for label, _ in pairs}))}:"
+            " pass ten or more, of both labels"
+        )
     labels = np.array([int(label) for label, _ in pairs], "float32")
     is_test = np.zeros(len(pairs), bool)
     is_test[random.permutation(len(pairs))[: len(pairs) // 10]] = True

@@ -91,7 +91,7 @@ def test_errors_name_the_flag_and_the_value(tasks, tmp_path):
     for task, path, words in [
         ("many_to_one", None, ("many_to_one", "--data")),
         ("many_to_one", "Slopes_TEST.ts", ("--data", "Slopes_TEST.ts", "GunPoint_TRAIN.ts")),
-        ("many_to_one", "Slopes_TRAIN.ts", ("Slopes_TRAIN.ts", "No such file")),
+        ("many_to_one", "Slopes_TRAIN.ts", ("Slopes_TRAIN.ts", "no file")),
         ("embeddings", None, ("embeddings", "--data")),
         ("embeddings", text, (str(text), "label 0 or 1")),
         ("temporal", "x", ("--data=x",)),

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from kapps._files import write_atomically
 from kapps.data.errors import DataError
+from kapps.data.text_files import read_class_names
 
 LABELS = "labels.txt"
 SHARD = re.compile(r"(?P<split>[A-Za-z]\w*)-(?P<shard>\d{5})-of-(?P<shards>\d{5})\.tfrecord")
@@ -95,18 +96,14 @@ def read_labels(directory: str) -> tuple[str, ...]:
     """Returns the class names of a directory of shards.
 
     Raises:
-        DataError: labels.txt is missing or empty.
+        DataError: labels.txt is missing, empty or not text.
     """
     path = os.path.join(directory, LABELS)
     if not os.path.isfile(path):
         raise DataError(
             f"{directory} holds shards but no {LABELS}: write one class name per line to {path}"
         )
-    with open(path, encoding="utf-8") as file:
-        names = tuple(line.strip() for line in file if line.strip())
-    if not names:
-        raise DataError(f"{path} is empty: write one class name per line to it")
-    return names
+    return read_class_names(path)
 
 
 def write_tfrecords(

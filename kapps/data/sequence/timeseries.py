@@ -14,6 +14,7 @@ import os
 import numpy as np
 
 from kapps.data.errors import DataError
+from kapps.data.text_files import read_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +71,8 @@ def read_series(path: str | os.PathLike) -> Series:
     Raises:
         DataError: the file cannot be read. The message names the line.
     """
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [(number, line.strip()) for number, line in enumerate(file, start=1)]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    # Comments of the archives have names in Latin-1.
+    lines = enumerate(read_lines(path, fallback="latin-1"), start=1)
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     header, rows = _read_header(path, lines)
     class_names = _class_names(path, header)

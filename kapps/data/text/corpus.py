@@ -1,30 +1,22 @@
 """Reading text files and normalising text."""
 
 import os
-import pathlib
 import re
 
 import keras
 import tensorflow as tf
 
 from kapps.data.errors import DataError
+from kapps.data.text_files import read_text_file
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Returns the text of a UTF-8 file, without a byte order mark.
+    r"""Returns the text of a file in UTF-8, or in UTF-16 with a byte order mark. Every line end becomes "\n".
 
     Raises:
-        DataError: the file does not exist, is not UTF-8, or holds only white space.
+        DataError: as for `kapps.data.text_files.read_text_file`; or the file holds only white space.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise DataError(f"there is no text file {path}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 (byte {error.start:,}): convert it, for example with iconv -t utf-8"
-        ) from None
+    text = read_text_file(path)
     if not text.strip():
         raise DataError(f"{path} holds no text")
     return text

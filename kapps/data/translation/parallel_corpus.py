@@ -1,11 +1,9 @@
 """Sentences in two languages: from two text files, or from a translation dataset of TFDS."""
 
-import gzip
 import os
-import pathlib
-import zlib
 
 from kapps.data.errors import DataError
+from kapps.data.text_files import read_lines
 from kapps.data.tfds_builder import load_tfds_builder
 
 
@@ -15,13 +13,14 @@ def read_sentences(
     """Returns the lines of two files, where line i of the target is the translation of line i of the source.
 
     Args:
-        source: a UTF-8 text file with one sentence per line. It is decompressed if its name ends in ".gz".
+        source: a text file with one sentence per line, in UTF-8, or in UTF-16 with a byte order mark. It may be
+            compressed by gzip.
         target: such a file with as many lines.
 
     Raises:
         DataError: a file does not exist or cannot be read, or the numbers of lines differ.
     """
-    sources, targets = _read_lines(source), _read_lines(target)
+    sources, targets = read_lines(source), read_lines(target)
     if len(sources) != len(targets):
         raise DataError(
             f"{source} has {len(sources):,} lines and {target} {len(targets):,}: each line of one is the"
@@ -69,24 +68,3 @@ def load_tfds_sentences(
         for language, sentences in zip(languages, (sources, targets), strict=True):
             sentences.append(example[language].decode("utf-8").strip())
     return sources, targets
-
-
-def _read_lines(path: str | os.PathLike) -> list[str]:
-    """Returns the lines of a UTF-8 text file, without surrounding white space."""
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 (byte {error.start:,}): convert it, for example with iconv -t utf-8"
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    # `str.splitlines` would also split at U+2028 and other characters that a sentence may hold.
-    lines = text.removesuffix("\n").split("\n") if text else []
-    return [line.strip() for line in lines]
