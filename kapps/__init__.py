@@ -10,7 +10,7 @@ import sys
 import lazy_loader
 import wrapt
 
-from kapps import cards
+from kapps import _names, cards
 
 __version__ = "0.1.0"
 
@@ -20,7 +20,8 @@ FUNCTIONS = {
     "data.image.preprocess": ("preprocess",),
     "predictions": ("decode_predictions",),
     "visualize.attention_weights": ("attention_weights",),
-    "cards": ("Card", "Preprocessing", "card", "list_models"),
+    "cards": ("Card", "card", "list_models"),
+    "preprocessing": ("Preprocessing",),
     "layers": ("to_keras_layers",),
     "layers.recurrent_cells": (
         "CoupledLSTMCell",
@@ -44,6 +45,7 @@ SUBMODULES = (
     "generation",
     "heads",
     "layers",
+    "preprocessing",
     "recurrent",
     "training",
     "visualize",
@@ -68,7 +70,7 @@ def __getattr__(name):
         if name in cards.family_modules():
             hint = f" The family function is kapps.families.{name}"
         else:
-            hint = cards.nearest(name, __all__)
+            hint = _names.nearest(name, __all__)
         raise kind(f"kapps has no {name!r}.{hint}") from None
 
 

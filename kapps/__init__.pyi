@@ -13,9 +13,9 @@ from .data.image.preprocess import preprocess as preprocess
 from .predictions import decode_predictions as decode_predictions
 from .visualize.attention_weights import attention_weights as attention_weights
 from .cards import Card as Card
-from .cards import Preprocessing as Preprocessing
 from .cards import card as card
 from .cards import list_models as list_models
+from .preprocessing import Preprocessing as Preprocessing
 from .layers import to_keras_layers as to_keras_layers
 from .layers.recurrent_cells import CoupledLSTMCell as CoupledLSTMCell
 from .layers.recurrent_cells import GRUCell as GRUCell
@@ -35,6 +35,7 @@ from . import families as families
 from . import generation as generation
 from . import heads as heads
 from . import layers as layers
+from . import preprocessing as preprocessing
 from . import recurrent as recurrent
 from . import training as training
 from . import visualize as visualize

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from kapps import cards
+from kapps import _names, cards, pretrained
 from kapps._log_lines import without_log_lines
 
 # TensorFlow logs harmless lines as errors. A real error is also an exception.
@@ -25,7 +25,7 @@ def list_models(options):
     names = cards.list_models(options.pattern, options.kind)
     if not names:
         kind = f" of kind {options.kind}" if options.kind else ""
-        nearest = cards.nearest(options.pattern, cards.list_models(kind=options.kind))
+        nearest = _names.nearest(options.pattern, cards.list_models(kind=options.kind))
         raise UserError(f"no model{kind} has a name that matches {options.pattern!r}.{nearest}")
     return "\n".join(names), 0
 
@@ -50,7 +50,7 @@ def show(options):
         and f"{preprocessing.interpolation} to {'x'.join(map(str, preprocessing.size))}, "
         f"crop {preprocessing.crop}, scale {preprocessing.scale:.6g}, "
         f"mean {_numbers(preprocessing.mean)}, std {_numbers(preprocessing.std)}",
-        "weights": cards.describe_checkpoint(card.name),
+        "weights": pretrained.describe_checkpoint(card.name),
     }
     return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value), 0
 

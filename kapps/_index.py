@@ -16,7 +16,8 @@ import pkgutil
 import kapps
 from kapps._files import write_atomically
 from kapps._log_lines import without_log_lines
-from kapps.cards import Card, Preprocessing
+from kapps.cards import Card
+from kapps.preprocessing import Preprocessing
 
 FOLDERS = ("cnn", "recurrent", "attention")
 HEADER = """# Written by `python -m kapps._index`. Do not edit.

@@ -3,63 +3,17 @@
 The cards are read from `index.json`, which `python -m kapps._index` writes from the families' tables.
 """
 
-import csv
 import dataclasses
-import difflib
 import fnmatch
-import fractions
 import functools
 import json
 import pathlib
 import re
 from importlib import resources
 
-
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """Preprocessing of images: resize, centre crop, then `(pixels * scale - mean) / std`.
-
-    It belongs to the weights and is not part of the model: the input pipeline applies it, and an exported file
-    contains its arithmetic.
-
-    Args:
-        size: (height, width) of the network's input, in pixels.
-        crop: fraction of the image's shorter side that the evaluation crop keeps, in (0, 1].
-        interpolation: "bilinear", "bicubic" or "nearest"; antialiased if the image shrinks.
-        scale: factor on pixels in [0, 255], applied before mean and std.
-        mean: one value for each channel (red, green, blue), after `scale`.
-        std: one value for each channel, after `scale`.
-    """
-
-    size: tuple[int, int] = (224, 224)
-    crop: float = 0.875
-    interpolation: str = "bilinear"
-    scale: float = 1 / 255
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-
-    def at(self, size: tuple[int, int]) -> "Preprocessing":
-        """Returns the same preprocessing for another (height, width). Images up to 64 pixels are not cropped."""
-        return dataclasses.replace(self, size=size, crop=1.0 if max(size) <= 64 else self.crop)
-
-    def channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Returns mean and std of each of `channels` channels: averages, repeated, unless there are 3."""
-        if len(self.mean) == channels:
-            return self.mean, self.std
-        return tuple((sum(values) / len(values),) * channels for values in (self.mean, self.std))
-
-
-IMAGENET = Preprocessing()
-"""Preprocessing of torchvision's and timm's ImageNet weights: resize to 256, crop to 224, channel mean and std."""
-
-INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-"""Pixels from -1 to 1: preprocessing of the Inception networks and of their authors' later networks."""
-
-CIFAR10 = Preprocessing(
-    size=(32, 32), crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
-)
-"""Preprocessing of CIFAR-10: no crop, its channel mean and std."""
-
+from kapps._names import nearest
+from kapps.preprocessing import IMAGENET, Preprocessing
+from kapps.pretrained import Checkpoint, checkpoints
 
 KINDS = ("image", "sequence", "tokens", "frames")
 """The kinds of input of a network."""
@@ -111,51 +65,6 @@ class Card:
         return int(years[-1]) if years else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """Pretrained weights of a builder: a row of `weights/manifest.csv`, which `tools/weights.py` writes.
-
-    Args:
-        name: the builder's name.
-        source: the library that publishes the weights: "torchvision", "timm" or "keras".
-        checkpoint: name of the weights in that library.
-        url: address of the file.
-        digest: the publisher's hash: "sha256:" and its first digits, or "md5:" and all digits.
-        megabytes: size of the file in units of 2**20 bytes, to three decimals; None if not published.
-        top1: published accuracy on ImageNet's validation images, in percent; None if not published.
-        licence: SPDX identifier.
-        stated: whether the licence is stated for the "weights" or only for the "package".
-        preprocessing: preprocessing that the weights need.
-    """
-
-    name: str
-    source: str
-    checkpoint: str
-    url: str
-    digest: str
-    megabytes: float | None
-    top1: float | None
-    licence: str
-    stated: str
-    preprocessing: Preprocessing
-
-    @property
-    def file(self) -> str:
-        """Name of the file: the last part of its address."""
-        return self.url.rpartition("/")[2]
-
-    def __str__(self) -> str:
-        size = f", {self.megabytes:.1f} MB" if self.megabytes else ""
-        top1 = f", top-1 {self.top1:.2f} %" if self.top1 else ""
-        return f"{self.source}'s {self.file}{size}{top1}, {self.licence}"
-
-
-def nearest(word: str, words) -> str:
-    """Returns " Did you mean a or b?" for the nearest of `words`, or "" if none is near."""
-    close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
-
-
 @functools.cache
 def _file() -> dict:
     return json.loads(resources.files("kapps").joinpath("index.json").read_text(encoding="utf-8"))
@@ -188,33 +97,6 @@ def builder_modules() -> dict[str, list[str]]:
 def family_modules() -> dict[str, str]:
     """Returns the module of each family function, for example {"resnet": "kapps.cnn.resnet"}."""
     return _file()["families"]
-
-
-@functools.cache
-def checkpoints() -> dict[str, Checkpoint]:
-    """Returns the pretrained weights that `weights="imagenet"` downloads, by the builder's name."""
-    text = resources.files("kapps").joinpath("weights/manifest.csv").read_text(encoding="utf-8")
-    return {row["name"]: _checkpoint(row) for row in csv.DictReader(text.splitlines())}
-
-
-def _checkpoint(row: dict[str, str]) -> Checkpoint:
-    texts = ("name", "source", "checkpoint", "url", "digest", "licence", "stated")
-    fields = {key: row[key] for key in texts}
-    fields |= {key: float(row[key]) if row[key] else None for key in ("megabytes", "top1")}
-    preprocessing = Preprocessing(
-        size=(int(row["size"]),) * 2,
-        crop=float(fractions.Fraction(row["crop"])),
-        interpolation=row["interpolation"],
-        scale=float(fractions.Fraction(row["scale"])),
-        mean=tuple(map(float, row["mean"].split())),
-        std=tuple(map(float, row["std"].split())),
-    )
-    return Checkpoint(**fields, preprocessing=preprocessing)
-
-
-def describe_checkpoint(name: str) -> str:
-    """Returns one line on the pretrained weights of a builder, for `kapps show`."""
-    return str(checkpoints().get(name) or "none are published with a hash; weights= takes a file")
 
 
 def get_checkpoint(name: str) -> Checkpoint:

@@ -6,7 +6,8 @@ not load Keras; the first use of a function does.
 
 import importlib
 
-from kapps.cards import family_modules, nearest
+from kapps._names import nearest
+from kapps.cards import family_modules
 
 __all__ = list(family_modules())
 

@@ -21,9 +21,7 @@ FAMILIES = ("kapps.cnn", "kapps.recurrent", "kapps.attention", "kapps.weights.na
 """Packages with one file for each family: its length is the family's, and its weight map has the family's name."""
 MOST_LINES = 300
 LEAST_LINES = 40
-LONG = {
-    "kapps.cards": "three dataclasses of plain data and the functions that read them from two files",
-}
+LONG = {}
 """Modules that may have more than `MOST_LINES` lines, with the reason."""
 SHORT = {}
 """Modules with one importer that may have fewer than `LEAST_LINES` lines, with the reason."""

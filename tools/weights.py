@@ -17,7 +17,7 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kapps import cards  # noqa: E402
+from kapps import cards, preprocessing  # noqa: E402
 
 with open(ROOT / "tests/reference/models.csv", newline="", encoding="utf-8") as file:
     MODELS = list(csv.DictReader(file))
@@ -69,8 +69,8 @@ def torchvision(name, other):
         "crop": f"{steps.crop_size[0]}/{steps.resize_size[0]}",
         "interpolation": steps.interpolation.value,
         "scale": "1/255",
-        "mean": numbers(cards.INCEPTION.mean if converts else steps.mean),
-        "std": numbers(cards.INCEPTION.std if converts else steps.std),
+        "mean": numbers(preprocessing.INCEPTION.mean if converts else steps.mean),
+        "std": numbers(preprocessing.INCEPTION.std if converts else steps.std),
     }
 
 

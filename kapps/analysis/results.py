@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from kapps._names import nearest
 from kapps.analysis import _profile_table
 from kapps.analysis.costs import Window
 from kapps.analysis.receptive_field import ReceptiveField
-from kapps.cards import nearest
 
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from kapps.cards import Card, nearest
+from kapps._names import nearest
+from kapps.cards import Card
 from kapps.layers import to_keras_layers
 from kapps.weights import loading
 

@@ -14,7 +14,7 @@ from kapps.builders._builder import (
     input_shape_of,
     name_argument,
 )
-from kapps.cards import IMAGENET, Preprocessing
+from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.weights import loading
 
 WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, downloaded once and verified), or the

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import keras
 
 from kapps.builders._builder import check_names
-from kapps.cards import Card, Preprocessing
+from kapps.cards import Card
+from kapps.preprocessing import Preprocessing
 
 
 def variant(

@@ -7,9 +7,9 @@ for it; the default is 0.
 """
 
 from kapps.builders import image_family, levels, variant
-from kapps.cards import CIFAR10
 from kapps.cnn.densenet import dense_layer, transition
 from kapps.layers import batch_norm, conv
+from kapps.preprocessing import CIFAR10
 
 HUANG = "arXiv:1608.06993"
 

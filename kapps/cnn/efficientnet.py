@@ -21,9 +21,9 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.cards import IMAGENET
 from kapps.cnn.mobilenet_v2 import make_divisible
 from kapps.layers import conv_bn, depthwise_bn, squeeze_excite
+from kapps.preprocessing import IMAGENET
 
 TAN = "arXiv:1905.11946"
 NORM = {"momentum": 0.99, "epsilon": 1e-3}

@@ -20,8 +20,8 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import INCEPTION
 from kapps.layers import LocalResponseNormalization, conv_relu, max_pool
+from kapps.preprocessing import INCEPTION
 
 SZEGEDY = "arXiv:1409.4842"
 CEIL_MODE = (0, 1)

@@ -12,9 +12,9 @@ from functools import partial
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import INCEPTION
 from kapps.cnn.googlenet import CEIL_MODE, auxiliary, inception_modules
 from kapps.layers import conv_bn, max_pool
+from kapps.preprocessing import INCEPTION
 
 SZEGEDY = "arXiv:1409.4842"
 

@@ -21,10 +21,10 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import INCEPTION
 from kapps.cnn.inception_v3 import branch, concat, conv_bn_relu, reduction_pool, stem
 from kapps.cnn.inception_v4 import pool_branch, reduction_a
 from kapps.layers import conv, max_pool
+from kapps.preprocessing import INCEPTION
 
 SZEGEDY = "arXiv:1602.07261"
 

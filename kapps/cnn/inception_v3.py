@@ -22,8 +22,8 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, max_pool
+from kapps.preprocessing import INCEPTION
 
 SZEGEDY = "arXiv:1512.00567"
 

@@ -16,8 +16,8 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import INCEPTION
 from kapps.cnn.inception_v3 import branch, concat, conv_bn_relu, expanded, reduction_pool
+from kapps.preprocessing import INCEPTION
 
 SZEGEDY = "arXiv:1602.07261"
 

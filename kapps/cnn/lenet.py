@@ -15,8 +15,8 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import Preprocessing
 from kapps.layers import conv
+from kapps.preprocessing import Preprocessing
 
 LECUN = "LeCun 1998"
 # Section II.B of [1]: white is -0.1, black is 1.175.

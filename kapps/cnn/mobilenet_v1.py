@@ -13,8 +13,8 @@ Departures from the paper:
 """
 
 from kapps.builders import image_family, levels, variant
-from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, depthwise_bn
+from kapps.preprocessing import INCEPTION
 
 HOWARD = "arXiv:1704.04861"
 

@@ -13,9 +13,9 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import CIFAR10
 from kapps.cnn.nin import mlpconv
 from kapps.layers import max_pool
+from kapps.preprocessing import CIFAR10
 
 LIN = "arXiv:1312.4400"
 

@@ -10,8 +10,8 @@ network has the parameters of the plain network without shortcuts.
 from keras import layers
 
 from kapps.builders import image_family, levels, variant
-from kapps.cards import CIFAR10
 from kapps.layers import conv_bn
+from kapps.preprocessing import CIFAR10
 
 HE = "arXiv:1512.03385"
 

@@ -14,8 +14,8 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.cards import INCEPTION
 from kapps.layers import conv_bn, depthwise
+from kapps.preprocessing import INCEPTION
 
 CHOLLET = "arXiv:1610.02357"
 EPSILON = 1e-3

@@ -2,7 +2,7 @@
 
 import os
 
-from kapps.cards import nearest
+from kapps._names import nearest
 from kapps.data.errors import DataError
 
 

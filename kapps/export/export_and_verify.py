@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kapps.cards import Preprocessing
 from kapps.export.saved_model import saved_model
 from kapps.export.tflite import CALIBRATED, quantization_errors, tflite
 from kapps.export.verify import Report, verify
+from kapps.preprocessing import Preprocessing
 
 WORST = 3
 """The number of layers that a failure of a quantised file names."""

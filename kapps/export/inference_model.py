@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import keras
 
-from kapps.cards import Preprocessing
 from kapps.export._float32 import check_exportable, in_float32, rebuild_error
 from kapps.export._inputs import IMAGE, model_input
 from kapps.export._quantization_ranges import separate_pooling_ranges
 from kapps.export.fold import fold
+from kapps.preprocessing import Preprocessing
 
 
 def inference_model(

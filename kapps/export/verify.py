@@ -7,7 +7,6 @@ import pathlib
 import keras
 import numpy as np
 
-from kapps.cards import Preprocessing
 from kapps.export import runtime
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import count_rows, model_input, slice_rows
@@ -15,6 +14,7 @@ from kapps.export._progress import phase
 from kapps.export._quiet import quiet
 from kapps.export.inference_model import inference_model
 from kapps.export.tflite import file_precision
+from kapps.preprocessing import Preprocessing
 
 BATCH_SIZE = 32
 THREADS = (1, 2)

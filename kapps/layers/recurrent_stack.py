@@ -12,7 +12,7 @@ that are not padding.
 import keras
 
 from kapps._keras_compat import get_mask
-from kapps.cards import nearest
+from kapps._names import nearest
 from kapps.layers import recurrent_cells
 from kapps.layers.time_steps import ConcatenatePairs
 

@@ -13,7 +13,7 @@ import zipfile
 import keras
 
 from kapps import heads
-from kapps.cards import nearest
+from kapps._names import nearest
 from kapps.layers import copy_values
 
 BATCH_NORMS = ("frozen", "train")

@@ -8,7 +8,7 @@ import dataclasses
 
 import keras
 
-from kapps.cards import nearest
+from kapps._names import nearest
 from kapps.training.optimizers import Lamb
 from kapps.training.schedules import PerUpdate, WarmUp
 

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 
 from kapps import cards
+from kapps._names import nearest
 from kapps.weights import _readers, download
 from kapps.weights._assign import assign, unused_prefixes
 from kapps.weights.keras_applications import from_keras
@@ -178,7 +179,7 @@ def _load_state_dict(model, path, family, classes):
     reason = "its family has no names of other libraries"
     if missing:
         reason = (
-            f"it lacks {missing[0]}.{cards.nearest(missing[0], state)} "
+            f"it lacks {missing[0]}.{nearest(missing[0], state)} "
             f"Its names must be those of {' or '.join(expected)}"
         )
     raise ValueError(f"{model.name}: {path} does not hold this model's weights ({reason})")

@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import save, save_file
 
 import kapps
-from kapps import cards
+from kapps import cards, pretrained
 from kapps.weights import _transfer, download, to_torch
 from kapps.weights.names import resnet_cifar
 
@@ -430,7 +430,7 @@ def test_rows_name_builders_and_hashes():
         assert len(digest) == 32 if algorithm == "md5" else f"-{digest}." in row.file
         assert row.preprocessing.size == cards.card(name).input_shape[:2]
         assert row.file.endswith((".pth", ".h5"))
-    assert cards.describe_checkpoint("resnet18") == (
+    assert pretrained.describe_checkpoint("resnet18") == (
         "torchvision's resnet18-f37072fd.pth, 44.7 MB, top-1 69.76 %, BSD-3-Clause"
     )
-    assert cards.describe_checkpoint("lenet5").startswith("none")
+    assert pretrained.describe_checkpoint("lenet5").startswith("none")

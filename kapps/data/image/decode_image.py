@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from kapps.cards import Preprocessing
 from kapps.data.image import augment
+from kapps.preprocessing import Preprocessing
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "nearest": None}
 """Kernel of `ScaleAndTranslate` for each interpolation of `Preprocessing`."""

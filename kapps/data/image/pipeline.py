@@ -11,11 +11,11 @@ batch).
 import numpy as np
 import tensorflow as tf
 
-from kapps.cards import Preprocessing
 from kapps.data.errors import DataError, SkippedImages
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import CHUNK, decode_chunks
 from kapps.data.image.source import Source
+from kapps.preprocessing import Preprocessing
 
 AUGMENTATIONS = {
     "imagenet": {"augmentation": "imagenet", "flip": True},  # random resized crop

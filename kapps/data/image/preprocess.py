@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from kapps import cards
-from kapps.cards import Card, Preprocessing
+from kapps.cards import Card
 from kapps.data.image import decode_image
 from kapps.data.image.pipeline import normalise
+from kapps.preprocessing import Preprocessing
 
 Images = np.ndarray | str | os.PathLike | Sequence[str | os.PathLike] | Sequence[np.ndarray]
 

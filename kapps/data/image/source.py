@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from kapps.cards import nearest
+from kapps._names import nearest
 from kapps.data.errors import DataError
 from kapps.data.image.tfrecord import parse_record
 

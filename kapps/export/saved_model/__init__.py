@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import keras
 
 from kapps._files import flush, sync
-from kapps.cards import Preprocessing
 from kapps.data.text import SubwordVocabulary
 from kapps.export._determinism import check_deterministic
 from kapps.export._float32 import check_exportable
@@ -18,6 +17,7 @@ from kapps.export.saved_model import _serving_config
 from kapps.export.saved_model._signatures import ClassLabels, example_requests, make_signatures
 from kapps.export.saved_model._text_signatures import text_signatures
 from kapps.export.saved_model._write import write_saved_model
+from kapps.preprocessing import Preprocessing
 
 
 def saved_model(

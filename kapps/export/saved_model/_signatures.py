@@ -14,11 +14,11 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from kapps.cards import Preprocessing
 from kapps.data.image import decode_image
 from kapps.export._inputs import IMAGE, model_input
 from kapps.export.saved_model._text_signatures import TEXT, TokenizedText, TranslatedText
 from kapps.export.saved_model._write import Signature, with_constant_weights
+from kapps.preprocessing import Preprocessing
 
 BYTES = "image_bytes"
 TOP = 5

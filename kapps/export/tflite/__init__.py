@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kapps._files import flush, sync
-from kapps.cards import Preprocessing, nearest
+from kapps._names import nearest
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import IMAGE, TOKENS, ModelInput, ModelInputs, model_input
 from kapps.export._paths import local_path, temporary_directory_in
@@ -18,6 +18,7 @@ from kapps.export.tflite._converter import convert
 from kapps.export.tflite._file_contents import file_operations, file_precision
 from kapps.export.tflite._metadata import add_metadata
 from kapps.export.tflite._quantization import CALIBRATED, check_calibration, quantization_errors
+from kapps.preprocessing import Preprocessing
 
 __all__ = [
     "CALIBRATED",

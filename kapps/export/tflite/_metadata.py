@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import flatbuffers
 
-from kapps.cards import Preprocessing
+from kapps.preprocessing import Preprocessing
 
 LABELS, VOCABULARY = "labels.txt", "vocabulary.txt"
 _KEY, _IDENTIFIER, _PARSER = "TFLITE_METADATA", b"M001", "1.0.0"

@@ -9,11 +9,11 @@ import tempfile
 import keras
 import numpy as np
 
-from kapps.cards import Preprocessing
 from kapps.export._float32 import named_layers
 from kapps.export._inputs import ModelInput, ModelInputs, model_input
 from kapps.export.inference_model import inference_model
 from kapps.export.tflite._converter import convert
+from kapps.preprocessing import Preprocessing
 
 CALIBRATED = ("int8", "int16")
 """The precisions that need calibration examples, which fix the ranges of all activations."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from kapps.cards import nearest
+from kapps._names import nearest
 from kapps.training.distribution import cluster
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
