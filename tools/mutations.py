@@ -130,8 +130,8 @@ MUTATIONS = [
     _mutation("TFLite metadata: wrong range of pixels", "kapps/export/tflite/_metadata.py", "[255.0] * channels", "[1.0] * channels", "tests/export/tflite"),
     _mutation("verification accepts any difference", "kapps/export/verify.py", "not self.largest_difference <= allowed", "self.largest_difference != self.largest_difference", "tests/export/test_verify.py"),
     # Analysis and weights.
-    _mutation("profile: depthwise counted as a full convolution", "kapps/analysis/cost_rules/convolution_costs.py", "        macs=elements * math.prod(layer.kernel_size),\n", "        macs=elements * math.prod(layer.kernel_size) * 2,\n", GRAPH, "-k", "mobilenet_v1"),
-    _mutation("profile: groups ignored", "kapps/analysis/cost_rules/convolution_costs.py", "input_channels = channels(input_shape, layer.data_format) // layer.groups", "input_channels = channels(input_shape, layer.data_format)", GRAPH, "-k", "resnext50"),
+    _mutation("profile: depthwise counted as a full convolution", "kapps/analysis/cost_rules/convolution_costs.py", "macs = size(outputs[0]) * math.prod(layer.kernel_size)\n", "macs = size(outputs[0]) * math.prod(layer.kernel_size) * 2\n", GRAPH, "-k", "mobilenet_v1"),
+    _mutation("profile: groups ignored", "kapps/analysis/cost_rules/convolution_costs.py", "channels(inputs[0], layer.data_format) // layer.groups", "channels(inputs[0], layer.data_format)", GRAPH, "-k", "resnext50"),
     _mutation("receptive field one pixel smaller", "kapps/analysis/receptive_field.py", "return ReceptiveField(math.floor(self.high - self.low) + 1,", "return ReceptiveField(math.floor(self.high - self.low),", "tests/analysis/test_receptive_field.py"),
     _mutation("weights: a grey image's kernel is the mean", "kapps/weights/_assign.py", "kernel.sum(axis=2, keepdims=True)", "kernel.mean(axis=2, keepdims=True)", "tests/weights/test_loading.py"),
     _mutation("weights: a flattened map in another order", "kapps/weights/torch_state_dict.py", "array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)", "array.reshape(-1, height, width, channels)", LOGITS, "-k", "alexnet"),

@@ -75,72 +75,39 @@ def transposed_window(input_shape, output_shape, axes, kernel, strides, dilation
     return Window(kernel, strides, tuple(pads), dilation, axes, 1, True)
 
 
-def convolution(layer, inputs, outputs):
-    """A product for each output element, kernel position and input channel of its group; a bias is one addition."""
+def layer_cost(layer, inputs, outputs, macs, groups):
+    """Returns the cost of a convolution layer: its products, a bias of one addition, its activation and window."""
     input_shape, output_shape = inputs[0], outputs[0]
-    elements = size(output_shape)
-    input_channels = channels(input_shape, layer.data_format) // layer.groups
-    axes = spatial_axes(input_shape, layer.data_format)
+    elements, axes = size(output_shape), spatial_axes(input_shape, layer.data_format)
+    options = (layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, groups)
     return Cost(
-        macs=elements * input_channels * math.prod(layer.kernel_size),
+        macs=macs,
         additions=elements * layer.use_bias,
         elementwise=activation_operations(layer, elements),
-        window=convolution_window(
-            input_shape,
-            output_shape,
-            axes,
-            layer.kernel_size,
-            layer.strides,
-            layer.padding,
-            layer.dilation_rate,
-            layer.groups,
-        ),
+        window=convolution_window(input_shape, output_shape, axes, *options),
     )
+
+
+def convolution(layer, inputs, outputs):
+    """A product for each output element, kernel position and input channel of its group."""
+    group_channels = channels(inputs[0], layer.data_format) // layer.groups
+    macs = size(outputs[0]) * group_channels * math.prod(layer.kernel_size)
+    return layer_cost(layer, inputs, outputs, macs, layer.groups)
 
 
 def depthwise(layer, inputs, outputs):
     """A product for each output element and kernel position: each channel is a group."""
-    input_shape, output_shape = inputs[0], outputs[0]
-    elements, axes = size(output_shape), spatial_axes(input_shape, layer.data_format)
-    return Cost(
-        macs=elements * math.prod(layer.kernel_size),
-        additions=elements * layer.use_bias,
-        elementwise=activation_operations(layer, elements),
-        window=convolution_window(
-            input_shape,
-            output_shape,
-            axes,
-            layer.kernel_size,
-            layer.strides,
-            layer.padding,
-            layer.dilation_rate,
-            channels(input_shape, layer.data_format),
-        ),
-    )
+    macs = size(outputs[0]) * math.prod(layer.kernel_size)
+    return layer_cost(layer, inputs, outputs, macs, channels(inputs[0], layer.data_format))
 
 
 def separable(layer, inputs, outputs):
     """A depthwise convolution with `depth_multiplier` filters for each channel, then a 1x1 convolution."""
-    input_shape, output_shape = inputs[0], outputs[0]
-    elements, axes = size(output_shape), spatial_axes(input_shape, layer.data_format)
-    input_channels = channels(input_shape, layer.data_format)
-    depthwise_channels = input_channels * layer.depth_multiplier
-    positions = elements // layer.filters
-    return Cost(
-        macs=positions * depthwise_channels * (math.prod(layer.kernel_size) + layer.filters),
-        additions=elements * layer.use_bias,
-        elementwise=activation_operations(layer, elements),
-        window=convolution_window(
-            input_shape,
-            output_shape,
-            axes,
-            layer.kernel_size,
-            layer.strides,
-            layer.padding,
-            layer.dilation_rate,
-            input_channels,
-        ),
-    )
+    input_channels = channels(inputs[0], layer.data_format)
+    positions = size(outputs[0]) // layer.filters
+    products = math.prod(layer.kernel_size) + layer.filters
+    macs = positions * input_channels * layer.depth_multiplier * products
+    return layer_cost(layer, inputs, outputs, macs, input_channels)
 
 
 def transposed(layer, inputs, outputs):
