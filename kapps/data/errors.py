@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 _log = logging.getLogger(__name__)
+_PARSE_ERROR = re.compile("Could not parse example|Feature: |Key: ")
+"""Messages of TensorFlow about a record that lacks a feature or is not an example."""
 _LISTED = 10
 """Number of images that a summary names."""
 
@@ -74,39 +76,29 @@ def explain_errors(*sources) -> Iterator[None]:
     Other errors are raised unchanged.
 
     Args:
-        *sources: the `Source` objects that are read. If a shard cannot be read, their shards are read again to find it.
+        *sources: the `Source` objects that are read. Their shards are read again to find a record that cannot be read.
     """
     try:
         yield
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
         data_error = _to_data_error(error, sources)
         if data_error is None:
             raise
         raise data_error from None
 
 
-def _to_data_error(error: tf.errors.OpError, sources) -> DataError | None:
+def _to_data_error(error: tf.errors.OpError | UnicodeDecodeError, sources) -> DataError | None:
     """Returns the `DataError` for an error of TensorFlow, or `None` if the data is not the reason."""
+    # TensorFlow raises UnicodeDecodeError if its message has the bytes of a record.
+    text = getattr(error, "message", "Could not parse example")
     # `decode_chunks` and `Source` raise messages of this form from inside the graph.
-    message = re.search(r"DataError: (.*?)\]?$", error.message, re.MULTILINE)
+    message = re.search(r"DataError: (.*?)\]?$", text, re.MULTILINE)
     if message:
         return DataError(message.group(1).strip())
-    if not isinstance(error, tf.errors.DataLossError | tf.errors.NotFoundError):
+    is_lost = isinstance(error, tf.errors.DataLossError | tf.errors.NotFoundError)
+    if not is_lost and not _PARSE_ERROR.search(text):
         return None
     for source in sources:
-        for shard in source.shards:
-            if not _is_readable(shard):
-                return DataError(
-                    f"shard {shard} of {source.name!r} cannot be read: it is truncated or corrupt;"
-                    " write or download it again"
-                )
-    return DataError(error.message.splitlines()[0])
-
-
-def _is_readable(shard: str) -> bool:
-    try:
-        for _ in tf.data.TFRecordDataset(shard):
-            pass
-    except tf.errors.OpError:
-        return False
-    return True
+        if problem := source.find_problem():
+            return DataError(problem)
+    return DataError(text.splitlines()[0]) if is_lost else None

@@ -6,10 +6,10 @@ from importlib import resources
 from kapps.data.errors import DataError
 from kapps.data.image.archives import open_npz, open_zip
 from kapps.data.image.class_folders import open_class_folders
+from kapps.data.image.shard_names import find_shards
 from kapps.data.image.shards import open_shards
 from kapps.data.image.source import Source
 from kapps.data.image.tfds import open_tfds
-from kapps.data.image.tfrecord import find_shards
 
 
 def open_source(
@@ -24,7 +24,7 @@ def open_source(
             Without `dataset`, one of
 
             - a directory of class folders, `train/daisy/1.jpg`, or without splits `daisy/1.jpg`
-            - a directory of TFRecord shards and labels.txt (see `kapps.data.image.tfrecord`)
+            - a directory of TFRecord shards with labels.txt, or with names in the records (see `kapps.data.image.shards`)
             - a directory that TFDS prepared
             - a .zip file of class folders
             - an .npz file of the arrays x_train, y_train, x_test and y_test

@@ -5,12 +5,19 @@ import os
 import tensorflow as tf
 
 from kapps.data.errors import DataError
-from kapps.data.image import tfrecord
+from kapps.data.image.record_files import RecordFile, inspect_records
+from kapps.data.image.record_formats import RecordFormat, record_format
+from kapps.data.image.record_labels import resolve_classes
+from kapps.data.image.shard_names import SPLITS, find_shards
 from kapps.data.image.source import Source, select_split
 
 
 def open_shards(directory: str | os.PathLike, split: str, name: str = "") -> Source:
-    """Opens a directory of TFRecord shards with labels.txt, as `write_tfrecords` writes it.
+    """Opens a directory of TFRecord shards.
+
+    The names of the shards are those of `kapps.data.image.shard_names`, the features of the records those of
+    `kapps.data.image.record_formats`. The shards may be compressed by GZIP or ZLIB. The class names are in labels.txt,
+    or in the records as Google's scripts write them.
 
     Args:
         directory: the directory.
@@ -22,35 +29,47 @@ def open_shards(directory: str | os.PathLike, split: str, name: str = "") -> Sou
     """
     directory = os.fspath(directory)
     name = name or directory
-    shards = tfrecord.find_shards(directory)
+    shards = find_shards(directory)
+    if not set(shards) & {*SPLITS, split}:
+        path = next(iter(shards.values()))[0]
+        raise DataError(
+            f"{name} has TFRecord files such as {os.path.basename(path)}, and none is for a split:"
+            " rename them to train-00000-of-00001.tfrecord and validation-00000-of-00001.tfrecord"
+        )
     split = select_split(split, shards, name)
-    class_names = tfrecord.read_labels(directory)
-    counts = [tfrecord.count_records(path) for path in shards[split]]
-    if not sum(counts):
+    files = {key: [inspect_records(path) for path in paths] for key, paths in shards.items()}
+    selected = files[split]
+    examples = sum(file.records for file in selected)
+    if not examples:
         raise DataError(f"the {split!r} shards of {name} are empty: write them again")
-    _parse_first_record(shards[split][counts.index(max(counts))])
+    records = _first_format(selected)
+    first = sorted(files, key=lambda key: key != "train")  # "train" decides if all are too many
+    records, class_names, note = resolve_classes(
+        directory, records, [file for key in first for file in files[key] if file.records]
+    )
     return Source(
         name=name,
         split=split,
         kind="records",
         class_names=class_names,
-        examples=sum(counts),
-        bytes=sum(map(os.path.getsize, shards[split])),
-        files=tuple(shards[split]),
-        ranges=tuple((0, count) for count in counts),
+        examples=examples,
+        bytes=sum(file.bytes for file in selected),
+        files=tuple(file.path for file in selected),
+        ranges=tuple((0, file.records) for file in selected),
         root=directory,
+        compressions=tuple(file.compression for file in selected),
+        record_format=records,
+        notes=(note,) if note else (),
     )
 
 
-def _parse_first_record(path: str) -> None:
-    """Raises `DataError` if the first record of a shard cannot be parsed."""
+def _first_format(files: list[RecordFile]) -> RecordFormat:
+    """Returns the format of the first record of the shards."""
+    file = next(file for file in files if file.records)
     try:
-        for record in tf.data.TFRecordDataset(path).take(1):
-            tfrecord.parse_record(record)
-    except tf.errors.DataLossError:
-        raise DataError(f"shard {path} cannot be read: it is corrupt; write it again") from None
+        record = next(iter(file.dataset())).numpy()
     except tf.errors.OpError:
         raise DataError(
-            f"shard {path} holds other records:"
-            ' kapps reads examples with "image" (bytes) and "label" (int64)'
+            f"shard {file.path}, record 0: it is corrupt; write or download it again"
         ) from None
+    return record_format(record, file.path)

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from kapps._names import nearest
 from kapps.data.errors import DataError
-from kapps.data.image.tfrecord import parse_record
+from kapps.data.image.record_files import inspect_records
+from kapps.data.image.record_formats import RecordFormat, find_problem
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EVALUATION_SPLITS = ("validation", "val", "test")
@@ -33,6 +34,9 @@ class Source:
         ranges: (first record, number of records) of this split in each shard; () without shards.
         root: directory that the names of images are relative to.
         encoded: the encoded images ("archive"); () for other kinds.
+        compressions: "", "GZIP" or "ZLIB" of each shard; () if no shard is compressed.
+        record_format: the features of the records of shards.
+        notes: what was recognised in the data and changes what the numbers mean, such as labels that start at 1.
     """
 
     name: str
@@ -46,6 +50,9 @@ class Source:
     ranges: tuple[tuple[int, int], ...] = dataclasses.field(default=(), repr=False)
     root: str = ""
     encoded: _EncodedImages = dataclasses.field(default=(), repr=False)
+    compressions: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    record_format: RecordFormat = dataclasses.field(default=RecordFormat(), repr=False)
+    notes: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -86,22 +93,40 @@ class Source:
         if self.kind == "folder":
             return paths, tf.constant(names), labels
         first, count = zip(*self.ranges, strict=True)
-        return paths, tf.constant(names), tf.constant(first, tf.int64), tf.constant(count, tf.int64)
+        compressions = tf.constant(self.compressions or [""] * len(paths))
+        ranges = tf.constant(first, tf.int64), tf.constant(count, tf.int64)
+        return paths, tf.constant(names), compressions, *ranges
 
-    def _read_shard(self, path, shard_name, first, count) -> tf.data.Dataset:
+    def find_problem(self) -> str | None:
+        """Returns which shard or record cannot be read, or `None` if there is none. All shards are read."""
+        for path in self.shards:
+            try:
+                problem = find_problem(inspect_records(path), self.record_format)
+            except DataError as error:
+                return str(error)
+            if problem:
+                return f"{problem} (dataset {self.name})"
+        return None
+
+    def _read_shard(self, path, shard_name, compression, first, count) -> tf.data.Dataset:
         last_class = len(self.class_names) - 1
+        first_label = self.record_format.first_label
 
         def parse(number, record):
-            encoded, label = parse_record(record)
+            encoded, label = self.record_format.parse(record)
             record_number = tf.strings.as_string(number)
-            problem = f" has a label that is not in 0..{last_class}"
+            value = tf.strings.as_string(label + first_label)
+            problem = f", which is not in {first_label}..{first_label + last_class}"
             message = tf.strings.join(
-                ["DataError: record ", record_number, " of ", shard_name, problem]
+                [
+                    *("DataError: record ", record_number, " of ", shard_name),
+                    *(" has the label ", value, problem),
+                ]
             )
             tf.debugging.Assert((label >= 0) & (label <= last_class), [message])
             return tf.strings.join([shard_name, ", record ", record_number]), encoded, label
 
-        records = tf.data.TFRecordDataset(path).enumerate()
+        records = tf.data.TFRecordDataset(path, compression).enumerate()
         return records.skip(first).take(count).map(parse)
 
 

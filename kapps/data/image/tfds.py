@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps.data.errors import DataError
+from kapps.data.image.record_files import inspect_records
 from kapps.data.image.source import Source, select_split
 from kapps.data.tfds_builder import load_tfds_builder
 
@@ -44,6 +45,7 @@ def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: st
     for path in paths:
         if not tf.io.gfile.exists(path):
             raise DataError(f"shard {path} of {name} is missing: prepare the dataset again")
+    local = [inspect_records(path) for path in paths if os.path.isfile(path)]
     return Source(
         name=name,
         split=split,
@@ -54,6 +56,7 @@ def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: st
         files=paths,
         ranges=tuple((instruction.skip, instruction.take) for instruction in instructions),
         root=os.fspath(builder.data_dir),
+        compressions=tuple(file.compression for file in local) if len(local) == len(paths) else (),
     )
 
 

@@ -102,5 +102,8 @@ def test_an_error_names_the_shard_and_the_reason(tmp_path, grey_images, open_err
         writer.write(tf.train.Example().SerializeToString())
     message = open_error(None, tmp_path)
     assert str(first) in message and '"image"' in message
+    for path in (first, second, tmp_path / "labels.txt"):
+        path.unlink()
+    kapps.data.write_tfrecords(grey_images, np.zeros(12, int), ["a"], tmp_path, "train")
     (tmp_path / "labels.txt").unlink()
     assert "labels.txt" in open_error(None, tmp_path)
