@@ -17,6 +17,7 @@ from kapps.layers.convolution import (
 )
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.grouped_convolution import GroupedConv2D
+from kapps.layers.layer_scale import LayerScale
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_attention import MultiHeadAttention
@@ -56,6 +57,7 @@ __all__ = [
     "CoupledLSTMCell",
     "GRUCell",
     "GroupedConv2D",
+    "LayerScale",
     "LearnedPositionalEncoding",
     "LearnedState",
     "LocalResponseNormalization",

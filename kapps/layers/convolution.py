@@ -57,7 +57,9 @@ def conv_relu(x, filters, kernel_size, *, strides=1, groups=1, padding=None, nam
     )  # fmt: skip
 
 
-def depthwise(x, kernel_size, *, strides=1, padding=None, use_bias=False, name):
+def depthwise(
+    x, kernel_size, *, strides=1, padding=None, use_bias=False, initializer=None, name
+):  # fmt: skip
     """Applies a depthwise convolution, which reads each channel separately. It is padded as `conv` is."""
     x, padding = _pad(x, kernel_size, strides, padding, name)
     return layers.DepthwiseConv2D(
@@ -65,7 +67,7 @@ def depthwise(x, kernel_size, *, strides=1, padding=None, use_bias=False, name):
         strides=strides,
         padding=padding,
         use_bias=use_bias,
-        depthwise_initializer=_he_normal(),
+        depthwise_initializer=initializer or _he_normal(),
         name=name,
     )(x)
 

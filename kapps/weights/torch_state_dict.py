@@ -15,6 +15,7 @@ VARIABLES = {
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
+    "scale": "",  # of LayerScale: the layer's name is the tensor's
 }
 """PyTorch's names of Keras's variables."""
 UNUSED = "num_batches_tracked"
@@ -77,15 +78,14 @@ def _pairs(model, name):
     layers = [layer.name for layer in model.layers]
     for layer in model.layers:
         for variable in layer.weights:
-            yield (
-                layer,
-                variable,
-                f"{other_name(name, layer.name, layers)}.{VARIABLES[variable.name]}",
-            )
+            parts = other_name(name, layer.name, layers), VARIABLES[variable.name]
+            yield layer, variable, ".".join(filter(None, parts))
 
 
 def _to_keras(layer, kind, array):
     """Returns an array with its axes in Keras's order."""
+    if kind == "scale":  # (channels, 1, 1) in torchvision
+        return array.reshape(-1)
     if kind != "kernel":
         return array
     if isinstance(layer, keras.layers.Dense):
