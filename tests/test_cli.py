@@ -324,7 +324,7 @@ def test_verify_of_tokens(run, tmp_path):
     (tmp_path / "text.npy").write_text("the time traveller", encoding="utf-8")
     for name, words in [
         ("floats.npy", "takes tokens [n, 5]"),
-        ("text.npy", "text.npy is not an .npy file"),
+        ("text.npy", "text.npy is not a readable .npy file"),
     ]:
         code, _, error = run(*arguments, tmp_path / name)
         assert code == 2 and words in error and len(error.splitlines()) == 1

@@ -1,9 +1,9 @@
 """Verifies exported files on data from files: what `python -m kapps verify` does."""
 
 import keras
-import numpy as np
 
 from kapps import cards, data
+from kapps.data.array_files import read_array
 from kapps.export.export_and_verify import to_pixels
 from kapps.export.verify import Report, verify
 
@@ -58,11 +58,9 @@ def verify_on_arrays(
     Raises:
         ValueError: if file and model do not fit, or `file` is not an .npy file.
     """
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{file} is not an .npy file of numbers: {reason}") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{file} holds several arrays; give an .npy file of one array")
+    array = read_array(file)
+    if array.dtype.kind not in "iufb" or not array.ndim or not array.size:
+        raise ValueError(
+            f"{file} has {array.dtype} {list(array.shape)}: pass an .npy file of numbers [n, ...]"
+        )
     return verify(model, path, array[:count], timed=True, verbose=verbose)

@@ -1,78 +1,17 @@
-"""Reads the images of one file: an .npz file of arrays, or a .zip file of class folders.
+"""Reads the images of a .zip file of class folders.
 
-All images of the split are read into memory, encoded. These formats are for datasets of small images.
+All images of the split are read into memory, encoded. The format is for datasets of small images.
 """
 
 import os
 import zipfile
 
-import numpy as np
-import tensorflow as tf
-
 from kapps.data.errors import DataError
 from kapps.data.image.class_folders import is_held_out
 from kapps.data.image.source import EVALUATION_SPLITS, IMAGE_SUFFIXES, Source, select_split
-from kapps.data.image.tfrecord import check_images
 
-_ARRAYS = {"x_train", "y_train", "x_test", "y_test"}
 _MAX_BYTES = 2**31
 """Largest size of the images that are read from a .zip file."""
-
-
-def open_npz(path: str | os.PathLike, split: str) -> Source:
-    """Opens an .npz file of the arrays x_train, y_train, x_test and y_test.
-
-    Args:
-        path: the file. x is uint8 [n, height, width] or [n, height, width, channels]; y is int [n] or [n, 1].
-        split: "train", "test" or "validation", which is the test split.
-
-    Raises:
-        DataError: the file cannot be read, an array is missing or has another shape or type.
-    """
-    path = os.fspath(path)
-    arrays = read_npz(path)
-    split = select_split(split, arrays, path)
-    images, labels = arrays[split]
-    class_names = tuple(map(str, range(count_classes(arrays))))
-    check_images(images, labels, class_names, split)
-    if images.ndim == 3:
-        images = images[..., None]
-    # The fastest compression takes a third of the time of the default, and 3 % more memory on MNIST.
-    encoded = tf.data.Dataset.from_tensor_slices(images).map(
-        lambda image: tf.io.encode_png(image, compression=1), tf.data.AUTOTUNE
-    )
-    encoded = encoded.batch(len(images)).get_single_element().numpy()
-    names = [f"image {number}" for number in range(len(images))]
-    return _source(path, split, class_names, names, labels, encoded)
-
-
-def read_npz(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Returns {"train": (images, labels), "test": (images, labels)} of an .npz file.
-
-    Raises:
-        DataError: the file cannot be read, or x_train, y_train, x_test or y_test is missing.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if missing := _ARRAYS - set(arrays):
-                raise DataError(
-                    f"{path} holds {', '.join(arrays)}:"
-                    f" x_train, y_train, x_test and y_test are needed, and {min(missing)} is missing"
-                )
-            return {
-                split: (arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1))
-                for split in ("train", "test")
-            }
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} is not a readable .npz file: {reason}") from None
-
-
-def count_classes(arrays: dict[str, tuple[np.ndarray, np.ndarray]]) -> int:
-    """Returns the number of classes of the arrays that `read_npz` returns: the largest label plus one."""
-    return int(max(labels.max(initial=0) for _, labels in arrays.values())) + 1
 
 
 def open_zip(path: str | os.PathLike, split: str) -> Source:

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Sequence
 
 from kapps.data.errors import DataError
-from kapps.data.image.archives import count_classes, read_npz
+from kapps.data.image.npz_files import read_npz
 from kapps.data.image.tfrecord import write_tfrecords
 
 
 def convert(path: str, directory: str, shards: int) -> None:
     """Writes the train and test images of an .npz file to `shards` shards each, and prints their numbers."""
-    arrays = read_npz(path)
-    class_names = [str(number) for number in range(count_classes(arrays))]
-    for split, (images, labels) in arrays.items():
+    content = read_npz(path)
+    class_names = content.class_names
+    for split, (images, labels) in content.arrays.items():
         write_tfrecords(images, labels, class_names, directory, split, shards)
         print(
             f"{directory}: {len(images):,} {split} images in {shards} shards,"

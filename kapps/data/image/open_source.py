@@ -4,8 +4,9 @@ import os
 from importlib import resources
 
 from kapps.data.errors import DataError
-from kapps.data.image.archives import open_npz, open_zip
+from kapps.data.image.archives import open_zip
 from kapps.data.image.class_folders import open_class_folders
+from kapps.data.image.npz_files import open_npz
 from kapps.data.image.shard_names import find_shards
 from kapps.data.image.shards import open_shards
 from kapps.data.image.source import Source
@@ -24,7 +25,7 @@ def open_source(
             Without `dataset`, one of
 
             - a directory of class folders, `train/daisy/1.jpg`, or without splits `daisy/1.jpg`
-            - a directory of TFRecord shards with labels.txt, or with names in the records (see `kapps.data.image.shards`)
+            - a directory of TFRecord shards, with labels.txt or names in the records (see `kapps.data.image.shards`)
             - a directory that TFDS prepared
             - a .zip file of class folders
             - an .npz file of the arrays x_train, y_train, x_test and y_test

@@ -87,6 +87,7 @@ def check_images(images, labels, class_names, split: str, shards: int = 1) -> No
         images.dtype != np.uint8
         or images.ndim not in (3, 4)
         or (images.ndim == 4 and images.shape[-1] not in (1, 3, 4))
+        or 0 in images.shape
     ):
         raise DataError(
             f"images are {images.dtype} {list(images.shape)}:"

@@ -1,22 +1,9 @@
-"""Datasets of one file: .npz arrays and .zip class folders."""
+"""Datasets of one file: .zip class folders."""
 
 import pathlib
 import zipfile
 
-import numpy as np
-import pytest
-import tensorflow as tf
-
 import kapps.data
-
-
-@pytest.fixture
-def arrays(grey_images):
-    """The arrays of an .npz file: twelve colour images to train, five grey ones to test."""
-    return {
-        "x_train": np.stack([grey_images] * 3, -1), "y_train": np.arange(12)[:, None] % 4,
-        "x_test": grey_images[:5], "y_test": np.uint8([3, 0, 1, 2, 3]),
-    }  # fmt: skip
 
 
 def write_zip(path, *names, content=b"x"):
@@ -24,38 +11,6 @@ def write_zip(path, *names, content=b"x"):
         for name in names:
             archive.writestr(name, content)
     return path
-
-
-def test_an_npz_file_is_read(tmp_path, arrays, decoded_images):
-    np.savez(tmp_path / "x.npz", **arrays)
-    train, test = (
-        kapps.data.open_source(None, tmp_path / "x.npz", split) for split in ("train", "validation")
-    )
-    assert (train.split, test.split, train.kind, train.shards) == ("train", "test", "archive", ())
-    assert train.class_names == test.class_names == tuple("0123")
-    colour, grey = arrays["x_train"], arrays["x_test"]
-    assert decoded_images(train) == sorted((colour[i].tobytes(), i % 4) for i in range(12))
-    assert decoded_images(test) == sorted((grey[i].tobytes(), (3 + i) % 4) for i in range(5))
-    assert train.bytes == sum(len(e) for _, e, _ in train.images().as_numpy_iterator())
-    orders = [
-        [name for name, _, _ in train.images(tf.constant(seed, tf.int64)).as_numpy_iterator()]
-        for seed in (1, 1, 2)
-    ]
-    assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2])
-
-
-def test_an_error_names_the_npz_file_and_the_array(tmp_path, arrays, open_error):
-    path = tmp_path / "x.npz"
-    np.savez(path, **{name: array for name, array in arrays.items() if name != "y_test"})
-    message = open_error(None, path)
-    assert str(path) in message and "y_test is missing" in message
-    np.savez(path, **arrays | {"y_test": np.zeros(4, int)})
-    assert "5 images and 4 labels" in open_error(None, path, "test")
-    np.savez(path, **arrays)
-    message = open_error(None, path, "extra")
-    assert "'extra'" in message and "train, test" in message
-    path.write_bytes(path.read_bytes()[:-40])
-    assert str(path) in open_error(None, path)
 
 
 def test_a_zip_file_has_the_classes_and_splits_of_its_folders(make, tmp_path, open_error):
