@@ -26,15 +26,17 @@ from common import (
 from kapps import training, visualize
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("series", None, "a CSV file [a sine with noise]")
-flags.DEFINE_integer("tau", 4, "order of the linear autoregression", lower_bound=1)
-flags.DEFINE_multi_integer("steps", [1, 4, 16, 64], "steps ahead; repeat the flag for several")
+training.define_path("series", None, "a CSV file [a sine with noise]", "file")
+flags.DEFINE_integer("tau", 4, "order of the linear autoregression", 1, 10**5)
+flags.DEFINE_multi_integer(
+    "steps", [1, 4, 16, 64], "steps ahead; repeat the flag for several", 1, 10**5
+)
 flags.DEFINE_float("train_fraction", 0.6, "fraction of the values for training", 0.1, 0.95)
 flags.DEFINE_enum("cell", "gru", ["rnn", "gru", "lstm"], "cell of the RNN")
-flags.DEFINE_integer("units", 32, "units of the RNN", lower_bound=1)
-flags.DEFINE_integer("epochs", 40, "training epochs of the RNN", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "random seed")
-flags.DEFINE_string("model_dir", "runs/autoregression", "output folder")
+flags.DEFINE_integer("units", 32, "units of the RNN", 1, 8192)
+flags.DEFINE_integer("epochs", 40, "training epochs of the RNN", 1, 10**6)
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("model_dir", "runs/autoregression", "output folder", "output")
 
 WINDOW = 32  # length of the RNN's training sequences
 

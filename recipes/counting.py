@@ -33,17 +33,17 @@ from kapps.layers import recurrent_stack
 FLAGS = flags.FLAGS
 flags.DEFINE_list("languages", ["ab", "abc"], "languages: ab for a^n b^n, abc for a^n b^n c^n")
 flags.DEFINE_list("networks", ["lstm", "gru"], "networks to train: lstm, gru, rnn")
-flags.DEFINE_integer("units", 10, "units of the recurrent layer", lower_bound=1)
+flags.DEFINE_integer("units", 10, "units of the recurrent layer", 1, 8192)
 flags.DEFINE_integer(
-    "longest", 100, "largest n of the training strings; half of it for three letters", lower_bound=2
+    "longest", 100, "largest n of the training strings; half of it for three letters", 2, 10**5
 )
 flags.DEFINE_integer(
-    "limit", 1000, "largest n of the test strings; half of it for three letters", lower_bound=2
+    "limit", 1000, "largest n of the test strings; half of it for three letters", 2, 10**5
 )
-flags.DEFINE_integer("steps", 4000, "training steps", lower_bound=1)
-flags.DEFINE_float("learning_rate", 0.01, "peak learning rate of Adam", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "random seed")
-flags.DEFINE_string("model_dir", "runs/counting", "output folder")
+flags.DEFINE_integer("steps", 4000, "training steps", 1, 10**9)
+training.define_positive("learning_rate", 0.01, "peak learning rate of Adam")
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("model_dir", "runs/counting", "output folder", "output")
 
 RUN_FLAGS = ("units", "longest", "limit", "steps", "learning_rate", "seed")
 """Flags that are the same for all rows of a table."""

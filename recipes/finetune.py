@@ -27,17 +27,17 @@ from kapps import cards, data, export, training
 
 FLAGS = flags.FLAGS
 # fmt: off
-flags.DEFINE_string("model_file", None, "a classifier's .keras file, such as a run's model.keras")
+training.define_path("model_file", None, "a classifier's .keras file, such as a run's model.keras", "file")
 flags.DEFINE_string("model", None, "instead of a file: a builder, one of `kapps.list_models()`")
-flags.DEFINE_string("weights", "imagenet", "of that builder: pretrained weights, or the path of a weights file")
+training.define_path("weights", "imagenet", "of that builder: pretrained weights, or a file", "file", ("imagenet",))
 flags.DEFINE_string("dataset", "", "a TFDS name, or digits, which is part of kapps; empty: only --data_dir")
-flags.DEFINE_string("data_dir", None, "class folders, TFRecord shards, or the directory of TFDS")
-flags.DEFINE_integer("batch_size", 32, "images per step, over all devices", lower_bound=1)
-flags.DEFINE_integer("epochs", 15, "epochs of the training", lower_bound=1)
-flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model]", lower_bound=1)
+training.define_path("data_dir", None, "class folders, TFRecord shards, or the directory of TFDS")
+flags.DEFINE_integer("batch_size", 32, "images per step, over all devices", 1, 2**20)
+flags.DEFINE_integer("epochs", 15, "epochs of the training", 1, 10**6)
+flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model]", 1, 8192)
 flags.DEFINE_string("unfreeze", "all", "layers to train: all, head, or the first one, such as level4")
 flags.DEFINE_enum("batch_norm", "frozen", training.BATCH_NORMS, "whether batch norms are trained")
-flags.DEFINE_float("learning_rate", 0.05, "the peak, for 256 images per step; scales with --batch_size", lower_bound=0)
+training.define_positive("learning_rate", 0.05, "the peak, for 256 images per step; scales with --batch_size")
 flags.DEFINE_enum("augmentation", None, list(data.AUGMENTATIONS), "[imagenet; below 65 pixels cifar]")
 training.define_flags(model_dir="runs/finetune")
 # fmt: on

@@ -38,18 +38,18 @@ NETWORKS = ("rnn", "rnn_clipped", "rnn_omega", "lstm", "lstm_clipped", "gru", "g
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", list(NETWORKS), f"networks to train: {', '.join(NETWORKS)}")
-flags.DEFINE_integer("units", 32, "units of the recurrent layer", lower_bound=1)
-flags.DEFINE_integer("length", 60, "time steps of a sequence", lower_bound=2)
-flags.DEFINE_integer("steps", 1500, "training steps", lower_bound=1)
-flags.DEFINE_integer("batch_size", 32, "sequences per training step", lower_bound=1)
-flags.DEFINE_float("learning_rate", 0.05, "learning rate of SGD", lower_bound=0)
-flags.DEFINE_float("clip", 1.0, "gradient norm that clipping allows", lower_bound=1e-9)
-flags.DEFINE_float("omega", 1.0, "weight of the regulariser", lower_bound=0)
-flags.DEFINE_float(
-    "gain", 1.3, "singular values of the recurrent kernel at initialisation", lower_bound=0
+flags.DEFINE_integer("units", 32, "units of the recurrent layer", 1, 8192)
+flags.DEFINE_integer("length", 60, "time steps of a sequence", 2, 10**5)
+flags.DEFINE_integer("steps", 1500, "training steps", 1, 10**9)
+flags.DEFINE_integer("batch_size", 32, "sequences per training step", 1, 2**20)
+training.define_positive("learning_rate", 0.05, "learning rate of SGD")
+training.define_positive("clip", 1.0, "gradient norm that clipping allows", 1e6)
+flags.DEFINE_float("omega", 1.0, "weight of the regulariser", 0, 1e6)
+training.define_positive(
+    "gain", 1.3, "singular values of the recurrent kernel at initialisation", 100
 )
-flags.DEFINE_integer("seed", 0, "random seed")
-flags.DEFINE_string("model_dir", "runs/gradients", "output folder")
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("model_dir", "runs/gradients", "output folder", "output")
 
 RUN_FLAGS = ("units", "length", "steps", "batch_size", "learning_rate", "clip", "omega", "gain", "seed")  # fmt: skip
 """Flags that are the same for all rows of a table."""

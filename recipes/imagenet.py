@@ -25,15 +25,15 @@ from kapps import data, export, training
 FLAGS = flags.FLAGS
 # fmt: off
 flags.DEFINE_string("model", "resnext50", "a builder, one of `kapps.list_models()`")
-flags.DEFINE_string("weights", None, '"imagenet", or the path of a weights file [random initialisation]')
+training.define_path("weights", None, '"imagenet", or a weights file [random initialisation]', "file", ("imagenet",))
 flags.DEFINE_string("dataset", "imagenet2012", "a TFDS name, or digits, which is part of kapps; empty: only --data_dir")
-flags.DEFINE_string("data_dir", None, "class folders, TFRecord shards, or the directory of TFDS")
-flags.DEFINE_integer("batch_size", None, "images per step, over all devices [256; digits 32]", lower_bound=1)
-flags.DEFINE_integer("epochs", None, "epochs of the training [those of the schedule; digits 6]", lower_bound=1)
-flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model; digits 32]", lower_bound=1)
+training.define_path("data_dir", None, "class folders, TFRecord shards, or the directory of TFDS")
+flags.DEFINE_integer("batch_size", None, "images per step, over all devices [256; digits 32]", 1, 2**20)
+flags.DEFINE_integer("epochs", None, "epochs of the training [those of the schedule; digits 6]", 1, 10**6)
+flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model; digits 32]", 1, 8192)
 flags.DEFINE_enum("augmentation", None, list(data.AUGMENTATIONS), "[imagenet; below 65 pixels cifar; digits shift]")
-flags.DEFINE_string("schedule", None, f"one of {', '.join(training.SCHEDULES)} [modern; digits cosine]")
-flags.DEFINE_integer("accumulation", 1, "steps whose gradients make one update", lower_bound=1)
+flags.DEFINE_enum("schedule", None, list(training.SCHEDULES), "[modern; digits cosine]")
+flags.DEFINE_integer("accumulation", 1, "steps whose gradients make one update", 1, 10**6)
 training.define_flags(model_dir="runs/imagenet")
 
 DIGITS = {"batch_size": 32, "epochs": 6, "image_size": 32, "schedule": "cosine", "augmentation": "shift"}

@@ -46,12 +46,14 @@ from kapps.data import text
 from kapps.generation import step_models, text_generation
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("text", None, "text file")
+training.define_path("text", None, "text file", "file")
 flags.DEFINE_enum("tokens", "characters", ["characters", "words", "subwords"], "kind of tokens")
 flags.DEFINE_bool(
     "only_letters", False, "lower-case the text and keep only a to z (characters and words)"
 )
-flags.DEFINE_integer("vocabulary", None, "maximum vocabulary size [words 10000, subwords 1000]")
+flags.DEFINE_integer(
+    "vocabulary", None, "maximum vocabulary size [words 10000, subwords 1000]", 2, 10**6
+)
 flags.DEFINE_integer("first", None, "number of tokens to use [all]", lower_bound=100)
 flags.DEFINE_float(
     "validation", 0.05, "fraction for validation; 0 evaluates on the training text", 0, 0.5
@@ -59,26 +61,28 @@ flags.DEFINE_float(
 flags.DEFINE_enum(
     "cell", "lstm", ["rnn", "gru", "lstm", "multiplicative"], "cell of the recurrent layers"
 )
-flags.DEFINE_multi_integer("units", [128, 128], "units of a layer; repeat the flag for more layers")
-flags.DEFINE_integer("embedding", None, "width of the embedding [one-hot tokens]", lower_bound=1)
+flags.DEFINE_multi_integer(
+    "units", [128, 128], "units of a layer; repeat the flag for more layers", 1, 8192
+)
+flags.DEFINE_integer("embedding", None, "width of the embedding [one-hot tokens]", 1, 8192)
 flags.DEFINE_float("dropout", 0.0, "dropout rate of the non-recurrent connections", 0, 0.95)
 flags.DEFINE_bool("carry", True, "carry the states from batch to batch")
-flags.DEFINE_integer("batch_size", 50, "streams or subsequences per training step", lower_bound=1)
-flags.DEFINE_integer("length", 50, "tokens of a subsequence", lower_bound=1)
-flags.DEFINE_integer("epochs", 50, "training epochs", lower_bound=1)
-flags.DEFINE_integer(
-    "every", 1, "epochs between two evaluations; must divide --epochs", lower_bound=1
-)
+flags.DEFINE_integer("batch_size", 50, "streams or subsequences per training step", 1, 2**20)
+flags.DEFINE_integer("length", 50, "tokens of a subsequence", 1, 2**20)
+flags.DEFINE_integer("epochs", 50, "training epochs", 1, 10**6)
+flags.DEFINE_integer("every", 1, "epochs between two evaluations; must divide --epochs", 1, 10**6)
 flags.DEFINE_enum("optimizer", "rmsprop", ["sgd", "rmsprop", "adam"], "RMSprop has rho = 0.95")
-flags.DEFINE_float("learning_rate", 2e-3, "initial learning rate", lower_bound=0)
-flags.DEFINE_float("decay", 0.97, "factor of the learning rate per epoch after --decay_after", 0, 1)
+training.define_positive("learning_rate", 2e-3, "initial learning rate")
+flags.DEFINE_float(
+    "decay", 0.97, "factor of the learning rate per epoch after --decay_after", 0.01, 1
+)
 flags.DEFINE_integer("decay_after", 10, "epochs with the initial learning rate", lower_bound=0)
-flags.DEFINE_float("clip", 5.0, "global gradient norm that clipping allows", lower_bound=0)
+flags.DEFINE_float("clip", 5.0, "global gradient norm of clipping; 0 does not clip", 0, 1e6)
 flags.DEFINE_string("prompt", None, "start of the generated texts [the start of the text]")
-flags.DEFINE_integer("new", 200, "tokens to generate", lower_bound=1)
-flags.DEFINE_float("temperature", 0.8, "sampling temperature", lower_bound=0)
+flags.DEFINE_integer("new", 200, "tokens to generate", 1, 10**5)
+flags.DEFINE_float("temperature", 0.8, "sampling temperature", 0, 100)
 flags.DEFINE_integer("top_k", None, "sample from the k most likely tokens [all]", lower_bound=1)
-flags.DEFINE_integer("beam", 4, "beam width", lower_bound=1)
+flags.DEFINE_integer("beam", 4, "beam width", 1, 1024)
 training.define_flags(model_dir="runs/language_model")
 
 RUN_FLAGS = (

@@ -46,16 +46,16 @@ from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mapping", "many_to_one", list(mapping_tasks.TASKS), "the mapping to train")
-flags.DEFINE_string("data", None, "data file of many_to_one and embeddings")
+training.define_path("data", None, "data file of many_to_one and embeddings", "file")
 flags.DEFINE_enum("cell", "lstm", recurrent_stack.CELLS, "cell of the recurrent layers")
-flags.DEFINE_integer("units", 64, "units of each recurrent layer", lower_bound=1)
-flags.DEFINE_integer("epochs", 20, "training epochs", lower_bound=1)
-flags.DEFINE_integer("batch_size", 32, "sequences per training step", lower_bound=1)
-flags.DEFINE_float(
-    "learning_rate", 0.003, "learning rate of Adam at the start of its cosine decay", lower_bound=0
+flags.DEFINE_integer("units", 64, "units of each recurrent layer", 1, 8192)
+flags.DEFINE_integer("epochs", 20, "training epochs", 1, 10**6)
+flags.DEFINE_integer("batch_size", 32, "sequences per training step", 1, 2**20)
+training.define_positive(
+    "learning_rate", 0.003, "learning rate of Adam at the start of its cosine decay"
 )
-flags.DEFINE_integer("seed", 0, "random seed")
-flags.DEFINE_string("model_dir", "runs/mappings", "output folder")
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("model_dir", "runs/mappings", "output folder", "output")
 
 
 def format_scores(scores):

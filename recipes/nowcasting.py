@@ -30,18 +30,18 @@ from kapps.training import frame_cross_entropy
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "digits", "a TFDS name such as mnist, or digits (part of kapps)")
-flags.DEFINE_string(
+training.define_path(
     "data", None, "an .npz file, TFRecord shards or class folders of digits; replaces --dataset"
 )
 flags.DEFINE_list("filters", ["24", "24"], "channels of each layer")
-flags.DEFINE_integer("kernel_size", 5, "kernel size of every convolution, odd", lower_bound=1)
-flags.DEFINE_integer("steps", 600, "training steps", lower_bound=1)
-flags.DEFINE_integer("batch_size", 8, "sequences per training step", lower_bound=1)
-flags.DEFINE_float("learning_rate", 2e-3, "peak learning rate of Adam", lower_bound=0)
-flags.DEFINE_integer("test", 200, "test sequences, of other digits", lower_bound=1)
-flags.DEFINE_integer("rows", 3, "sequences in the plot", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "random seed")
-flags.DEFINE_string("model_dir", "runs/nowcasting", "output folder")
+flags.DEFINE_integer("kernel_size", 5, "kernel size of every convolution, odd", 1, 27)
+flags.DEFINE_integer("steps", 600, "training steps", 1, 10**9)
+flags.DEFINE_integer("batch_size", 8, "sequences per training step", 1, 2**20)
+training.define_positive("learning_rate", 2e-3, "peak learning rate of Adam")
+flags.DEFINE_integer("test", 200, "test sequences, of other digits", 1, 10**6)
+flags.DEFINE_integer("rows", 3, "sequences in the plot", 1, 100)
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("model_dir", "runs/nowcasting", "output folder", "output")
 
 SIDE, FRAMES = 28, 10
 

@@ -34,23 +34,21 @@ flags.DEFINE_list("networks", ["tcn", "lstm", "gru", "rnn"], "networks: tcn, lst
 flags.DEFINE_string(
     "dataset", "digits", "images: a TFDS name such as mnist, or digits (part of kapps)"
 )
-flags.DEFINE_string(
+training.define_path(
     "data", None, "images: an .npz file, TFRecord shards or class folders; replaces --dataset"
 )
-flags.DEFINE_string("music", None, "piano rolls: JSB_Chorales.mat or Nottingham.mat")
+training.define_path("music", None, "piano rolls: JSB_Chorales.mat or Nottingham.mat", "file")
+flags.DEFINE_integer("length", None, "steps of adding [200] and blanks of copy [100]", 2, 10**5)
 flags.DEFINE_integer(
-    "length", None, "steps of adding [200] and blanks of copy [100]", lower_bound=2
+    "side", 14, "height and width of the images; 28 gives the paper's 784 steps", 1, 256
 )
-flags.DEFINE_integer(
-    "side", 14, "height and width of the images; 28 gives the paper's 784 steps", lower_bound=1
-)
-flags.DEFINE_integer("steps", None, "training steps [set by the task]", lower_bound=1)
-flags.DEFINE_integer("batch_size", 32, "sequences per training step", lower_bound=1)
-flags.DEFINE_integer("test", 1000, "test sequences or images", lower_bound=1)
-flags.DEFINE_float("learning_rate", 2e-3, "peak learning rate of Adam", lower_bound=0)
-flags.DEFINE_float("clip", 1.0, "gradient norm that clipping allows", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "random seed")
-flags.DEFINE_string("model_dir", "runs/sequence_tasks", "output folder")
+flags.DEFINE_integer("steps", None, "training steps [set by the task]", 1, 10**9)
+flags.DEFINE_integer("batch_size", 32, "sequences per training step", 1, 2**20)
+flags.DEFINE_integer("test", 1000, "test sequences or images", 1, 10**6)
+training.define_positive("learning_rate", 2e-3, "peak learning rate of Adam")
+flags.DEFINE_float("clip", 1.0, "gradient norm of clipping; 0 does not clip", 0, 1e6)
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("model_dir", "runs/sequence_tasks", "output folder", "output")
 
 RUN_FLAGS = (
     "dataset", "data", "music", "length", "side", "steps", "batch_size", "test", "learning_rate", "clip", "seed",

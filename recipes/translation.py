@@ -47,7 +47,7 @@ from kapps.data import translation
 from kapps.generation import text_generation
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string(
+training.define_path(
     "data", None, "folder of parallel texts, or data folder of TFDS [numbers in words]"
 )
 flags.DEFINE_string("tfds", None, "name of a TFDS translation dataset")
@@ -57,27 +57,25 @@ flags.DEFINE_string("validation", "val", "file name or split for validation")
 flags.DEFINE_string("test", translation_corpus.MULTI30K, "file name or split for BLEU")
 flags.DEFINE_enum("model", "transformer_small", list(translation_corpus.MODELS), "model to train")
 flags.DEFINE_integer(
-    "vocabulary", 400, "number of subwords, of both languages or of each", lower_bound=258
+    "vocabulary", 400, "number of subwords, of both languages or of each", 258, 10**6
 )
 flags.DEFINE_bool("joint", True, "whether both languages share subwords")
 flags.DEFINE_integer(
-    "longest", 100, "maximum subwords of a sentence; longer pairs are skipped", lower_bound=1
+    "longest", 100, "maximum subwords of a sentence; longer pairs are skipped", 1, 10**5
 )
 flags.DEFINE_bool("cut", False, "truncate longer pairs instead of skipping them")
 flags.DEFINE_integer(
-    "tokens", 2048, "tokens of a batch, including both sides and padding", lower_bound=1
+    "tokens", 2048, "tokens of a batch, including both sides and padding", 1, 2**22
 )
-flags.DEFINE_integer("epochs", 15, "training epochs", lower_bound=1)
-flags.DEFINE_float("learning_rate", None, "peak learning rate [the paper's rule]")
+flags.DEFINE_integer("epochs", 15, "training epochs", 1, 10**6)
+training.define_positive("learning_rate", None, "peak learning rate [the paper's rule]")
 flags.DEFINE_integer("warmup", 400, "warm-up steps", lower_bound=1)
 flags.DEFINE_float("label_smoothing", 0.1, "label smoothing", 0, 0.9)
 flags.DEFINE_float("dropout", None, "dropout rate [the model's]", 0, 0.9)
-flags.DEFINE_integer(
-    "average", 3, "number of last epochs whose weights are averaged", lower_bound=1
-)
+flags.DEFINE_integer("average", 3, "number of last epochs whose weights are averaged", 1, 1000)
 flags.DEFINE_bool("xla", False, "compile the training step with XLA")
-flags.DEFINE_integer("beam", 4, "beam width; 1 is greedy decoding", lower_bound=1)
-flags.DEFINE_float("alpha", 0.6, "exponent of the length penalty", 0)
+flags.DEFINE_integer("beam", 4, "beam width; 1 is greedy decoding", 1, 1024)
+flags.DEFINE_float("alpha", 0.6, "exponent of the length penalty", 0, 100)
 flags.DEFINE_multi_string("translate", None, "sentence to translate with the model in --model_dir")
 flags.DEFINE_bool(
     "interactive", False, "translate lines of standard input with the model in --model_dir"

@@ -54,30 +54,35 @@ def define_flags(dataset: str, model: str, channels: int, size: int, augmentatio
         "model", model, "builders, separated by commas; or all, for the smallest of each family"
     )
     flags.DEFINE_string("dataset", dataset, "a TFDS name, downloaded if the flag is set; or digits")
-    flags.DEFINE_string("data", None, "class folders, a .zip of them, an .npz file, or shards")
-    flags.DEFINE_float("seconds", None, f"of training per network [{SECONDS}]", lower_bound=0)
-    flags.DEFINE_float("minutes", None, "instead of --seconds", lower_bound=0)
-    flags.DEFINE_integer("epochs", None, "epochs, instead of a time", lower_bound=1)
-    flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
+    training.define_path("data", None, "class folders, a .zip of them, an .npz file, or shards")
+    training.define_positive("seconds", None, f"of training per network [{SECONDS}]", 1e7)
+    training.define_positive("minutes", None, "instead of --seconds", 1e5)
+    flags.DEFINE_integer("epochs", None, "epochs, instead of a time", 1, 10**6)
+    flags.DEFINE_integer("batch_size", 64, "images per step", 1, 2**20)
     flags.DEFINE_integer(
-        "image_size", size, "height and width, if the network supports it", lower_bound=1
+        "image_size", size, "height and width, if the network supports it", 1, 8192
     )
-    flags.DEFINE_integer("channels", channels, "3, or 1 for grey")
+    flags.DEFINE_integer("channels", channels, "3, or 1 for grey", 1, 3)
     flags.DEFINE_enum(
         "augmentation", augmentation, list(data.AUGMENTATIONS), "of the training images"
     )
-    flags.DEFINE_float(
+    training.define_positive(
         "learning_rate",
         None,
         f"for 256 images per step [{LEARNING_RATE}; without batch norms a tenth]",
     )
     flags.DEFINE_integer(
-        "seed", 0, "seed of the weights, of the order of the images and of their augmentation"
+        "seed",
+        0,
+        "seed of the weights, of the order of the images and of their augmentation",
+        lower_bound=0,
     )
     flags.DEFINE_integer(
         "checkpoint_every", 500, "steps between two checkpoints, with --epochs", lower_bound=1
     )
-    flags.DEFINE_string("model_dir", f"runs/{dataset}", "directory of models, table and curves")
+    training.define_path(
+        "model_dir", f"runs/{dataset}", "directory of models, table and curves", "output"
+    )
 
 
 def set_defaults() -> list[str]:
