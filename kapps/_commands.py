@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from kapps import _names, cards, pretrained
+from kapps import _errors, _names, cards, pretrained
 from kapps._log_lines import without_log_lines
 
 # TensorFlow logs harmless lines as errors. A real error is also an exception.
@@ -17,7 +17,7 @@ class UserError(Exception):
 
 def print_error(message) -> None:
     """Prints one line to standard error."""
-    print(f"kapps: {message}", file=sys.stderr, flush=True)
+    _errors.print_line("kapps", message)
 
 
 def list_models(options):
@@ -61,8 +61,6 @@ def _numbers(values):
 
 def predict(options):
     """Predicts the classes of images, after the preprocessing of the model's card."""
-    if options.top < 1:
-        raise UserError(f"--top={options.top} is not a positive integer")
     is_file = is_model_file(options.model)
     if not is_file:
         card = cards.image_card(options.model)
@@ -172,8 +170,6 @@ def table(options):
             raise UserError(f"there is no table {name!r}. Allowed: {allowed}")
     if options.csv and len(names) > 1:
         raise UserError("a CSV file holds one table: pass accuracy or regnet")
-    if options.measure is not None and options.measure < 1:
-        raise UserError(f"--measure={options.measure} is not a positive integer")
     import kapps
 
     profiles, times = {}, {}
@@ -217,8 +213,6 @@ def verify(options):
         raise UserError(
             "no inputs: pass --data_dir or --dataset=digits for images, --inputs for sequences or tokens"
         )
-    if options.images < 1:
-        raise UserError(f"--images={options.images} is not a positive integer")
     if not os.path.exists(options.file):
         raise UserError(f"there is no file {options.file}")
     if not options.model.endswith(".keras"):
@@ -286,5 +280,4 @@ def load_model(model: str, **arguments):
     try:
         return keras.saving.load_model(model, compile=False, safe_mode=True)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{model} cannot be loaded: {reason}") from error
+        raise UserError(f"{model} cannot be loaded: {_errors.describe(error)[0]}") from error

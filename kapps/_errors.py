@@ -19,7 +19,9 @@ LONGEST = 500
 INTERRUPTED = 130
 """Exit status after Ctrl-C, 128 + SIGINT."""
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DISK_WORDS = re.compile("No space left on device|Disk quota exceeded|File too large", re.IGNORECASE)
+_DISK_WORDS = re.compile(
+    "No space left on device|Disk quota exceeded|File too large", re.IGNORECASE
+)
 _MEMORY_WORDS = re.compile(
     "OOM when allocating|out of memory|Unable to allocate|bad_alloc|failed to allocate|"
     "Cannot allocate memory|RESOURCE_EXHAUSTED",
@@ -30,7 +32,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Lines with which Keras and TensorFlow surround the reason of an error.
 _NO_REASON = re.compile(
     r"Graph execution error|Detected at node|File \"|<stack|Traceback|\[\[|Hint:|Exception encountered|"
-    r"Arguments received|The op is created|Original stack|Stack trace|Errors may have|\d+ root error|\(\d+\) |Full kwargs|at: "
+    r"Arguments received|The op is created|Original stack|Stack trace|Errors may have|\d+ root error|\(\d+\) |"
+    r"Full kwargs|at: "
 )
 _ABSENT_FILE = re.compile(
     r"^(\S.*?)[;:] (No such file or directory|Permission denied|Is a directory|Not a directory)"
@@ -105,8 +108,8 @@ def describe(error: BaseException, memory_advice: str = "") -> tuple[str, bool]:
 def _full_disk(error, text):
     path = getattr(error, "filename", None)
     if path is None:
-        found = re.search(r"(?:name = '([^']+)'|^([^;{}\s]*/[^;\s]*);)", main_sentence(text))
-        path = found and (found[1] or found[2])
+        match = re.search(r"(?:name = '([^']+)'|^([^;{}\s]*/[^;\s]*);)", main_sentence(text))
+        path = match and (match[1] or match[2])
     where = f" for {join_lines(os.fsdecode(path))}" if isinstance(path, str | bytes) else ""
     reason = getattr(error, "strerror", None)
     if not reason or "\n" in reason or len(reason) > 60:

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from kapps._local_paths import local_path
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -24,7 +26,7 @@ def temporary_directory(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     Yields:
         The path of the new directory.
     """
-    folder = pathlib.Path(folder)
+    folder = local_path(folder)
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     directory = None
     try:
@@ -54,7 +56,7 @@ def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
         FileExistsError: if a directory is written and `path` exists. What is there does not change.
     """
-    path = pathlib.Path(path)
+    path = local_path(path)
     with temporary_directory(path.parent) as folder:
         temporary = folder / path.name
         yield temporary

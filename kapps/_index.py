@@ -12,8 +12,11 @@ import inspect
 import json
 import pathlib
 import pkgutil
+import sys
 
 import kapps
+from kapps import _errors
+from kapps._arguments import Parser
 from kapps._files import write_atomically
 from kapps._log_lines import without_log_lines
 from kapps.cards import Card
@@ -115,7 +118,7 @@ def stub_parameter(parameter) -> str:
     return f"{text} = {default}" if annotated else f"{text}={default}"
 
 
-def main() -> None:
+def write() -> None:
     """Writes the files."""
     folder = pathlib.Path(kapps.__file__).parent
     with without_log_lines():
@@ -126,5 +129,12 @@ def main() -> None:
         print(f"wrote {folder / name}")
 
 
+def main() -> int:
+    """Runs the command line, and returns the exit status."""
+    parser = Parser(prog="python -m kapps._index", description=__doc__)
+    parser.parse_args()
+    return _errors.run(write, parser.prog)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

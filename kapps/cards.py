@@ -11,7 +11,7 @@ import pathlib
 import re
 from importlib import resources
 
-from kapps._names import nearest
+from kapps._names import attribute_finder, nearest
 from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.pretrained import Checkpoint, checkpoints
 
@@ -184,3 +184,6 @@ def image_card(model, weights: str | None = None) -> Card:
             f"{result.name} is a network on {result.kind}, not on images; `kapps list --kind=image` lists those"
         )
     return result
+
+
+__getattr__ = attribute_finder(__name__)

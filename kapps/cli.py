@@ -17,18 +17,16 @@ verification fails or an image cannot be read, and 2 for a wrong argument.
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
 
-from kapps import _commands, cards
+from kapps import _commands, _errors, cards
+from kapps._arguments import Parser, integer, number, output_path, path
 
-
-class Parser(argparse.ArgumentParser):
-    """Prints an error in one line, without the usage."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: {message}\n")
+LARGEST_INPUT = 2**28
+"""Number of values of the largest input."""
 
 
 def size(text: str) -> tuple[int, ...]:
@@ -37,16 +35,18 @@ def size(text: str) -> tuple[int, ...]:
         lengths = tuple(int(part) for part in text.lower().split("x"))
     except ValueError:
         lengths = ()
-    if not lengths or min(lengths) < 1:
+    if not lengths or min(lengths) < 1 or len(lengths) > 8:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 320x320x3")
+    if math.prod(lengths) > LARGEST_INPUT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has {math.prod(lengths):,} values: at most {LARGEST_INPUT:,}"
+        )
     return lengths
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the commands."""
-    top = Parser(
-        prog="kapps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = Parser(prog="kapps", description=__doc__)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     add_list(commands.add_parser("list", help="list the names of the models"))
     add_show(commands.add_parser("show", help="show a model's card"))
@@ -73,28 +73,40 @@ def add_show(command):
 
 def add_predict(command):
     """Adds the arguments of `kapps predict`."""
-    command.add_argument("model", metavar="MODEL", help="a builder's name or a .keras file")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, GIF, BMP or WebP")
     command.add_argument(
-        "--weights", help='of a builder: "imagenet" (downloaded once) or a weights file'
+        "model", type=path, metavar="MODEL", help="a builder's name or a .keras file"
     )
-    command.add_argument("--top", type=int, default=5, help="number of classes to print [5]")
-    command.add_argument("--labels", metavar="FILE", help="class names, one a line [ImageNet's]")
+    command.add_argument(
+        "images", nargs="+", type=path, metavar="IMAGE", help="JPEG, PNG, GIF, BMP or WebP"
+    )
+    command.add_argument(
+        "--weights", type=path, help='of a builder: "imagenet" (downloaded once) or a weights file'
+    )
+    command.add_argument(
+        "--top", type=integer(1, 10**6), default=5, help="number of classes to print [5]"
+    )
+    command.add_argument(
+        "--labels", type=path, metavar="FILE", help="class names, one a line [ImageNet's]"
+    )
     command.add_argument(
         "--card",
         metavar="NAME",
         help="builder whose preprocessing a .keras file uses [the model's name]",
     )
-    command.add_argument("--json", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+    command.add_argument(
+        "--json", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
+    )
 
 
 def add_profile(command):
     """Adds the arguments of `kapps profile`."""
-    command.add_argument("model", metavar="NAME|FILE", help="a builder's name or a .keras file")
+    command.add_argument(
+        "model", type=path, metavar="NAME|FILE", help="a builder's name or a .keras file"
+    )
     command.add_argument(
         "--input", type=size, metavar="320x320x3", help="input shape without the batch"
     )
-    command.add_argument("--batch", type=int, default=1, help="batch size [1]")
+    command.add_argument("--batch", type=integer(1, 2**20), default=1, help="batch size [1]")
     command.add_argument("--dtype", default="float32", help="dtype of the memory [float32]")
     rows = command.add_mutually_exclusive_group()
     for name in ("level", "block", "layer"):
@@ -103,8 +115,12 @@ def add_profile(command):
         )
     forms = command.add_mutually_exclusive_group()
     for name in ("csv", "json", "html"):
-        forms.add_argument(f"--{name}", nargs="?", const="-", metavar="FILE", help=OUTPUT)
-    command.add_argument("--plot", metavar="FILE", help="plot by depth, .png, .svg or .pdf")
+        forms.add_argument(
+            f"--{name}", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
+        )
+    command.add_argument(
+        "--plot", type=output_path, metavar="FILE", help="plot by depth, .png, .svg or .pdf"
+    )
     command.set_defaults(by="level")
 
 
@@ -118,14 +134,19 @@ def add_table(command):
     )
     forms = command.add_mutually_exclusive_group()
     for name in ("csv", "markdown", "html"):
-        forms.add_argument(f"--{name}", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+        forms.add_argument(
+            f"--{name}", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
+        )
     command.add_argument(
-        "--plot", metavar="FILE", help="plot of accuracy against costs, .png, .svg or .pdf"
+        "--plot",
+        type=output_path,
+        metavar="FILE",
+        help="plot of accuracy against costs, .png, .svg or .pdf",
     )
     command.add_argument(
         "--measure",
         nargs="?",
-        type=int,
+        type=integer(1, 4096),
         const=8,
         metavar="BATCH",
         help="time the pairs of the table regnet on this machine [batches of 8 images]",
@@ -134,27 +155,33 @@ def add_table(command):
 
 def add_verify(command):
     """Adds the arguments of `kapps verify`."""
-    command.add_argument("file", help="a SavedModel's directory or a .tflite file")
-    command.add_argument("--model", required=True, help="the .keras file that was exported")
+    command.add_argument("file", type=path, help="a SavedModel's directory or a .tflite file")
+    command.add_argument(
+        "--model", type=path, required=True, help="the .keras file that was exported"
+    )
     command.add_argument("--dataset", help="a TFDS name, or digits")
     command.add_argument(
-        "--data_dir", help="class folders, TFRecord shards, or TFDS's data directory"
+        "--data_dir", type=path, help="class folders, TFRecord shards, or TFDS's data directory"
     )
-    command.add_argument("--inputs", metavar="FILE.npy", help="sequences or tokens")
-    command.add_argument("--images", type=int, default=256, help="number of images [256]")
+    command.add_argument("--inputs", type=path, metavar="FILE.npy", help="sequences or tokens")
     command.add_argument(
-        "--difference", type=float, help="largest difference allowed in float32 [1e-4]"
+        "--images", type=integer(1, 10**6), default=256, help="number of images [256]"
     )
     command.add_argument(
-        "--agreement", type=float, help="least top-1 agreement in other precisions [0.98]"
+        "--difference", type=number(0, 1e6), help="largest difference allowed in float32 [1e-4]"
     )
-    command.add_argument("--json", nargs="?", const="-", metavar="FILE", help=OUTPUT)
+    command.add_argument(
+        "--agreement", type=number(0, 1), help="least top-1 agreement in other precisions [0.98]"
+    )
+    command.add_argument(
+        "--json", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
+    )
 
 
 def add_demo(command):
     """Adds the arguments of `kapps demo`."""
-    command.add_argument("file", help="a .tflite file")
-    command.add_argument("--port", type=int, default=0, help="port [any free port]")
+    command.add_argument("file", type=path, help="a .tflite file")
+    command.add_argument("--port", type=integer(0, 65535), default=0, help="port [any free port]")
 
 
 OUTPUT = "write to FILE, or to standard output"
@@ -207,18 +234,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         top.print_help()
         return 0
-    try:
-        text, status = RUN[options.command](options)
-        path = next(filter(None, (getattr(options, form, None) for form in FORMS)), None)
-        is_table = options.command == "profile" and path is None
-        if is_table and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-            text = bold(text)
-        if text is not None:
-            write(text, path)
-    except BrokenPipeError:  # the reader of a pipe has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (_commands.UserError, ValueError) as error:
-        _commands.print_error(error)
-        return 2
+    return _errors.run(lambda: _run(options), "kapps")
+
+
+def _run(options):
+    text, status = RUN[options.command](options)
+    path = next(filter(None, (getattr(options, form, None) for form in FORMS)), None)
+    is_table = options.command == "profile" and path is None
+    if is_table and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        text = bold(text)
+    if text is not None:
+        write(text, path)
     return status

@@ -10,6 +10,8 @@ put on a model without its classifier:
 import keras
 from keras import layers
 
+from kapps._names import attribute_finder
+
 POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
 
@@ -222,3 +224,6 @@ def multi_task(x, tasks, activation):
         )
         for task, classes in tasks.items()
     }
+
+
+__getattr__ = attribute_finder(__name__)

@@ -12,8 +12,8 @@ writes, in a checkout of kapps,
 and the index. The skeleton builds. Its test fails until the parameters have a source.
 """
 
-import argparse
 import csv
+import functools
 import importlib
 import keyword
 import pathlib
@@ -22,7 +22,8 @@ import sys
 from collections.abc import Sequence
 
 import kapps
-from kapps import _index, cards
+from kapps import _errors, _index, cards
+from kapps._arguments import Parser
 from kapps._files import write_atomically
 
 FAMILY = '''"""TITLE: say in one line what is new in it.
@@ -154,24 +155,18 @@ def write_family(name: str, root: pathlib.Path) -> list[pathlib.Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the skeleton of the family that the command line names; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kapps.new_family",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="python -m kapps.new_family", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="the paper's or the field's name: convnext")
     name = parser.parse_args(arguments).name
+    return _errors.run(functools.partial(_write, name), parser.prog)
+
+
+def _write(name):
     root = pathlib.Path(kapps.__file__).parents[1]
-    try:
-        paths = write_family(name, root)
-    except ValueError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    for path in paths:
+    for path in write_family(name, root):
         print(f"wrote {path.relative_to(root)}")
     importlib.invalidate_caches()
-    _index.main()
-    return 0
+    _index.write()
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def test_show(run):
         (("predict", "resnet18", "a.jpg", "--weights", "none.h5"), ["none.h5"]),
         (("predict", "resnet81", "a.jpg", "--weights", "imagenet"), ["Did you mean resnet18"]),
         (("predict", "none.keras", "a.jpg"), ["none.keras"]),
-        (("predict", "resnet18", "a.jpg", "--weights", "imagenet", "--top", "0"), ["--top=0"]),
+        (("predict", "resnet18", "a.jpg", "--weights", "imagenet", "--top", "0"), ["--top", "'0'"]),
         (("predict", "resnet18"), ["IMAGE"]),
     ],
 )

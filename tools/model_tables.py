@@ -9,8 +9,10 @@ import ast
 import itertools
 import pathlib
 import re
+import sys
 
-from kapps import cards
+from kapps import _errors, cards
+from kapps._arguments import Parser
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = {"cnn": "images", "recurrent": "sequences", "attention": "sequences, with attention"}
@@ -96,4 +98,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = Parser(description=__doc__)
+    parser.parse_args()
+    sys.exit(_errors.run(main, parser.prog))

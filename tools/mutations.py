@@ -9,7 +9,6 @@ where the entry says so. A fault counts as detected only if the test that failed
 status is 1 if a fault is not detected, or if a text to replace does not occur exactly once.
 """
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -19,6 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from kapps import _errors
+from kapps._arguments import Parser
 
 ROOT = pathlib.Path(__file__).parents[1]
 GRAPH, IMAGES, SEQUENCES = (
@@ -219,7 +221,7 @@ def examine(folder, mutation):
 
 def main():
     """Runs the mutations and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--only", default="", help="run the faults whose description contains this text"
     )
@@ -228,7 +230,10 @@ def main():
     )
     parser.add_argument("--check", action="store_true", help="run no tests")
     arguments = parser.parse_args()
-    first, last = map(int, arguments.numbers.split("-"))
+    numbers = re.fullmatch(r"(\d+)-(\d+)", arguments.numbers)
+    if not numbers:
+        parser.error(f"--numbers={arguments.numbers}: pass a range of numbers, such as 1-20")
+    first, last = map(int, numbers.groups())
     mutations = [
         m for m in MUTATIONS[first - 1 : last] if arguments.only.lower() in m.fault.lower()
     ]
@@ -253,4 +258,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_errors.run(main, "mutations.py"))

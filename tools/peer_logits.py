@@ -19,7 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import models  # noqa: E402
 from sampled_weights import sampled_images, sampled_state  # noqa: E402
 
-from kapps import cards  # noqa: E402
+from kapps import _errors, cards  # noqa: E402
+from kapps._arguments import Parser  # noqa: E402
 
 
 def create(library, name):
@@ -86,4 +87,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    parser = Parser(description=__doc__)
+    parser.parse_args()
+    sys.exit(_errors.run(main, parser.prog))

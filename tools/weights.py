@@ -17,7 +17,8 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kapps import cards, preprocessing  # noqa: E402
+from kapps import _errors, cards, preprocessing  # noqa: E402
+from kapps._arguments import Parser  # noqa: E402
 
 with open(ROOT / "tests/reference/models.csv", newline="", encoding="utf-8") as file:
     MODELS = list(csv.DictReader(file))
@@ -236,4 +237,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    parser = Parser(description=__doc__)
+    parser.parse_args()
+    sys.exit(_errors.run(main, parser.prog))

@@ -1,5 +1,6 @@
 """Costs of a Keras model: multiply-accumulates, parameters, memory and receptive fields, layer by layer."""
 
+from kapps._names import attribute_finder
 from kapps.analysis import cost_rules
 from kapps.analysis.costs import Cost, UnknownCostError, Window, register_cost
 from kapps.analysis.page import html_page
@@ -20,3 +21,5 @@ __all__ = [
     "profile",
     "register_cost",
 ]
+
+__getattr__ = attribute_finder(__name__)

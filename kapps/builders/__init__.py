@@ -12,6 +12,7 @@ variants, one line each:
 The body of a network on sequences is decorated with `sequence_family`.
 """
 
+from kapps._names import attribute_finder
 from kapps.builders.image import image_family
 from kapps.builders.levels import levels
 from kapps.builders.pyramid import pyramid_outputs
@@ -19,3 +20,5 @@ from kapps.builders.sequence import sequence_family
 from kapps.builders.variant import variant
 
 __all__ = ["image_family", "levels", "pyramid_outputs", "sequence_family", "variant"]
+
+__getattr__ = attribute_finder(__name__)

@@ -11,4 +11,7 @@ Every submodule is loaded on first use. `__init__.pyi` lists the public names.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from kapps._names import attribute_finder
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = attribute_finder(__name__, _load)

@@ -11,6 +11,7 @@ For an image model, both formats have the input `image` and the output `probabil
 `preprocessing`, `image` is raw pixels in [0, 255].
 """
 
+from kapps._names import attribute_finder
 from kapps.export.export_and_verify import export_and_verify
 from kapps.export.fold import fold
 from kapps.export.runtime.tflite_step_model import TFLiteStepModel, load_tflite_encoder_and_step
@@ -30,3 +31,5 @@ __all__ = [
     "tflite_encoder_and_step",
     "verify",
 ]
+
+__getattr__ = attribute_finder(__name__)

@@ -1,18 +1,10 @@
-"""Paths of exported files: local, in a directory that can be written."""
+"""The directory that a file is exported to."""
 
 import contextlib
-import os
 import pathlib
 from collections.abc import Iterator
 
 from kapps._files import temporary_directory
-
-
-def local_path(path: str | os.PathLike) -> pathlib.Path:
-    """Returns the path; raises ValueError for an address such as "gs://bucket/models"."""
-    if "://" in os.fspath(path):
-        raise ValueError(f"{path} is not a local path: export to a local path, then copy the files")
-    return pathlib.Path(path)
 
 
 @contextlib.contextmanager

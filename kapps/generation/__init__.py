@@ -1,5 +1,6 @@
 """Text generation: decoding step models with their caches, greedy decoding, sampling and beam search."""
 
+from kapps._names import attribute_finder
 from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
 from kapps.generation.step_models import EncoderAndStep, encoder_and_step, step_model
 from kapps.generation.text_generation import generate, translate, translator
@@ -14,3 +15,5 @@ __all__ = [
     "translate",
     "translator",
 ]
+
+__getattr__ = attribute_finder(__name__)

@@ -1,5 +1,6 @@
 """Keras layers and functions of layers that two families or more use."""
 
+from kapps._names import attribute_finder
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
@@ -90,3 +91,5 @@ __all__ = [
     "squeeze_excite",
     "to_keras_layers",
 ]
+
+__getattr__ = attribute_finder(__name__)

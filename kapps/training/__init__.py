@@ -5,4 +5,7 @@ The names load lazily, as `__init__.pyi` lists them: `import kapps.training.loss
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from kapps._names import attribute_finder
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = attribute_finder(__name__, _load)

@@ -6,7 +6,7 @@ import pathlib
 from absl import flags
 
 from kapps._files import temporary_directory
-from kapps._paths import local_path, nearest_parent
+from kapps._local_paths import local_path, nearest_parent
 
 flags.disclaim_key_flags()  # the flags are flags of the recipe
 
@@ -85,10 +85,9 @@ def define_positive(
 
 def path_flags(values: flags.FlagValues, *kinds: str) -> list[flags.Flag]:
     """Returns the flags of `define_path` that have a path as value, of the given kinds."""
-    found = (values[name] for name in values)
     return [
         flag
-        for flag in found
+        for flag in (values[name] for name in values)
         if isinstance(flag.parser, PathParser)
         and flag.value is not None
         and flag.value not in flag.parser.names

@@ -79,26 +79,32 @@ def get_flag_values() -> dict:
     return {flag.name: flag.value for flag in recipe_flags}
 
 
-def run_main(main: Callable[[list[str]], None], writes: Callable[[], bool] = lambda: True) -> None:
+def run_main(
+    main: Callable[[list[str]], None],
+    writes: Callable[[], bool] = lambda: True,
+    arguments: str | None = None,
+) -> None:
     """Parses absl's flags and runs the `main` of a recipe; an error is printed on one line.
 
     The exit code is 0 on success, 143 after SIGTERM and 130 after Ctrl-C, and 1 after an error.
 
     Args:
-        main: function of a list with the name of the program.
+        main: function of a list: the name of the program, and the arguments that are not flags.
         writes: returns whether `main` will write to the output folders with these flags. If it will, they are created
             and written to before `main` is called.
+        arguments: what the program takes in addition to flags, such as "images"; `None` if it takes flags only.
     """
-    app.run(functools.partial(_run, main, writes), flags_parser=_parse_or_exit)
+    parse = functools.partial(_parse_or_exit, arguments)
+    app.run(functools.partial(_run, main, writes), flags_parser=parse)
 
 
 def _program():
     return os.path.basename(sys.argv[0])
 
 
-def _parse_or_exit(argv):
+def _parse_or_exit(arguments, argv):
     try:
-        return parse_flags(argv)
+        return parse_flags(argv, arguments)
     except ValueError as error:
         _errors.print_line(_program(), error)
         sys.exit(1)
@@ -142,7 +148,7 @@ def parse_flags(argv: Sequence[str], arguments: str | None = None) -> list[str]:
 
     Args:
         argv: program and arguments.
-        arguments: what the program takes besides flags, such as "images"; `None` if it takes flags only.
+        arguments: what the program takes in addition to flags, such as "images"; `None` if it takes flags only.
 
     Returns:
         The program and the arguments that are not flags.

@@ -1,5 +1,6 @@
 """Plots of models, training and results. Every plot of kapps is made here, with matplotlib."""
 
+from kapps._names import attribute_finder
 from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, save_figure
 from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.attention_plot import plot_attention
@@ -23,3 +24,5 @@ __all__ = [
     "plot_zipf",
     "save_figure",
 ]
+
+__getattr__ = attribute_finder(__name__)

@@ -50,7 +50,9 @@ def folder(tmp_path_factory, randomise):
     model = resnet.body(depths=(1,), groups=8, group_width=4, input_shape=(32, 32, 3), classes=7)
     randomise(model).save(folder / "small.keras")
     kapps.resnet20_cifar().save_weights(folder / "twenty.weights.h5")
-    (folder / "small.h5").write_bytes((folder / "small.keras").read_bytes())
+    for copy in ("small.h5", "own/model.keras"):
+        (folder / copy).parent.mkdir(exist_ok=True)
+        (folder / copy).write_bytes((folder / "small.keras").read_bytes())
     return folder
 
 
@@ -110,9 +112,9 @@ def test_only_the_head_at_the_size_of_the_model(folder):
         (["--data_dir=flowers"], "no model: give --model_file"),
         (["--model=dpn68"], "dpn68: no weights are published"),
         (["--model=resnet20_cifar", "--weights=twenty.weights.h5"], "no data"),
-        (["--model=resnet20_cifar", "--weights=no.keras"], "there is no weights file no.keras"),
+        (["--model=resnet20_cifar", "--weights=no.keras"], "no.keras does not exist"),
         (["--model=resnet18", "--model_file=small.keras"], "two models"),
-        (["--model_file=nowhere.keras"], "'nowhere.keras' does not exist"),
+        (["--model_file=nowhere.keras"], "nowhere.keras does not exist"),
         (["--model_file=small.h5", "--data_dir=flowers"], "small.h5 is not a complete .keras file"),
         (["--model_file=small.keras"], "no data"),
         (["--model_file=small.keras", "--data_dir=one_class"], "one_class has 1 class;"),
@@ -120,10 +122,14 @@ def test_only_the_head_at_the_size_of_the_model(folder):
             ["--model_file=small.keras", "--data_dir=flowers", "--unfreeze=level9"],
             "'level9'",
         ),
-        (["--model_file=./mistake/model.keras"], "would write over mistake/model.keras"),
     ],
 )
 def test_an_error_of_the_user_is_one_line(folder, mistaken, flags, message):
     line = mistaken(RECIPE, folder, "--model_dir=mistake", "--export_dir=mistake", *flags)
     assert line.startswith("finetune.py: ") and message in line
     assert not (folder / "mistake").exists()
+
+
+def test_a_run_does_not_write_over_its_model(folder, mistaken):
+    flags = ["--model_dir=own", "--export_dir=mistake", "--model_file=./own/model.keras"]
+    assert "would write over" in mistaken(RECIPE, folder, *flags)

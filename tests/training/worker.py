@@ -104,4 +104,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    training.run_main(main)
+    training.run_main(main, arguments="folder, name and strategy")

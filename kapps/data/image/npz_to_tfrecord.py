@@ -3,11 +3,12 @@
 python -m kapps.data.image.npz_to_tfrecord fashion_mnist.npz data/fashion_mnist
 """
 
-import argparse
+import functools
 import sys
 from collections.abc import Sequence
 
-from kapps.data.errors import DataError
+from kapps import _errors
+from kapps._arguments import Parser, integer, path
 from kapps.data.image.npz_files import read_npz
 from kapps.data.image.tfrecord import write_tfrecords
 
@@ -24,23 +25,26 @@ def convert(path: str, directory: str, shards: int) -> None:
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line."""
-    parser = argparse.ArgumentParser(
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line, and returns the exit status."""
+    parser = Parser(
         prog="python -m kapps.data.image.npz_to_tfrecord",
         description="Converts an .npz file of images to TFRecord shards.",
     )
-    parser.add_argument("npz", help="file of x_train, y_train, x_test and y_test; images are uint8")
-    parser.add_argument("directory", help="directory to write the shards to")
     parser.add_argument(
-        "--shards", type=int, default=4, help="number of shards per split (default: %(default)s)"
+        "npz", type=path, help="file of x_train, y_train, x_test and y_test; images are uint8"
+    )
+    parser.add_argument("directory", type=path, help="directory to write the shards to")
+    parser.add_argument(
+        "--shards",
+        type=integer(1, 10**5),
+        default=4,
+        help="number of shards per split (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    try:
-        convert(options.npz, options.directory, options.shards)
-    except DataError as error:
-        sys.exit(f"{parser.prog}: {error}")
+    call = functools.partial(convert, options.npz, options.directory, options.shards)
+    return _errors.run(call, parser.prog, status=1)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,5 +1,6 @@
 """Datasets of sequences: synthetic tasks, images as sequences, music, time series, moving digits."""
 
+from kapps._names import attribute_finder
 from kapps.data.sequence.moving_digits import moving_digits_dataset as moving_digits_dataset
 from kapps.data.sequence.piano_rolls import piano_roll_dataset as piano_roll_dataset
 from kapps.data.sequence.piano_rolls import read_piano_rolls as read_piano_rolls
@@ -9,3 +10,5 @@ from kapps.data.sequence.synthetic_tasks import adding_problem_dataset as adding
 from kapps.data.sequence.synthetic_tasks import copy_memory_dataset as copy_memory_dataset
 from kapps.data.sequence.timeseries import Series as Series
 from kapps.data.sequence.timeseries import read_series as read_series
+
+__getattr__ = attribute_finder(__name__)

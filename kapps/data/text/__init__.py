@@ -1,5 +1,6 @@
 """Text to tokens and back, and a corpus of tokens to batches."""
 
+from kapps._names import attribute_finder
 from kapps.data.text.buckets import bucketed_dataset as bucketed_dataset
 from kapps.data.text.corpus import keep_letters as keep_letters
 from kapps.data.text.corpus import read_text as read_text
@@ -25,3 +26,5 @@ from kapps.data.text.vocabulary import UNKNOWN as UNKNOWN
 from kapps.data.text.vocabulary import Vocabulary as Vocabulary
 from kapps.data.text.vocabulary import characters as characters
 from kapps.data.text.vocabulary import words as words
+
+__getattr__ = attribute_finder(__name__)

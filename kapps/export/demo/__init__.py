@@ -10,6 +10,7 @@ import os
 import pathlib
 import zipfile
 
+from kapps._names import attribute_finder
 from kapps.export.tflite._metadata import LABELS
 
 HOST = "127.0.0.1"
@@ -93,3 +94,6 @@ def _read_file(name: str) -> tuple[bytes | None, dict[str, str]]:
     if file.is_file():
         return file.read_bytes(), {"Content-Type": content_type}
     return None, {}
+
+
+__getattr__ = attribute_finder(__name__)

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from kapps._names import attribute_finder
 from kapps.export.runtime._litert import run_tflite, time_tflite, undelegated_operations
 from kapps.export.runtime._tensorflow import run_saved_model, time_saved_model
 
@@ -48,3 +49,6 @@ def measure_latency(
     if file_format(path) == "saved_model":
         return time_saved_model(path, inputs, threads)
     return time_tflite(path, inputs, threads)
+
+
+__getattr__ = attribute_finder(__name__)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import keras
 
 from kapps._files import flush, sync
+from kapps._local_paths import local_path
 from kapps.data.text import SubwordVocabulary
 from kapps.export._determinism import check_deterministic
 from kapps.export._float32 import check_exportable
-from kapps.export._paths import local_path, temporary_directory_in
+from kapps.export._paths import temporary_directory_in
 from kapps.export._progress import phase
 from kapps.export.inference_model import check_class_names, inference_model
 from kapps.export.saved_model import _serving_config

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 
 from kapps._files import flush, sync
+from kapps._local_paths import local_path
 from kapps._names import nearest
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import IMAGE, TOKENS, ModelInput, ModelInputs, model_input
-from kapps.export._paths import local_path, temporary_directory_in
+from kapps.export._paths import temporary_directory_in
 from kapps.export._progress import phase
 from kapps.export.inference_model import check_class_names, inference_model
 from kapps.export.tflite._converter import convert

@@ -6,7 +6,7 @@ import pathlib
 import keras
 import numpy as np
 
-from kapps.export._paths import local_path
+from kapps._local_paths import local_path
 from kapps.export._progress import phase
 from kapps.export.runtime.tflite_step_model import load_tflite_encoder_and_step
 from kapps.export.tflite import tflite

@@ -1,13 +1,14 @@
 """Paths that a user passes: local ones, with the home directory for "~"."""
 
 import os
+import pathlib
 import re
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """The start of an address. `pathlib.Path` shortens "gs://bucket" to "gs:/bucket"."""
 
 
-def local_path(path: str | os.PathLike, option: str = "path") -> str:
+def local_path(path: str | os.PathLike, option: str = "path") -> pathlib.Path:
     """Returns a local path, with "~" and "~user" replaced by the home directory.
 
     Args:
@@ -33,7 +34,7 @@ def local_path(path: str | os.PathLike, option: str = "path") -> str:
         raise ValueError(
             f"{option}={text}: there is no home directory of that user; pass the whole path"
         )
-    return expanded
+    return pathlib.Path(expanded)
 
 
 def nearest_parent(path: str | os.PathLike) -> str:
