@@ -10,25 +10,27 @@ Every other difference raises ValueError.
 import contextlib
 import inspect
 import math
+import re
 
+import keras
 import numpy as np
 
 HEADS = ("head_logits", "head_dense1", "head_dense2")
 AUXILIARY = ("auxiliary1_logits", "auxiliary2_logits")
-HEAD_VALUES = 2**27
-"""More values than the largest head has, which is VGG's."""
 
 
-def assign(model, values, classes):
+def assign(model, values, classes, allow_nan=False):
     """Assigns arrays to a model's variables: all, or none if one does not fit.
 
     Args:
         model: a `keras.Model` that a kapps builder made.
         values: (layer, variable, array, description of the array for errors) for each variable of the model.
         classes: of the family's pretrained weights.
+        allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
-        ValueError: if the shape of an array differs from its variable's. The model is not changed.
+        ValueError: if the shape or the kind of an array differs from its variable's, or a value is not finite. The
+            model is not changed.
     """
     first = first_kernel(model)
     assignments = []
@@ -37,6 +39,7 @@ def assign(model, values, classes):
         if layer is first and variable.name == "kernel":
             array = adapt_channels(array, shape)
         if array.shape == shape:
+            array = _to_type(array, variable, description, allow_nan)
             assignments.append((variable, array))
         elif not _is_other_classifier(layer, array.shape, shape, classes):
             raise ValueError(
@@ -44,6 +47,34 @@ def assign(model, values, classes):
             )
     for variable, array in assignments:
         variable.assign(array)
+
+
+def may_fit(model, layer, variable, size, classes):
+    """Returns whether an array of `size` values can be one that `assign` accepts, so that others are not read."""
+    shape, values = tuple(variable.shape), math.prod(variable.shape)
+    if size == values:
+        return True
+    if layer is first_kernel(model) and variable.name == "kernel" and len(shape) == 4:
+        return size * shape[2] == values * 3
+    return layer.name in (HEADS[0], *AUXILIARY) and size * shape[-1] == values * classes
+
+
+def _to_type(array, variable, description, allow_nan):
+    """Returns an array in its variable's type, and raises ValueError for other kinds of numbers and values."""
+    wanted = keras.backend.standardize_dtype(variable.dtype)
+    kind, expected = (
+        re.sub(r"\d+|^u|^b(?=float)", "", name) for name in (array.dtype.name, wanted)
+    )
+    if kind != expected:
+        raise ValueError(f"{description} of {array.dtype.name}, and {variable.path} holds {wanted}")
+    with np.errstate(over="ignore"):
+        result = np.asarray(array, "float32" if wanted == "bfloat16" else wanted)
+    if expected == "float" and not allow_nan and not np.isfinite(result).all():
+        raise ValueError(
+            f"{description} and has values that are NaN, infinite or too large for {wanted}; "
+            "allow_nan=True allows them"
+        )
+    return result
 
 
 def first_kernel(model):
@@ -92,9 +123,3 @@ def unused_prefixes(model, name):
 def other_name(name, layer, layers):
     """Returns the other library's name of a layer, from a function of it, or of it and the names of all layers."""
     return name(layer, layers) if len(inspect.signature(name).parameters) == 2 else name(layer)
-
-
-def largest_size(model):
-    """Returns the number of values that a file of weights for the model may hold."""
-    headless = all(layer.name != "head_logits" for layer in model.layers)
-    return sum(math.prod(variable.shape) for variable in model.weights) + headless * HEAD_VALUES

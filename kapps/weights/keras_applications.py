@@ -44,6 +44,7 @@ def from_keras(
     *,
     blue_first: bool = False,
     classes: int = 1000,
+    allow_nan: bool = False,
 ) -> None:
     """Copies the weights of a network of Keras Applications into the model.
 
@@ -57,9 +58,10 @@ def from_keras(
         blue_first: whether the network's images have blue first. The channels of the first kernel are then reversed,
             since the images of all kapps models have red first.
         classes: of the pretrained weights. A model with other classes keeps its initial classifier.
+        allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
-        ValueError: if an array is missing, left over or has another shape. The model is not changed.
+        ValueError: if an array is missing, left over, has another shape or is not finite. The model is not changed.
     """
     extra, values, biases, first = set(state), [], {}, first_kernel(model)
     for layer, other in _pairs(model, name):
@@ -82,7 +84,7 @@ def from_keras(
         )
     if biases:
         raise ValueError(f"{model.name}: {min(biases)} has no bias, and no batch norm after it")
-    assign(model, values, classes)
+    assign(model, values, classes, allow_nan)
 
 
 def _to_variables(layer, arrays, biases):

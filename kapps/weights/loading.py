@@ -4,20 +4,37 @@ import importlib
 import os
 import pathlib
 import re
-import tempfile
 import warnings
-import zipfile
+
+import h5py
+import keras
+import numpy as np
 
 from kapps import cards
 from kapps._names import nearest
-from kapps.weights import _readers, download
-from kapps.weights._assign import assign, unused_prefixes
+from kapps.weights import _formats, _hdf5_files, _state_dicts, download
+from kapps.weights._assign import assign, may_fit, unused_prefixes
+from kapps.weights._messages import as_value_errors, first_line, printable
 from kapps.weights.keras_applications import from_keras
 from kapps.weights.torch_state_dict import from_torch, state_dict_keys
 
-SUFFIXES = (".weights.h5", ".h5", ".keras", ".safetensors", ".pth", ".pt", ".th")
+SUFFIXES = (
+    ".weights.h5",
+    ".h5",
+    ".keras",
+    ".safetensors",
+    ".pth",
+    ".pt",
+    ".th",
+    ".ckpt",
+    ".bin",
+    ".pth.tar",
+)
+"""Usual suffixes of weights files. The content decides, whatever the suffix is."""
 LIBRARIES = ("torchvision", "timm", "pytorchcv", "akamaster")
 """Libraries whose names a state dict may have: functions of this name in the modules of `kapps.weights.names`."""
+MOST_SIMILAR = 5000
+"""Names of a file among which the nearest is looked for."""
 
 
 def find_weights(weights: str | os.PathLike, name: str, model: str) -> pathlib.Path:
@@ -30,17 +47,11 @@ def find_weights(weights: str | os.PathLike, name: str, model: str) -> pathlib.P
 
     Raises:
         ValueError: in one line, if `weights` is neither "imagenet" nor the path of a weights file, if a published file
-            differs from the publisher's, or if a file is incomplete or corrupt.
+            differs from the publisher's, or if a file is incomplete, corrupt or malicious.
     """
     if weights == "imagenet":
         return download.download(cards.get_checkpoint(name))
-    path = pathlib.Path(weights) if isinstance(weights, (str, os.PathLike)) else None
-    if path is None or not path.name.endswith(SUFFIXES):
-        raise ValueError(
-            f'{model}: weights is None, "imagenet" or the path of a file ({" ".join(SUFFIXES)}), not {weights!r}'
-        )
-    if not path.is_file():
-        raise ValueError(f"{model}: there is no weights file {path}")
+    path = _existing_file(weights, model)
     for row in cards.checkpoints().values():
         if row.file != path.name:
             continue
@@ -48,141 +59,180 @@ def find_weights(weights: str | os.PathLike, name: str, model: str) -> pathlib.P
             raise ValueError(f"{model}: {path} has the name of the weights of {row.name}")
         download.verify(path, row, f"{path}")
     try:
-        _readers.check_complete(path)
+        _formats.check(path)
     except ValueError as error:
-        raise ValueError(f"{model}: {path} does not hold this model's weights ({error})") from error
+        raise _mismatch(model, path, error) from error
     return path
 
 
-def load(model, path: pathlib.Path, name: str, family: str, classes: int = 1000) -> None:
+def _existing_file(weights, model):
+    """Returns the path of a file that exists."""
+    path, problem = None, None
+    if isinstance(weights, (str, os.PathLike)) and os.fspath(weights):
+        try:
+            path = pathlib.Path(weights)
+            if path.is_file():
+                return path
+            problem = f"{path} is a directory" if path.is_dir() else None
+        except (OSError, ValueError) as error:  # a name with NUL, or too long a name
+            problem = first_line(error)
+    if problem is None and path is not None and path.name.endswith(SUFFIXES):
+        raise ValueError(f"{model}: there is no weights file {path}")
+    raise ValueError(
+        f'{model}: weights is None, "imagenet" or the path of a file ({" ".join(SUFFIXES)}), '
+        f"not {printable(repr(weights), 200)}{f' ({problem})' if problem else ''}"
+    )
+
+
+def load(
+    model,
+    path: pathlib.Path,
+    name: str,
+    family: str,
+    classes: int = 1000,
+    *,
+    allow_nan: bool = False,
+) -> None:
     """Loads a file of weights into a model.
 
     Args:
         model: a `keras.Model` that a kapps builder made.
-        path: of a `.weights.h5` or `.keras` file of this network, of a `.h5` file of the same network in Keras
-            Applications, or of a `.safetensors`, `.pth`, `.pt` or `.th` file of it in another library, with the names
-            in `kapps.weights.names`.
+        path: of a file that `find_weights` returned: of Keras's weights of this network, of the same network in Keras
+            Applications, or of a state dict of it in another library, with the names in `kapps.weights.names`.
         name: of the builder, or of the family.
         family: name of the model's family.
         classes: of the pretrained weights. A model with other classes keeps its initial classifier.
+        allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
         ValueError: in one line, if the file does not hold this model's weights. The model is not changed.
     """
     try:
-        if path.name.endswith(".weights.h5"):
-            _load_hdf5(model, path, classes)
-        elif path.suffix == ".keras":
-            _load_keras(model, path, classes)
-        elif path.suffix == ".h5":
-            _load_keras_applications(model, path, name, family, classes)
-        else:
-            _load_state_dict(model, path, family, classes)
-    except (OSError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        with as_value_errors():
+            kind = _formats.recognise(path)
+            if kind in _formats.STATE_DICTS:
+                state_dicts = _state_dicts.find_state_dicts(_formats.STATE_DICTS[kind](path))
+                _load_state_dict(model, path, state_dicts, family, classes, allow_nan)
+                return
+            with _formats.hdf5_path(path, kind) as extracted:
+                if _hdf5_files.is_keras_applications(extracted):
+                    _load_keras_applications(model, extracted, name, family, classes, allow_nan)
+                else:
+                    _load_hdf5(model, extracted, classes, allow_nan)
+    except ValueError as error:
         raise _mismatch(model, path, error) from error
 
 
 def _mismatch(model, path, error):
-    reason = _readers.first_line(error).removeprefix(f"{model.name}: ")
-    return ValueError(f"{model.name}: {path} does not hold this model's weights ({reason})")
+    name = model if isinstance(model, str) else model.name
+    reason = str(error).removeprefix(f"{name}: ")
+    return ValueError(f"{name}: {path} does not hold this model's weights ({reason})")
 
 
-def _load_hdf5(model, path, classes):
-    _readers.check_hdf5(model, path)
-    layers = _readers.read_layers(path)
-    if layers is None:
-        _load_with_keras(model, path)
-        return
+def _load_hdf5(model, path, classes, allow_nan):
+    with h5py.File(path, "r") as file:
+        layers = _hdf5_files.read_layers(file)
+        if layers is not None:
+            _load_layers(model, layers, classes, allow_nan)
+            return
+    _load_with_keras(model, path, allow_nan)
+
+
+def _load_layers(model, layers, classes, allow_nan):
     values = []
     for layer in model.layers:
         arrays = layers.pop(layer.name, [])
         if len(arrays) != len(layer.weights):
-            raise _mismatch(
-                model,
-                path,
-                f"it has {len(arrays)} arrays for the {len(layer.weights)} of {layer.name}",
+            raise ValueError(
+                f"it has {len(arrays)} arrays for the {len(layer.weights)} of {layer.name}"
             )
-        values += [
-            (layer, variable, array, f"{variable.path} is {array.shape}")
-            for variable, array in zip(layer.weights, arrays, strict=True)
-        ]
+        for variable, array in zip(layer.weights, arrays, strict=True):
+            if not may_fit(model, layer, variable, array.size, classes):
+                raise ValueError(
+                    f"{variable.path} is {array.shape}, which does not fit {tuple(variable.shape)}"
+                )
+            values.append((layer, variable, array.read(), f"{variable.path} is {array.shape}"))
     unused = tuple(prefix.rpartition("_")[0] for prefix in unused_prefixes(model, _same_name))
     extra = [name for name in layers if not name.startswith(unused)]
     if extra:
-        raise _mismatch(model, path, f"it holds {len(extra)} more layers, such as {min(extra)}")
-    try:
-        assign(model, values, classes)
-    except ValueError as error:
-        raise _mismatch(model, path, error) from error
+        raise ValueError(f"it holds {len(extra)} more layers, such as {printable(min(extra))}")
+    assign(model, values, classes, allow_nan)
 
 
 def _same_name(layer):
     return layer
 
 
-def _load_with_keras(model, path):
+def _load_with_keras(model, path, allow_nan):
     before = model.get_weights()
     try:
         with warnings.catch_warnings():
             # Keras warns of each part of the model that a file does not hold.
             warnings.filterwarnings("error", "Skipping nested container")
             model.load_weights(path)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
+        for variable in model.weights:
+            values = keras.ops.convert_to_numpy(variable)
+            if values.dtype.kind == "f" and not allow_nan and not np.isfinite(values).all():
+                raise ValueError(
+                    f"{variable.path} has values that are NaN, infinite or too large for "
+                    f"{values.dtype}; allow_nan=True allows them"
+                )
+    except Exception:
         model.set_weights(before)
-        raise _mismatch(model, path, error) from error
+        raise
 
 
-def _load_keras(model, path, classes):
-    with tempfile.TemporaryDirectory() as folder:
-        extracted = _readers.extract_weights(model, path, folder)
-        try:
-            _load_hdf5(model, extracted, classes)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(extracted), str(path))) from error
-
-
-def _load_keras_applications(model, path, name, family, classes):
-    _readers.check_hdf5(model, path)
+def _load_keras_applications(model, path, name, family, classes, allow_nan):
     module = _names(family)
     other = getattr(module, "KERAS", {}).get(name)
     if other is None:
-        raise _mismatch(
-            model, path, f"Keras Applications has no network that is the same as {name}"
-        )
-    try:
-        state = _readers.read_keras_applications(path, other)
-        from_keras(model, state, module.keras, blue_first=module.BLUE_FIRST, classes=classes)
-    except ValueError as error:
-        raise _mismatch(model, path, error) from error
+        raise ValueError(f"Keras Applications has no network that is the same as {name}")
+    heads = {layer.units for layer in model.layers if layer.name == "head_logits"}
+    state = _hdf5_files.read_keras_applications(path, other, {classes, *heads})
+    from_keras(
+        model, state, module.keras, blue_first=module.BLUE_FIRST, classes=classes, allow_nan=allow_nan,
+    )  # fmt: skip
 
 
-def _load_state_dict(model, path, family, classes):
-    state = _readers.read_state_dict(model, path)
+def _load_state_dict(model, path, state_dicts, family, classes, allow_nan):
+    """Loads the first of the state dicts whose names fit."""
     module = _names(family)
-    for old, new in getattr(module, "OLD", {}).items():
-        state = {re.sub(old, new, key): array for key, array in state.items()}
-    libraries = {name: vars(module)[name] for name in LIBRARIES if hasattr(module, name)}
-    expected = {}
-    for library, function in libraries.items():
+    functions = {name: vars(module)[name] for name in LIBRARIES if hasattr(module, name)}
+    expected, closest = {}, None
+    for library, function in functions.items():
         try:
             expected[library] = state_dict_keys(model, function)
         except (KeyError, AttributeError, ValueError):
             continue  # the library does not have this member of the family
-        if expected[library] <= set(state):
-            try:
-                from_torch(model, state, function, classes)
-            except ValueError as error:
-                reason = str(error).removeprefix(f"{model.name}: ")
-                raise ValueError(f"{model.name}: {path}: {reason}") from error
-            return
-    missing = min((sorted(names - set(state)) for names in expected.values()), key=len, default=[])
-    reason = "its family has no names of other libraries"
-    if missing:
-        reason = (
-            f"it lacks {missing[0]}.{nearest(missing[0], state)} "
-            f"Its names must be those of {' or '.join(expected)}"
-        )
-    raise ValueError(f"{model.name}: {path} does not hold this model's weights ({reason})")
+    for key, original in state_dicts:
+        current = _with_current_names(module, original)
+        for library, names in expected.items():
+            state = _state_dicts.strip_prefixes(current, names)
+            missing = names - set(state)
+            if not missing:
+                others = [other for other, _ in state_dicts if other != key]
+                from_torch(model, state, functions[library], classes, allow_nan=allow_nan)
+                _state_dicts.report_choice(model.name, path, key, others)
+                return
+            if closest is None or len(missing) < len(closest[0]):
+                closest = missing, state
+    if closest is None:
+        raise ValueError("its family has no names of other libraries")
+    missing, state = closest
+    similar = list(state)[:MOST_SIMILAR]
+    count = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    raise ValueError(
+        f"it lacks {min(missing)}{count}.{printable(nearest(min(missing), similar), 200)} "
+        f"Its names must be those of {' or '.join(expected)}"
+    )
+
+
+def _with_current_names(module, state):
+    """Returns a state dict with the current names of a library that has changed them."""
+    names = {name: name for name in state}
+    for old, new in getattr(module, "OLD", {}).items():
+        names = {name: re.sub(old, new, current) for name, current in names.items()}
+    return _state_dicts.rename(state, names)
 
 
 def _names(family):

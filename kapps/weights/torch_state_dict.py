@@ -1,12 +1,14 @@
 """Converts weights between a PyTorch state dict, of NumPy arrays, and a model that is the same network."""
 
+import math
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from kapps._keras_compat import producer
-from kapps.weights._assign import assign, other_name, unused_prefixes
+from kapps.weights._assign import assign, may_fit, other_name, unused_prefixes
+from kapps.weights._messages import printable
 
 VARIABLES = {
     "kernel": "weight",
@@ -27,6 +29,8 @@ def from_torch(
     state: dict[str, np.ndarray],
     name: Callable[..., str],
     classes: int = 1000,
+    *,
+    allow_nan: bool = False,
 ) -> None:
     """Copies every tensor of a state dict into the model.
 
@@ -39,9 +43,11 @@ def from_torch(
             `kapps.weights.names.resnet.torchvision`. Where that name has a number that depends on the layers before
             it, the function takes the names of all layers as a second argument.
         classes: of the pretrained weights. A model with other classes keeps its initial classifier.
+        allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
-        ValueError: if a tensor is missing, left over or has another shape, with its name. The model is not changed.
+        ValueError: if a tensor is missing, left over, has another shape or kind of numbers, or is not finite, with its
+            name. The model is not changed.
     """
     extra = {key for key in state if not key.endswith(UNUSED)}
     values = []
@@ -49,15 +55,20 @@ def from_torch(
         if key not in extra:
             raise ValueError(f"{model.name}: the weights lack {key}, for {variable.path}")
         extra.remove(key)
+        if not may_fit(model, layer, variable, math.prod(np.shape(state[key])), classes):
+            raise ValueError(
+                f"{model.name}: {key} is {np.shape(state[key])}, which does not fit {variable.path} "
+                f"{tuple(variable.shape)}"
+            )
         array = _to_keras(layer, variable.name, np.asarray(state[key]))
         values.append((layer, variable, array, f"{key} is {np.shape(state[key])}"))
     unused = unused_prefixes(model, name)
     extra = [key for key in extra if not key.startswith(unused)]
     if extra:
         raise ValueError(
-            f"{model.name}: the weights hold {len(extra)} more tensors, such as {min(extra)}"
+            f"{model.name}: the weights hold {len(extra)} more tensors, such as {printable(min(extra))}"
         )
-    assign(model, values, classes)
+    assign(model, values, classes, allow_nan)
 
 
 def to_torch(model: keras.Model, name: Callable[..., str]) -> dict[str, np.ndarray]:

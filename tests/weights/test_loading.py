@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kapps
-from kapps.weights import _pickle_reader, to_torch
+from kapps.weights import _torch_files, to_torch
 from kapps.weights.names import densenet, googlenet_bn, resnet_cifar
 
 SMALL = {"input_shape": (8, 8, 3), "classes": 5}
@@ -234,7 +234,7 @@ def test_hdf5_with_a_link_raises(model, tmp_path, link):
     links = {"external": h5py.ExternalLink(str(secret), "value"), "soft": h5py.SoftLink("/layers")}
     with h5py.File(path, "a") as file:
         file["layers/away"] = links[link]
-    assert "is not read" in error_message(path) and "link" in error_message(path)
+    assert "/layers/away is a link to another place" in error_message(path)
 
 
 def test_hdf5_with_values_in_another_file_raises(model, tmp_path):
@@ -273,7 +273,7 @@ def test_files_that_are_not_weights_raise(model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.hdf5", "model", "model.onnx"])
-def test_unsupported_suffixes_raise(tmp_path, name):
+def test_other_files_raise_whatever_their_suffix(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(pickle.dumps("anything"))
     assert ".safetensors" in error_message(path)
@@ -291,6 +291,7 @@ class Evil:
 def test_every_tensor_type_is_read_as_by_pytorch(tmp_path, archive):
     import torch
 
+    read = _torch_files.read_archive if archive else _torch_files.read_sequence
     path = tmp_path / "model.pth"
     base = torch.arange(24).reshape(2, 3, 4)
     kinds = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16)
@@ -301,19 +302,17 @@ def test_every_tensor_type_is_read_as_by_pytorch(tmp_path, archive):
     state |= {"turned": base.float().permute(2, 0, 1), "part": base.float()[1:, :, ::2]}
     state |= {"parameter": torch.nn.Parameter(base.float()), "empty": torch.zeros(0, 3)}
     torch.save(state, path, _use_new_zipfile_serialization=archive)
-    arrays = _pickle_reader.load(path, 2**20)
+    arrays = read(path)
     assert set(arrays) == set(state)
     for key, tensor in torch.load(path, weights_only=True).items():
         expected = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
-        np.testing.assert_array_equal(arrays[key], expected.numpy())
-        assert arrays[key].dtype == expected.numpy().dtype
+        values = arrays[key].read()
+        np.testing.assert_array_equal(values, expected.numpy())
+        assert values.dtype == expected.numpy().dtype and arrays[key].shape == values.shape
+        assert arrays[key].dtype == str(tensor.dtype).removeprefix("torch.")
     module = torch.nn.BatchNorm2d(3).state_dict()  # an OrderedDict with attributes
     torch.save(module, path, _use_new_zipfile_serialization=archive)
-    assert list(_pickle_reader.load(path, 2**20)) == list(module)
-    if not archive:
-        path.write_bytes(path.read_bytes()[:-2])
-        with pytest.raises(ValueError, match="incomplete"):
-            _pickle_reader.load(path, 2**20)
+    assert list(read(path)) == list(module)
 
 
 @pytest.mark.peers
@@ -371,7 +370,7 @@ def test_other_h5_files_raise(xception, model, tmp_path):
     _, folder = xception
     with pytest.raises(ValueError, match=r"does not hold .*the weights lack predictions"):
         kapps.xception(weights=folder / "no_top.h5", input_shape=(71, 71, 3))
-    with pytest.raises(ValueError, match="it declares"):
+    with pytest.raises(ValueError, match="no network that is the same as resnet_cifar"):
         network(weights=folder / "top.h5", **SMALL)
     path = tmp_path / "model.h5"
     path.write_bytes(b"no HDF5")
