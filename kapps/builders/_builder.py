@@ -145,14 +145,18 @@ class Builder:
         """Returns the name by which pretrained weights are published."""
         return self.card.name if self.card else self.family
 
-    def finish(self, inputs, outputs, path, name: str, portable: bool) -> keras.Model:
+    def finish(
+        self, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False
+    ) -> keras.Model:
         """Returns the model, with the weights of a file if `path` is not None."""
         model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
         if portable:
             model = to_keras_layers(model)
         if path is not None:
             classes = self.defaults["classes"]
-            loading.load(model, path, self.weights_name(), self.family, classes)
+            loading.load(
+                model, path, self.weights_name(), self.family, classes, allow_nan=allow_nan
+            )
         return model
 
 
@@ -166,6 +170,12 @@ PORTABLE = Argument(
     False,
     "bool",
     "whether to use Keras's own layers only, so that a saved model loads without kapps.",
+)
+ALLOW_NAN = Argument(
+    "allow_nan",
+    False,
+    "bool",
+    "whether the weights of a file may be NaN or infinite.",
 )
 INCLUDE_TOP = Argument(
     "include_top",

@@ -6,6 +6,7 @@ import keras
 
 from kapps import heads
 from kapps.builders._builder import (
+    ALLOW_NAN,
     INCLUDE_TOP,
     PORTABLE,
     Argument,
@@ -66,6 +67,7 @@ class ImageBuilder(Builder):
             ),
             name_argument(self.name),
             PORTABLE,
+            ALLOW_NAN,
         ]
         if self.heads["auxiliary"]:
             auxiliary = Argument(
@@ -89,7 +91,7 @@ class ImageBuilder(Builder):
 
     def build(
         self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
-        classifier_activation, name, portable, auxiliary=False,
+        classifier_activation, name, portable, allow_nan, auxiliary=False,
     ):  # fmt: skip
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
@@ -121,7 +123,7 @@ class ImageBuilder(Builder):
                 ]
         elif pooling:
             x = heads.pool(x, pooling)
-        return self.finish(keras.utils.get_source_inputs(image), x, path, name, portable)
+        return self.finish(keras.utils.get_source_inputs(image), x, path, name, portable, allow_nan)
 
     def predictions(self, name, x, pooling, classes, activation):
         """Returns the predictions of the family's head."""

@@ -8,6 +8,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders._builder import (
+    ALLOW_NAN,
     INCLUDE_TOP,
     PORTABLE,
     Argument,
@@ -89,7 +90,7 @@ class SequenceBuilder(Builder):
                     "activation after the logits; None for logits.",
                 ),
             ]
-        arguments += [name_argument(self.name), PORTABLE]
+        arguments += [name_argument(self.name), PORTABLE, ALLOW_NAN]
         if defaults["vocabulary"]:
             vocabulary = Argument(
                 "vocabulary",
@@ -123,7 +124,7 @@ class SequenceBuilder(Builder):
         )
 
     def build(
-        self, options, *, weights, input_tensor, input_shape, name, portable, include_top=True, pooling=None,
+        self, options, *, weights, input_tensor, input_shape, name, portable, allow_nan, include_top=True, pooling=None,
         classes=None, classifier_activation=None, vocabulary=None,
     ):  # fmt: skip
         head = self.heads["head"]
@@ -150,7 +151,7 @@ class SequenceBuilder(Builder):
                 raise ValueError(f"{name}: pooling={pooling!r}: the features have no steps")
             x = layers.GlobalAveragePooling1D(name="head_pool")(x)
         sources = [source for x in tensors for source in keras.utils.get_source_inputs(x)]
-        return self.finish(list(dict.fromkeys(sources)), x, path, name, portable)
+        return self.finish(list(dict.fromkeys(sources)), x, path, name, portable, allow_nan)
 
     def inputs(self, name, input_tensor, input_shape):
         """Returns the Keras tensors of the inputs, after a check of their shapes."""
