@@ -5,13 +5,13 @@
     python recipes/autoregression.py --series=airline-passengers.csv --tau=12 --steps=1 --steps=12
 
 Without --series the recipe uses the series of https://d2l.ai/chapter_recurrent-neural-networks/sequence.html: 1,000
-values of sin(0.01 t) plus noise with standard deviation 0.2, the first 600 of them for training, tau = 4. A CSV
-file has a header line and the values in its last column. The recipe prints the root mean squared errors k steps
-ahead on the other values (the same values for all k), next to two baselines: the training mean and the last value.
-It writes `predictions.png` to --model_dir.
+values of sin(0.01 t) plus noise with standard deviation 0.2, the first 600 of them for training, tau = 4. The values
+of a file are those of its last column, or of --column; the recipe recognises the delimiter, decimal commas and a
+header row, and prints what it recognised. It prints the root mean squared errors k steps ahead on the other values
+(the same values for all k), next to two baselines: the training mean and the last value. It writes `predictions.png`
+to --model_dir.
 """
 
-import csv
 import pathlib
 
 import common.environment  # noqa: F401  # before TensorFlow
@@ -24,9 +24,11 @@ from common import (
 )
 
 from kapps import training, visualize
+from kapps.data import sequence
 
 FLAGS = flags.FLAGS
-training.define_path("series", None, "a CSV file [a sine with noise]", "file")
+training.define_path("series", None, "a CSV or text file [a sine with noise]", "file")
+flags.DEFINE_string("column", None, "name or number of the column of --series [the last]")
 flags.DEFINE_integer("tau", 4, "order of the linear autoregression", 1, 10**5)
 flags.DEFINE_multi_integer(
     "steps", [1, 4, 16, 64], "steps ahead; repeat the flag for several", 1, 10**5
@@ -46,14 +48,9 @@ def load():
     if FLAGS.series is None:
         noise = np.random.default_rng(FLAGS.seed).normal(0, 0.2, 1000)
         return np.sin(0.01 * np.arange(1, 1001)) + noise
-    if not pathlib.Path(FLAGS.series).is_file():
-        raise ValueError(f"--series: {FLAGS.series} does not exist")
-    with open(FLAGS.series, newline="", encoding="utf-8") as file:
-        _, *rows = csv.reader(file)
-    try:
-        return np.array([float(row[-1]) for row in rows if row])
-    except ValueError as error:
-        raise ValueError(f"{FLAGS.series}: the last column must hold numbers: {error}") from None
+    series = sequence.read_value_series(FLAGS.series, FLAGS.column)
+    print(series.description)
+    return series.values
 
 
 def main(_):
@@ -71,6 +68,11 @@ def main(_):
             f"--steps={max(steps)}; pass smaller --steps or --tau"
         )
     mean, deviation = values[:train_size].mean(), values[:train_size].std()
+    if not 1e-12 * abs(mean) < deviation < np.inf:
+        raise ValueError(
+            f"--series={FLAGS.series}: the {train_size} training values have the mean {mean:g} and the standard "
+            f"deviation {deviation:g}; pass a series that varies and whose squares are finite"
+        )
     scaled = (values - mean) / deviation
 
     # Models

@@ -1,6 +1,8 @@
 """Datasets of sequences: synthetic tasks, images as sequences, music, time series, moving digits."""
 
 from kapps._names import attribute_finder
+from kapps.data.sequence.csv_series import ValueSeries as ValueSeries
+from kapps.data.sequence.csv_series import read_value_series as read_value_series
 from kapps.data.sequence.moving_digits import moving_digits_dataset as moving_digits_dataset
 from kapps.data.sequence.piano_rolls import piano_roll_dataset as piano_roll_dataset
 from kapps.data.sequence.piano_rolls import read_piano_rolls as read_piano_rolls
