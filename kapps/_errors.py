@@ -157,6 +157,14 @@ def save_traceback(error: BaseException, folder: str | os.PathLike | None = None
     return None
 
 
+def print_any_character() -> None:
+    """Lets standard output print every character: one that the locale's encoding lacks has an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
+
+
 def print_line(program: str, message: object) -> None:
     """Prints one line to standard error, after everything that was printed to standard output."""
     with contextlib.suppress(OSError, ValueError):  # standard output may be closed or full
@@ -198,6 +206,7 @@ def run(main: Callable[[], int | None], program: str, status: int = 2) -> int:
     Returns:
         The status of `main`; after an error `status`; 130 after Ctrl-C; 0 if the reader of a pipe has closed it.
     """
+    print_any_character()
     try:
         code = main()
         sys.stdout.flush()
@@ -212,9 +221,13 @@ def run(main: Callable[[], int | None], program: str, status: int = 2) -> int:
 
 
 def install(program: str) -> None:
-    """Prints an error in one line also outside `run`, such as one of an import: sets `sys.excepthook`."""
+    """Prints an error in one line also outside `run`, such as one of an import: sets `sys.excepthook`.
+
+    Standard output prints every character from then on.
+    """
 
     def hook(_, error, __):
         print_error(program, error)
 
+    print_any_character()
     sys.excepthook = hook

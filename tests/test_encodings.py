@@ -5,8 +5,10 @@ misses `path.read_text()`, and it does not know subprocesses. The rule here goes
 """
 
 import ast
+import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -121,3 +123,54 @@ def test_the_rule_finds_what_the_locale_changes(call):
 )
 def test_the_rule_accepts_bytes(call):
     assert not find(call)
+
+
+LOCALES = {
+    "UTF-8": {"PYTHONUTF8": "1"},
+    "ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "PYTHONIOENCODING": {"PYTHONIOENCODING": "ascii"},
+    "Latin-1": {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C", "PYTHONUTF8": "0"},
+}
+PRINT = "import sys; from kapps import _errors; sys.exit(_errors.run(lambda: print(*{!a}), 'x'))"
+CLASSES = """
+import sys
+import tensorflow as tf
+from kapps import data
+from kapps.data import text
+source = data.open_source(None, sys.argv[1])
+names = [name.numpy() for name, encoded, _ in source.images() if encoded.numpy() == b"x"]
+print(tf.constant(source.class_names).numpy().tolist(), names, ascii(text.read_text(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("settings", LOCALES.values(), ids=LOCALES.keys())
+def test_every_character_is_printed_in_every_locale(settings):
+    text = ["Löwe", "二つ", "\udcf6"]
+    result = subprocess.run(
+        [sys.executable, "-c", PRINT.format(text)],
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+    )
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    printed = {"UTF-8": "Löwe 二つ \\udcf6".encode(), "Latin-1": b"L\xf6we \\u4e8c\\u3064 \\udcf6"}
+    name = next(name for name in LOCALES if LOCALES[name] is settings)
+    assert result.stdout.strip() == printed.get(name, rb"L\xf6we \u4e8c\u3064 \udcf6")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["UTF-8", "ASCII"])
+def test_names_of_folders_and_texts_do_not_depend_on_the_locale(tmp_path, name):
+    for folder, image in (("Löwe", "größe.jpg"), ("二つ", "b.jpg")):
+        (tmp_path / "set/train" / folder).mkdir(parents=True)
+        (tmp_path / "set/train" / folder / image).write_bytes(b"x")
+    (tmp_path / "poem.txt").write_bytes("Löwe 二つ".encode())
+    result = subprocess.run(
+        [sys.executable, "-c", CLASSES, tmp_path / "set", tmp_path / "poem.txt"],
+        cwd=ROOT,
+        env=os.environ | LOCALES[name],
+        capture_output=True,
+    )
+    names = ["Löwe/größe.jpg".encode(), "二つ/b.jpg".encode()]
+    expected = f"{['Löwe'.encode(), '二つ'.encode()]} {names} {'Löwe 二つ'!a}"
+    assert result.stdout.decode().strip() == expected, result.stderr[-500:]

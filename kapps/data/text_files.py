@@ -5,6 +5,7 @@ import gzip
 import os
 import pathlib
 import zlib
+from collections.abc import Sequence
 
 from kapps.data.errors import DataError
 
@@ -95,6 +96,33 @@ def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
     if all(rest) and list(numbers) == [str(number) for number in range(len(names))]:
         names = [name.strip() for name in rest]
     return tuple(names)
+
+
+def file_name_text(name: str) -> str:
+    """Returns the name of a file or folder as text: UTF-8 if its bytes are, whatever the locale is."""
+    try:
+        return os.fsencode(name).decode("utf-8")
+    except UnicodeError:  # another encoding, which the locale may name
+        return name
+
+
+def check_class_names(names: Sequence[str], source: str) -> None:
+    """Raises `DataError` for class names that no export can hold: empty ones, line ends, NUL, and no characters.
+
+    Args:
+        names: the class names.
+        source: where they come from, for the error.
+    """
+    for name in names:
+        reason = None
+        if not name.strip():
+            reason = "is empty"
+        elif any(character in name for character in "\n\r\0"):
+            reason = "has a line end or a NUL character"
+        elif not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+            reason = "is not UTF-8"
+        if reason:
+            raise DataError(f"{source}: the class name {name!a} {reason}: rename it")
 
 
 def _read_bytes(path: pathlib.Path) -> bytes:

@@ -77,3 +77,11 @@ def test_class_names_without_a_name_raise_an_error(tmp_path, content, word):
 def test_numbers_that_are_not_in_order_are_part_of_the_names(tmp_path):
     (tmp_path / "labels.txt").write_text("1:1\n2:1\n", encoding="utf-8")
     assert text_files.read_class_names(tmp_path / "labels.txt") == ("1:1", "2:1")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\rb", "a\0", "L\udcf6we"])
+def test_class_names_that_no_export_can_hold_raise_an_error(name):
+    text_files.check_class_names(["Löwe", "二つ", "a b", "🙂"], "set")
+    with pytest.raises(DataError, match="set: the class name") as error:
+        text_files.check_class_names(["Löwe", name], "set")
+    assert str(error.value).isascii() and "\n" not in str(error.value)

@@ -10,6 +10,7 @@ from kapps._names import nearest
 from kapps.data.errors import DataError
 from kapps.data.image.record_files import inspect_records
 from kapps.data.image.record_formats import RecordFormat, find_problem
+from kapps.data.text_files import check_class_names, file_name_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EVALUATION_SPLITS = ("validation", "val", "test")
@@ -54,6 +55,12 @@ class Source:
     record_format: RecordFormat = dataclasses.field(default=RecordFormat(), repr=False)
     notes: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
+    def __post_init__(self) -> None:
+        if self.kind == "folder":
+            names = tuple(map(file_name_text, self.class_names))
+            object.__setattr__(self, "class_names", names)  # the class is frozen
+        check_class_names(self.class_names, self.name)
+
     @property
     def shards(self) -> tuple[str, ...]:
         """Paths of the TFRecord files; () if the images are stored otherwise."""
@@ -88,14 +95,16 @@ class Source:
         labels = tf.constant(self.labels, tf.int64)
         if self.kind == "archive":
             return tf.constant(self.files), tf.constant(self.encoded), labels
-        paths = tf.constant(self.files)
+        # As bytes: TensorFlow would encode a path in UTF-8, whatever the locale is.
+        paths = tf.constant([os.fsencode(path) for path in self.files])
         names = [os.path.relpath(path, self.root).replace(os.sep, "/") for path in self.files]
+        names = tf.constant([_printable(file_name_text(name)) for name in names])
         if self.kind == "folder":
-            return paths, tf.constant(names), labels
+            return paths, names, labels
         first, count = zip(*self.ranges, strict=True)
         compressions = tf.constant(self.compressions or [""] * len(paths))
         ranges = tf.constant(first, tf.int64), tf.constant(count, tf.int64)
-        return paths, tf.constant(names), compressions, *ranges
+        return paths, names, compressions, *ranges
 
     def find_problem(self) -> str | None:
         """Returns which shard or record cannot be read, or `None` if there is none. All shards are read."""
@@ -128,6 +137,11 @@ class Source:
 
         records = tf.data.TFRecordDataset(path, compression).enumerate()
         return records.skip(first).take(count).map(parse)
+
+
+def _printable(name: str) -> str:
+    """Returns a name with escapes in place of bytes that are no characters."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def select_split(split: str, splits: Iterable[str], name: str) -> str:
