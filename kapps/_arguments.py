@@ -10,6 +10,10 @@ from kapps._local_paths import local_path, nearest_parent
 from kapps._names import nearest
 
 
+PLOTS = (".png", ".svg", ".pdf")
+"""Suffixes of plots."""
+
+
 class _StoreOnce(argparse.Action):
     """Stores a value, and rejects a second one."""
 
@@ -109,6 +113,13 @@ def path(text: str) -> str:
         return os.fspath(local_path(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("path=")) from None
+
+
+def plot_path(text: str) -> str:
+    """The type of an argument that is the path of a plot to write."""
+    if not text.lower().endswith(PLOTS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file of {', '.join(PLOTS)}")
+    return output_path(text)
 
 
 def output_path(text: str) -> str:

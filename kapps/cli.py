@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 
 from kapps import _commands, _errors, cards
-from kapps._arguments import Parser, integer, number, output_path, path
+from kapps._arguments import Parser, integer, number, output_path, path, plot_path
 
 LARGEST_INPUT = 2**28
 """Number of values of the largest input."""
@@ -119,7 +119,7 @@ def add_profile(command):
             f"--{name}", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
         )
     command.add_argument(
-        "--plot", type=output_path, metavar="FILE", help="plot by depth, .png, .svg or .pdf"
+        "--plot", type=plot_path, metavar="FILE", help="plot by depth, .png, .svg or .pdf"
     )
     command.set_defaults(by="level")
 
@@ -139,7 +139,7 @@ def add_table(command):
         )
     command.add_argument(
         "--plot",
-        type=output_path,
+        type=plot_path,
         metavar="FILE",
         help="plot of accuracy against costs, .png, .svg or .pdf",
     )

@@ -55,6 +55,8 @@ def load():
 
 def main(_):
     training.set_seed(FLAGS.seed)
+    size = training.recurrent_memory(32, WINDOW, (FLAGS.units,))
+    training.require_memory(size, "lower --units")
     values, steps = load(), sorted(set(FLAGS.steps))
     train_size = int(FLAGS.train_fraction * len(values))
     test_size = len(values) - train_size

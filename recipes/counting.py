@@ -148,10 +148,15 @@ def plot_states(traces, path):
 
 
 def main(_):
-    for flag, allowed in (("networks", recurrent_stack.KERAS_LAYERS), ("languages", ("ab", "abc"))):
-        for value in FLAGS[flag].value:
-            if value not in allowed:
-                raise ValueError(f"--{flag}: {value!r} is not one of {', '.join(allowed)}")
+    training.names_of_list("networks", recurrent_stack.KERAS_LAYERS)
+    training.names_of_list("languages", ("ab", "abc"))
+    if FLAGS.limit <= FLAGS.longest:
+        raise ValueError(
+            f"--limit={FLAGS.limit} is not above --longest={FLAGS.longest}: the tests need longer strings"
+        )
+    for strings, n in ((FLAGS.longest, FLAGS.longest), (100, FLAGS.limit)):
+        size = training.recurrent_memory(strings, 2 * n, (FLAGS.units,))
+        training.require_memory(size, "lower --longest, --limit or --units")
     identity = {name: FLAGS[name].value for name in RUN_FLAGS}
     results = _results.Results(FLAGS.model_dir, identity)
     traces = {}

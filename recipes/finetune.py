@@ -71,8 +71,10 @@ def load_model_file():
 
 def load_pretrained():
     """Returns the pretrained model, the preprocessing at the new size, and the new (height, width, channels)."""
-    if FLAGS.model_file and FLAGS.model:
-        raise ValueError("two models: give --model_file or --model, not both")
+    training.forbid_both("model_file", "model", "these are two models; give one")
+    training.forbid_without("weights", "--model", bool(FLAGS.model))
+    if FLAGS.dataset == "digits":
+        training.forbid_both("dataset", "data_dir", "the digits are part of kapps; remove one")
     if not (FLAGS.model_file or FLAGS.model):
         raise ValueError(
             "no model: give --model_file, such as runs/imagenet/model.keras, or --model, such as resnet50"
@@ -94,6 +96,8 @@ def load_pretrained():
     if FLAGS.image_size:
         size = (FLAGS.image_size, FLAGS.image_size)
     size = tuple(side or default for side, default in zip(size, preprocessing.size, strict=True))
+    size_in_memory = training.image_memory(FLAGS.batch_size, *size, channels or 3)
+    training.require_memory(size_in_memory, "lower --batch_size or --image_size")
     if size[0] == size[1]:
         FLAGS.image_size = size[0]
     return model, preprocessing.at(size), (*size, channels)

@@ -175,9 +175,9 @@ def plot_norms(rows, path):
 
 
 def main(_):
-    for name in FLAGS.networks:
-        if name not in NETWORKS:
-            raise ValueError(f"--networks: {name!r} is not one of {', '.join(NETWORKS)}")
+    training.names_of_list("networks", NETWORKS)
+    size = training.recurrent_memory(max(200, FLAGS.batch_size), FLAGS.length, (FLAGS.units,))
+    training.require_memory(size, "lower --batch_size, --length or --units")
     results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in RUN_FLAGS})
     test = next(iter(adding_problem_dataset(FLAGS.length, 200, seed=FLAGS.seed + 1)))
     for name in FLAGS.networks:

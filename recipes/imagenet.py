@@ -39,6 +39,8 @@ training.define_flags(model_dir="runs/imagenet")
 DIGITS = {"batch_size": 32, "epochs": 6, "image_size": 32, "schedule": "cosine", "augmentation": "shift"}
 """Defaults of flags for the digits."""
 # fmt: on
+LARGE_IMAGE = 640
+"""Height and width above which the memory of the weights is computed before they are allocated."""
 RUN_FLAGS = (
     "model",
     "weights",
@@ -90,12 +92,23 @@ def set_defaults(card):
     return schedule
 
 
+def check_memory(builder):
+    """Raises ValueError if batch and model do not fit into the memory."""
+    size = training.image_memory(FLAGS.batch_size, FLAGS.image_size, FLAGS.image_size)
+    training.require_memory(size, "lower --batch_size or --image_size")
+    if FLAGS.image_size > LARGE_IMAGE:  # the weights of some heads grow with the image
+        size += training.WEIGHT_COPIES * training.weight_memory(builder)
+        training.require_memory(size, "lower --image_size")
+
+
 def main(_):
     # The strategy is first: TensorFlow cannot connect workers after its first operation.
     strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data
+    if FLAGS.dataset == "digits":
+        training.forbid_both("dataset", "data_dir", "the digits are part of kapps; remove one")
     card = kapps.cards.image_card(FLAGS.model, FLAGS.weights)
     train_source, test_source = open_sources()
     schedule = set_defaults(card)
@@ -111,12 +124,15 @@ def main(_):
     )  # fmt: skip
     test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     steps = data.steps_per_epoch(train_source, FLAGS.batch_size)
+    builder = functools.partial(
+        getattr(kapps, FLAGS.model), input_shape=(*size, 3), classes=classes
+    )
+    check_memory(builder)
 
     # Precision, model, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
-        builder = getattr(kapps, FLAGS.model)
-        model = builder(weights=FLAGS.weights, input_shape=(*size, 3), classes=classes)
+        model = builder(weights=FLAGS.weights)
         optimizer = schedule.make_optimizer(
             FLAGS.batch_size, steps * FLAGS.epochs, FLAGS.accumulation
         )

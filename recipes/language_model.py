@@ -181,12 +181,22 @@ def main(_):
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
     if FLAGS.carry and strategy.num_replicas_in_sync > 1:
         raise ValueError("--carry works on one device only: pass --nocarry or --strategy=default")
+    training.forbid_without(
+        "vocabulary", "--tokens=words or --tokens=subwords", FLAGS.tokens != "characters"
+    )
+    training.forbid_without(
+        "only_letters", "--tokens=characters or --tokens=words", FLAGS.tokens != "subwords"
+    )
     if FLAGS.epochs % FLAGS.every:
         raise ValueError(f"--every={FLAGS.every} does not divide --epochs={FLAGS.epochs}")
 
     # Text
     vocabulary, train, validation = load_tokens()
     shape = FLAGS.batch_size, FLAGS.length
+    training.require_memory(
+        training.recurrent_memory(*shape, tuple(FLAGS.units), vocabulary.size),
+        "lower --batch_size, --length or --units",
+    )
     steps = (text.stream_steps_per_epoch if FLAGS.carry else text.subsequence_steps_per_epoch)(
         train, *shape[::-1]
     )

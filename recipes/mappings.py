@@ -57,6 +57,9 @@ training.define_positive(
 flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
 training.define_path("model_dir", "runs/mappings", "output folder", "output")
 
+READS_DATA = ("many_to_one", "embeddings")
+"""Mappings that are read from --data."""
+
 
 def format_scores(scores):
     return ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
@@ -64,6 +67,11 @@ def format_scores(scores):
 
 def main(_):
     training.set_seed(FLAGS.seed)
+    training.forbid_without(
+        "data", "--mapping=many_to_one or --mapping=embeddings", FLAGS.mapping in READS_DATA
+    )
+    size = training.recurrent_memory(FLAGS.batch_size, 1, (FLAGS.units,))
+    training.require_memory(size, "lower --batch_size or --units")
     task = mapping_tasks.TASKS[FLAGS.mapping](
         FLAGS.data, FLAGS.units, FLAGS.cell, np.random.default_rng(FLAGS.seed)
     )

@@ -47,7 +47,10 @@ SIDE, FRAMES = 28, 10
 
 
 def main(_):
-    filters = tuple(int(value) for value in FLAGS.filters)
+    filters = read_filters()
+    training.forbid_both("data", "dataset", "give the files or the name of the digits")
+    size = training.recurrent_memory(FLAGS.batch_size, 2 * FRAMES * SIDE**2, filters)
+    training.require_memory(size, "lower --batch_size or --filters")
     training.set_seed(FLAGS.seed)
     selection = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
     sources = [data.open_source(*selection, split) for split in ("train", "validation")]
@@ -87,6 +90,21 @@ def main(_):
     print(
         f"written: {', '.join(str(directory / name) for name in ('model.keras', 'forecast.png', 'run.json'))}"
     )
+
+
+def read_filters():
+    """Returns the channels of each layer in --filters."""
+    if not FLAGS.filters or not all(
+        value.isdecimal() and 0 < int(value) <= 4096 for value in FLAGS.filters
+    ):
+        raise ValueError(
+            f"--filters={','.join(FLAGS.filters)} is not a list of integers from 1 to 4096, such as 24,24"
+        )
+    if FLAGS.kernel_size % 2 == 0:
+        raise ValueError(
+            f"--kernel_size={FLAGS.kernel_size} is even: pass an odd number, such as 5"
+        )
+    return tuple(map(int, FLAGS.filters))
 
 
 def compute_baselines(inputs, targets, brightness):

@@ -25,7 +25,7 @@ from absl import flags
 from common import results as _results
 from common.memory_tasks import TASKS
 
-from kapps import tables, training
+from kapps import data, tables, training
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
@@ -63,6 +63,8 @@ PAPER = {  # Table 1
 }
 SIZES = {"lstm": (4, 1), "gru": (3, 2), "rnn": (1, 1)}
 """Number of weight matrices of a recurrent layer, and number of biases per matrix."""
+IMAGE_TASKS, LENGTH_TASKS = ("pixels", "permuted"), ("adding", "copy")
+"""Tasks that read images, and tasks whose length is --length."""
 POINTS = 10
 """Number of points of a curve."""
 COLUMNS = (
@@ -148,14 +150,29 @@ def train(name, key, task):
 
 
 def main(_):
-    tasks = FLAGS.tasks or [key for key in TASKS if key != "music" or FLAGS.music]
-    for flag, names, allowed in (
-        ("tasks", tasks, TASKS),
-        ("networks", FLAGS.networks, PAPER["music"]),
+    tasks = (
+        FLAGS.tasks
+        if FLAGS.tasks is not None
+        else [key for key in TASKS if key != "music" or FLAGS.music]
+    )
+    if FLAGS.tasks is not None:
+        training.names_of_list("tasks", TASKS)
+    training.names_of_list("networks", PAPER["music"])
+    training.forbid_both("data", "dataset", "give the files or the name of the images")
+    reads_images, has_length = ({*tasks} & set(names) for names in (IMAGE_TASKS, LENGTH_TASKS))
+    for flag, needed, is_given in (
+        ("music", "--tasks=music", "music" in tasks),
+        ("length", "--tasks=adding or --tasks=copy", bool(has_length)),
+        ("data", "--tasks=pixels or --tasks=permuted", bool(reads_images)),
+        ("side", "--tasks=pixels or --tasks=permuted", bool(reads_images)),
     ):
-        for name in names:
-            if name not in allowed:
-                raise ValueError(f"--{flag}: {name!r} is not one of {', '.join(allowed)}")
+        training.forbid_without(flag, needed, is_given)
+    if reads_images:  # wrong data is an error before the first task is trained
+        for split in ("train", "validation"):
+            data.open_source(None if FLAGS.data else FLAGS.dataset, FLAGS.data, split)
+    steps = max(FLAGS.length or 200, FLAGS.side**2 if reads_images else 0)
+    size = training.recurrent_memory(max(FLAGS.batch_size, 32), steps, (32,))
+    training.require_memory(size, "lower --batch_size or --length")
     tf.get_logger().setLevel("ERROR")  # it warns about retracing for each network after the first
     results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in RUN_FLAGS})
     plots = []

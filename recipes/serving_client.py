@@ -15,6 +15,7 @@ Source: tensorflow.org/tfx/serving/api_rest, and the messages of tensorflow-serv
 """
 
 import base64
+import functools
 import json
 import pathlib
 import sys
@@ -23,12 +24,15 @@ import urllib.request
 
 from absl import app, flags
 
+from kapps.training.flag_parsing import parse_or_exit
+from kapps.training.flag_types import define_positive
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "name of the model on the server", required=True)
 flags.DEFINE_integer("version", None, "version of the model [the newest]", lower_bound=1)
 flags.DEFINE_enum("protocol", "rest", ["rest", "grpc"], "protocol of the request")
 flags.DEFINE_string("server", None, "host:port [localhost:8501; grpc localhost:8500]")
-flags.DEFINE_float("timeout", 60, "seconds to wait for a response", lower_bound=0)
+define_positive("timeout", 60, "seconds to wait for a response", 1e6)
 
 SIGNATURE, INPUT = "serve_bytes", "image_bytes"
 
@@ -148,4 +152,4 @@ def run(arguments):
 
 
 if __name__ == "__main__":
-    app.run(run)
+    app.run(run, flags_parser=functools.partial(parse_or_exit, arguments="images"))

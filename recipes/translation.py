@@ -130,6 +130,8 @@ def average_weights(model, test, checkpoints, last):
 
 def fit(strategy):
     """Trains the model. Returns model, vocabularies, corpus, run, and the metrics before and after training."""
+    size = training.recurrent_memory(FLAGS.tokens, 1, (1,), FLAGS.vocabulary)
+    training.require_memory(size, "lower --tokens or --vocabulary")
     corpus = translation_corpus.load_corpus(FLAGS)
     resumed = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
     tokens = load_vocabularies(corpus, resumed)
@@ -325,4 +327,4 @@ def translate():
 
 
 if __name__ == "__main__":
-    training.run_main(main)
+    training.run_main(main, writes=lambda: not (FLAGS.translate or FLAGS.interactive))

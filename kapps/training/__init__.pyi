@@ -25,6 +25,8 @@ from .distribution.replicas import replica_workarounds as replica_workarounds
 from .flag_types import define_path as define_path
 from .flag_types import define_positive as define_positive
 from .flag_types import forbid_both as forbid_both
+from .flag_types import forbid_without as forbid_without
+from .flag_types import names_of_list as names_of_list
 from .finetuning import BATCH_NORMS as BATCH_NORMS
 from .finetuning import finetune as finetune
 from .finetuning import load_model as load_model
@@ -34,6 +36,11 @@ from .image_schedules import SCHEDULES as SCHEDULES
 from .image_schedules import Schedule as Schedule
 from .image_schedules import get_schedule as get_schedule
 from .losses import SmoothedSparseCrossentropy as SmoothedSparseCrossentropy
+from .memory import WEIGHT_COPIES as WEIGHT_COPIES
+from .memory import image_memory as image_memory
+from .memory import recurrent_memory as recurrent_memory
+from .memory import require_memory as require_memory
+from .memory import weight_memory as weight_memory
 from .metrics import Perplexity as Perplexity
 from .metrics import frame_cross_entropy as frame_cross_entropy
 from .metrics import label_error_rate as label_error_rate

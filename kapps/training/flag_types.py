@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+from collections.abc import Iterable
 
 from absl import flags
 
 from kapps._files import temporary_directory
 from kapps._local_paths import local_path, nearest_parent
+from kapps._names import nearest
 
 flags.disclaim_key_flags()  # the flags are flags of the recipe
 
@@ -162,4 +164,42 @@ def forbid_both(first: str, second: str, reason: str) -> None:
     if values[first].present and values[second].present:
         raise ValueError(
             f"--{first}={values[first].value} and --{second}={values[second].value} contradict each other: {reason}"
+        )
+
+
+def names_of_list(flag: str, allowed: Iterable[str]) -> list[str]:
+    """Returns the names of a flag that is a list.
+
+    Args:
+        flag: name of the flag.
+        allowed: the names that exist.
+
+    Raises:
+        ValueError: for an empty list, an unknown name and a name that is given twice.
+    """
+    names, allowed = flags.FLAGS[flag].value, list(allowed)
+    if not names or names == [""]:
+        raise ValueError(f"--{flag} is empty. Allowed: {', '.join(allowed)}")
+    for name in names:
+        if name not in allowed:
+            raise ValueError(
+                f"--{flag}={name} does not exist.{nearest(name, allowed)} Allowed: {', '.join(allowed)}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"--{flag} has {name} twice: give each name once")
+    return names
+
+
+def forbid_without(flag: str, needed: str, is_given: bool) -> None:
+    """Raises ValueError if a flag is on the command line that has no effect with the other flags.
+
+    Args:
+        flag: name of the flag.
+        needed: what the flag needs, such as "--tokens=words".
+        is_given: whether the other flags are so.
+    """
+    value = flags.FLAGS[flag]
+    if value.present and not is_given:
+        raise ValueError(
+            f"--{flag}={value.value} has no effect without {needed}: remove it, or pass {needed}"
         )

@@ -90,9 +90,19 @@ def set_defaults() -> list[str]:
     names = kapps.cards.smallest() if FLAGS.model == "all" else FLAGS.model.split(",")
     for name in names:
         kapps.cards.image_card(name)
+        if names.count(name) > 1:
+            raise ValueError(f"--model={FLAGS.model} has {name} twice: give each network once")
+    if FLAGS.channels == 2:
+        raise ValueError("--channels=2 is not 1 (grey) or 3 (colour)")
+    training.forbid_both("data", "dataset", "give the files or the name of the images")
+    training.forbid_without("checkpoint_every", "--epochs", FLAGS.epochs is not None)
+    size = training.image_memory(
+        FLAGS.batch_size, FLAGS.image_size, FLAGS.image_size, FLAGS.channels
+    )
+    training.require_memory(size, "lower --batch_size or --image_size")
     budgets = [flag for flag in ("seconds", "minutes", "epochs") if FLAGS[flag].value is not None]
     if len(budgets) > 1:
-        raise ValueError(f"--{budgets[0]} and --{budgets[1]}: give one budget")
+        training.forbid_both(*budgets[:2], "give one budget")
     if FLAGS.minutes is not None:
         FLAGS.seconds = 60 * FLAGS.minutes
     if not budgets:

@@ -115,9 +115,9 @@ def _before(number):
 def load_corpus(flags):
     """Returns the `Corpus` of the recipe's flags."""
     languages = tuple(flags.pair.split("-"))
-    if len(languages) != 2 or not all(languages):
+    if len(languages) != 2 or not all(languages) or len(set(languages)) == 1:
         raise ValueError(
-            f"--pair={flags.pair}: pass the source and the target language, such as en-de"
+            f"--pair={flags.pair}: pass the source and another target language, such as en-de"
         )
     if flags.tfds:
         parts = [
