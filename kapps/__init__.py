@@ -5,12 +5,20 @@
 
 import importlib
 import importlib.util
+import os
+import signal
 import sys
 
 import lazy_loader
-import wrapt
 
-from kapps import _names, cards
+# In the program `kapps`, Ctrl-C during the imports below, which take a part of a second, would print a traceback.
+_is_program = os.path.basename(sys.argv[0]) == "kapps" or sys.orig_argv[1:3] == ["-m", "kapps"]
+if _is_program and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import wrapt  # noqa: E402
+
+from kapps import _names, cards  # noqa: E402
 
 __version__ = "0.1.0"
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,15 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_PREFIX = ".writing-"
+_active: set[pathlib.Path] = set()
+"""The temporary directories of this process."""
 
 
 @contextlib.contextmanager
@@ -28,17 +38,76 @@ def temporary_directory(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     folder = local_path(folder)
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    directory = None
+    directory = lock = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        directory = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+        remove_leftovers(folder)
+        directory, lock = _make_locked_directory(folder)
+        _active.add(directory)
         yield directory
     finally:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
+            _active.discard(directory)
+        if lock is not None:
+            os.close(lock)
         for path in missing:
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Removes the temporary directories that killed processes have left in `folder`.
+
+    A process locks its temporary directories, and the kernel releases the locks when it ends. A directory whose lock
+    is free belongs to no process. Where the file system has no locks, nothing is removed.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        names = [
+            entry.path for entry in entries if re.fullmatch(rf"{_PREFIX}[a-z0-9_]{{8}}", entry.name)
+        ]
+        for name in names:
+            path = pathlib.Path(name)
+            if path in _active:
+                continue
+            lock = _lock(path)
+            if lock is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(lock)
+
+
+def remove_active() -> None:
+    """Removes the temporary directories of this process, which ends without leaving its `with` blocks."""
+    for path in list(_active):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_locked_directory(folder):
+    """Returns a new temporary directory and the descriptor of its lock, or `None` without locks."""
+    while True:
+        directory = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+        lock = _lock(directory)
+        if directory.exists():
+            return directory, lock
+        # Another process has removed it before it was locked.
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(path):
+    """Returns the descriptor of a directory that this process has locked; `None` if it cannot be locked."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kapps import _commands, _errors, cards
+from kapps import _commands, _errors, _interrupts, cards
 from kapps._arguments import Parser, integer, number, output_path, path, plot_path
 
 LARGEST_INPUT = 2**28
@@ -229,6 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    if arguments is None:  # a process of its own
+        _interrupts.install("kapps", "")
     top = parser()
     options = top.parse_args(arguments)
     if options.command is None:

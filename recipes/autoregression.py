@@ -69,6 +69,7 @@ def main(_):
             f"{len(values)} values ({train_size} for training) are too few for --tau={FLAGS.tau} and "
             f"--steps={max(steps)}; pass smaller --steps or --tau"
         )
+    training.lock_directory(FLAGS.model_dir)
     mean, deviation = values[:train_size].mean(), values[:train_size].std()
     if not 1e-12 * abs(mean) < deviation < np.inf:
         raise ValueError(

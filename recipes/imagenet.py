@@ -143,6 +143,7 @@ def main(_):
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=steps, batch_size=FLAGS.batch_size,
         identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
+        data=data.images_identity(train_source, test_source),
     )  # fmt: skip
     run.print_summary(model, train_source, FLAGS.schedule, FLAGS.precision)
     with data.explain_errors(train_source, test_source):

@@ -228,6 +228,7 @@ def main(_):
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs // FLAGS.every, steps_per_epoch=steps * FLAGS.every,
         batch_size=FLAGS.batch_size, identity={name: FLAGS[name].value for name in RUN_FLAGS},
         checkpoint_interval=FLAGS.checkpoint_every,
+        data={"text": data.file_identity(FLAGS.text)},
     )  # fmt: skip
     if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)

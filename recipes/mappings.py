@@ -11,7 +11,8 @@ temporal:    rows of digits with gaps to the digits, without their positions (CT
 unaligned:   numbers in digits to numbers in words (encoder-decoder)
 embeddings:  texts to a sentiment, from lines with a label 0 or 1 and a text; no recurrence
 
-The digits are part of kapps. The recipe writes `model.keras` and `result.json` to --model_dir.
+The digits are part of kapps. The recipe writes `model.keras`, `history.csv`, `curves.png` and `result.json` to
+--model_dir. The same command resumes an interrupted run.
 
 Run log (two cores that ran other jobs, seed 0, default flags except as given, scores on the test split; DTW is the
 published score of 1-nearest-neighbour classification with dynamic time warping):
@@ -27,6 +28,7 @@ published score of 1-nearest-neighbour classification with dynamic time warping)
                   The CNN of Kim 2014 has 0.761.
 """
 
+import functools
 import json
 import pathlib
 import time
@@ -35,12 +37,11 @@ import common.environment  # noqa: F401  # before TensorFlow
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
-from common import (
-    mapping_tasks,
-)
+from common import array_batches, mapping_tasks
 
-from kapps import training
+from kapps import data, training
 from kapps._files import write_atomically
 from kapps.layers import recurrent_stack
 
@@ -55,8 +56,11 @@ training.define_positive(
     "learning_rate", 0.003, "learning rate of Adam at the start of its cosine decay"
 )
 flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+flags.DEFINE_integer("checkpoint_every", 500, "steps between two checkpoints", lower_bound=1)
 training.define_path("model_dir", "runs/mappings", "output folder", "output")
 
+RUN_FLAGS = ("mapping", "data", "cell", "units", "epochs", "batch_size", "learning_rate", "seed")
+"""Flags that determine the training: a run resumes only with the same values."""
 READS_DATA = ("many_to_one", "embeddings")
 """Mappings that are read from --data."""
 
@@ -76,20 +80,27 @@ def main(_):
         FLAGS.data, FLAGS.units, FLAGS.cell, np.random.default_rng(FLAGS.seed)
     )
     x, y = task.train
-    steps = FLAGS.epochs * -(-len(y) // FLAGS.batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
+    steps = array_batches.steps_per_epoch(y, FLAGS.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.epochs * steps)
     task.model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), task.loss, jit_compile=False)
     weights = sum(int(np.prod(weight.shape)) for weight in task.model.trainable_weights)
     print(f"{task.model.name}: {weights:,} parameters. {task.description}.")
 
     start = time.monotonic()
-    before = task.model.evaluate(*task.test, batch_size=256, verbose=0)
-    task.model.fit(
-        x, y, batch_size=FLAGS.batch_size, epochs=FLAGS.epochs, validation_data=task.test, validation_batch_size=256,
-        verbose=2,
+    arrays = {
+        name: data.array_identity(array_batches.name_arrays(*split, name))
+        for name, split in (("training", task.train), ("test", task.test))
+    }
+    run = training.Run(
+        FLAGS.model_dir, tf.distribute.get_strategy(), epochs=FLAGS.epochs, steps_per_epoch=steps,
+        batch_size=len(y) / steps, identity={name: FLAGS[name].value for name in RUN_FLAGS},
+        data={f"{name} examples": identity for name, identity in arrays.items()},
+        checkpoint_interval=FLAGS.checkpoint_every,
     )  # fmt: skip
+    train = functools.partial(array_batches.train_dataset, x, y, FLAGS.batch_size, seed=FLAGS.seed)
+    before, after = run.fit(task.model, train, array_batches.eval_dataset(*task.test, 256))
+    before, after = before["loss"], after["loss"]
     seconds = time.monotonic() - start
-    after = task.model.evaluate(*task.test, batch_size=256, verbose=0)
     scores = {key: float(value) for key, value in task.score(task.model).items()}
 
     folder = pathlib.Path(FLAGS.model_dir)
@@ -98,10 +109,10 @@ def main(_):
         "baselines": {key: float(value) for key, value in task.baselines.items()}, "seconds": round(seconds, 1),
         "flags": training.get_flag_values(),
     }  # fmt: skip
-    with write_atomically(folder / "model.keras") as path:
-        task.model.save(path)
+    run.save(task.model)
     with write_atomically(folder / "result.json") as path:
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    run.checkpoints.delete()
     print(
         f"{FLAGS.mapping}: {format_scores(scores)}; loss {before:.3f} before and {after:.3f} after training, "
         f"in {seconds:.0f} s"

@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 from common import results as _results
-from common.memory_tasks import TASKS
+from common.memory_tasks import TASKS, check_music, read_identity
 
 from kapps import data, tables, training
 from kapps.layers import recurrent_stack
@@ -122,7 +122,7 @@ def train(name, key, task):
     optimizer = keras.optimizers.Adam(schedule, clipnorm=FLAGS.clip or None)
     model.compile(optimizer, task.loss, jit_compile=False)
     parts, seconds, step, curve = min(POINTS, steps), 0.0, 0, [(0, evaluate(model, task))]
-    batches = iter(task.train)
+    batches = iter(task.make_train())
     for part in range(1, parts + 1):
         start, stop = time.monotonic(), steps * part // parts
         while step < stop:
@@ -174,7 +174,10 @@ def main(_):
     size = training.recurrent_memory(max(FLAGS.batch_size, 32), steps, (32,))
     training.require_memory(size, "lower --batch_size or --length")
     tf.get_logger().setLevel("ERROR")  # it warns about retracing for each network after the first
-    results = _results.Results(FLAGS.model_dir, {name: FLAGS[name].value for name in RUN_FLAGS})
+    if "music" in tasks:
+        check_music(FLAGS)
+    identity = {name: FLAGS[name].value for name in RUN_FLAGS}
+    results = _results.Results(FLAGS.model_dir, identity, read_identity(FLAGS))
     plots = []
     for key in tasks:
         task = TASKS[key](FLAGS)

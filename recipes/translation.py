@@ -133,6 +133,8 @@ def fit(strategy):
     size = training.recurrent_memory(FLAGS.tokens, 1, (1,), FLAGS.vocabulary)
     training.require_memory(size, "lower --tokens or --vocabulary")
     corpus = translation_corpus.load_corpus(FLAGS)
+    if training.is_chief(strategy):
+        training.lock_directory(FLAGS.model_dir)
     resumed = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
     tokens = load_vocabularies(corpus, resumed)
     train = tokens.encode(*corpus.train, max_length=FLAGS.longest, truncate=FLAGS.cut)
@@ -153,7 +155,7 @@ def fit(strategy):
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=plan.steps_per_epoch,
         batch_size=plan.tokens / plan.steps_per_epoch,
         identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
-        epoch_ends=FLAGS.average, unit="tokens",
+        epoch_ends=FLAGS.average, unit="tokens", data={"sentences": corpus.identity()},
     )  # fmt: skip
     if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)
@@ -200,12 +202,12 @@ def main(_):
     translation_corpus.plot_attention(
         model, tokens, sources[0], translations[0], folder / "attention.png"
     )
-    run.finish(before, after, [], flags=training.get_flag_values())
     exports = [
         export_tflite(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite
     ]
     if tokens.joint:  # the graph of a SavedModel has one vocabulary
         exports.insert(0, export_saved_model(model, tokens, corpus.validation))
+    run.finish(before, after, [], flags=training.get_flag_values())  # deletes the checkpoints
     print()
     training.print_table(("exported", "precision", "size", "equal translations"), *exports)
 

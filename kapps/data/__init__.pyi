@@ -6,6 +6,11 @@ from . import translation as translation
 from .errors import DataError as DataError
 from .errors import SkippedImages as SkippedImages
 from .errors import explain_errors as explain_errors
+from .identity import array_identity as array_identity
+from .identity import file_identity as file_identity
+from .identity import images_identity as images_identity
+from .identity import lines_identity as lines_identity
+from .identity import source_identity as source_identity
 from .image import AUGMENTATIONS as AUGMENTATIONS
 from .image import Source as Source
 from .image import eval_dataset as eval_dataset

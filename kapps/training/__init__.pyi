@@ -48,6 +48,9 @@ from .optimizers import Lamb as Lamb
 from .program import define_flags as define_flags
 from .program import get_flag_values as get_flag_values
 from .program import run_main as run_main
+from .run_identity import describe_difference as describe_difference
+from .run_lock import DirectoryInUseError as DirectoryInUseError
+from .run_lock import lock_directory as lock_directory
 from .run_record import write_run_record as write_run_record
 from .runs import Run as Run
 from .runs import print_table as print_table

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import app, flags
 
-from kapps import _errors
+from kapps import _errors, _interrupts
 from kapps.training.checkpoints import TrainingStopped
 from kapps.training.distribution.cluster import describe_lost_worker
 from kapps.training.distribution.devices import PRECISIONS, STRATEGIES
@@ -85,6 +85,7 @@ def run_main(
             and written to before `main` is called.
         arguments: what the program takes in addition to flags, such as "images"; `None` if it takes flags only.
     """
+    _interrupts.install()
     parse = functools.partial(parse_or_exit, arguments=arguments)
     app.run(functools.partial(_run, main, writes), flags_parser=parse)
 
@@ -108,6 +109,7 @@ def _run(main, writes, argv):
     except TrainingStopped as error:
         _exit(error.code, str(error))
     except (Exception, KeyboardInterrupt) as error:
+        _interrupts.wait_if_exiting()
         lost = describe_lost_worker(error)
         if lost:
             _exit(1, lost)

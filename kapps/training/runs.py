@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from kapps import _interrupts
 from kapps._files import write_atomically
 from kapps.tables import align_columns
 from kapps.training.callbacks.history import Curves
@@ -20,6 +21,7 @@ from kapps.training.callbacks.throughput import Throughput
 from kapps.training.checkpoints import Checkpoints, TrainingStopped
 from kapps.training.distribution import devices
 from kapps.training.distribution.replicas import replica_workarounds
+from kapps.training.run_lock import lock_directory
 from kapps.training.run_record import write_run_record
 
 WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
@@ -27,6 +29,8 @@ WRITTEN = ("model.keras", "curves.png", "history.csv", "run.json")
 
 class Run:
     """One training in a directory. It starts, or resumes after an interruption, and is recorded.
+
+    The directory is locked until the process ends (`kapps.training.lock_directory`).
 
     Args:
         directory: directory of the run. Every worker must have access to `checkpoints/` in it.
@@ -36,6 +40,8 @@ class Run:
         batch_size: examples per step, over all replicas.
         identity: the options that determine the training, of JSON's types. A run that was started with other values
             does not resume.
+        data: identity of each dataset by its name, such as {"training images": kapps.data.source_identity(source)}. A
+            run that was started with other data does not resume.
         checkpoint_interval: steps between two checkpoints.
         epoch_ends: number of checkpoints at the ends of epochs to keep, for `kapps.training.average_checkpoints`.
         unit: what `batch_size` counts, "examples" or "tokens".
@@ -50,6 +56,7 @@ class Run:
         steps_per_epoch: int,
         batch_size: float,
         identity: dict,
+        data: dict | None = None,
         checkpoint_interval: int = 500,
         epoch_ends: int = 0,
         unit: str = "examples",
@@ -63,10 +70,13 @@ class Run:
             self.directory / "checkpoints",
             steps_per_epoch=steps_per_epoch,
             interval=checkpoint_interval,
-            identity=identity,
+            identity=identity | ({"data": data} if data else {}),
             write=self.is_chief,
             epoch_ends=epoch_ends,
         )
+        if self.is_chief:
+            lock_directory(self.directory)
+        _interrupts.set_description(self.checkpoints.describe_last)
 
     @property
     def history(self) -> list[dict]:
@@ -112,8 +122,8 @@ class Run:
             callbacks: callbacks that are called before the run's own.
 
         Raises:
-            TrainingStopped: after SIGTERM, if the loss is not finite, and if a checkpoint cannot be written.
-            ValueError: for a checkpoint of another training.
+            TrainingStopped: after SIGTERM and Ctrl-C, if the loss is not finite, and if a checkpoint cannot be written.
+            ValueError: for a checkpoint of another training, and if all checkpoints are corrupt.
         """
         with self.strategy.scope():
             step = self.checkpoints.restore(model)
@@ -134,11 +144,15 @@ class Run:
             dataset = devices.distribute_dataset(
                 functools.partial(_of_shard, make_dataset, step), self.strategy
             )
-            model.fit(
-                dataset, epochs=self.epochs, initial_epoch=step // self.steps_per_epoch,
-                steps_per_epoch=self.steps_per_epoch, shuffle=False, validation_data=test,
-                callbacks=callbacks, verbose=0,
-            )  # fmt: skip
+            first_epoch = step // self.steps_per_epoch
+            try:
+                model.fit(
+                    dataset, epochs=first_epoch if self.checkpoints.finished else self.epochs,
+                    initial_epoch=first_epoch, steps_per_epoch=self.steps_per_epoch, shuffle=False,
+                    validation_data=test, callbacks=callbacks, verbose=0,
+                )  # fmt: skip
+            finally:
+                self.checkpoints.close()
             if step > steps:  # the checkpoint is of a longer training
                 return notes["before"], self._evaluate(model, test, f"at step {step:,}")
         last = self.history[-1]

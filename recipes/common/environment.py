@@ -1,4 +1,4 @@
-"""Imports TensorFlow with the settings of the recipes, and without its start-up messages.
+"""Imports TensorFlow with the settings of the recipes, and without its start-up messages; handles Ctrl-C.
 
 A recipe imports this module before all others: TensorFlow reads the settings once, when it is imported. Environment
 variables that the user has set have priority.
@@ -8,11 +8,14 @@ import json
 import os
 import sys
 
-from kapps import _errors
+from common import IS_RECIPE
+from kapps import _errors, _interrupts
 from kapps._log_lines import without_log_lines
 
 PROGRAM = os.path.basename(sys.argv[0])
 _errors.install(PROGRAM)  # an import that fails is one line
+if IS_RECIPE:
+    _interrupts.install()
 
 # TensorFlow logs hundreds of harmless lines as errors. A real error is also an exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

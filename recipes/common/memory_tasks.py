@@ -24,7 +24,7 @@ class Task:
         builder: builder of the paper's TCN.
         activation: activation of the output.
         loss: name of the Keras loss.
-        train: infinite dataset of training batches.
+        make_train: function that returns an infinite dataset of training batches, the same for every network.
         test: dataset of test batches.
         steps: number of training steps.
     """
@@ -36,7 +36,7 @@ class Task:
     builder: Callable
     activation: str | None
     loss: str
-    train: tf.data.Dataset
+    make_train: Callable
     test: tf.data.Dataset
     steps: int
 
@@ -70,7 +70,7 @@ def adding(options):
         builder=kapps.tcn_adding600,
         activation=None,
         loss="mse",
-        train=make(length, options.batch_size, seed=seed),
+        make_train=lambda: make(length, options.batch_size, seed=seed),
         test=make(length, options.batch_size, seed=seed + 1, sequences=options.test).cache(),
         steps=1500,
     )
@@ -87,7 +87,7 @@ def copy(options):
         builder=kapps.tcn_copy1000,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
-        train=make(length, options.batch_size, seed=seed),
+        make_train=lambda: make(length, options.batch_size, seed=seed),
         test=make(length, options.batch_size, seed=seed + 1, sequences=options.test).cache(),
         steps=1500,
     )
@@ -112,7 +112,7 @@ def pixels(options, order=None):
         builder=kapps.tcn_mnist,
         activation="softmax",
         loss="sparse_categorical_crossentropy",
-        train=sequence.pixel_dataset(
+        make_train=lambda: sequence.pixel_dataset(
             images, labels, batch_size, shuffle=True, **order_options
         ).repeat(),
         test=sequence.pixel_dataset(test_images, test_labels, batch_size, **order_options),
@@ -124,11 +124,27 @@ def permuted(options):
     return pixels(options, order=options.seed)
 
 
-def music(options):
+def check_music(options):
+    """Raises ValueError if the task music lacks its file."""
     if options.music is None:
         raise ValueError(
             "the task music needs --music=JSB_Chorales.mat or another .mat file of piano rolls"
         )
+
+
+def read_identity(options):
+    """Returns the identity of the data that the flags name: --data and --music."""
+    identity = {}
+    if options.data:
+        sources = (data.open_source(None, options.data, split) for split in ("train", "validation"))
+        identity = data.images_identity(*sources)
+    if options.music:
+        identity["music"] = data.file_identity(options.music)
+    return identity
+
+
+def music(options):
+    check_music(options)
     pieces = sequence.read_piano_rolls(options.music, "train")
     test_pieces = sequence.read_piano_rolls(options.music, "test")
     frequency = np.concatenate(pieces).mean(axis=0)  # of each key over the steps
@@ -142,7 +158,7 @@ def music(options):
         builder=kapps.tcn_jsb,
         activation="sigmoid",
         loss="binary_crossentropy",
-        train=sequence.piano_roll_dataset(
+        make_train=lambda: sequence.piano_roll_dataset(
             pieces, options.batch_size, shuffle=True, seed=options.seed
         ).repeat(),
         test=sequence.piano_roll_dataset(test_pieces, 1),

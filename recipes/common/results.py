@@ -3,25 +3,31 @@
 import json
 import pathlib
 
-from kapps import tables, visualize
+from kapps import _interrupts, tables, training, visualize
 from kapps._files import write_atomically
 
 
 class Results:
     """The rows of the finished networks, in `results.json`, which is written again after every row.
 
+    The directory is locked until the program ends. A network whose training was interrupted is trained from scratch.
+
     Args:
         directory: directory of the run.
         identity: options that all rows have in common.
+        data: identity of the data that all rows have in common, as `kapps.training.Run` takes it.
 
     Raises:
         ValueError: for a `results.json` that is incomplete or belongs to a run with other options.
     """
 
-    def __init__(self, directory, identity):
-        self.directory, self.identity = pathlib.Path(directory), identity
+    def __init__(self, directory, identity, data=None):
+        self.directory = pathlib.Path(directory)
+        self.identity = identity | ({"data": data} if data else {})
         self.path = self.directory / "results.json"
         self.rows = {}
+        training.lock_directory(self.directory)
+        _interrupts.set_description(self._describe)
         if self.path.exists():
             self._read()
 
@@ -31,12 +37,16 @@ class Results:
             saved, self.rows = content["identity"], content["networks"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.path} is incomplete ({error}): delete it") from None
-        for key, value in self.identity.items():
-            if saved.get(key) != value:
-                raise ValueError(
-                    f"{self.path} belongs to a run with {key}={saved.get(key)}, not {key}={value}: use the same value, "
-                    "or give another --model_dir"
-                )
+        difference = training.describe_difference(saved, self.identity)
+        if difference:
+            raise ValueError(
+                f"{self.path} belongs to a run with {difference}: use the same, or give another --model_dir"
+            )
+
+    def _describe(self):
+        if not self.rows:
+            return "no network is finished; run the same command to start again"
+        return f"finished networks are in {self.path}; run the same command to train the others"
 
     def add(self, name, row):
         """Adds the row of a network, and writes the file."""

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import gc
 import pathlib
-import signal
 import sys
 import time
 import warnings
@@ -162,7 +161,9 @@ def train(name, train_source, test_source):
     test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     run = None
     if FLAGS.epochs:
-        run, result = train_epochs(model, schedule, train_dataset, test, train_source, skipped)
+        run, result = train_epochs(
+            model, schedule, train_dataset, test, train_source, test_source, skipped
+        )
     else:
         shuffled = data.eval_dataset(
             test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **options
@@ -209,7 +210,7 @@ def train_seconds(model, schedule, train_dataset, test, validation):
     }
 
 
-def train_epochs(model, schedule, train_dataset, test, source, skipped):
+def train_epochs(model, schedule, train_dataset, test, source, test_source, skipped):
     """Trains for --epochs or resumes the training, saves the model, and returns the `Run` and its results."""
     steps = data.steps_per_epoch(source, FLAGS.batch_size)
     optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
@@ -217,7 +218,7 @@ def train_epochs(model, schedule, train_dataset, test, source, skipped):
     run = training.Run(
         pathlib.Path(FLAGS.model_dir, model.name), tf.distribute.get_strategy(), epochs=FLAGS.epochs,
         steps_per_epoch=steps, batch_size=FLAGS.batch_size, identity=identity(),
-        checkpoint_interval=FLAGS.checkpoint_every,
+        data=data.images_identity(source, test_source), checkpoint_interval=FLAGS.checkpoint_every,
     )  # fmt: skip
     run.print_summary(model, source, f"augmentation {FLAGS.augmentation}")
     before, after = run.fit(trained, train_dataset, test, skipped=skipped)
@@ -245,7 +246,8 @@ def main(_):
     data.steps_per_epoch(
         train_source, FLAGS.batch_size
     )  # raises ValueError for a batch that is too large
-    results, errors = _results.Results(FLAGS.model_dir, identity()), []
+    images = data.images_identity(train_source, test_source)
+    results, errors = _results.Results(FLAGS.model_dir, identity(), images), []
     for name in names:
         if name in results.rows:
             print(f"{name}: already finished")
@@ -255,7 +257,7 @@ def main(_):
             with data.explain_errors(train_source, test_source):
                 run, row = train(name, train_source, test_source)
         except (ValueError, MemoryError, tf.errors.OpError, training.TrainingStopped) as error:
-            if len(names) == 1 or getattr(error, "code", 1) == 128 + signal.SIGTERM:
+            if len(names) == 1 or getattr(error, "code", 1) > 128:  # a signal
                 raise
             reason = str(error) or type(error).__name__
             errors.append(f"{name}: {reason.splitlines()[0]}")

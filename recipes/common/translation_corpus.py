@@ -9,7 +9,7 @@ import kapps
 from common import (
     mapping_tasks,
 )
-from kapps import families, visualize
+from kapps import data, families, visualize
 from kapps.data import translation
 from kapps.generation import text_generation
 
@@ -68,6 +68,16 @@ class Corpus:
     train: tuple
     validation: tuple
     test: tuple
+
+    def identity(self):
+        """Returns the identity of the sentences for training and validation, as `kapps.data.lines_identity` does."""
+        return data.lines_identity(
+            {
+                f"{split}.{language}": list(lines)
+                for split, sides in (("train", self.train), ("validation", self.validation))
+                for language, lines in zip(self.languages, sides, strict=True)
+            }
+        )
 
 
 def make_numbers(languages, seed):

@@ -23,6 +23,7 @@ def moving_digits_dataset(
     side: int = 64,
     digits: int = 2,
     velocity: tuple[float, float] = (3.0, 5.0),
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Returns a dataset of the first frames of a video, and the frames to predict.
 
@@ -40,6 +41,7 @@ def moving_digits_dataset(
         side: height and width of a frame, in pixels.
         digits: number of digits of a sequence.
         velocity: smallest and largest velocity, in pixels per frame.
+        first_step: number of the first batch, to resume an interrupted run.
 
     Returns:
         Batches of (inputs, targets) in [0, 1]: float32 [batch, input_frames, side, side, 1], float32 [batch, frames -
@@ -76,7 +78,7 @@ def moving_digits_dataset(
         video = tf.reduce_max(video, axis=0)[..., None]
         return video[:input_frames], video[input_frames:]
 
-    return generate_batches(make_sequence, batch_size, sequences)
+    return generate_batches(make_sequence, batch_size, sequences, first_step)
 
 
 def reflect(positions: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 def generate_batches(
-    make_sequence: Callable, batch_size: int, sequences: int | None = None
+    make_sequence: Callable, batch_size: int, sequences: int | None = None, first_step: int = 0
 ) -> tf.data.Dataset:
     """Returns a dataset of batches of `make_sequence(number)` for number = 0, 1, ...
 
@@ -20,8 +20,11 @@ def generate_batches(
         make_sequence: function of int64 [] that returns tensors, made of TensorFlow operations.
         batch_size: sequences per batch.
         sequences: number of sequences. `None` for an endless dataset of full batches.
+        first_step: number of the first batch, to resume an interrupted run.
     """
-    numbers = tf.data.Dataset.counter() if sequences is None else tf.data.Dataset.range(sequences)
+    first = first_step * batch_size
+    counter, limited = tf.data.Dataset.counter, tf.data.Dataset.range
+    numbers = counter(first) if sequences is None else limited(first, sequences)
     dataset = numbers.map(make_sequence, tf.data.AUTOTUNE, deterministic=True)
     return dataset.batch(batch_size, drop_remainder=sequences is None).prefetch(tf.data.AUTOTUNE)
 

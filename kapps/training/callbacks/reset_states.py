@@ -2,9 +2,13 @@
 
 import keras
 
+from kapps.training.checkpoint_state import list_carried_states
+
 
 class ResetStates(keras.callbacks.Callback):
     """Sets the states of stateful recurrent layers to zero before each epoch and each evaluation.
+
+    `Checkpoints`, which must be after this callback, restores the states in an epoch that is resumed in its middle.
 
     Args:
         steps: training steps of one pass over the text, if an epoch has several passes: states are reset before
@@ -27,6 +31,5 @@ class ResetStates(keras.callbacks.Callback):
 
     def reset(self) -> None:
         """Sets the states of all stateful recurrent layers of the model to zero."""
-        for layer in self.model.layers:
-            if isinstance(layer, keras.layers.RNN) and layer.stateful:
-                layer.reset_state()
+        for state in list_carried_states(self.model):
+            state.assign(keras.ops.zeros_like(state))

@@ -142,7 +142,8 @@ def connect_workers(resolver: resolvers.ClusterResolver, timeout: float) -> tf.d
 
 # Only another process can end a process that waits inside TensorFlow.
 _WATCHDOG = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 parent, deadline = os.getppid(), time.monotonic() + float(sys.argv[1])
 while time.monotonic() < deadline and os.getppid() == parent:
     time.sleep(0.2)

@@ -1,0 +1,30 @@
+"""Every recipe resumes to the same bits: runs that are killed at random places, in processes of their own."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "imagenet", "finetune", "language_model", "translation", "mappings", "nowcasting", "counting",
+        "sequence_tasks", "gradients", "cifar10", "autoregression",
+    ],
+)  # fmt: skip
+def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(recipe):
+    command = [
+        sys.executable,
+        ROOT / "tools" / "faults" / "kills.py",
+        "--cases=6",
+        f"--only={recipe}",
+    ]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert process.returncode == 0 and " 0 faults" in process.stdout, (
+        process.stdout + process.stderr
+    )
