@@ -222,11 +222,14 @@ def verify(options):
 
     verbose = sys.stderr.isatty()
     if options.inputs:
-        report = verify_on_arrays(model, options.file, options.inputs, options.images, verbose)
+        report = verify_on_arrays(
+            model, options.file, options.inputs, options.images, verbose, options.trust
+        )
     else:
         report = verify_on_dataset(
-            model, options.file, options.dataset, options.data_dir, options.images, verbose
-        )
+            model, options.file, options.dataset, options.data_dir, options.images, verbose,
+            options.trust,
+        )  # fmt: skip
     limits = {"max_difference": options.difference, "min_agreement": options.agreement}
     failure = report.failure(**{key: value for key, value in limits.items() if value is not None})
     if failure:
@@ -242,14 +245,14 @@ def demo(options):
     with without_log_lines():
         from kapps.export import demo
 
-    server = demo.make_server(options.file, options.port)
-    url = f"http://{demo.HOST}:{server.server_address[1]}"
-    print(f"{options.file} at {url} (Ctrl+C stops the server)", flush=True)
-    webbrowser.open(url)
     try:
+        server = demo.make_server(options.file, options.port, trust=options.trust)
+        url = f"http://{demo.HOST}:{server.server_address[1]}"
+        print(f"{options.file} at {url} (Ctrl+C stops the server)", flush=True)
+        webbrowser.open(url)
         server.serve_forever()
     except KeyboardInterrupt:
-        server.server_close()
+        print(file=sys.stderr)  # the terminal shows ^C
     return None, 0
 
 

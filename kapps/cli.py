@@ -176,12 +176,20 @@ def add_verify(command):
     command.add_argument(
         "--json", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
     )
+    command.add_argument(
+        "--trust",
+        action="store_true",
+        help="run a SavedModel that reads or writes files, and any file without limits",
+    )
 
 
 def add_demo(command):
     """Adds the arguments of `kapps demo`."""
     command.add_argument("file", type=path, help="a .tflite file")
     command.add_argument("--port", type=integer(0, 65535), default=0, help="port [any free port]")
+    command.add_argument(
+        "--trust", action="store_true", help="do not run the file once before it is served"
+    )
 
 
 OUTPUT = "write to FILE, or to standard output"

@@ -14,142 +14,115 @@ them as the evaluation does. The causes of two frequent errors of the server:
 Source: tensorflow.org/tfx/serving/api_rest, and the messages of tensorflow-serving-api.
 """
 
-import base64
 import functools
-import json
+import os
 import pathlib
+import re
+import stat
 import sys
-import urllib.error
-import urllib.request
 
 from absl import app, flags
+from common.serving_outputs import ResponseError, describe_row, printable
+from common.serving_requests import RequestError, Server, request_grpc, request_rest
 
 from kapps.training.flag_parsing import parse_or_exit
 from kapps.training.flag_types import define_positive
+
+MAX_IMAGE_BYTES, MAX_REQUEST_BYTES = 2**26, 2**28
+ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+):(?P<port>[0-9]{1,5})", re.ASCII)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "name of the model on the server", required=True)
 flags.DEFINE_integer("version", None, "version of the model [the newest]", lower_bound=1)
 flags.DEFINE_enum("protocol", "rest", ["rest", "grpc"], "protocol of the request")
 flags.DEFINE_string("server", None, "host:port [localhost:8501; grpc localhost:8500]")
-define_positive("timeout", 60, "seconds to wait for a response", 1e6)
-
-SIGNATURE, INPUT = "serve_bytes", "image_bytes"
+define_positive("timeout", 60, "seconds for the complete request", 86_400)
 
 
-class RequestError(Exception):
-    """A request that failed; the message is one line with the reason."""
-
-
-def request_rest(server, images):
-    """Returns {output: [value for each image]} of a REST request."""
-    version = f"/versions/{FLAGS.version}" if FLAGS.version else ""
-    url = f"http://{server}/v1/models/{FLAGS.model}{version}:predict"
-    instances = [{INPUT: {"b64": base64.b64encode(image).decode()}} for image in images]
-    body = json.dumps({"signature_name": SIGNATURE, "instances": instances}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=FLAGS.timeout) as response:
-            predictions = json.load(response)["predictions"]
-    except urllib.error.HTTPError as error:
+def read_server():
+    """Returns the server of the flags; raises RequestError for an address that is not host:port."""
+    address = FLAGS.server
+    if address is None:
+        address = {"rest": "localhost:8501", "grpc": "localhost:8500"}[FLAGS.protocol]
+    match = ADDRESS.fullmatch(address)
+    if match is None or not 1 <= int(match["port"]) < 2**16:
         raise RequestError(
-            f"{url} returned {error.code}: {_error_message(error.read())}"
-        ) from error
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise RequestError(_no_response(server, getattr(error, "reason", error))) from error
-    return {key: [row[key] for row in predictions] for key in predictions[0]}
+            f"--server={address} is not host:port, such as localhost:8501 (no scheme, a port from 1 to 65535)"
+        )
+    if not FLAGS.model.strip():
+        raise RequestError("--model= is empty: pass the name of a model on the server")
+    host = match["host"]
+    return Server(host, int(match["port"]), FLAGS.model, FLAGS.version, FLAGS.timeout)
 
 
-def request_grpc(server, images):
-    """Returns {output: [value for each image]} of a gRPC request."""
-    import common.environment  # noqa: F401  # TensorFlow without its start-up messages
-
-    try:
-        import grpc
-        from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-    except ImportError as error:
-        raise RequestError(
-            "gRPC needs tensorflow-serving-api: pip install 'kapps[serving]'"
-        ) from error
-    import tensorflow as tf
-
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name, request.model_spec.signature_name = FLAGS.model, SIGNATURE
-    if FLAGS.version:
-        request.model_spec.version.value = FLAGS.version
-    request.inputs[INPUT].CopyFrom(tf.make_tensor_proto(images))
-    with grpc.insecure_channel(server) as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+def read_images(files):
+    """Returns the contents of image files; raises RequestError for a file that cannot be sent."""
+    if not files:
+        raise RequestError("no images: give their files after the flags")
+    images, total = [], 0
+    for file in files:
+        path = pathlib.Path(file)
         try:
-            response = stub.Predict(request, timeout=FLAGS.timeout)
-        except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise RequestError(_no_response(server, error.code().name)) from error
-            raise RequestError(
-                f"{server} returned {error.code().name}: {_main_line(error.details())}"
-            ) from error
-    arrays = {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
-    return {
-        key: [[x.decode() if isinstance(x, bytes) else x for x in row] for row in values.tolist()]
-        for key, values in arrays.items()
-    }
-
-
-def _no_response(server, reason):
-    return f"no response from {server} ({reason}): is the server running (see saved_models/serve.sh), and on that port?"
-
-
-def _error_message(body):
-    try:
-        return _main_line(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return _main_line(body.decode(errors="replace"))
-
-
-def _main_line(text):
-    """Returns the most informative line of an error: TensorFlow prints its location first."""
-    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    informative = [
-        line
-        for line in lines
-        if not line.startswith(("Graph execution error", "Detected at", "<stack"))
-    ]
-    return (informative or lines or ["no message"])[0]
-
-
-def print_classes(name, outputs, row):
-    """Prints the most likely classes of one image."""
-    scores = next((outputs[key] for key in ("probabilities", "logits") if key in outputs), None)
-    if scores is None or "classes" not in outputs:
-        print(f"{name}: { {key: values[row] for key, values in outputs.items()} }")
-        return
-    classes = outputs["classes"][row]
-    labels = outputs["labels"][row] if "labels" in outputs else [f"class {n}" for n in classes]
-    texts = (f"{label} {scores[row][n]:.3f}" for n, label in zip(classes, labels, strict=True))
-    print(f"{name}: {', '.join(texts)}")
+            status = path.stat()
+            size = status.st_size
+            if stat.S_ISDIR(status.st_mode):
+                raise RequestError(f"{file} is a directory: give image files")
+            if not stat.S_ISREG(status.st_mode):
+                raise RequestError(f"{file} is not a regular file")
+            if size > MAX_IMAGE_BYTES:
+                raise RequestError(f"{file} has {size:,} bytes; the limit is {MAX_IMAGE_BYTES:,}")
+            total += size
+            if total > MAX_REQUEST_BYTES:
+                raise RequestError(
+                    f"the images have more than {MAX_REQUEST_BYTES:,} bytes: send fewer in one request"
+                )
+            images.append(path.read_bytes())
+        except FileNotFoundError as error:
+            raise RequestError(f"there is no file {file}") from error
+        except (OSError, ValueError) as error:  # ValueError: a name with NUL
+            reason = getattr(error, "strerror", None) or error
+            raise RequestError(f"{file} cannot be read: {reason}") from error
+        if not images[-1]:
+            raise RequestError(f"{file} is empty")
+    return images
 
 
 def main(arguments):
     files = arguments[1:]
-    if not files:
-        raise RequestError("no images: give their files after the flags")
-    missing = [file for file in files if not pathlib.Path(file).is_file()]
-    if missing:
-        raise RequestError(f"there is no file {missing[0]}")
-    server = FLAGS.server or {"rest": "localhost:8501", "grpc": "localhost:8500"}[FLAGS.protocol]
+    server = read_server()
+    images = read_images(files)
     request = {"rest": request_rest, "grpc": request_grpc}[FLAGS.protocol]
-    outputs = request(server, [pathlib.Path(file).read_bytes() for file in files])
-    for row, name in enumerate(files):
-        print_classes(name, outputs, row)
+    outputs = request(server, images)
+    try:
+        rows = [describe_row(outputs, row) for row in range(len(files))]
+    except ResponseError as error:
+        raise RequestError(f"{server} returned no predictions of images: {error}") from error
+    for name, row in zip(files, rows, strict=True):
+        print(f"{printable(name)}: {row}")
+    if sys.stdout:
+        sys.stdout.flush()
 
 
 def run(arguments):
     """Runs `main`, and prints an error on one line."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")  # a label that the terminal cannot show
     try:
         main(arguments)
     except RequestError as error:
-        sys.exit(f"serving_client.py: {error}")
+        sys.exit(f"serving_client.py: {printable(str(error))}")
+    except KeyboardInterrupt:
+        print("serving_client.py: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except MemoryError:
+        sys.exit("serving_client.py: not enough memory for the request or its response")
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes
+        if not isinstance(error, BrokenPipeError):  # the reader of a pipe has closed it
+            sys.exit(f"serving_client.py: cannot write the predictions: {error.strerror}")
 
+
+parse_flags = functools.partial(parse_or_exit, arguments="images")
 
 if __name__ == "__main__":
-    app.run(run, flags_parser=functools.partial(parse_or_exit, arguments="images"))
+    app.run(run, flags_parser=parse_flags)

@@ -288,7 +288,7 @@ def export_saved_model(model, tokens, pairs):
         model, FLAGS.export_dir, tokenizer=tokens.target, beam=FLAGS.beam, length_penalty=FLAGS.alpha
     )  # fmt: skip
     sentences = [sentence for sentence in pairs[0] if sentence][:VERIFICATION_SENTENCES]
-    signature = tf.saved_model.load(path).signatures["translate"]
+    signature = export.runtime.load_saved_model(path).signatures["translate"]
     actual = [
         text.decode().strip() for text in signature(text=tf.constant(sentences))["text"].numpy()
     ]

@@ -265,7 +265,7 @@ def forked(forks, tmp_path):
 @pytest.fixture(scope="session")
 def signatures():
     """`signatures(path)` reads a SavedModel: {signature: {"takes": {name: [dtype, shape]}, "gives": ...}}."""
-    import tensorflow as tf
+    from kapps.export import runtime
 
     def describe(specs):
         return {name: [spec.dtype.name, spec.shape.as_list()] for name, spec in specs.items()}
@@ -276,7 +276,7 @@ def signatures():
                 "takes": describe(signature.structured_input_signature[1]),
                 "gives": describe(signature.structured_outputs),
             }
-            for name, signature in tf.saved_model.load(str(path)).signatures.items()
+            for name, signature in runtime.load_saved_model(path).signatures.items()
         }
 
     return signatures

@@ -1,18 +1,24 @@
 """A child process that runs jobs.
 
-Conversion and verification run in child processes for two reasons: TensorFlow's converter can crash and would end the
-caller's process, and a SavedModel has to be run in a process where Keras is not imported.
+Conversion and verification run in child processes for three reasons: TensorFlow's converter can crash and would end the
+caller's process, as can LiteRT with a corrupt file; a SavedModel has to be run in a process where Keras is not
+imported; and limits of time and memory hold for a process.
 """
 
 import atexit
 import contextlib
 import json
 import os
+import pathlib
 import runpy
 import signal
 import subprocess
 import sys
 import threading
+
+MEMORY = "memory"
+"""The key of a job with its limit of memory."""
+READY = "ready"
 
 
 class CrashError(Exception):
@@ -26,35 +32,60 @@ class Worker:
     uses the CPU only, because the parent process may hold all memory of the accelerator.
 
     Args:
-        program: path of a Python file that imports nothing of kapps.
+        program: path of a Python file that imports nothing of kapps. If it has a function `prepare`, which imports what
+            `run` needs, the limits of the first job do not include it.
     """
 
     def __init__(self, program):
         self.command = [sys.executable, __file__, str(program)]
         self.process, self.lock = None, threading.Lock()
 
-    def run(self, job: dict) -> dict:
+    def run(self, job: dict, seconds: float | None = None, memory: int | None = None) -> dict:
         """Runs a job and returns its result.
 
         Args:
             job: the arguments, in JSON's types.
+            seconds: the longest time of the job; None for no limit.
+            memory: bytes that the process may allocate for the job; None for no limit. It has no effect where the
+                operating system has no such limit.
 
         Returns:
             The dictionary that the program returns; {"error": message} if the program raises an exception.
 
         Raises:
-            CrashError: if the process ends during the job. The next job starts a new process.
+            CrashError: if the process ends during the job, or at a limit. The next job starts a new process.
         """
         with self.lock:
             try:
-                self.process = self.process or self._start()
-                print(json.dumps(job), file=self.process.stdin, flush=True)
-                result = self.process.stdout.readline()
+                if self.process is None:
+                    self.process = self._start()
+                    self.process.stdout.readline()  # `prepare` has returned
+                result, is_late = self._run(job | {MEMORY: memory}, seconds)
             except OSError:
-                result = ""
+                result, is_late = "", False
             if not result:
-                raise CrashError(self._end())
+                reason = self._end()
+                raise CrashError(f"it took more than {seconds:.0f} s" if is_late else reason)
         return json.loads(result)
+
+    def _run(self, job, seconds):
+        """Returns a line of the process, and whether it was killed because it took more than `seconds`."""
+        late = threading.Event()
+        process = self.process
+
+        def kill():
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds or 0, kill)
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
+        try:
+            print(json.dumps(job), file=process.stdin, flush=True)
+            return process.stdout.readline(), late.is_set()
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """Ends the process."""
@@ -92,20 +123,43 @@ class Worker:
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def run_jobs(run) -> None:
+def run_jobs(run, prepare=lambda: None) -> None:
     """Runs jobs from standard input, one JSON object a line, and writes each result to standard output.
 
     Other output of the program goes to standard error, so that it is not mistaken for a result.
     """
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    prepare()
+    print(READY, file=results, flush=True)
     for line in sys.stdin:
+        job = json.loads(line)
+        memory = job.pop(MEMORY, None)
+        limit_memory(memory)
         try:
-            result = run(json.loads(line)) or {}
+            result = run(job) or {}
+        except MemoryError:
+            result = {"error": f"it needs more than {(memory or 0) / 2**30:.1f} GiB of memory"}
         except Exception as error:
             result = {"error": str(error) or type(error).__name__}
         print(json.dumps(result), file=results, flush=True)
 
 
+def limit_memory(memory: int | None) -> None:
+    """Limits what this process may allocate in addition to what it has; None removes the limit."""
+    try:
+        import resource
+
+        status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+        kilobytes = next(x.split()[1] for x in status.splitlines() if x.startswith("VmData:"))
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        soft = hard if memory is None else int(kilobytes) * 1024 + memory
+        if hard == resource.RLIM_INFINITY or soft <= hard:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    except (ImportError, OSError, StopIteration):  # not Linux
+        pass
+
+
 if __name__ == "__main__":
-    run_jobs(runpy.run_path(sys.argv[1])["run"])
+    module = runpy.run_path(sys.argv[1])
+    run_jobs(module["run"], module.get("prepare", lambda: None))

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import time
 
 import keras
 import numpy as np
@@ -13,7 +14,6 @@ from kapps.export._inputs import count_rows, model_input, slice_rows
 from kapps.export._progress import phase
 from kapps.export._quiet import quiet
 from kapps.export.inference_model import inference_model
-from kapps.export.tflite import file_precision
 from kapps.preprocessing import Preprocessing
 
 BATCH_SIZE = 32
@@ -93,6 +93,7 @@ def verify(
     *,
     preprocessing: Preprocessing | None = None,
     timed: bool = False,
+    trust: bool = False,
     verbose: int = 1,
 ) -> Report:
     """Runs an exported file in its own runtime and compares its outputs with those of the model.
@@ -100,6 +101,10 @@ def verify(
     A SavedModel runs in a new process that has TensorFlow and no Keras; a .tflite file runs in LiteRT. Both run on the
     CPU. The file is compared with `model` rebuilt in float32, so that rounding in half-precision training does not
     count as a difference.
+
+    A SavedModel is a program. Before it is loaded, its operations are compared with a list of computations, in all
+    nested functions: a SavedModel that reads or writes files, or calls Python, raises ValueError. The file may take a
+    multiple of the model's own time and memory.
 
     Args:
         model: the model that was exported.
@@ -109,6 +114,8 @@ def verify(
             [n, time, height, width, channels]; tokens [n, time]; or for several inputs a dictionary of arrays.
         preprocessing: that the file was exported with.
         timed: whether to measure the latency of one example with 1 and with 2 threads.
+        trust: whether to run a SavedModel without a check of its operations, and any file without limits of time and
+            memory.
         verbose: 0 for no output; 1 for one line of progress on standard error.
 
     Returns:
@@ -116,24 +123,36 @@ def verify(
         An output of width one agrees if it is on the same side of 0.5 for probabilities, of 0 for logits.
 
     Raises:
-        ValueError: if the path is not an exported file, or file, model and inputs do not fit.
+        ValueError: if the path is not an exported file, if file, model and inputs do not fit, and for a SavedModel with
+            other operations than computations.
     """
     check_exportable(model)
     path = pathlib.Path(path)
     kind = runtime.file_format(path)
+    precision = "float32"
     with phase(f"Verifying {path}", verbose):
         reference = inference_model(model, fold_batch_norms=False)
         inputs = _check_inputs(reference, inputs)
+        start = time.monotonic()
         expected = _run_model(reference, inputs, preprocessing)
-        outputs = _match_outputs(model, path, runtime.run(path, inputs), expected)
+        seconds = time.monotonic() - start
+        limits = runtime.UNLIMITED if trust else runtime.default_limits(path, seconds)
+        if kind == "saved_model":
+            outputs = runtime.run(path, inputs, trust=trust, limits=limits)
+        else:
+            outputs, precision = runtime.run_tflite(path, inputs, limits)
+        outputs = _match_outputs(model, path, outputs, expected)
         example = slice_rows(inputs, 0, 1)
         threads = THREADS if timed else ()
-        latencies = {n: runtime.measure_latency(path, example, n) for n in threads}
+        latencies = {
+            n: runtime.measure_latency(path, example, n, trust=trust, limits=limits)
+            for n in threads
+        }
     first = next(iter(expected))
     return Report(
         path=path,
         kind=kind,
-        precision="float32" if kind == "saved_model" else file_precision(path),
+        precision=precision,
         examples=count_rows(inputs),
         largest_difference=max(
             largest_difference(outputs[name], expected[name]) for name in expected
@@ -207,4 +226,10 @@ def _match_outputs(model, path, outputs, expected) -> dict[str, np.ndarray]:
     )
     if shapes != expected_shapes:
         raise ValueError(f"{path} gives {shapes} an example, {model.name} {expected_shapes}")
+    for name, array in outputs.items():
+        if array.dtype.kind not in "fiub" or len(array) != len(expected[name]):
+            raise ValueError(
+                f"{path} gives {array.dtype} [{len(array)}, ...] as {name!r}, "
+                f"{model.name} numbers [{len(expected[name])}, ...]"
+            )
     return outputs

@@ -15,6 +15,7 @@ def verify_on_dataset(
     data_dir: str | None,
     count: int,
     verbose: int = 1,
+    trust: bool = False,
 ) -> Report:
     """Verifies an exported file on the evaluation images of a dataset, and measures its latency.
 
@@ -24,7 +25,7 @@ def verify_on_dataset(
         dataset: a TFDS name, or "digits"; None to read `data_dir` only.
         data_dir: class folders, TFRecord shards, or TFDS's directory.
         count: the number of images, of mixed classes.
-        verbose: as for `verify`.
+        verbose, trust: as for `verify`.
 
     Raises:
         ValueError: if file and model do not fit.
@@ -40,11 +41,18 @@ def verify_on_dataset(
         source, preprocessing, 32, classes=len(source.class_names), channels=channels, seed=0
     )
     images = to_pixels(data.take_images(batches, count), preprocessing)
-    return verify(model, path, images, preprocessing=preprocessing, timed=True, verbose=verbose)
+    return verify(
+        model, path, images, preprocessing=preprocessing, timed=True, trust=trust, verbose=verbose
+    )
 
 
 def verify_on_arrays(
-    model: keras.Model, path: str, file: str, count: int, verbose: int = 1
+    model: keras.Model,
+    path: str,
+    file: str,
+    count: int,
+    verbose: int = 1,
+    trust: bool = False,
 ) -> Report:
     """Verifies an exported file on arrays, such as sequences or tokens, and measures its latency.
 
@@ -53,7 +61,7 @@ def verify_on_arrays(
         path: of a SavedModel's directory or of a .tflite file.
         file: an .npy file of inputs [n, ...] as the exported file takes them.
         count: the number of inputs, the first ones of the file.
-        verbose: as for `verify`.
+        verbose, trust: as for `verify`.
 
     Raises:
         ValueError: if file and model do not fit, or `file` is not an .npy file.
@@ -63,4 +71,4 @@ def verify_on_arrays(
         raise ValueError(
             f"{file} has {array.dtype} {list(array.shape)}: pass an .npy file of numbers [n, ...]"
         )
-    return verify(model, path, array[:count], timed=True, verbose=verbose)
+    return verify(model, path, array[:count], timed=True, trust=trust, verbose=verbose)

@@ -9,6 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import kapps.export
 from kapps.cards import Preprocessing
+from kapps.export import runtime
 from kapps.export.tflite import file_operations
 from kapps.layers import GroupedConv2D
 
@@ -38,7 +39,7 @@ def network(activation="softmax", policy="float32", first=None, name="net"):
 
 
 def serve(path):
-    return tf.saved_model.load(str(path)).signatures["serving_default"]
+    return runtime.load_saved_model(path).signatures["serving_default"]
 
 
 def run_tflite(path, images):

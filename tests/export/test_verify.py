@@ -111,7 +111,7 @@ def test_an_output_of_width_one_is_compared_with_a_threshold():
 def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
     np.savez(tmp_path / "inputs.npz", only=IMAGES.astype("float32"))
     job = {"path": str(files["saved_model"]), "inputs": str(tmp_path / "inputs.npz")}
-    job |= {"outputs": str(tmp_path / "outputs.npz"), "threads": 0, "rounds": 0}
+    job |= {"outputs": str(tmp_path / "outputs.npz"), "threads": 0, "rounds": 0, "allowed": None}
     command = [sys.executable, "-X", "importtime", _worker.__file__, str(PROGRAM)]
     env = os.environ | {"PYTHONSAFEPATH": "1"}
     process = subprocess.run(
@@ -123,7 +123,7 @@ def test_no_keras_in_the_process_that_runs_a_saved_model(files, tmp_path):
         env=env,
         encoding="utf-8",
     )
-    assert process.stdout == "{}\n"
+    assert process.stdout == "ready\n{}\n"
     modules = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if "|" in line}
     assert "tensorflow" in modules
     assert not [name for name in modules if name.split(".")[0] in ("keras", "kapps")]

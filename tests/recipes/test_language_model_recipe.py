@@ -87,7 +87,7 @@ def test_the_tflite_step_generates_the_text_of_the_model(folder):
 def test_the_saved_model_continues_text(folder):
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(folder / "exported" / "rnn_lm" / "1")
+    loaded = export.runtime.load_saved_model(folder / "exported" / "rnn_lm" / "1")
     output = loaded.signatures["continue_text"](text=tf.constant(["the time"]))["text"]
     continued = output.numpy()[0].decode()
     text = (folder / "run" / "text.txt").read_text(encoding="utf-8")

@@ -4,19 +4,22 @@ The page runs the file with LiteRT.js, whose files are in `litertjs/`, compresse
 writes them.
 """
 
-import http.server
 import json
 import os
 import pathlib
 import zipfile
+import zlib
 
 from kapps._names import attribute_finder
+from kapps.export import runtime
+from kapps.export.demo._server import Page, PageServer
 from kapps.export.tflite._metadata import LABELS
 
 HOST = "127.0.0.1"
 VERSION = "2.5.3"
 """The version of LiteRT.js."""
 FOLDER = pathlib.Path(__file__).resolve().parent
+MAX_LABEL_BYTES = 2**24
 _CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript",
@@ -24,76 +27,98 @@ _CONTENT_TYPES = {
 }
 
 
-def make_server(path: str | os.PathLike, port: int = 0) -> http.server.ThreadingHTTPServer:
+def make_server(path: str | os.PathLike, port: int = 0, *, trust: bool = False) -> PageServer:
     """Returns a server of the page for one model, on this machine only; `serve_forever` runs it.
+
+    The server answers only requests for its own address, so that pages of other sites cannot read the model.
 
     Args:
         path: of the .tflite file.
         port: 0 for any free port.
+        trust: whether to serve the file without running it once, in a child process, before.
 
     Raises:
-        ValueError: for a file that is not a .tflite file, and a port that is in use.
+        ValueError: for a file that is not a .tflite file, does not run or does not take images, and for a port that
+            cannot be used.
     """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise ValueError(f"there is no file {path}")
-    if not path.is_file() or path.read_bytes()[4:8] != b"TFL3":
-        raise ValueError(f"{path} is not a .tflite file")
-    about = json.dumps({"name": path.stem, "labels": read_labels(path)}).encode()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            content, headers = self.find(self.path.partition("?")[0])
-            self.send_response(404 if content is None else 200)
-            # These two headers allow WebAssembly to use threads.
-            headers |= {"Cross-Origin-Opener-Policy": "same-origin"}
-            headers |= {"Cross-Origin-Embedder-Policy": "require-corp"}
-            headers |= {"Content-Length": str(len(content or b""))}
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content or b"")
-
-        def find(self, url):
-            """Returns the content of a URL's path, None if there is none, and its headers."""
-            if url == "/model.tflite":
-                return path.read_bytes(), {"Content-Type": "application/octet-stream"}
-            if url == "/about.json":
-                return about, {"Content-Type": "application/json"}
-            return _read_file(url.lstrip("/") or "index.html")
-
-        def log_message(self, *_):
-            pass
-
+    path = pathlib.Path(path).absolute()
+    if not 0 <= port < 2**16:
+        raise ValueError(f"port {port} cannot be used: it is not from 0 to 65535")
+    _check_file(path)
+    about = {"name": path.stem, "labels": read_labels(path)}
+    if not trust:
+        _check_images(path)
+    pages = {
+        "/about.json": Page(json.dumps(about).encode(), {"Content-Type": "application/json"}),
+        "/model.tflite": Page(path, {"Content-Type": "application/octet-stream"}),
+        **{f"/{file.relative_to(FOLDER).as_posix()}": _page(file) for file in _page_files()},
+    }
+    pages = {name.removesuffix(".gz"): page for name, page in pages.items()}
+    pages["/"] = pages["/index.html"]
     try:
-        return http.server.ThreadingHTTPServer((HOST, port), Handler)
+        return PageServer((HOST, port), pages)
     except OSError as error:
         raise ValueError(f"port {port} cannot be used: {error.strerror}") from error
 
 
+def _check_file(path):
+    if not path.exists():
+        raise ValueError(f"there is no file {path}")
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(8)[4:] == b"TFL3":
+                    return
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    raise ValueError(f"{path} is not a .tflite file")
+
+
+def _check_images(path):
+    """Raises ValueError for a file that does not run, or that does not take one image."""
+    shapes = list(runtime.check_tflite(path).values())
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
+        raise ValueError(
+            f"{path} takes {' and '.join(map(str, shapes))}, and the page needs one image [1, height, width, 1 or 3]"
+        )
+
+
+def _page_files():
+    """Returns the files of the page."""
+    files = [FOLDER / "index.html", *(FOLDER / "litertjs").iterdir()]
+    return [file for file in files if _content_type(file)]
+
+
+def _content_type(file):
+    return _CONTENT_TYPES.get(pathlib.Path(file.name.removesuffix(".gz")).suffix)
+
+
+def _page(file):
+    encoding = {"Content-Encoding": "gzip"} if file.suffix == ".gz" else {}
+    return Page(file, {"Content-Type": _content_type(file), **encoding})
+
+
 def read_labels(path: pathlib.Path) -> list[str]:
-    """Returns the class names in a .tflite file's metadata, or an empty list."""
-    if not zipfile.is_zipfile(path):
-        return []
-    with zipfile.ZipFile(path) as archive:
-        if LABELS not in archive.namelist():
+    """Returns the class names in a .tflite file's metadata, or an empty list.
+
+    Raises:
+        ValueError: for class names that are corrupt, or have more than `MAX_LABEL_BYTES`.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
             return []
-        return archive.read(LABELS).decode().splitlines()
-
-
-def _read_file(name: str) -> tuple[bytes | None, dict[str, str]]:
-    """Returns the content and the headers of a file of the page; (None, {}) for any other file."""
-    file = (FOLDER / name).resolve()
-    content_type = _CONTENT_TYPES.get(file.suffix)
-    if not file.is_relative_to(FOLDER) or content_type is None:
-        return None, {}
-    compressed = file.with_name(f"{file.name}.gz")
-    if compressed.is_file():
-        headers = {"Content-Type": content_type, "Content-Encoding": "gzip"}
-        return compressed.read_bytes(), headers
-    if file.is_file():
-        return file.read_bytes(), {"Content-Type": content_type}
-    return None, {}
+        with zipfile.ZipFile(path) as archive:
+            if LABELS not in archive.namelist():
+                return []
+            with archive.open(LABELS) as file:
+                content = file.read(MAX_LABEL_BYTES + 1)
+        if len(content) > MAX_LABEL_BYTES:
+            raise ValueError(f"it has more than {MAX_LABEL_BYTES:,} bytes")
+        return content.decode().splitlines()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        # RuntimeError: encrypted, or an unknown compression (NotImplementedError)
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: its {LABELS} cannot be read: {reason[0]}") from error
 
 
 __getattr__ = attribute_finder(__name__)

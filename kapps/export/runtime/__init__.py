@@ -5,10 +5,27 @@ import pathlib
 import numpy as np
 
 from kapps._names import attribute_finder
-from kapps.export.runtime._litert import run_tflite, time_tflite, undelegated_operations
-from kapps.export.runtime._tensorflow import run_saved_model, time_saved_model
+from kapps.export.runtime._jobs import UNLIMITED, Limits, default_limits
+from kapps.export.runtime._litert import (
+    check_tflite,
+    run_tflite,
+    time_tflite,
+    undelegated_operations,
+)
+from kapps.export.runtime._tensorflow import load_saved_model, run_saved_model, time_saved_model
 
-__all__ = ["file_format", "measure_latency", "run", "undelegated_operations"]
+__all__ = [
+    "UNLIMITED",
+    "Limits",
+    "check_tflite",
+    "default_limits",
+    "file_format",
+    "load_saved_model",
+    "measure_latency",
+    "run",
+    "run_tflite",
+    "undelegated_operations",
+]
 
 
 def file_format(path: pathlib.Path) -> str:
@@ -21,23 +38,37 @@ def file_format(path: pathlib.Path) -> str:
     raise ValueError(f"{path} {reason}")
 
 
-def run(path: pathlib.Path, inputs: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run(
+    path: pathlib.Path,
+    inputs: np.ndarray | dict[str, np.ndarray],
+    *,
+    trust: bool = False,
+    limits: Limits = UNLIMITED,
+) -> dict[str, np.ndarray]:
     """Runs an exported file and returns its outputs by name.
 
     Args:
         path: of the exported file.
         inputs: an array [n, ...] in the dtype that the file takes; for several inputs, a dictionary of arrays.
+        trust: whether a SavedModel runs without a check of its operations.
+        limits: of time and memory.
 
     Raises:
-        ValueError: if the file does not run, or takes inputs of other names or shapes.
+        ValueError: if the file does not run, takes inputs of other names or shapes, or has other operations than
+            computations.
     """
     if file_format(path) == "saved_model":
-        return run_saved_model(path, inputs)
-    return run_tflite(path, inputs)
+        return run_saved_model(path, inputs, trust=trust, limits=limits)
+    return run_tflite(path, inputs, limits)[0]
 
 
 def measure_latency(
-    path: pathlib.Path, inputs: np.ndarray | dict[str, np.ndarray], threads: int
+    path: pathlib.Path,
+    inputs: np.ndarray | dict[str, np.ndarray],
+    threads: int,
+    *,
+    trust: bool = False,
+    limits: Limits = UNLIMITED,
 ) -> float:
     """Returns the latency of one example in milliseconds, the median of several calls after a warm-up.
 
@@ -45,10 +76,12 @@ def measure_latency(
         path: of the exported file.
         inputs: one example, [1, ...], in the dtype that the file takes.
         threads: the number of threads that the runtime may use.
+        trust: whether a SavedModel runs without a check of its operations.
+        limits: of time and memory.
     """
     if file_format(path) == "saved_model":
-        return time_saved_model(path, inputs, threads)
-    return time_tflite(path, inputs, threads)
+        return time_saved_model(path, inputs, threads, trust=trust, limits=limits)
+    return time_tflite(path, inputs, threads, limits)
 
 
 __getattr__ = attribute_finder(__name__)

@@ -1,29 +1,41 @@
 """Runs SavedModels as another program would: with TensorFlow and NumPy, and without Keras.
 
-A job (see `_worker.py`) is {"path", "inputs", "outputs", "threads", "rounds"}. `inputs` and `outputs` are paths of .npz
+A job (see `_worker.py`) is {"path", "inputs", "outputs", "threads", "rounds", "allowed"}. `allowed` are the operations
+that the SavedModel may have; without it, the SavedModel is not checked. `inputs` and `outputs` are paths of .npz
 files: the inputs by name, or one input called "only"; the outputs by name with the prefix "output_". With `threads`
 above 0, the first row is run `rounds` times, and the output is the median of the `milliseconds`. TensorFlow sets its
 number of threads once, so that such a job must be the process's only one.
 """
 
+import pathlib
+import runpy
 import statistics
 import sys
 import time
 
 BATCH_SIZE = 32
+CHECK = pathlib.Path(__file__).with_name("_check_saved_model.py")
 WARM_UP_ROUNDS = 3
+
+
+def prepare():
+    """Imports TensorFlow without Keras."""
+    # TensorFlow imports Keras where it is installed. With None in its place, every such import fails.
+    sys.modules["keras"] = None
+    import tensorflow  # noqa: F401
 
 
 def run(job):
     """Runs a job."""
-    # TensorFlow imports Keras where it is installed. With None in its place, every such import fails.
-    sys.modules["keras"] = None
+    prepare()
     import numpy as np
     import tensorflow as tf
 
     if job["threads"]:
         tf.config.threading.set_intra_op_parallelism_threads(job["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(job["threads"])
+    if job["allowed"] is not None:
+        runpy.run_path(str(CHECK))["check_saved_model"](job["path"], job["allowed"])
     signatures = tf.saved_model.load(job["path"]).signatures
     if "serving_default" not in signatures:
         raise ValueError(f"there is no signature serving_default, only {sorted(signatures)}")
@@ -57,7 +69,9 @@ def run(job):
 
     def to_array(tensor):
         array = tensor.numpy()
-        return np.char.decode(array.astype("S"), "utf-8") if array.dtype == object else array
+        if array.dtype != object:
+            return np.atleast_1d(array)
+        return np.char.decode(np.atleast_1d(array).astype("S"), "utf-8", "replace")
 
     # The prefix separates the names of outputs from the arguments of savez.
     outputs = {

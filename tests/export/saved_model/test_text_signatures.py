@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import kapps
+from kapps.export import runtime
 from kapps.export.tflite import file_operations
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "reference" / "signatures.json"
@@ -72,7 +73,7 @@ def classifier():
 
 
 def load(path):
-    return tf.saved_model.load(str(path)).signatures
+    return runtime.load_saved_model(path).signatures  # with a check of its operations
 
 
 def test_a_text_classifier_takes_text_and_returns_labels(classifier, signatures, tmp_path):

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 import kapps
 from kapps.data.text import SubwordVocabulary, subwords
+from kapps.export.runtime._allowed_operations import ALLOWED
+from kapps.export.runtime._check_saved_model import check_saved_model
 from kapps.export.saved_model._byte_pairs import BytePairs
 from kapps.export.tflite import _encoder_and_step, file_operations, file_precision
 from kapps.generation import step_models, text_generation
@@ -96,6 +98,7 @@ assert not [name for name in sys.modules if name.startswith("kapps")]
 @pytest.mark.long
 def test_a_saved_model_translates_text_without_kapps(model, vocabulary, tmp_path):
     path = kapps.export.saved_model(model, tmp_path, tokenizer=vocabulary, beam=2)
+    check_saved_model(str(path), ALLOWED)
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(path), *LINES],
         capture_output=True, text=True, cwd=tmp_path, check=True, encoding="utf-8"
