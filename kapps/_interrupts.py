@@ -42,6 +42,9 @@ class Saver(Protocol):
         """Returns one line for the case that no step ends within `grace`."""
 
 
+_cleanups: list[Callable[[], None]] = []
+
+
 class _Watcher:
     """Waits for signals in a thread, and ends the process."""
 
@@ -100,7 +103,9 @@ class _Watcher:
         flush.join(0.5)
         with contextlib.suppress(OSError):
             os.write(2, line.encode(errors="replace"))
-        _files.remove_active()
+        for function in (*_cleanups, _files.remove_active):
+            with contextlib.suppress(Exception):
+                function()
         os._exit(128 + number)
 
 
@@ -124,6 +129,14 @@ def set_description(describe: Callable[[], str]) -> None:
     """Sets the function that returns, for the line, what is saved and how to resume."""
     if _Watcher.current is not None:
         _Watcher.current.describe = describe
+
+
+def add_cleanup(function: Callable[[], None]) -> None:
+    """Adds a function that is called when a signal ends this process, such as one that ends a child process.
+
+    Functions of `atexit` are not called, because those of other packages may wait.
+    """
+    _cleanups.append(function)
 
 
 def register(saver: Saver) -> None:

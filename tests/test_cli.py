@@ -371,7 +371,7 @@ def test_demo_serves_the_page_until_ctrl_c(exported, tmp_path):
         with urllib.request.urlopen(f"{url}/about.json") as about:
             assert json.load(about)["name"] == "net"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(60) == 130
     finally:
         process.kill()
         process.stdout.close()

@@ -108,6 +108,16 @@ def test_temporary_directories_are_removed(start, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_cleanups_are_called(start):
+    process = start(
+        "_interrupts.add_cleanup(lambda: 1 / 0)\n"
+        "_interrupts.add_cleanup(lambda: print('cleaned', flush=True))\n" + SITUATIONS["sleep"]
+    )
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert output == "cleaned\n"
+
+
 def test_a_forked_process_has_the_default_handlers(start):
     process = start(
         "import os\nchild = os.fork()\nif not child:\n    time.sleep(60)\nprint('ready', flush=True)\n"

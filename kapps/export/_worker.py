@@ -108,7 +108,10 @@ class Worker:
             text=True,
             encoding="utf-8",
         )
+        from kapps import _interrupts  # not in the process that runs this file
+
         atexit.register(process.kill)
+        _interrupts.add_cleanup(process.kill)
         return process
 
     def _end(self):
