@@ -429,6 +429,7 @@ def run_cases(options, folder):
             fault = compare(results, read_results(folder / "killed"))
             faults[-1] = (faults[-1][0], faults[-1][1] or fault)
         yield from faults
+        print(f"{done} of {options.cases} kills", file=sys.stderr, flush=True)
         for path in (folder / "killed", folder / "killed_exported"):
             shutil.rmtree(path, ignore_errors=True)
 
