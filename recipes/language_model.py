@@ -4,7 +4,8 @@ r"""Trains a recurrent language model on a text file, generates text, and export
     python recipes/language_model.py --text=book.txt --tokens=words --vocabulary=5000 --embedding=200 --units=200
     python recipes/language_model.py --text=book.txt --tokens=subwords --embedding=128 --units=256 --top_k=20
 
-The text is any UTF-8 file: The Time Machine is https://www.gutenberg.org/ebooks/35, tiny Shakespeare is in
+The text is any file in UTF-8, or in UTF-16 with a byte order mark: The Time Machine is
+https://www.gutenberg.org/ebooks/35, tiny Shakespeare is in
 https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare. The defaults are char-rnn's: two LSTM layers
 of 128 units on one-hot characters, batches of 50 x 50, RMSprop, 2e-3. The end of the text is the validation split.
 The recipe prints the perplexity of the network next to those of n-gram models with the smoothing of https://d2l.ai,
@@ -116,6 +117,31 @@ def load_tokens():
     return vocabulary, tokens[:-validation_size], tokens[-validation_size:]
 
 
+def check_outputs(vocabulary, train, validation):
+    """Raises ValueError for what would fail after the training: the generated texts, verification and export."""
+    if len(np.unique(train)) < 2:
+        raise ValueError(f"--text={FLAGS.text}: {len(train):,} training tokens are all equal")
+    if len(validation) <= FLAGS.length:
+        raise ValueError(
+            f"{len(validation):,} validation tokens are too few for --length={FLAGS.length}: pass a longer text, a "
+            "smaller --length or a larger --validation"
+        )
+    calibrated = [precision for precision in FLAGS.tflite if precision in ("int8", "int16")]
+    if calibrated:
+        raise ValueError(
+            f"--tflite={calibrated[0]} is for image models; a decoding step is written in float32, float16 or dynamic"
+        )
+    prompt = FLAGS.prompt or ""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"--prompt={prompt!a} is not UTF-8") from None
+    if prompt and not vocabulary.encode(prompt).size:
+        raise ValueError(f"--prompt={prompt!r} holds no {FLAGS.tokens}")
+    if FLAGS.tokens != "subwords":  # the tokenizer of the SavedModel
+        vocabulary.text_vectorization()
+
+
 def build_model(vocabulary, **options):
     return kapps.families.rnn_lm(
         units=tuple(FLAGS.units), embedding=FLAGS.embedding, cell=FLAGS.cell, dropout=FLAGS.dropout,
@@ -192,6 +218,7 @@ def main(_):
 
     # Text
     vocabulary, train, validation = load_tokens()
+    check_outputs(vocabulary, train, validation)
     shape = FLAGS.batch_size, FLAGS.length
     training.require_memory(
         training.recurrent_memory(*shape, tuple(FLAGS.units), vocabulary.size),

@@ -29,6 +29,7 @@ text (if the languages share subwords), and for each precision a folder with `en
 
 import functools
 import pathlib
+import re
 import sys
 import time
 
@@ -133,6 +134,7 @@ def fit(strategy):
     size = training.recurrent_memory(FLAGS.tokens, 1, (1,), FLAGS.vocabulary)
     training.require_memory(size, "lower --tokens or --vocabulary")
     corpus = translation_corpus.load_corpus(FLAGS)
+    translation_corpus.check_outputs(corpus, FLAGS.tflite)
     if training.is_chief(strategy):
         training.lock_directory(FLAGS.model_dir)
     resumed = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
@@ -196,11 +198,12 @@ def main(_):
     seconds = time.monotonic() - start
     rows = list(zip(sources, translations, references, strict=True))
     with _files.write_atomically(folder / "translations.tsv") as path:
-        lines = ("\t".join(text.replace("\t", " ") for text in row) for row in rows)
+        lines = ("\t".join(re.sub(r"[\t\n\r]", " ", text) for text in row) for row in rows)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     scores = translation_corpus.compute_bleu(translations, references)
+    example = next(i for i, source in enumerate(sources) if source.strip())
     translation_corpus.plot_attention(
-        model, tokens, sources[0], translations[0], folder / "attention.png"
+        model, tokens, sources[example], translations[example], folder / "attention.png"
     )
     exports = [
         export_tflite(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite
@@ -321,6 +324,8 @@ def translate():
     if FLAGS.interactive:
         if sys.stdin.isatty():
             print("Type one sentence per line; Ctrl-D ends the program.")
+        else:  # a file, which is UTF-8 in every locale
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
         for line in sys.stdin:
             print(
                 *translation_corpus.translate(translator, tokens, [line.strip()], FLAGS.longest),

@@ -1,6 +1,7 @@
 """Corpora, models, published figures and scores of translation.py."""
 
 import dataclasses
+import importlib.util
 import pathlib
 
 import numpy as np
@@ -220,12 +221,27 @@ def plot_attention(model, tokens, sentence, translation, path):
     visualize.plot_attention(by_word, *labels, path)
 
 
+def check_outputs(corpus, precisions):
+    """Raises ValueError for what would fail after the training: translation, BLEU and export.
+
+    Args:
+        corpus: the `Corpus`.
+        precisions: of the .tflite files.
+    """
+    if "int16" in precisions:
+        raise ValueError(
+            "--tflite=int16 is for image models; a translation model is written in float32, float16, dynamic or int8"
+        )
+    for part, sentences in (("validation", corpus.validation), ("test", corpus.test)):
+        if not any(sentence.strip() for sentence in sentences[0]):
+            raise ValueError(f"{corpus.name}: all source sentences of --{part} are empty")
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise ValueError("BLEU needs the package sacrebleu: pip install sacrebleu")
+
+
 def compute_bleu(translations, references):
     """Returns [(name, BLEU, signature)], with and without case; published figures for Multi30k are without case."""
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError:
-        raise ValueError("BLEU needs the package sacrebleu: pip install sacrebleu") from None
+    from sacrebleu.metrics import BLEU
 
     scores = []
     for name, lowercase in (("sacreBLEU", False), ("sacreBLEU, lower case", True)):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kapps.data.errors import DataError
-from kapps.data.text.vocabulary import RESERVED, UNKNOWN, check_tokens
+from kapps.data.text.vocabulary import RESERVED, UNKNOWN, check_text, check_tokens
 
 BYTES = 256
 
@@ -76,6 +76,7 @@ def subwords(text: str, size: int = 1000) -> SubwordVocabulary:
         raise DataError(
             f"size={size}: choose {minimum} or more, for {len(RESERVED)} reserved tokens and {BYTES} bytes"
         )
+    check_text(text)
     if not text.strip():
         raise DataError("the text is empty")
     library = _import_tokenizers()

@@ -25,6 +25,7 @@ PADDING, UNKNOWN = 0, 1
 """The reserved tokens. No text is encoded to padding."""
 RESERVED = ("", "[UNK]")
 """Their texts, as `keras.layers.TextVectorization` has them."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _SPACE = r"[ \t\n\v\f\r]+"
 _CODE_POINTS = 0x110000
 
@@ -56,8 +57,10 @@ class Vocabulary:
             raise DataError(f"token {repeated[0]!r} is repeated: pass each token once")
         invalid = [token for token in self.tokens if self._split(token) != [token]]
         invalid += [token for token in RESERVED if token in self.tokens]
+        # `keras.layers.TextVectorization` cuts a NUL off, and TensorFlow has no single surrogates.
+        invalid += [token for token in self.tokens if _NO_TEXT.search(token)]
         if invalid:
-            raise DataError(f"{invalid[0]!r} is not a token of {self.kind}")
+            raise DataError(f"{invalid[0]!a} is not a token of {self.kind}")
 
     @property
     def size(self) -> int:
@@ -156,6 +159,7 @@ def words(
         raise DataError(
             f"size={size}: choose {len(RESERVED) + 1} or more, since {len(RESERVED)} tokens are reserved"
         )
+    check_text(text)
     all_words = re.split(_SPACE, keep_letters(text) if only_letters else text)
     counts = collections.Counter(word for word in all_words if word not in RESERVED)
     # Words of equal frequency are in alphabetical order, so that the order of the text does not matter.
@@ -165,6 +169,16 @@ def words(
         raise DataError(f"the text has no word that occurs min_count={min_count} times or more")
     limit = None if size is None else size - len(RESERVED)
     return Vocabulary("words", tuple(frequent[:limit]), only_letters)
+
+
+def check_text(text: str) -> None:
+    """Raises `DataError` for text with a NUL character or a single surrogate, which no export can hold."""
+    match = _NO_TEXT.search(text)
+    if match:
+        raise DataError(
+            f"character {match.start():,} of the text is {match[0]!a}: remove NUL characters and halves of"
+            " characters"
+        )
 
 
 def check_tokens(tokens: np.ndarray, size: int) -> np.ndarray:
@@ -182,5 +196,10 @@ def check_tokens(tokens: np.ndarray, size: int) -> np.ndarray:
 
 
 def _code_points(text: str) -> np.ndarray:
-    """Returns the code points of text. Python raises UnicodeEncodeError for a single surrogate, which no file holds."""
+    """Returns the code points of text.
+
+    Raises:
+        DataError: the text has a single surrogate, half a character, which no file holds.
+    """
+    check_text(text)
     return np.frombuffer(text.encode("utf-32-le"), "<u4")

@@ -8,6 +8,9 @@ from kapps.data import DataError, text
 POEM = "Zwei Äpfel,\r\n two  apples; 二つの林檎\n\n[UNK] and a tab\t."
 
 
+KINDS = ("characters", "words", "subwords")
+
+
 @pytest.mark.parametrize(
     "vocabulary",
     [
@@ -56,8 +59,13 @@ def test_letters_and_the_space_make_27_characters():
         (lambda: text.Vocabulary("words", ("a", "[UNK]")), "'[UNK]'"),
         (lambda: text.Vocabulary("words", ("a", "b", "a")), "'a'"),
         (lambda: text.Vocabulary("bytes", ("a",)), "'bytes'"),
+        *((lambda kind=kind: getattr(text, kind)("ab a\0"), "\\x00") for kind in KINDS),
+        *((lambda kind=kind: getattr(text, kind)("ab\udcf6"), "\\udcf6") for kind in KINDS),
+        (lambda: text.characters("ab").encode("\ud800"), "\\ud800"),
+        (lambda: text.Vocabulary("words", ("a\0", "b")), "\\x00"),
+        (lambda: text.Vocabulary("characters", ("\0", "b")), "\\x00"),
+        (lambda: text.Vocabulary("words", ("\ud800", "b")), "\\ud800"),
     ],
-    ids=["characters", "words", "size", "token", "space", "reserved", "repeated", "kind"],
 )
 def test_an_error_names_the_value(call, words):
     with pytest.raises(DataError) as error:
