@@ -60,7 +60,7 @@ def _numbers(values):
 
 
 def predict(options):
-    """Predicts the classes of images, after the preprocessing of the model's card."""
+    """Predicts the classes of images, after the preprocessing that the model records."""
     is_file = is_model_file(options.model)
     if not is_file:
         card = cards.image_card(options.model)
@@ -72,17 +72,15 @@ def predict(options):
         raise UserError(f"--weights={options.weights}: {options.model} has its own weights")
     class_names = read_labels(options.labels) if options.labels else None
     model = load_model(options.model, weights=options.weights)
-    if is_file:
-        card = cards.image_card(options.card or model)
     import kapps
 
-    card = cards.image_card(card.name, options.weights)
+    preprocessing = describe_preprocessing(model, options.preprocessing)
     _check_labels(options, class_names, model)
     *size, channels = model.input_shape[1:]
     results, status = [], 0
     for path in options.images:
         try:
-            batch = kapps.preprocess(path, card, size=size, channels=channels)
+            batch = kapps.preprocess(path, preprocessing, size=size, channels=channels)
         except ValueError as error:
             print_error(error)
             status = 1
@@ -105,6 +103,25 @@ def predict(options):
         lines.append(path)
         lines += [f"  {score:7.4f}  {name}" for _, name, score in rows]
     return "\n".join(lines), status
+
+
+def describe_preprocessing(model, passed: str | None):
+    """Returns the preprocessing of a model's images, and prints it on standard error if it is not the recorded one.
+
+    Raises:
+        UserError: if it is not known and not passed.
+    """
+    from kapps.model_preprocessing import find_preprocessing
+
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        raise UserError(f"{model.name} is not a network on images")
+    try:
+        preprocessing, text = find_preprocessing(model, passed)
+    except ValueError as error:
+        raise UserError(str(error).replace("preprocessing=", "--preprocessing=")) from error
+    if text != "recorded in the model":
+        print(f"preprocessing: {preprocessing} ({text})", file=sys.stderr)
+    return preprocessing
 
 
 def _check_labels(options, class_names, model):
@@ -228,7 +245,7 @@ def verify(options):
     else:
         report = verify_on_dataset(
             model, options.file, options.dataset, options.data_dir, options.images, verbose,
-            options.trust,
+            options.trust, describe_preprocessing(model, options.preprocessing),
         )  # fmt: skip
     limits = {"max_difference": options.difference, "min_agreement": options.agreement}
     failure = report.failure(**{key: value for key, value in limits.items() if value is not None})

@@ -12,6 +12,8 @@ import re
 from importlib import resources
 
 from kapps._names import attribute_finder, nearest
+from kapps._values import short
+from kapps.model_record import find_record
 from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.pretrained import Checkpoint, checkpoints
 
@@ -146,7 +148,8 @@ def card(model, weights: str | None = None) -> Card:
     """Returns the card of a builder.
 
     Args:
-        model: a builder, its name such as "resnext50", or a `keras.Model` whose `name` is a builder's.
+        model: a builder, its name such as "resnext50", or a `keras.Model` of a builder. A model on images records its
+            builder and its preprocessing, which the card then has; other models are found by their name.
         weights: as for the builder. With "imagenet", or the path of a file of pretrained weights, the card has the
             preprocessing of these weights; with None or another file it has the family's.
 
@@ -154,7 +157,9 @@ def card(model, weights: str | None = None) -> Card:
         ValueError: if there is no builder of that name, for "imagenet" if there are no pretrained weights, and for
             weights that are not the path of a file.
     """
-    name = model if isinstance(model, str) else getattr(model, "__name__", None) or model.name
+    if not isinstance(model, str) and hasattr(model, "layers"):
+        return _card_of_model(model)
+    name = model if isinstance(model, str) else getattr(model, "__name__", None) or short(model)
     if name not in _index():
         raise ValueError(
             f"no model is named {name!r}.{nearest(name, _index())} `kapps.list_models()` returns all names"
@@ -170,6 +175,21 @@ def card(model, weights: str | None = None) -> Card:
     if weights is None or row is None or pathlib.PurePath(weights).name != row.file:
         return result
     return dataclasses.replace(result, preprocessing=row.preprocessing)
+
+
+def _card_of_model(model) -> Card:
+    """Returns the card of a `keras.Model`: that of the builder that it records, with the preprocessing it records."""
+    record = find_record(model)
+    if record is not None and record.builder in _index():
+        return dataclasses.replace(_index()[record.builder], preprocessing=record.preprocessing)
+    if record is None and model.name in _index() and _index()[model.name].kind != "image":
+        return _index()[model.name]
+    made = "" if record is None else f" It was made by kapps.families.{record.builder}"
+    if record is not None and record.builder not in family_modules():
+        made = ""
+    raise ValueError(
+        f"{model.name!r} does not record that a builder of kapps.list_models() made it.{made} Pass a builder's name"
+    )
 
 
 def image_card(model, weights: str | None = None) -> Card:

@@ -88,11 +88,7 @@ def add_predict(command):
     command.add_argument(
         "--labels", type=path, metavar="FILE", help="class names, one a line [ImageNet's]"
     )
-    command.add_argument(
-        "--card",
-        metavar="NAME",
-        help="builder whose preprocessing a .keras file uses [the model's name]",
-    )
+    command.add_argument("--preprocessing", "--card", metavar="NAME", help=PREPROCESSING)
     command.add_argument(
         "--json", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
     )
@@ -164,6 +160,7 @@ def add_verify(command):
         "--data_dir", type=path, help="class folders, TFRecord shards, or TFDS's data directory"
     )
     command.add_argument("--inputs", type=path, metavar="FILE.npy", help="sequences or tokens")
+    command.add_argument("--preprocessing", metavar="NAME", help=PREPROCESSING)
     command.add_argument(
         "--images", type=integer(1, 10**6), default=256, help="number of images [256]"
     )
@@ -192,6 +189,10 @@ def add_demo(command):
     )
 
 
+PREPROCESSING = (
+    "of a .keras file that does not record it: imagenet, inception, cifar10, digits, caffe, tf, torch, unit, none, or "
+    "a builder's name"
+)
 OUTPUT = "write to FILE, or to standard output"
 FORMS = ("csv", "json", "markdown", "html")
 RUN = {

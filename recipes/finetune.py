@@ -24,6 +24,7 @@ from common.export_images import take_export_images
 
 import kapps
 from kapps import cards, data, export, training
+from kapps.model_preprocessing import find_preprocessing
 
 FLAGS = flags.FLAGS
 # fmt: off
@@ -35,6 +36,7 @@ training.define_path("data_dir", None, "class folders, TFRecord shards, or the d
 flags.DEFINE_integer("batch_size", 32, "images per step, over all devices", 1, 2**20)
 flags.DEFINE_integer("epochs", 15, "epochs of the training", 1, 10**6)
 flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model]", 1, 8192)
+flags.DEFINE_string("preprocessing", None, "of a file that does not record it, by name [the recorded one]")
 flags.DEFINE_string("unfreeze", "all", "layers to train: all, head, or the first one, such as level4")
 flags.DEFINE_enum("batch_norm", "frozen", training.BATCH_NORMS, "whether batch norms are trained")
 training.define_positive("learning_rate", 0.05, "the peak, for 256 images per step; scales with --batch_size")
@@ -50,6 +52,7 @@ RUN_FLAGS = (
     "batch_size",
     "epochs",
     "image_size",
+    "preprocessing",
     "unfreeze",
     "batch_norm",
     "learning_rate",
@@ -70,7 +73,7 @@ def load_model_file():
 
 
 def load_pretrained():
-    """Returns the pretrained model, the preprocessing at the new size, and the new (height, width, channels)."""
+    """Returns the pretrained model, the preprocessing at the new size, where it comes from, and the new input shape."""
     training.forbid_both("model_file", "model", "these are two models; give one")
     training.forbid_without("weights", "--model", bool(FLAGS.model))
     if FLAGS.dataset == "digits":
@@ -80,18 +83,20 @@ def load_pretrained():
             "no model: give --model_file, such as runs/imagenet/model.keras, or --model, such as resnet50"
         )
     if FLAGS.model:
-        preprocessing = cards.image_card(FLAGS.model, FLAGS.weights).preprocessing
+        cards.image_card(FLAGS.model, FLAGS.weights)
         model = getattr(kapps, FLAGS.model)(weights=FLAGS.weights)
     else:
         model = load_model_file()
-        has_card = model.name in kapps.list_models()
-        preprocessing = cards.image_card(model).preprocessing if has_card else cards.IMAGENET
     shapes = [tuple(x.shape) for x in getattr(model, "inputs", None) or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(
             f"{FLAGS.model_file or FLAGS.model} takes inputs {shapes or 'of unknown shape'}, not images "
             "(batch, height, width, channels)"
         )
+    try:
+        preprocessing, origin = find_preprocessing(model, FLAGS.preprocessing)
+    except ValueError as error:
+        raise ValueError(str(error).replace("preprocessing=", "--preprocessing=")) from error
     _, *size, channels = shapes[0]
     if FLAGS.image_size:
         size = (FLAGS.image_size, FLAGS.image_size)
@@ -100,7 +105,8 @@ def load_pretrained():
     training.require_memory(size_in_memory, "lower --batch_size or --image_size")
     if size[0] == size[1]:
         FLAGS.image_size = size[0]
-    return model, preprocessing.at(size), (*size, channels)
+    preprocessing = preprocessing if size == preprocessing.size else preprocessing.at(size)
+    return model, preprocessing, origin, (*size, channels)
 
 
 def main(_):
@@ -109,7 +115,8 @@ def main(_):
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Pretrained model and data
-    pretrained, preprocessing, shape = load_pretrained()
+    pretrained, preprocessing, origin, shape = load_pretrained()
+    print(f"preprocessing: {preprocessing} ({origin})")
     train_source, test_source = (
         data.open_source(FLAGS.dataset, FLAGS.data_dir, split) for split in ("train", "validation")
     )
@@ -138,7 +145,7 @@ def main(_):
     with strategy.scope():
         model = training.finetune(
             pretrained, classes=classes, unfreeze=FLAGS.unfreeze, batch_norm=FLAGS.batch_norm,
-            input_shape=shape, precision=FLAGS.precision,
+            input_shape=shape, precision=FLAGS.precision, preprocessing=preprocessing,
         )  # fmt: skip
         optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
         training.check_compile_options(optimizer, model=model, strategy=strategy)
@@ -163,7 +170,8 @@ def main(_):
         model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.tflite,
         class_names=train_source.class_names, calibration=calibration,
     )  # fmt: skip
-    run.finish(before, after, reports, flags=training.get_flag_values(), skipped=skipped)
+    flags_used = {**training.get_flag_values(), "preprocessing": f"{preprocessing} ({origin})"}
+    run.finish(before, after, reports, flags=flags_used, skipped=skipped)
     if errors:
         raise ValueError("; ".join(errors))
 

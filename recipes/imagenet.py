@@ -21,6 +21,7 @@ from common.export_images import take_export_images
 
 import kapps
 from kapps import data, export, training
+from kapps.model_record import record_preprocessing
 
 FLAGS = flags.FLAGS
 # fmt: off
@@ -133,6 +134,7 @@ def main(_):
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
         model = builder(weights=FLAGS.weights)
+        record_preprocessing(model, preprocessing)
         optimizer = schedule.make_optimizer(
             FLAGS.batch_size, steps * FLAGS.epochs, FLAGS.accumulation
         )

@@ -15,7 +15,31 @@ class InputShapeError(ValueError):
 def output_specs(operation, args, kwargs):
     """Returns the symbolic outputs of a call."""
     with call_keras():  # some operations call others to compute their output shape
-        return operation.compute_output_spec(*args, **kwargs)
+        outputs = operation.compute_output_spec(*args, **kwargs)
+    if isinstance(operation, keras.layers.EinsumDense):
+        # Keras repeats the None of the layer's output_shape, also for an input of known sizes.
+        shape = _einsum_shape(
+            operation.equation, [args[0].shape, operation.kernel.shape], outputs.shape
+        )
+        return keras.KerasTensor(shape, outputs.dtype)
+    return outputs
+
+
+def _einsum_shape(equation, inputs, output):
+    """Returns the output's shape with the sizes of the letters that an einsum shares with its inputs."""
+    operands, result = equation.replace(" ", "").split("->")
+    sizes = {}
+    for letters, shape in zip(operands.split(","), inputs, strict=True):
+        before, _, after = letters.partition("...")
+        sizes |= dict(zip(before, shape, strict=False))
+        sizes |= dict(zip(reversed(after), reversed(shape), strict=False))
+    before, _, after = result.partition("...")
+    shape = list(output)
+    for i, letter in enumerate(before):
+        shape[i] = sizes.get(letter, shape[i])
+    for i, letter in enumerate(reversed(after), start=1):
+        shape[-i] = sizes.get(letter, shape[-i])
+    return tuple(shape)
 
 
 def is_symbolic(x) -> bool:

@@ -9,6 +9,7 @@ from kapps.analysis import levels_and_blocks
 from kapps.analysis._tracing import Trace
 from kapps.analysis.memory import inference_memory, training_memory
 from kapps.analysis.results import BYTES, Profile, Row
+from kapps.model_record import parse_layer_name, prefixes, without_prefix
 
 
 def profile(
@@ -45,7 +46,7 @@ def profile(
         raise TypeError(f"profile takes a Keras model or layer, not {type(model).__name__}")
     if dtype not in BYTES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, BYTES))}, not {dtype!r}")
-    if not (isinstance(batch, int) and batch > 0):
+    if isinstance(batch, bool) or not (isinstance(batch, int) and batch > 0):
         raise ValueError(f"batch must be a positive integer, not {batch!r}")
     trace = Trace(model, _symbolic_inputs(model, input_shape, batch))
     item_bytes = BYTES[dtype]
@@ -58,12 +59,13 @@ def profile(
         for i in call.outputs:
             all_sizes[i] = call.repeat * sizes[i]
     sides = {span.axis: span.side for span in trace.spans[0]}
+    networks = prefixes(model)
     return Profile(
         name=model.name,
         inputs=tuple(trace.shapes[i] for i in trace.inputs),
         outputs=tuple(trace.shapes[i] for i in trace.outputs),
         dtype=dtype,
-        rows=tuple(_row(call, trace, item_bytes, sides) for call in trace.calls),
+        rows=tuple(_row(call, trace, item_bytes, sides, networks) for call in trace.calls),
         inference_bytes=inference_memory(steps, sizes, inputs, outputs),
         training_bytes=training_memory(steps, all_sizes, inputs, outputs),
         links=_links(trace),
@@ -145,9 +147,10 @@ def _build_shape(model):
     return tuple(shape[1:])
 
 
-def _row(call, trace, item_bytes, sides):
+def _row(call, trace, item_bytes, sides, networks):
     """Returns the row of a call."""
     operation, cost = call.operation, call.cost
+    place = "/".join(without_prefix(part, networks) for part in call.name.split("/"))
     inputs = tuple(trace.shapes[i] for i in call.inputs)
     outputs = tuple(trace.shapes[i] for i in call.outputs)
     trainable_ids = {id(x) for x in getattr(operation, "trainable_weights", call.variables)}
@@ -158,9 +161,9 @@ def _row(call, trace, item_bytes, sides):
     activations = 0 if cost.view else call.repeat * sum(map(math.prod, outputs))
     spans = trace.spans[call.outputs[0]] if call.outputs else None
     return Row(
-        name=call.name,
+        name=call.name.partition("__")[0] if parse_layer_name(call.name) else call.name,
         kind=type(operation).__name__,
-        level=levels_and_blocks.level(call.name, outputs, sides),
+        level=levels_and_blocks.level(place, outputs, sides),
         block=levels_and_blocks.block(call.name),
         inputs=inputs,
         outputs=outputs,

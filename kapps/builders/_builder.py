@@ -1,5 +1,6 @@
 """The base class of builders: a body, the options of one row of its table, and the signature of Keras Applications."""
 
+import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +8,12 @@ from typing import Any
 
 import keras
 
+from kapps._errors import main_sentence
 from kapps._names import nearest
+from kapps._values import check_model_name, is_integer, short
+from kapps.builders._options import MOST_TOKENS, check_options
+from kapps.builders._prefix import with_prefix
+from kapps.builders._weight_limit import limit_weights
 from kapps.cards import Card
 from kapps.layers import to_keras_layers
 from kapps.weights import loading
@@ -64,6 +70,11 @@ class Builder:
         self.body, self.row, self.card = body, row, card
         self.name = name or self.family
         self.defaults, self.heads = defaults, heads
+        self.examples = {}
+        """{option: values that it takes}, of the family function: its default and those of the table."""
+        for option in self.options().values():
+            if option.default is not option.empty:
+                self.examples[option.name] = [option.default]
 
     @property
     def family(self) -> str:
@@ -96,10 +107,18 @@ class Builder:
 
         def function(*args, **kwargs):
             check_names(f"{self.name}()", kwargs, function.__signature__.parameters)
-            bound = function.__signature__.bind(*args, **kwargs)
+            try:
+                bound = function.__signature__.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name}(): {error}") from None
             bound.apply_defaults()
             options = {key: bound.arguments.pop(key) for key in free}
-            return self.build({**self.row, **options}, **bound.arguments)
+            arguments = bound.arguments
+            check_model_name(arguments["name"])
+            self.check_arguments(**arguments)
+            check_options(arguments["name"], options, self.examples)
+            with limit_weights(arguments["name"]), self.explain_errors(arguments["name"], options):
+                return self.build({**self.row, **options}, **arguments)
 
         function.__signature__ = self.signature(free.values())
         function.__name__ = function.__qualname__ = self.name
@@ -107,6 +126,41 @@ class Builder:
         function.__doc__ = self.docstring()
         function.builder, function.card = self, self.card
         return function
+
+    def check_arguments(self, name, **arguments) -> None:
+        """Raises ValueError for an argument whose value has another kind than its default."""
+        for argument in self.arguments():
+            value = arguments.get(argument.name)
+            if isinstance(argument.default, bool) and not isinstance(value, bool):
+                raise ValueError(f"{name}: {argument.name}={short(value)} is not True or False")
+        activation = arguments.get("classifier_activation")
+        try:
+            keras.activations.get(activation)
+        except (ValueError, TypeError) as error:
+            names = [key for key in dir(keras.activations) if not key.startswith("_")]
+            raise ValueError(
+                f"{name}: classifier_activation={short(activation)} is not the name of an activation of Keras, a "
+                f"function or None.{nearest(str(activation), names)}"
+            ) from error
+
+    @contextlib.contextmanager
+    def explain_errors(self, name: str, options: dict[str, Any]):
+        """Raises errors of Keras about a body's options as one line of ValueError."""
+        try:
+            yield
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            text = str(error)
+            if isinstance(error, ValueError) and "\n" not in text and text.startswith(name):
+                raise
+            values = ", ".join(
+                f"{key}={short(value, 40)}"
+                for key, value in options.items()
+                if value is not self.options()[key].default
+            )
+            place = f"{name}({values})" if values else name
+            raise ValueError(f"{place} cannot be built: {main_sentence(str(error))}") from error
 
     def signature(self, options: Iterable[inspect.Parameter]) -> inspect.Signature:
         """Returns the signature: the common arguments, then the body's options by keyword."""
@@ -145,10 +199,31 @@ class Builder:
         """Returns the name by which pretrained weights are published."""
         return self.card.name if self.card else self.family
 
+    def own_inputs(self, name: str, tensors: list) -> list:
+        """Returns the Keras tensors to build on: new ones for tensors that a model with prefixed names will take."""
+        if name == self.name:
+            return tensors
+        return [
+            keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name.replace("/", "_"))
+            for x in tensors
+        ]
+
     def finish(
-        self, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False
-    ) -> keras.Model:
-        """Returns the model, with the weights of a file if `path` is not None."""
+        self, tensors, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False
+    ) -> keras.Model:  # fmt: skip
+        """Returns the model, with the weights of a file if `path` is not None.
+
+        Args:
+            tensors: the Keras tensors that the caller or the builder made.
+            inputs: those that the outputs were computed from: `own_inputs(name, tensors)`.
+            outputs: Keras tensors.
+            path: of a weights file, or None.
+            name: of the model. If it is not the builder's, the names of all layers begin with it.
+            portable: whether to use Keras's own layers only.
+            allow_nan: whether the weights may be NaN or infinite.
+        """
+        if name == self.name:
+            inputs = _sources(inputs)
         model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
         if portable:
             model = to_keras_layers(model)
@@ -157,12 +232,28 @@ class Builder:
             loading.load(
                 model, path, self.weights_name(), self.family, classes, allow_nan=allow_nan
             )
-        return model
+        if name == self.name:
+            return model
+        outputs = with_prefix(model, f"{name}_", tensors, copy=path is not None)
+        inputs = _sources(tensors)
+        return keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
+
+
+def _sources(tensors):
+    """Returns the inputs that Keras tensors are computed from."""
+    sources = [source for x in tensors for source in keras.utils.get_source_inputs(x)]
+    return list({id(source): source for source in sources}.values())
 
 
 def name_argument(name: str) -> Argument:
     """Returns the argument `name`, whose default is the builder's name."""
-    return Argument("name", name, "str", "name of the model.")
+    return Argument(
+        "name",
+        name,
+        "str",
+        "name of the model. If it is not the default, the names of all layers begin with it, as in\n"
+        '            "left_stem_conv" for name="left", so that one model may contain several networks.',
+    )
 
 
 PORTABLE = Argument(
@@ -187,25 +278,34 @@ INCLUDE_TOP = Argument(
 
 def input_shape_of(name: str, tensor, shape, default: tuple) -> tuple:
     """Returns the shape of an input without the batch: of the tensor, as passed, or the family's default."""
+    if shape is not None:
+        sizes = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else ()
+        if not sizes or not all(size is None or is_integer(size) for size in sizes):
+            raise ValueError(
+                f"{name}: input_shape={short(shape)} is not a tuple of positive integers or None, such as {default}"
+            )
+        shape = tuple(None if size is None else int(size) for size in sizes)
     if tensor is None:
         return tuple(default if shape is None else shape)
     if not keras.utils.is_keras_tensor(tensor):
         raise ValueError(
-            f"{name}: input_tensor={tensor!r} is not a Keras tensor such as keras.Input returns"
+            f"{name}: input_tensor={short(tensor)} is not a Keras tensor such as keras.Input returns"
         )
     tensor_shape = tuple(tensor.shape[1:])
-    if shape is not None and tuple(shape) != tensor_shape:
+    if shape is not None and shape != tensor_shape:
         raise ValueError(
-            f"{name}: input_shape={tuple(shape)} differs from the input_tensor's {tensor_shape}; pass one of them"
+            f"{name}: input_shape={shape} differs from the input_tensor's {tensor_shape}; pass one of them"
         )
     return tensor_shape
 
 
 def check_positive(name: str, **values) -> None:
-    """Raises ValueError for a value that is not a positive integer."""
+    """Raises ValueError for a number of classes or tokens that is not a positive integer."""
     for key, value in values.items():
-        if not (isinstance(value, int) and value > 0):
-            raise ValueError(f"{name}: {key}={value!r} is not a positive integer")
+        if not is_integer(value, 1, MOST_TOKENS):
+            raise ValueError(
+                f"{name}: {key}={short(value)} is not a positive integer up to {MOST_TOKENS:,}"
+            )
 
 
 def check_names(what: str, names: Iterable[str], allowed: Mapping | Iterable[str]) -> None:

@@ -15,7 +15,9 @@ from kapps.builders._builder import (
     input_shape_of,
     name_argument,
 )
+from kapps.model_record import FILE, RANDOM, ModelRecord
 from kapps.preprocessing import IMAGENET, Preprocessing
+from kapps.pretrained import checkpoints
 from kapps.weights import loading
 
 WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, downloaded once and verified), or the
@@ -104,14 +106,16 @@ class ImageBuilder(Builder):
             check_positive(name, classes=classes)
         if auxiliary and not include_top:
             raise ValueError(f"{name}: auxiliary=True adds classifiers and needs include_top=True")
-        image = self.image(name, input_tensor, input_shape)
+        tensor = self.image(name, input_tensor, input_shape)
+        (image,) = self.own_inputs(name, [tensor])
         if include_top and not self.defaults["any_size"] and None in image.shape[1:3]:
             raise ValueError(
                 f"{name}: input_shape={tuple(image.shape[1:])}: the classifier flattens a map of known size; pass "
                 "height and width, or include_top=False"
             )
         path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
-        x = self.body(image, **options)
+        x = keras.layers.Identity(name=self.record(weights, path).layer_name())(image)
+        x = self.body(x, **options)
         x, inner = x if isinstance(x, tuple) else (x, [])
         if include_top:
             x = self.predictions(name, x, pooling, classes, classifier_activation)
@@ -123,7 +127,20 @@ class ImageBuilder(Builder):
                 ]
         elif pooling:
             x = heads.pool(x, pooling)
-        return self.finish(keras.utils.get_source_inputs(image), x, path, name, portable, allow_nan)
+        return self.finish([tensor], [image], x, path, name, portable, allow_nan)
+
+    def record(self, weights, path) -> ModelRecord:
+        """Returns what the model records of itself, for the weights of a file or for random ones."""
+        name = self.weights_name()
+        row = checkpoints().get(name)
+        if (
+            row is not None
+            and path is not None
+            and (weights == "imagenet" or path.name == row.file)
+        ):
+            return ModelRecord(name, f"{row.source}_{row.checkpoint}", row.preprocessing)
+        kind = RANDOM if path is None else FILE
+        return ModelRecord(name, kind, self.defaults["preprocessing"])
 
     def predictions(self, name, x, pooling, classes, activation):
         """Returns the predictions of the family's head."""

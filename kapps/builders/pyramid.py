@@ -5,6 +5,8 @@ import re
 
 import keras
 
+from kapps.model_record import parse_layer_name, prefixes, without_prefix
+
 
 def pyramid_outputs(model: keras.Model) -> dict[int, keras.KerasTensor]:
     """Returns the features of each level, {level: Keras tensor}; level n has 1/2^n of the input's resolution.
@@ -19,13 +21,19 @@ def pyramid_outputs(model: keras.Model) -> dict[int, keras.KerasTensor]:
         model: a model that a kapps builder made, with or without its classifier.
 
     Raises:
-        ValueError: if no layer's name contains its level.
+        ValueError: if no layer's name contains its level, and for a model of several networks.
     """
-    outputs, stride = {}, 1
+    outputs, stride, networks = {}, 1, prefixes(model)
     for layer in model.layers:
-        match = re.match(r"(stem|level(\d+))_", layer.name)
+        match = re.match(r"(stem|level(\d+))_", without_prefix(layer.name, networks))
         if match is None or isinstance(layer, keras.layers.ZeroPadding2D):
             continue  # padding belongs to the next layer
+        if parse_layer_name(layer.name):
+            if outputs:
+                raise ValueError(
+                    f"{model.name} contains several networks: call pyramid_outputs for each of them"
+                )
+            continue  # the layer that records the preprocessing
         if match[1] == "stem":
             stride *= max(getattr(layer, "strides", (1,)))
         level = math.frexp(stride)[1] - 1 if match[2] is None else int(match[2])

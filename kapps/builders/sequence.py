@@ -139,8 +139,9 @@ class SequenceBuilder(Builder):
             classes = vocabulary if classes is None else classes
             check_positive(name, classes=classes)
         tensors = self.inputs(name, input_tensor, input_shape)
+        inputs = self.own_inputs(name, tensors)
         path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
-        x = self.body(tensors[0] if len(tensors) == 1 else tuple(tensors), **options)
+        x = self.body(inputs[0] if len(inputs) == 1 else tuple(inputs), **options)
         if isinstance(x, tuple):
             x, embedding = x
             head = partial(heads.tied_classifier, embedding=embedding)
@@ -150,8 +151,7 @@ class SequenceBuilder(Builder):
             if len(x.shape) != 3:
                 raise ValueError(f"{name}: pooling={pooling!r}: the features have no steps")
             x = layers.GlobalAveragePooling1D(name="head_pool")(x)
-        sources = [source for x in tensors for source in keras.utils.get_source_inputs(x)]
-        return self.finish(list(dict.fromkeys(sources)), x, path, name, portable, allow_nan)
+        return self.finish(tensors, inputs, x, path, name, portable, allow_nan)
 
     def inputs(self, name, input_tensor, input_shape):
         """Returns the Keras tensors of the inputs, after a check of their shapes."""

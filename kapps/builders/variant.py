@@ -50,6 +50,8 @@ def variant(
     """
     builder = body.builder
     check_names(f"{name}: the body", row, builder.options())
+    for key, value in row.items():
+        builder.examples.setdefault(key, []).append(value)
     defaults = dict(builder.defaults)
     heads = {**builder.heads, "head": head} if head else builder.heads
     if preprocessing:

@@ -16,11 +16,9 @@ from keras import layers
 from kapps import heads
 from kapps.builders import image_family, variant
 from kapps.layers import conv
-from kapps.preprocessing import Preprocessing
+from kapps.preprocessing import DIGITS
 
 LECUN = "LeCun 1998"
-# Section II.B of [1]: white is -0.1, black is 1.175.
-DIGITS = Preprocessing(size=(28, 28), crop=1.0, mean=(0.1 / 1.275,), std=(1 / 1.275,))
 
 conv_tanh = partial(conv, use_bias=True, activation="tanh", initializer="glorot_uniform")
 

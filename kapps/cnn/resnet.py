@@ -34,6 +34,8 @@ def basic_block(x, filters, *, strides, groups, group_width, stride_in, name):
 def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
     """1x1, 3x3 in `groups`, 1x1 to four times `filters`."""
     inner = filters * groups * group_width // 64
+    if stride_in not in ("3x3", "1x1"):
+        raise ValueError(f'stride_in={stride_in!r} is not "3x3" or "1x1"')
     first, second = {"3x3": (1, strides), "1x1": (strides, 1)}[stride_in]
     x = conv_bn(x, inner, 1, strides=first, activation="relu", name=f"{name}_conv1")
     x = conv_bn(x, inner, 3, strides=second, groups=groups, activation="relu", name=f"{name}_conv2")

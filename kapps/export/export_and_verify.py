@@ -9,6 +9,7 @@ import numpy as np
 from kapps.export.saved_model import saved_model
 from kapps.export.tflite import CALIBRATED, quantization_errors, tflite
 from kapps.export.verify import Report, verify
+from kapps.model_preprocessing import find_preprocessing
 from kapps.preprocessing import Preprocessing
 
 WORST = 3
@@ -20,7 +21,7 @@ def export_and_verify(
     directory: str | os.PathLike,
     images: np.ndarray,
     *,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | str | None = None,
     class_names: Sequence[str] | None = None,
     precisions: Sequence[str] = ("float32",),
     calibration: np.ndarray | None = None,
@@ -33,7 +34,7 @@ def export_and_verify(
         directory: the files are `<name>/<version>`, `<name>/<version>.tflite`, and in other precisions than float32
             for example `<name>/<version>.int8.tflite`.
         images: to verify with, float32 [n, height, width, channels], as the evaluation pipeline returns them.
-        preprocessing: that the pipeline applied. The exported files hold it.
+        preprocessing: that the pipeline applied. The exported files hold it. None for what the model records.
         class_names: one name for each class.
         precisions: of the .tflite files.
         calibration: for int8 and int16, other images like `images`.
@@ -43,6 +44,7 @@ def export_and_verify(
         The reports, and a line for each file that fails verification (`Report.failure`). For a quantised file the line
         names the layers with the largest quantisation errors.
     """
+    preprocessing, _ = find_preprocessing(model, preprocessing)
     pixels = to_pixels(images, preprocessing)
     calibration = None if calibration is None else to_pixels(calibration, preprocessing)
     options = {"preprocessing": preprocessing, "class_names": class_names, "verbose": verbose}
@@ -75,7 +77,7 @@ def export_and_verify(
 def to_pixels(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Returns normalised images as pixels in [0, 255]."""
     mean, std = (np.float32(values) for values in preprocessing.channels(images.shape[-1]))
-    return (images * std + mean) / np.float32(preprocessing.scale)
+    return (preprocessing.ordered(images) * std + mean) / np.float32(preprocessing.scale)
 
 
 def _describe_failure(model, report, calibration, preprocessing):

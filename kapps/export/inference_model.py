@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from kapps.export._float32 import check_exportable, in_float32, rebuild_error
-from kapps.export._inputs import IMAGE, model_input
+from kapps.export._inputs import model_input
+from kapps.export._preprocessing import export_preprocessing
 from kapps.export._quantization_ranges import separate_pooling_ranges
 from kapps.export.fold import fold
 from kapps.preprocessing import Preprocessing
@@ -13,7 +14,7 @@ from kapps.preprocessing import Preprocessing
 
 def inference_model(
     model: keras.Model,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | str | bool | None = False,
     *,
     fold_batch_norms: bool = True,
     separate_ranges: bool = False,
@@ -26,8 +27,8 @@ def inference_model(
 
     Args:
         model: a functional or sequential model, under any dtype policy. It is not changed.
-        preprocessing: for image models only. The input is then raw pixels in [0, 255], and the first layer scales and
-            normalises them.
+        preprocessing: for image models only, as for `kapps.export.saved_model`. The input is then raw pixels in
+            [0, 255], and the first layers scale and normalise them. False for the model's own input.
         fold_batch_norms: whether batch norms are folded into the layers before them.
         separate_ranges: whether concatenated average poolings have quantisation ranges of their own (int8, int16).
 
@@ -46,6 +47,7 @@ def inference_model(
         if separate_ranges:
             network = separate_pooling_ranges(network)
         inputs = x = model_input(model).keras_input()
+        preprocessing = export_preprocessing(model, preprocessing)
         if preprocessing is not None:
             x = _preprocess(model, x, preprocessing)
         # `training=False` is explicit because a model's default leaves augmentation layers on.
@@ -73,14 +75,13 @@ def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -
 
 def _preprocess(model, image, preprocessing):
     """Returns raw pixels as the model expects them."""
-    if model_input(model).name != IMAGE:
-        raise ValueError(
-            f"{model.name} takes {model_input(model).name}, and preprocessing is for image models only"
-        )
     mean, std = preprocessing.channels(model.input_shape[-1])
     scale = [preprocessing.scale / s for s in std]
     offset = [-m / s for m, s in zip(mean, std, strict=True)]
-    return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(image)
+    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(image)
+    if preprocessing.blue_first and image.shape[-1] == 3:
+        x = keras.ops.take(x, [2, 1, 0], axis=-1)
+    return x
 
 
 def _as_network_input(network, x):

@@ -11,6 +11,7 @@ import numpy as np
 from kapps.export import runtime
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import count_rows, model_input, slice_rows
+from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
 from kapps.export._quiet import quiet
 from kapps.export.inference_model import inference_model
@@ -91,7 +92,7 @@ def verify(
     path: str | os.PathLike,
     inputs: np.ndarray | dict[str, np.ndarray],
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | str | bool | None = None,
     timed: bool = False,
     trust: bool = False,
     verbose: int = 1,
@@ -110,9 +111,9 @@ def verify(
         model: the model that was exported.
         path: the path that `saved_model` or `tflite` returned.
         inputs: one or more examples in the file's input format: images [n, height, width, channels], raw pixels in
-            [0, 255] if the file was exported with `preprocessing`; sequences [n, time, features]; frames
+            [0, 255] unless the file was exported without preprocessing; sequences [n, time, features]; frames
             [n, time, height, width, channels]; tokens [n, time]; or for several inputs a dictionary of arrays.
-        preprocessing: that the file was exported with.
+        preprocessing: that the file was exported with, as for `kapps.export.saved_model`.
         timed: whether to measure the latency of one example with 1 and with 2 threads.
         trust: whether to run a SavedModel without a check of its operations, and any file without limits of time and
             memory.
@@ -131,6 +132,7 @@ def verify(
     kind = runtime.file_format(path)
     precision = "float32"
     with phase(f"Verifying {path}", verbose):
+        preprocessing = export_preprocessing(model, preprocessing)
         reference = inference_model(model, fold_batch_norms=False)
         inputs = _check_inputs(reference, inputs)
         start = time.monotonic()
@@ -203,6 +205,7 @@ def _run_model(reference, inputs, preprocessing) -> dict[str, np.ndarray]:
         mean, std = preprocessing.channels(inputs.shape[-1])
         scale = np.float32(preprocessing.scale)
         inputs = (inputs * scale - np.float32(mean)) / np.float32(std)
+        inputs = preprocessing.ordered(inputs)
     with keras.device("cpu:0"), quiet():
         batches = [
             reference(slice_rows(inputs, start, start + BATCH_SIZE), training=False)

@@ -2,10 +2,12 @@
 
 import keras
 
-from kapps import cards, data
+from kapps import data
 from kapps.data.array_files import read_array
 from kapps.export.export_and_verify import to_pixels
 from kapps.export.verify import Report, verify
+from kapps.model_preprocessing import find_preprocessing
+from kapps.preprocessing import Preprocessing
 
 
 def verify_on_dataset(
@@ -16,6 +18,7 @@ def verify_on_dataset(
     count: int,
     verbose: int = 1,
     trust: bool = False,
+    preprocessing: Preprocessing | str | None = None,
 ) -> Report:
     """Verifies an exported file on the evaluation images of a dataset, and measures its latency.
 
@@ -32,8 +35,7 @@ def verify_on_dataset(
         DataError: for images that cannot be read.
     """
     _, height, width, channels = model.input_shape
-    has_card = model.name in cards.list_models(kind="image")
-    preprocessing = cards.card(model).preprocessing if has_card else cards.IMAGENET
+    preprocessing, _ = find_preprocessing(model, preprocessing)
     size = (height or preprocessing.size[0], width or preprocessing.size[1])
     preprocessing = preprocessing.at(size)
     source = data.open_source(dataset, data_dir, "validation")

@@ -7,7 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._values import is_integer, is_number, short
 from kapps.generation import samplers, step_models
+
+MOST_BEAMS = 1024
+"""The largest number of texts of beam search."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +40,24 @@ class DecodingOptions:
     never: tuple[int, ...] = (0,)
 
     def __post_init__(self):
-        if self.temperature < 0:
-            raise ValueError(f"temperature is 0 or positive, not {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
+        for name in ("temperature", "alpha"):
+            value = getattr(self, name)
+            if not is_number(value) or (value < 0 and name == "temperature"):
+                raise ValueError(f"{name} is 0 or a positive number, not {short(value)}")
+        if self.top_k is not None and not is_integer(self.top_k):
             raise ValueError(
-                f"top_k is a positive integer, or None for all tokens, not {self.top_k}"
+                f"top_k is a positive integer, or None for all tokens, not {short(self.top_k)}"
             )
-        if self.beam is not None and self.beam < 1:
+        if self.beam is not None and not is_integer(self.beam, 1, MOST_BEAMS):
             raise ValueError(
-                f"beam is a positive integer, or None for no beam search, not {self.beam}"
+                f"beam is a positive integer up to {MOST_BEAMS:,}, or None for no beam search, not {short(self.beam)}"
             )
+        if self.end is not None and not is_integer(self.end, 0):
+            raise ValueError(f"end is a token, or None for none, not {short(self.end)}")
+        never = self.never
+        if not isinstance(never, (tuple, list, range)) or not all(is_integer(x, 0) for x in never):
+            raise ValueError(f"never is a list of tokens, not {short(never)}")
+        object.__setattr__(self, "never", tuple(never))
         if self.penalty not in samplers.PENALTIES:
             raise ValueError(
                 f"penalty is one of {', '.join(samplers.PENALTIES)}, not {self.penalty!r}"

@@ -8,6 +8,7 @@ from keras import layers
 from kapps._keras_compat import get_mask, run_through_graph, set_mask
 from kapps.generation._keras_adapters import find_decoding, is_pointwise
 from kapps.generation._step_layers import DecodingMemory, DecodingStep, MaskToInt, StepCounter
+from kapps.model_record import layer_at
 
 POSITION = "position"
 """The number of steps before this one: int32 (batch, 1)."""
@@ -46,13 +47,13 @@ class StepGraph:
 
     def step_model(self):
         """Returns the model of one step."""
-        has_logits = any(layer.name == "head_logits" for layer in self.model.layers)
-        output = self.model.get_layer("head_logits").output if has_logits else self.model.output
+        logits = layer_at(self.model, "head_logits")
+        output = self.model.output if logits is None else logits.output
         model = keras.Model(self.model.inputs, output)
         # `keras.models.clone_model` does the same, but demands that all inputs exist before it begins.
         (output,) = run_through_graph(model, self.starts, self.call)
         inputs = {self.target.name: self.target, **self.inputs}
-        outputs = {"logits" if has_logits else "values": output, **self.outputs}
+        outputs = {"values" if logits is None else "logits": output, **self.outputs}
         return keras.Model(inputs, outputs, name=f"{self.model.name}_step")
 
     def is_dependent(self, value):

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._keras_compat import all_layers
+from kapps._values import is_integer, short
 from kapps.generation import step_models
 from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
 from kapps.generation.cache_protocol import is_cache
@@ -22,6 +24,8 @@ from kapps.generation.step_models import EncoderAndStep
 
 NEVER = (0, 1)
 """Tokens that no text has: padding and the unknown token of `kapps.data.text`."""
+MOST_TOKENS = 2**20
+"""The largest number of tokens of one text."""
 EXTRA_TOKENS = 50
 """The largest number of tokens that a target has more than its source [3]."""
 
@@ -40,6 +44,8 @@ class TextGenerator:
 
     def __init__(self, model, **options):
         encoder = None
+        if not hasattr(model, "input") and not isinstance(model, step_models.EncoderAndStep):
+            raise TypeError(f"a generator takes a model or its step model, not {short(model)}")
         if isinstance(model, step_models.EncoderAndStep):
             encoder, step = model
         elif step_models.is_step_model(model):
@@ -66,13 +72,16 @@ class TextGenerator:
         Raises:
             ValueError: for an empty prompt, and if the caches of the step model are too short.
         """
-        prompt = np.atleast_2d(np.asarray(prompt, "int32"))
+        prompt = check_tokens("prompt", prompt, self.vocabulary("prompt"))
         if not prompt.size or (prompt[:, 0] == 0).any():
             raise ValueError(
                 f"prompt has at least one token in each row, padded on the right with 0; its shape is {prompt.shape}"
             )
-        if length < 1:
-            raise ValueError(f"length is a positive integer, not {length}")
+        if not is_integer(length, 1, MOST_TOKENS):
+            raise ValueError(
+                f"length is a positive integer up to {MOST_TOKENS:,}, not {short(length)}"
+            )
+        self.check_options()
         self.check_length(prompt.shape[1] + length - 1)
         inputs = {
             "prompt": prompt,
@@ -81,12 +90,39 @@ class TextGenerator:
             if limit is None
             else np.asarray(limit, "int32"),
         }
+        if inputs["limit"].shape != (len(prompt),):
+            raise ValueError(
+                f"limit is one number for each of {len(prompt)} rows; its shape is {inputs['limit'].shape}"
+            )
         if self.encoder is not None:
             (name,) = self.encoder.input
+            source = check_tokens("source", source, self.vocabulary("source"))
+            if len(source) != len(prompt):
+                raise ValueError(f"source has {len(source)} rows, and prompt has {len(prompt)}")
             inputs[name] = pad_source(source, self.encoder.input[name].shape[1])
         is_keras = isinstance(self.step, keras.Model)
         run = self.loop.predict_on_batch if is_keras else self.loop.call
         return ops.convert_to_numpy(run(inputs))
+
+    def vocabulary(self, name):
+        """Returns the number of tokens of the prompt or of the source, None if the model does not show it."""
+        model = self.step if name == "prompt" else self.encoder
+        if not isinstance(model, keras.Model):
+            return None
+        embeddings = [x for x in all_layers(model) if isinstance(x, keras.layers.Embedding)]
+        if embeddings:
+            return embeddings[0].input_dim
+        return self.step.output[self.loop.scores].shape[-1] if name == "prompt" else None
+
+    def check_options(self):
+        """Raises ValueError for tokens of the options that the vocabulary does not have."""
+        options, vocabulary = self.loop.options, self.step.output[self.loop.scores].shape[-1]
+        tokens = [*options.never, *([] if options.end is None else [options.end])]
+        for token in tokens if isinstance(vocabulary, int) else ():
+            if token >= vocabulary:
+                raise ValueError(f"end and never are tokens below {vocabulary}, not {token}")
+        if isinstance(vocabulary, int) and len({*options.never}) >= vocabulary:
+            raise ValueError(f"never has all {vocabulary} tokens, so that none can be generated")
 
     def check_length(self, steps):
         """Raises ValueError if a cache of the step model has fewer entries than there will be steps."""
@@ -99,9 +135,35 @@ class TextGenerator:
                 )
 
 
+def check_tokens(name, tokens, vocabulary) -> np.ndarray:
+    """Returns tokens as int32 [batch, time], after a check of their kind, rank and range.
+
+    Args:
+        name: of the argument, for errors.
+        tokens: integers [batch, time] or [time].
+        vocabulary: the number of tokens, None if it is not known.
+    """
+    try:
+        array = np.asarray(tokens)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} has rows of different lengths: pad them on the right with 0"
+        ) from error
+    if array.size == 0:
+        raise ValueError(f"{name} is empty; it has at least one token in each row")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} has tokens of dtype {array.dtype}; tokens are integers")
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} has the shape {array.shape}, not [batch, time] or [time]")
+    most = 2**31 if vocabulary is None else vocabulary
+    wrong = array[(array < 0) | (array >= most)]
+    if wrong.size:
+        raise ValueError(f"{name} has the token {wrong[0]}; tokens are from 0 to {most - 1:,}")
+    return np.atleast_2d(array).astype("int32")
+
+
 def pad_source(source, steps):
     """Returns a source padded to a number of steps; None for no padding."""
-    source = np.asarray(source, "int32")
     if steps is None:
         return source
     if source.shape[1] > steps and source[:, steps:].any():
@@ -136,7 +198,7 @@ def generate(
         ValueError: for an empty prompt, or values outside their ranges.
     """
     generator = TextGenerator(
-        model, temperature=temperature, top_k=top_k, beam=beam, end=end, alpha=length_penalty, never=tuple(never)
+        model, temperature=temperature, top_k=top_k, beam=beam, end=end, alpha=length_penalty, never=never
     )  # fmt: skip
     return generator(prompt, length, seed=seed)
 
@@ -147,7 +209,8 @@ def translator(
 ) -> TextGenerator:  # fmt: skip
     """Returns a `TextGenerator` for `translate`, which has the same options."""
     options = dict(temperature=temperature, top_k=top_k, beam=beam, end=end, penalty=penalty)
-    return TextGenerator(model, alpha=length_penalty, never=(0, *never), **options)
+    never = (0, *never) if isinstance(never, (tuple, list)) else never
+    return TextGenerator(model, alpha=length_penalty, never=never, **options)
 
 
 def translate(
@@ -174,7 +237,12 @@ def translate(
     """
     is_generator = isinstance(model, TextGenerator)
     generator = model if is_generator else translator(model, end=end, **options)
-    source = np.asarray(source, "int32")
+    source = check_tokens("source", source, generator.vocabulary("source"))
+    for name, token in {"start": start, "end": end}.items():
+        if not is_integer(token, 1):
+            raise ValueError(f"{name}={short(token)} is not a token, a positive integer")
+    if steps is not None and not is_integer(steps, 1, MOST_TOKENS):
+        raise ValueError(f"steps is a positive integer up to {MOST_TOKENS:,}, not {short(steps)}")
     # The length depends on the padded source, so that sources of one length have one shape.
     length = source.shape[1] + EXTRA_TOKENS if steps is None else steps
     limit = np.full(len(source), steps)

@@ -15,6 +15,8 @@ import math
 import keras
 from keras import layers, ops
 
+from kapps._values import is_integer, short
+
 
 @keras.saving.register_keras_serializable("kapps")
 class SparseMixtureOfExperts(layers.Layer):
@@ -53,9 +55,12 @@ class SparseMixtureOfExperts(layers.Layer):
         self, experts, k=4, *, units=None, hidden=1024, importance=0.1, load=0.1, seed=None, **kwargs
     ):  # fmt: skip
         super().__init__(**kwargs)
-        if not 1 <= k <= experts:
+        for key, value in {"experts": experts, "hidden": hidden, "units": units or 1}.items():
+            if not is_integer(value):
+                raise ValueError(f"{self.name}: {key}={short(value)} is not a positive integer")
+        if not is_integer(k, 1, experts):
             raise ValueError(
-                f"{self.name}: k is from 1 to {experts}, the number of experts, not {k}"
+                f"{self.name}: k is from 1 to {experts}, the number of experts, not {short(k)}"
             )
         self.experts, self.k, self.units, self.hidden = experts, k, units, hidden
         self.importance, self.load, self.seed = importance, load, seed
@@ -79,15 +84,18 @@ class SparseMixtureOfExperts(layers.Layer):
         )
 
     def call(self, inputs, training=False, mask=None):
-        x = ops.cast(inputs, "float32")
+        # Gates are computed in float32 at least; `keras.random` and `ops.one_hot` return Keras's floatx by default.
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        x = ops.cast(inputs, dtype)
         clean = ops.matmul(x, self.gate)
         if training:
             deviation = ops.softplus(ops.matmul(x, self.gate_noise)) + 0.01
-            h = clean + keras.random.normal(ops.shape(clean), seed=self.noise) * deviation
+            noise = keras.random.normal(ops.shape(clean), dtype=dtype, seed=self.noise)
+            h = clean + noise * deviation
         else:
             h = clean
         chosen = ops.top_k(h, self.k)[1]
-        chosen = ops.sum(ops.one_hot(chosen, self.experts, dtype="float32"), axis=-2)
+        chosen = ops.sum(ops.one_hot(chosen, self.experts, dtype=dtype), axis=-2)
         gates = ops.softmax(h - (1 - chosen) * 1e9)  # exp(-1e9) is exactly 0
         if training:
             self.add_loss(self.balance_losses(clean, h, deviation, chosen, gates, mask))
@@ -98,7 +106,7 @@ class SparseMixtureOfExperts(layers.Layer):
     def balance_losses(self, clean, h, deviation, chosen, gates, mask):
         """Returns L_importance + L_load of a batch."""
         axes = tuple(range(len(h.shape) - 1))
-        weights = 1.0 if mask is None else ops.expand_dims(ops.cast(mask, "float32"), -1)
+        weights = 1.0 if mask is None else ops.expand_dims(ops.cast(mask, clean.dtype), -1)
         loss = self.importance * squared_variation(ops.sum(gates * weights, axis=axes))
         if self.k == self.experts:  # all experts are always chosen
             return loss

@@ -29,7 +29,7 @@ from .flag_types import forbid_without as forbid_without
 from .flag_types import names_of_list as names_of_list
 from .finetuning import BATCH_NORMS as BATCH_NORMS
 from .finetuning import finetune as finetune
-from .finetuning import load_model as load_model
+from .model_files import load_model as load_model
 from .finetuning import set_trainable as set_trainable
 from .image_schedules import ALGORITHMS as ALGORITHMS
 from .image_schedules import SCHEDULES as SCHEDULES

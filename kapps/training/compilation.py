@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kapps._keras_compat import all_layers
+from kapps.model_record import layer_at
 
 _MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
@@ -22,8 +23,15 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
     Args:
         model: classifier with a head of `kapps.heads`, softmax included.
         optimizer: optimizer to compile with.
+
+    Raises:
+        ValueError: if the model has no layer "predictions".
     """
-    last = model.get_layer("predictions")
+    last = layer_at(model, "predictions")
+    if last is None:
+        raise ValueError(
+            f"{model.name} has no layer 'predictions', as the heads of kapps.heads have"
+        )
     logits = isinstance(last, keras.layers.Activation)
     trained = keras.Model(model.input, last.input if logits else last.output, name=model.name)
     metrics = ["accuracy"]

@@ -5,45 +5,18 @@ Batch norms are easy to train by accident in Keras: `training=False` in the call
 norm itself is reliable: the layer then uses its moving statistics, and a `.keras` file keeps the attribute.
 """
 
-import os
 import re
-import textwrap
-import zipfile
 
 import keras
 
 from kapps import heads
 from kapps._names import nearest
-from kapps.layers import copy_values
+from kapps._values import check_model_name
+from kapps.model_record import layer_at, parse_layer_name, prefixes, without_prefix
+from kapps.preprocessing import Preprocessing
+from kapps.training.rebuilding import copy_weights, leaves, make_record, rebuild
 
 BATCH_NORMS = ("frozen", "train")
-
-
-def load_model(path: str | os.PathLike) -> keras.Model:
-    """Returns the model of a `.keras` file, not compiled. Keras's safe mode is on: no code of the file is run.
-
-    Args:
-        path: path of the file.
-
-    Raises:
-        ValueError: one line, for a file that is not a `.keras` file, and for a model that Keras cannot load.
-    """
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise ValueError(
-            f"{path!r} does not exist: give a .keras file, such as a run's model.keras"
-        )
-    if not (path.endswith(".keras") and zipfile.is_zipfile(path)):
-        raise ValueError(
-            f"{path} is not a complete .keras file: give a file of `model.save('model.keras')`"
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # Keras prints the whole configuration first, then the reason, then the configuration of one object.
-        reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object")[0]
-        short = textwrap.shorten(reason, 300, placeholder=" ...")
-        raise ValueError(f"{path} cannot be loaded: {short or type(error).__name__}") from error
 
 
 def finetune(
@@ -56,6 +29,7 @@ def finetune(
     precision: str | None = None,
     classifier_activation: str | None = "softmax",
     name: str | None = None,
+    preprocessing: Preprocessing | str | None = None,
 ) -> keras.Model:
     """Returns a new model: the body of `model` with its weights, and a new head for other classes.
 
@@ -77,29 +51,36 @@ def finetune(
         precision: dtype policy of every layer of the body, such as "mixed_bfloat16"; None (the default) keeps the
             policies of `model`, which do not depend on the global policy.
         classifier_activation: activation after the logits, by Keras's name; None returns the logits.
-        name: name of the new model, by default that of `model`, so that `kapps.card` finds its preprocessing.
+        name: name of the new model, by default that of `model`.
+        preprocessing: of the images that the new model is trained on, or its name, as for
+            `kapps.preprocessing.get_preprocessing`. None for that of `model`, if it is known. The new model records
+            it, so that exports use it.
 
     Raises:
         ValueError: for an invalid argument, with the allowed values; for a model of another kind; for an
             `input_shape` that does not fit the layers or weights of the body.
     """
     _check_graph(model)
-    if not (isinstance(classes, int) and not isinstance(classes, bool) and classes > 0):
-        raise ValueError(f"classes={classes!r}: must be a positive integer")
+    if not (isinstance(classes, int) and not isinstance(classes, bool) and classes > 1):
+        raise ValueError(f"classes={classes!r}: must be an integer of at least 2")
+    if name is not None:
+        check_model_name(name)
+    keras.activations.get(classifier_activation)
     model = _functional(model)
     shape = _input_shape(model, input_shape)
-    copy = _rebuild(model, shape)
+    record = make_record(model, preprocessing, shape)
+    copy = rebuild(model, shape, record)
     if precision is not None:
-        for layer in _leaves(copy):
+        for layer in leaves(copy):
             layer.dtype_policy = precision
-        copy = _rebuild(copy, shape)  # so that its graph has the precision too
+        copy = rebuild(copy, shape, record)  # so that its graph has the precision too
     prediction = _prediction(copy)
-    _copy_weights(model, copy, prediction, shape)
+    copy_weights(model, copy, prediction, shape)
     x = copy.outputs[0] if prediction is None else prediction.input
     if len(x.shape) == 4:
         # The input of a 1x1 convolution may be pooled to one pixel already, by a layer named head_pool.
         body = keras.Model(copy.inputs[0], x)
-        pooled = any(layer.name == "head_pool" for layer in body.layers)
+        pooled = layer_at(body, "head_pool") is not None
         x = keras.layers.Flatten(name="head_flatten")(x) if pooled else heads.pool(x, "avg")
     elif len(x.shape) != 2:
         raise ValueError(
@@ -135,8 +116,8 @@ def set_trainable(model: keras.Model, *, unfreeze: str, batch_norm: str = "froze
     if batch_norm not in BATCH_NORMS:
         raise ValueError(f"batch_norm={batch_norm!r}: must be one of {', '.join(BATCH_NORMS)}")
     prediction = _prediction(model)
-    body = [layer for layer in _leaves(model) if layer is not prediction]
-    start = _start(body, unfreeze)
+    body = [layer for layer in leaves(model) if layer is not prediction]
+    start = _start(body, unfreeze, prefixes(model))
     norms = [layer for layer in body if isinstance(layer, keras.layers.BatchNormalization)]
     frozen = [*body[:start], *(norms if batch_norm == "frozen" else ())]
     if batch_norm == "frozen":
@@ -186,65 +167,6 @@ def _input_shape(model, input_shape):
     return shape
 
 
-def _rebuild(model, shape):
-    """Returns a randomly initialised model of the same configuration and names, with a new input."""
-    old = model.inputs[0]
-    image = keras.Input(batch_shape=(old.shape[0], *shape), dtype=old.dtype, name=old.name)
-    inputs = keras.tree.pack_sequence_as(model.input, [image])
-    try:
-        if image.shape == old.shape:
-            return keras.models.clone_model(model, inputs, recursive=True)
-        return keras.models.clone_model(model, inputs, clone_function=_at_any_size)
-    except Exception as error:
-        # Keras prints first the location, then the reason in bold.
-        lines = [
-            line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()
-        ]
-        where = len(lines) > 1 and lines[0].startswith("Exception encountered")
-        reason = lines[where].strip() if lines else type(error).__name__
-        raise ValueError(f"{model.name} cannot be rebuilt for images {shape}: {reason}") from error
-
-
-def _at_any_size(layer):
-    """Returns a layer of the same configuration; a nested model gets heights and widths of None."""
-    if not isinstance(layer, keras.Model):
-        return layer.__class__.from_config(layer.get_config())
-    inputs = [
-        keras.Input(
-            batch_shape=(x.shape[0], *(None for _ in x.shape[1:-1]), x.shape[-1]),
-            dtype=x.dtype,
-            name=x.name,
-        )
-        for x in layer.inputs
-    ]
-    if hasattr(layer, "operations"):
-        inputs = keras.tree.pack_sequence_as(layer.input, inputs)
-    return keras.models.clone_model(layer, inputs, clone_function=_at_any_size)
-
-
-def _copy_weights(model, copy, prediction, shape):
-    """Copies the weights of every layer except `prediction`."""
-    for layer, twin in zip(_leaves(model), _leaves(copy), strict=True):
-        if twin is prediction:
-            continue
-        old, new = ([tuple(value.shape) for value in x.weights] for x in (layer, twin))
-        if old != new:
-            raise ValueError(
-                f"{model.name}: {layer.name!r} has weights of shapes {old}, and images {shape} need {new}; "
-                f"only {tuple(model.inputs[0].shape[1:])} is possible"
-            )
-        copy_values(layer, twin)
-
-
-def _leaves(model):
-    """Yields the layers in the order of `model.summary()`, those of nested models included."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model) and layer.layers:
-            yield from _leaves(layer)
-        elif not isinstance(layer, keras.layers.InputLayer):
-            yield layer
-
-
 def _prediction(model):
     """Returns the layer that computes the scores, or None if the model ends in features."""
     graph = _functional(model)
@@ -267,17 +189,19 @@ def _prediction(model):
         x = sources[0]
 
 
-def _start(body, unfreeze):
+def _start(body, unfreeze, networks):
     """Returns the index of the body's first layer that trains."""
     if unfreeze in ("head", "all"):
         return len(body) if unfreeze == "head" else 0
     if isinstance(unfreeze, str) and unfreeze:
         pattern = re.compile(re.escape(unfreeze) + r"(?!\d)")
         for index, layer in enumerate(body):
-            if pattern.match(layer.name):
+            names = (layer.name, without_prefix(layer.name, networks))
+            if not parse_layer_name(layer.name) and any(map(pattern.match, names)):
                 return index
-    stages = list(dict.fromkeys(layer.name.split("_")[0] for layer in body if layer.weights))
-    names = ["head", "all", *stages, *(layer.name for layer in body)]
+    places = [without_prefix(layer.name, networks) for layer in body if layer.weights]
+    stages = list(dict.fromkeys(name.split("_")[0] for name in places))
+    names = ["head", "all", *stages, *places]
     raise ValueError(
         f"unfreeze={unfreeze!r}: must be head, all, or the start of a layer's name."
         f"{nearest(str(unfreeze), names)} Layers begin with: {', '.join(stages[:9])}"

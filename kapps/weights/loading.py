@@ -139,6 +139,7 @@ def _load_hdf5(model, path, classes, allow_nan):
 
 
 def _load_layers(model, layers, classes, allow_nan):
+    layers = _without_prefix(model, layers)
     values = []
     for layer in model.layers:
         arrays = layers.pop(layer.name, [])
@@ -157,6 +158,18 @@ def _load_layers(model, layers, classes, allow_nan):
     if extra:
         raise ValueError(f"it holds {len(extra)} more layers, such as {printable(min(extra))}")
     assign(model, values, classes, allow_nan)
+
+
+def _without_prefix(model, layers):
+    """Returns a file's arrays by the names of the model's layers, without a prefix that all names in the file have."""
+    first = next((layer.name for layer in model.layers if layer.weights), "")
+    names = [name for name in layers if name.endswith(f"_{first}")]
+    if first in layers or len(names) != 1:
+        return layers
+    prefix = names[0].removesuffix(first)
+    if not all(name.startswith(prefix) for name in layers):
+        return layers
+    return {name.removeprefix(prefix): arrays for name, arrays in layers.items()}
 
 
 def _same_name(layer):

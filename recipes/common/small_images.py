@@ -20,6 +20,7 @@ import kapps
 from common import results as _results
 from kapps import data, tables, training
 from kapps._files import write_atomically
+from kapps.model_record import record_preprocessing
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # the flags below are flags of the recipe: in its --help and its run.json
@@ -146,6 +147,7 @@ def train(name, train_source, test_source):
     size = max(FLAGS.image_size, card.minimum)
     preprocessing = dataclasses.replace(card.preprocessing.at((size, size)), crop=1.0)
     model = getattr(kapps, name)(input_shape=(size, size, FLAGS.channels), classes=classes)
+    record_preprocessing(model, preprocessing)
     has_batch_norm = any(
         isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
     )

@@ -286,11 +286,11 @@ def _finish(dataset, batch_size, preprocessing, channels, classes) -> tf.data.Da
 
 
 def normalise(images: tf.Tensor, preprocessing: Preprocessing, channels: int) -> tf.Tensor:
-    """Returns (pixels * scale - mean) / std as float32 of the same shape."""
+    """Returns (pixels * scale - mean) / std as float32 of the same shape, blue first if the network takes them so."""
     mean, std = (np.asarray(values, np.float32) for values in preprocessing.channels(channels))
     # Normalises a row of an image at a time. A broadcast over three values takes several times as long.
     width = preprocessing.size[1]
     factor, offset = np.tile(preprocessing.scale / std, width), np.tile(-mean / std, width)
     rows = tf.cast(tf.reshape(images, [-1, width * channels]), tf.float32)
     normalised = rows * factor.astype(np.float32) + offset.astype(np.float32)
-    return tf.reshape(normalised, tf.shape(images))
+    return preprocessing.ordered(tf.reshape(normalised, tf.shape(images)))

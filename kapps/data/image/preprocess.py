@@ -11,7 +11,8 @@ from kapps import cards
 from kapps.cards import Card
 from kapps.data.image import decode_image
 from kapps.data.image.pipeline import normalise
-from kapps.preprocessing import Preprocessing
+from kapps.model_preprocessing import find_preprocessing
+from kapps.preprocessing import NAMES, Preprocessing
 
 Images = np.ndarray | str | os.PathLike | Sequence[str | os.PathLike] | Sequence[np.ndarray]
 
@@ -35,8 +36,9 @@ def preprocess(
         images: pixels in [0, 255], (height, width, channels) or (batch, height, width, channels), uint8 or floats; or
             a path or a list of paths of JPEG, PNG, GIF, BMP or WebP files; or a list of arrays of different sizes.
             Arrays of one channel are repeated for a model of three.
-        model: a model that a kapps builder made, its card or preprocessing, or its builder's name. A model's input
-            shape sets the size and the channels.
+        model: a model that records its preprocessing, as those of kapps do, or whose own first layers normalise pixels;
+            a card; a preprocessing or its name; or a builder's name. A model's input shape sets the size and the
+            channels.
         weights: the builder's `weights`. With "imagenet" the preprocessing is that of the pretrained weights.
         size: (height, width) of the result, if it differs from the card's.
         channels: channels of the result. By default those of the model's input, and 3 for a card or a name.
@@ -45,18 +47,14 @@ def preprocess(
         float32 (batch, height, width, channels).
 
     Raises:
-        ValueError: for a file that cannot be read, an array of another shape, and a model that is not on images.
+        ValueError: for a file that cannot be read, an array of another shape, a model that is not on images, and a
+            model whose preprocessing is not known.
     """
     if isinstance(model, keras.Model):
         shape = model.input_shape
         size, channels = size or shape[1:3], channels or shape[-1]
     channels = channels or 3
-    preprocessing = model
-    if not isinstance(model, Preprocessing):
-        card = model if isinstance(model, Card) else cards.image_card(model, weights)
-        preprocessing = card.preprocessing
-    if preprocessing is None:
-        raise ValueError(f"{card.name} is a network on {card.kind}, not on images")
+    preprocessing = _preprocessing_of(model, weights)
     if size is not None and None not in size and tuple(size) != preprocessing.size:
         preprocessing = preprocessing.at(tuple(size))
     batch = tf.stack(
@@ -66,6 +64,22 @@ def preprocess(
         ]
     )
     return normalise(batch, preprocessing, channels).numpy()
+
+
+def _preprocessing_of(model, weights) -> Preprocessing:
+    """Returns the preprocessing that the argument `model` of `preprocess` stands for."""
+    if isinstance(model, keras.Model):
+        if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+            raise ValueError(f"{model.name} is not a network on images")
+        return find_preprocessing(model)[0]
+    if isinstance(model, str) and model in NAMES and model not in cards.list_models():
+        return NAMES[model]
+    if isinstance(model, Preprocessing):
+        return model
+    card = model if isinstance(model, Card) else cards.image_card(model, weights)
+    if card.preprocessing is None:
+        raise ValueError(f"{card.name} is a network on {card.kind}, not on images")
+    return card.preprocessing
 
 
 def as_list(images: Images) -> list:

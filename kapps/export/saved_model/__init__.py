@@ -8,10 +8,12 @@ import keras
 
 from kapps._files import flush, sync
 from kapps._local_paths import local_path
+from kapps._values import check_file_name
 from kapps.data.text import SubwordVocabulary
 from kapps.export._determinism import check_deterministic
 from kapps.export._float32 import check_exportable
 from kapps.export._paths import temporary_directory_in
+from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
 from kapps.export.inference_model import check_class_names, inference_model
 from kapps.export.saved_model import _serving_config
@@ -25,7 +27,7 @@ def saved_model(
     model: keras.Model,
     directory: str | os.PathLike,
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | str | bool | None = None,
     class_names: Sequence[str] | None = None,
     warm_up: bool | None = None,
     tokenizer: keras.layers.TextVectorization | SubwordVocabulary | None = None,
@@ -42,8 +44,8 @@ def saved_model(
     - `serving_default` takes `image`, float32 [batch, height, width, channels], of any batch size. Models of other
       inputs take `sequence`, float32 [batch, time, features]; `frames`, float32 [batch, time, height, width, channels];
       `tokens`, int32 [batch, time]; or several inputs by their own names.
-    - `serve_bytes`, with `preprocessing`, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or WebP files. The
-      graph decodes, resizes and crops them as the evaluation pipeline does.
+    - `serve_bytes`, if the preprocessing is known, takes `image_bytes`, string [batch]: JPEG, PNG, GIF, BMP or WebP
+      files. The graph decodes, resizes and crops them as the evaluation pipeline does.
     - `serve_text`, of a model of tokens with a `tokenizer`, takes `text`, string [batch]. The graph splits it into
       tokens and pads them on the right.
     - `continue_text`, of a language model with a `tokenizer`, takes `text` and returns `text`, string [batch], followed
@@ -62,7 +64,10 @@ def saved_model(
         model: a functional or sequential model of such inputs, under any dtype policy.
         directory: a local directory. The SavedModel is written to `<directory>/<model.name>/<n>`, where n is one more
             than the highest version.
-        preprocessing: for image models; `image` is then raw pixels in [0, 255] at the model's size.
+        preprocessing: for image models, a preprocessing or its name (`kapps.preprocessing.NAMES`); `image` is then raw
+            pixels in [0, 255] at the model's size. None for the preprocessing that the model records, as all models
+            that kapps built or fine-tuned do, or that its own first layers compute; a line on standard error says if
+            neither is known. False for the model's own input, without `serve_bytes`.
         class_names: one name for each class, without line ends. They are stored in `assets/labels.txt`, and the graph
             looks them up in a table, which OpenVINO does not support.
         warm_up: whether the version holds warm-up requests, which the server runs before it is ready. None means True
@@ -79,18 +84,19 @@ def saved_model(
         `models.config`, `batching.config` and `serve.sh`, which serves all models in it.
 
     Raises:
-        ValueError: for a model that cannot be exported, a directory that cannot be written, and class names or a
-            tokenizer that do not fit the model.
+        ValueError: for a model that cannot be exported or whose name cannot be a directory's, a directory that cannot
+            be written, and class names or a tokenizer that do not fit the model.
     """
     check_exportable(model)
+    folder = local_path(directory) / check_file_name(model.name)
+    preprocessing = export_preprocessing(model, preprocessing, verbose)
     with phase(f"Exporting {model.name} as a SavedModel", verbose):
-        network = inference_model(model, preprocessing)
+        network = inference_model(model, False if preprocessing is None else preprocessing)
         check_deterministic(network)
         text = text_signatures(
             network, tokenizer, new_tokens=new_tokens, beam=beam, length_penalty=length_penalty
         )
         class_names = check_class_names(network, class_names)
-        folder = local_path(directory) / model.name
         with temporary_directory_in(folder) as temporary:
             version = temporary / "version"
             labels = ClassLabels(temporary / "labels.txt", class_names) if class_names else None

@@ -10,9 +10,11 @@ import numpy as np
 from kapps._files import flush, sync
 from kapps._local_paths import local_path
 from kapps._names import nearest
+from kapps._values import is_integer
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import IMAGE, TOKENS, ModelInput, ModelInputs, model_input
 from kapps.export._paths import temporary_directory_in
+from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
 from kapps.export.inference_model import check_class_names, inference_model
 from kapps.export.tflite._converter import convert
@@ -40,7 +42,7 @@ def tflite(
     model: keras.Model,
     path: str | os.PathLike,
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | str | bool | None = None,
     precision: str = "float32",
     calibration: np.ndarray | dict[str, np.ndarray] | None = None,
     class_names: Sequence[str] | None = None,
@@ -59,7 +61,8 @@ def tflite(
         model: a functional or sequential model of such inputs as `saved_model` takes, under any dtype policy. Images
             need a static size.
         path: a local path that ends in ".tflite". An existing file is replaced atomically.
-        preprocessing: for image models; `image` is then raw pixels in [0, 255] at the model's size.
+        preprocessing: for image models, as for `kapps.export.saved_model`; `image` is then raw pixels in [0, 255] at
+            the model's size.
         precision: "float32"; "float16", weights in float16, half the size; "dynamic", weights in int8 and activations
             in float32, a quarter of the size; "int8", weights and activations in int8, a quarter of the size and the
             lowest latency; "int16", weights in int8 and activations in int16, more accurate than int8 but slow on most
@@ -84,8 +87,12 @@ def tflite(
     check_exportable(model)
     path = _check_path(path)
     _check_options(precision, batch_size, length, float_operations)
+    preprocessing = export_preprocessing(model, preprocessing, verbose)
     with phase(f"Exporting {model.name} as a TFLite file in {precision}", verbose):
-        network = inference_model(model, preprocessing, separate_ranges=precision in CALIBRATED)
+        network = inference_model(
+            model, False if preprocessing is None else preprocessing,
+            separate_ranges=precision in CALIBRATED,
+        )  # fmt: skip
         inputs = _static_inputs(network, length)
         if vocabulary is not None and inputs.name != TOKENS:
             raise ValueError(f"{model.name} takes {inputs.name}, and a vocabulary is for tokens")
@@ -119,9 +126,9 @@ def _check_options(precision, batch_size, length, float_operations):
         raise ValueError(
             f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.{nearest(str(precision), PRECISIONS)}"
         )
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not is_integer(batch_size):
         raise ValueError(f"batch_size is a positive integer, not {batch_size!r}")
-    if length is not None and (not isinstance(length, int) or length < 1):
+    if length is not None and not is_integer(length):
         raise ValueError(f"length is a positive integer, not {length!r}")
     if float_operations and precision != "int8":
         raise ValueError(f"precision={precision!r} takes no float_operations; int8 does")

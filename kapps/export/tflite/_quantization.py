@@ -68,7 +68,7 @@ def quantization_errors(
     model: keras.Model,
     calibration: np.ndarray,
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | str | bool | None = None,
     precision: str = "int8",
 ) -> list[tuple[str, float]]:
     """Returns the quantisation error of each layer, the largest first.

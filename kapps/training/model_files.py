@@ -1,0 +1,34 @@
+"""Models of `.keras` files."""
+
+import os
+import textwrap
+import zipfile
+
+import keras
+
+
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """Returns the model of a `.keras` file, not compiled. Keras's safe mode is on: no code of the file is run.
+
+    Args:
+        path: path of the file.
+
+    Raises:
+        ValueError: one line, for a file that is not a `.keras` file, and for a model that Keras cannot load.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise ValueError(
+            f"{path!r} does not exist: give a .keras file, such as a run's model.keras"
+        )
+    if not (path.endswith(".keras") and zipfile.is_zipfile(path)):
+        raise ValueError(
+            f"{path} is not a complete .keras file: give a file of `model.save('model.keras')`"
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Keras prints the whole configuration first, then the reason, then the configuration of one object.
+        reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object")[0]
+        short = textwrap.shorten(reason, 300, placeholder=" ...")
+        raise ValueError(f"{path} cannot be loaded: {short or type(error).__name__}") from error
