@@ -9,7 +9,6 @@ from kapps import _errors
 from kapps._local_paths import local_path, nearest_parent
 from kapps._names import nearest
 
-
 PLOTS = (".png", ".svg", ".pdf")
 """Suffixes of plots."""
 

@@ -3,7 +3,10 @@
 import dataclasses
 import re
 
+from kapps._checked import check_argument
 from kapps._names import nearest
+
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,24 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     blue_first: bool = False
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check_argument("Preprocessing", field.name, getattr(self, field.name), field.type)
+        if min(self.size) < 1 or not 0 < self.crop <= 1 or not self.scale > 0:
+            raise ValueError(
+                f"Preprocessing: size={self.size}, crop={self.crop}, scale={self.scale}: sizes and scale are positive, "
+                "and crop is in (0, 1]"
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"Preprocessing: interpolation={self.interpolation!r} is not one of {', '.join(INTERPOLATIONS)}."
+                f"{nearest(self.interpolation, INTERPOLATIONS)}"
+            )
+        if not self.mean or len(self.mean) != len(self.std) or not min(self.std) > 0:
+            raise ValueError(
+                f"Preprocessing: mean={self.mean}, std={self.std}: one value for each channel, std positive"
+            )
 
     def at(self, size: tuple[int, int]) -> "Preprocessing":
         """Returns the same preprocessing for another (height, width). Images up to 64 pixels are not cropped."""

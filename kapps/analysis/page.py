@@ -9,6 +9,7 @@ import json
 import re
 from importlib import resources
 
+from kapps._checked import checked
 from kapps.analysis._profile_table import kernel_text, kind_text, receptive_field_text, shape_text
 from kapps.analysis.levels_and_blocks import HEAD_COLOUR, LEVEL_COLOURS
 from kapps.analysis.results import Profile
@@ -22,6 +23,7 @@ ROW_VALUES = (
 )  # fmt: skip
 
 
+@checked
 def html_page(profile: Profile) -> str:
     """Returns an interactive HTML page of a profile. It works offline.
 

@@ -5,9 +5,11 @@ import re
 
 import keras
 
+from kapps._checked import checked
 from kapps.model_record import parse_layer_name, prefixes, without_prefix
 
 
+@checked
 def pyramid_outputs(model: keras.Model) -> dict[int, keras.KerasTensor]:
     """Returns the features of each level, {level: Keras tensor}; level n has 1/2^n of the input's resolution.
 

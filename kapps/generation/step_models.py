@@ -10,6 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from kapps._checked import checked
 from kapps.generation._step_graph import StepGraph
 
 
@@ -20,6 +21,7 @@ class EncoderAndStep(NamedTuple):
     step: keras.Model
 
 
+@checked
 def step_model(
     model: keras.Model, batch: int | None = None, length: int | None = None
 ) -> keras.Model:
@@ -50,6 +52,7 @@ def step_model(
     return StepGraph(model, batch, length, None).step_model()
 
 
+@checked
 def encoder_and_step(
     model: keras.Model,
     batch: int | None = None,

@@ -2,9 +2,11 @@
 
 import keras
 
+from kapps._checked import checked
 from kapps._keras_compat import all_layers
 
 
+@checked
 def to_keras_layers(model: keras.Model) -> keras.Model:
     """Returns the model rebuilt in Keras's own layers, with copies of its weights.
 

@@ -7,12 +7,14 @@ labels of MixUp and CutMix. Keras's losses have an argument of that name; with b
 import keras
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps._keras_compat import all_layers
 from kapps.model_record import layer_at
 
 _MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+@checked
 def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> keras.Model:
     """Returns a compiled model that shares all weights with `model` and returns its logits.
 
@@ -46,6 +48,7 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
     return trained
 
 
+@checked
 def auxiliary_losses(
     model: keras.Model,
     loss: keras.losses.Loss,
@@ -81,6 +84,7 @@ def auxiliary_losses(
     }
 
 
+@checked
 def repeat_targets(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
     """Returns a dataset of (inputs, {output: targets}), with the same targets for every output of a model.
 

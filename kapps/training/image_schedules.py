@@ -8,6 +8,7 @@ import dataclasses
 
 import keras
 
+from kapps._checked import checked
 from kapps._names import nearest
 from kapps.training.optimizers import Lamb
 from kapps.training.schedules import PerUpdate, WarmUp
@@ -197,6 +198,7 @@ SCHEDULES = {
 }  # fmt: skip
 
 
+@checked
 def get_schedule(name: str) -> Schedule:
     """Returns one of `SCHEDULES` by name.
 

@@ -6,6 +6,8 @@
 
 import keras
 
+from kapps._checked import checked
+
 
 @keras.saving.register_keras_serializable("kapps")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -92,6 +94,7 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup}
 
 
+@checked
 def transformer_schedule(
     d_model: int, warmup: int = 4000, factor: float = 1.0
 ) -> InverseSquareRoot:

@@ -11,6 +11,7 @@ batch).
 import numpy as np
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.errors import DataError, SkippedImages
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import CHUNK, decode_chunks
@@ -33,6 +34,7 @@ _SHUFFLE_BYTES = 2**28
 """Size of the encoded images in a shuffle buffer, if the source is not cached."""
 
 
+@checked
 def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Returns the number of batches of `train_dataset` in an epoch.
 
@@ -46,6 +48,7 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
     return source.examples // batch_size
 
 
+@checked
 def train_dataset(
     source: Source,
     preprocessing: Preprocessing,
@@ -191,6 +194,7 @@ def train_dataset(
     return _finish(dataset, worker_batch_size, preprocessing, channels, classes)
 
 
+@checked
 def eval_dataset(
     source: Source,
     preprocessing: Preprocessing,
@@ -239,6 +243,7 @@ def eval_dataset(
     return _finish(dataset, None, preprocessing, channels, classes)
 
 
+@checked
 def take_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
     """Returns the first `count` images of a dataset of batches (images, labels), or all if there are fewer.
 

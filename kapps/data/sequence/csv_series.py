@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from kapps._checked import checked
 from kapps.cards import nearest
 from kapps.data.errors import DataError
 from kapps.data.sequence.numbers_in_text import MISSING, NumberFormat, number_format
@@ -33,6 +34,7 @@ class ValueSeries:
     description: str
 
 
+@checked
 def read_value_series(path: str | os.PathLike, column: str | None = None) -> ValueSeries:
     """Reads a series of numbers from a column of a text file.
 

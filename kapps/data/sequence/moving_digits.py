@@ -9,9 +9,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.sequence.synthetic_tasks import generate_batches
 
 
+@checked
 def moving_digits_dataset(
     images: np.ndarray,
     batch_size: int,

@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 
 KEYS = 88
@@ -17,6 +18,7 @@ KEYS = 88
 _ARRAYS = {"train": "traindata", "validation": "validdata", "test": "testdata"}
 
 
+@checked
 def read_piano_rolls(path: str | os.PathLike, split: str) -> list[np.ndarray]:
     """Reads the pieces of a .mat file of piano rolls, such as JSB_Chorales.mat or Nottingham.mat of [1].
 
@@ -55,6 +57,7 @@ def read_piano_rolls(path: str | os.PathLike, split: str) -> list[np.ndarray]:
     return pieces
 
 
+@checked
 def piano_roll_dataset(
     pieces: list[np.ndarray], batch_size: int, *, shuffle: bool = False, seed: int = 0
 ) -> tf.data.Dataset:

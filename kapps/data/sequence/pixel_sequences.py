@@ -6,10 +6,12 @@
 import numpy as np
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.image.decode_image import decode, to_uint8
 from kapps.data.image.source import Source
 
 
+@checked
 def read_grey_images(
     source: Source, side: int, limit: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +35,7 @@ def read_grey_images(
     return np.concatenate(images), np.concatenate(labels)
 
 
+@checked
 def pixel_dataset(
     images: np.ndarray,
     labels: np.ndarray,

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from kapps._checked import checked
+
 
 def generate_batches(
     make_sequence: Callable, batch_size: int, sequences: int | None = None, first_step: int = 0
@@ -29,6 +31,7 @@ def generate_batches(
     return dataset.batch(batch_size, drop_remainder=sequences is None).prefetch(tf.data.AUTOTUNE)
 
 
+@checked
 def adding_problem_dataset(
     steps: int, batch_size: int, *, sequences: int | None = None, seed: int = 0
 ) -> tf.data.Dataset:
@@ -61,6 +64,7 @@ def adding_problem_dataset(
     return generate_batches(make_sequence, batch_size, sequences)
 
 
+@checked
 def copy_memory_dataset(
     blanks: int, batch_size: int, *, sequences: int | None = None, seed: int = 0
 ) -> tf.data.Dataset:

@@ -13,6 +13,7 @@ import os
 
 import numpy as np
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text_files import read_lines
 
@@ -65,6 +66,7 @@ class Series:
         return array
 
 
+@checked
 def read_series(path: str | os.PathLike) -> Series:
     """Reads a .ts file.
 

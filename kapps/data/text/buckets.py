@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 
 
+@checked
 def bucketed_dataset(
     examples: Sequence[np.ndarray],
     targets: Sequence,

@@ -6,10 +6,12 @@ import re
 import keras
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text_files import read_text_file
 
 
+@checked
 def read_text(path: str | os.PathLike) -> str:
     r"""Returns the text of a file in UTF-8, or in UTF-16 with a byte order mark. Every line end becomes "\n".
 
@@ -22,6 +24,7 @@ def read_text(path: str | os.PathLike) -> str:
     return text
 
 
+@checked
 def keep_letters(text: str) -> str:
     """Returns text in lower case, with one space in place of all characters that are not letters from a to z.
 

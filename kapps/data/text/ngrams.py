@@ -14,12 +14,14 @@ import dataclasses
 
 import numpy as np
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 
 SMOOTHING_CONSTANTS = tuple(float(10.0**i) for i in np.arange(-2, 5.1, 0.25))
 """The constants that `fit_ngram_model` compares."""
 
 
+@checked
 def count_ngrams(tokens: np.ndarray, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the distinct n-grams of a text, sorted, and how often each occurs.
 
@@ -39,11 +41,13 @@ def count_ngrams(tokens: np.ndarray, n: int, size: int) -> tuple[np.ndarray, np.
     return np.stack(columns, axis=-1), counts
 
 
+@checked
 def ngram_frequencies(tokens: np.ndarray, n: int, size: int) -> np.ndarray:
     """Returns how often each distinct n-gram occurs, in decreasing order, int64 [distinct]."""
     return np.sort(count_ngrams(tokens, n, size)[1])[::-1]
 
 
+@checked
 def fit_zipf(counts: np.ndarray, first: int = 10) -> tuple[float, float]:
     """Fits Zipf's law, log n_i = -alpha log i + c, where n_i is the count of the n-gram of rank i.
 
@@ -67,6 +71,7 @@ def fit_zipf(counts: np.ndarray, first: int = 10) -> tuple[float, float]:
     return -float(slope), float(constant)
 
 
+@checked
 def perplexity(probabilities: np.ndarray) -> float:
     """Returns exp(-1/n sum log P) for the probabilities P that a model assigns to the n tokens of a text.
 
@@ -162,6 +167,7 @@ class NGramModel:
         return _Counts(*np.unique(_ngram_keys(tokens, n, self.size), return_counts=True))
 
 
+@checked
 def fit_ngram_model(tokens: np.ndarray, size: int, held_out: float = 0.1) -> NGramModel:
     """Returns the n-gram model of a text, with smoothing constants that are chosen on the end of the text.
 

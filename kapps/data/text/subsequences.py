@@ -10,9 +10,11 @@ Departure: m = floor((T - d - 1) / n), because the last target must exist. This 
 import numpy as np
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 
 
+@checked
 def cut_subsequences(
     corpus: np.ndarray, length: int, skip: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +41,7 @@ def cut_subsequences(
     return tokens, targets
 
 
+@checked
 def subsequence_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int) -> int:
     """Returns the number of batches of `subsequence_dataset` in an epoch, which does not depend on d.
 
@@ -54,6 +57,7 @@ def subsequence_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int
     return steps
 
 
+@checked
 def subsequence_dataset(
     corpus: np.ndarray,
     length: int,
@@ -107,6 +111,7 @@ def subsequence_dataset(
     return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
 
 
+@checked
 def stream_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int) -> int:
     """Returns the number of batches of `stream_dataset` in an epoch, which does not depend on d.
 
@@ -122,6 +127,7 @@ def stream_steps_per_epoch(corpus: np.ndarray, length: int, batch_size: int) -> 
     return steps
 
 
+@checked
 def stream_dataset(
     corpus: np.ndarray,
     length: int,
@@ -161,6 +167,7 @@ def stream_dataset(
     return epochs.flat_map(epoch).skip(first_batch).prefetch(tf.data.AUTOTUNE)
 
 
+@checked
 def eval_stream_dataset(
     corpus: np.ndarray, length: int, batch_size: int, *, skip: int = 0, remainder: bool = True
 ) -> tf.data.Dataset:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text.vocabulary import RESERVED, UNKNOWN, check_text, check_tokens
 
@@ -61,6 +62,7 @@ class SubwordVocabulary:
         return _import_tokenizers().Tokenizer.from_str(self.merges)
 
 
+@checked
 def subwords(text: str, size: int = 1000) -> SubwordVocabulary:
     """Learns a vocabulary of byte pairs from a text [1].
 

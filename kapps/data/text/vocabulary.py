@@ -18,6 +18,7 @@ import re
 import keras
 import numpy as np
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text.corpus import keep_letters, keep_letters_in_graph
 
@@ -125,6 +126,7 @@ class Vocabulary:
         return numbers
 
 
+@checked
 def characters(text: str, *, only_letters: bool = False) -> Vocabulary:
     """Returns the vocabulary of the characters of a text, in the order of their code points.
 
@@ -141,6 +143,7 @@ def characters(text: str, *, only_letters: bool = False) -> Vocabulary:
     return Vocabulary("characters", tuple(map(chr, code_points)), only_letters)
 
 
+@checked
 def words(
     text: str, *, size: int | None = None, min_count: int = 1, only_letters: bool = False
 ) -> Vocabulary:

@@ -2,11 +2,13 @@
 
 import os
 
+from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text_files import read_lines
 from kapps.data.tfds_builder import load_tfds_builder
 
 
+@checked
 def read_sentences(
     source: str | os.PathLike, target: str | os.PathLike
 ) -> tuple[list[str], list[str]]:
@@ -31,6 +33,7 @@ def read_sentences(
     return sources, targets
 
 
+@checked
 def load_tfds_sentences(
     name: str,
     languages: tuple[str, str],

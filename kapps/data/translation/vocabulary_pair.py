@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kapps._checked import checked
 from kapps._files import write_atomically
 from kapps.data.errors import DataError
 from kapps.data.text.subword_vocabulary import SubwordVocabulary, subwords
@@ -198,6 +199,7 @@ class VocabularyPair:
         return cls(SubwordVocabulary(merges[0]), SubwordVocabulary(merges[-1]))
 
 
+@checked
 def learn_vocabularies(
     sources: Sequence[str], targets: Sequence[str], size: int = 8000, *, joint: bool = True
 ) -> VocabularyPair:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from kapps._checked import checked
 from kapps._names import nearest
 from kapps.training.distribution import cluster
 
@@ -12,6 +13,7 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 
 
+@checked
 def set_precision(name: str) -> str:
     """Sets Keras's global dtype policy and returns its name.
 
@@ -39,6 +41,7 @@ def _capability():
     return min((major for major, *_ in capabilities), default=0)
 
 
+@checked
 def set_seed(seed: int, deterministic: bool = False) -> None:
     """Sets the random seed of Python, NumPy and TensorFlow.
 
@@ -51,6 +54,7 @@ def set_seed(seed: int, deterministic: bool = False) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+@checked
 def make_strategy(name: str, *, worker_timeout: float = 300.0) -> tf.distribute.Strategy:
     """Returns the distribution strategy to build and fit models under.
 
