@@ -74,7 +74,7 @@ def predict(options):
     model = load_model(options.model, weights=options.weights)
     import kapps
 
-    preprocessing = describe_preprocessing(model, options.preprocessing)
+    preprocessing = print_preprocessing(model, options.preprocessing)
     _check_labels(options, class_names, model)
     *size, channels = model.input_shape[1:]
     results, status = [], 0
@@ -105,20 +105,11 @@ def predict(options):
     return "\n".join(lines), status
 
 
-def describe_preprocessing(model, passed: str | None):
-    """Returns the preprocessing of a model's images, and prints it on standard error if it is not the recorded one.
+def print_preprocessing(model, passed):
+    """Returns the preprocessing of a model's images, and prints it on standard error if the model does not record it."""
+    from kapps.model_preprocessing import find_preprocessing_of_option
 
-    Raises:
-        UserError: if it is not known and not passed.
-    """
-    from kapps.model_preprocessing import find_preprocessing
-
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise UserError(f"{model.name} is not a network on images")
-    try:
-        preprocessing, text = find_preprocessing(model, passed)
-    except ValueError as error:
-        raise UserError(str(error).replace("preprocessing=", "--preprocessing=")) from error
+    preprocessing, text = find_preprocessing_of_option(model, passed)
     if text != "recorded in the model":
         print(f"preprocessing: {preprocessing} ({text})", file=sys.stderr)
     return preprocessing
@@ -245,7 +236,7 @@ def verify(options):
     else:
         report = verify_on_dataset(
             model, options.file, options.dataset, options.data_dir, options.images, verbose,
-            options.trust, describe_preprocessing(model, options.preprocessing),
+            options.trust, print_preprocessing(model, options.preprocessing),
         )  # fmt: skip
     limits = {"max_difference": options.difference, "min_agreement": options.agreement}
     failure = report.failure(**{key: value for key, value in limits.items() if value is not None})

@@ -59,6 +59,22 @@ def find_preprocessing(
     )
 
 
+def find_preprocessing_of_option(
+    model: keras.Model, passed: str | None
+) -> tuple[Preprocessing, str]:
+    """Returns what `find_preprocessing` does for the option --preprocessing of a command, which its errors name.
+
+    Raises:
+        ValueError: as for `find_preprocessing`, and for a model that does not take one image.
+    """
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        raise ValueError(f"{model.name} is not a network on images")
+    try:
+        return find_preprocessing(model, passed)
+    except ValueError as error:
+        raise ValueError(str(error).replace("preprocessing=", "--preprocessing=")) from error
+
+
 def named_preprocessing(passed: Preprocessing | str) -> Preprocessing:
     """Returns a preprocessing, also by its name or by the name of a builder, whose card has it.
 

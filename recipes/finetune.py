@@ -24,7 +24,7 @@ from common.export_images import take_export_images
 
 import kapps
 from kapps import cards, data, export, training
-from kapps.model_preprocessing import find_preprocessing
+from kapps.model_preprocessing import find_preprocessing_of_option
 
 FLAGS = flags.FLAGS
 # fmt: off
@@ -93,10 +93,7 @@ def load_pretrained():
             f"{FLAGS.model_file or FLAGS.model} takes inputs {shapes or 'of unknown shape'}, not images "
             "(batch, height, width, channels)"
         )
-    try:
-        preprocessing, origin = find_preprocessing(model, FLAGS.preprocessing)
-    except ValueError as error:
-        raise ValueError(str(error).replace("preprocessing=", "--preprocessing=")) from error
+    preprocessing, origin = find_preprocessing_of_option(model, FLAGS.preprocessing)
     _, *size, channels = shapes[0]
     if FLAGS.image_size:
         size = (FLAGS.image_size, FLAGS.image_size)

@@ -1,18 +1,18 @@
 """The base class of builders: a body, the options of one row of its table, and the signature of Keras Applications."""
 
 import contextlib
-import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
 from kapps._errors import main_sentence
 from kapps._names import nearest
-from kapps._values import check_model_name, is_integer, short
-from kapps.builders._options import MOST_TOKENS, check_options
-from kapps.builders._prefix import with_prefix
+from kapps._values import check_model_name, short
+from kapps.builders._builder_arguments import Argument, check_names
+from kapps.builders._options import check_options
+from kapps.builders._prefix import source_inputs, with_prefix
 from kapps.builders._weight_limit import limit_weights
 from kapps.cards import Card
 from kapps.layers import to_keras_layers
@@ -23,23 +23,6 @@ RAISES = """
         ValueError: if an argument has a value that is not allowed.
         TypeError: if there is no argument of that name.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Argument:
-    """An argument of a builder.
-
-    Args:
-        name: name in the signature.
-        default: default value.
-        type: type, as the stub prints it.
-        description: text of the docstring.
-    """
-
-    name: str
-    default: Any
-    type: str
-    description: str
 
 
 class Builder:
@@ -199,15 +182,6 @@ class Builder:
         """Returns the name by which pretrained weights are published."""
         return self.card.name if self.card else self.family
 
-    def own_inputs(self, name: str, tensors: list) -> list:
-        """Returns the Keras tensors to build on: new ones for tensors that a model with prefixed names will take."""
-        if name == self.name:
-            return tensors
-        return [
-            keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name.replace("/", "_"))
-            for x in tensors
-        ]
-
     def finish(
         self, tensors, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False
     ) -> keras.Model:  # fmt: skip
@@ -215,7 +189,7 @@ class Builder:
 
         Args:
             tensors: the Keras tensors that the caller or the builder made.
-            inputs: those that the outputs were computed from: `own_inputs(name, tensors)`.
+            inputs: those that the outputs were computed from; new ones for a network with prefixed names.
             outputs: Keras tensors.
             path: of a weights file, or None.
             name: of the model. If it is not the builder's, the names of all layers begin with it.
@@ -223,7 +197,7 @@ class Builder:
             allow_nan: whether the weights may be NaN or infinite.
         """
         if name == self.name:
-            inputs = _sources(inputs)
+            inputs = source_inputs(inputs)
         model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
         if portable:
             model = to_keras_layers(model)
@@ -235,83 +209,5 @@ class Builder:
         if name == self.name:
             return model
         outputs = with_prefix(model, f"{name}_", tensors, copy=path is not None)
-        inputs = _sources(tensors)
+        inputs = source_inputs(tensors)
         return keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
-
-
-def _sources(tensors):
-    """Returns the inputs that Keras tensors are computed from."""
-    sources = [source for x in tensors for source in keras.utils.get_source_inputs(x)]
-    return list({id(source): source for source in sources}.values())
-
-
-def name_argument(name: str) -> Argument:
-    """Returns the argument `name`, whose default is the builder's name."""
-    return Argument(
-        "name",
-        name,
-        "str",
-        "name of the model. If it is not the default, the names of all layers begin with it, as in\n"
-        '            "left_stem_conv" for name="left", so that one model may contain several networks.',
-    )
-
-
-PORTABLE = Argument(
-    "portable",
-    False,
-    "bool",
-    "whether to use Keras's own layers only, so that a saved model loads without kapps.",
-)
-ALLOW_NAN = Argument(
-    "allow_nan",
-    False,
-    "bool",
-    "whether the weights of a file may be NaN or infinite.",
-)
-INCLUDE_TOP = Argument(
-    "include_top",
-    True,
-    "bool",
-    "whether the model ends in the classifier. Without it the model returns features.",
-)
-
-
-def input_shape_of(name: str, tensor, shape, default: tuple) -> tuple:
-    """Returns the shape of an input without the batch: of the tensor, as passed, or the family's default."""
-    if shape is not None:
-        sizes = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else ()
-        if not sizes or not all(size is None or is_integer(size) for size in sizes):
-            raise ValueError(
-                f"{name}: input_shape={short(shape)} is not a tuple of positive integers or None, such as {default}"
-            )
-        shape = tuple(None if size is None else int(size) for size in sizes)
-    if tensor is None:
-        return tuple(default if shape is None else shape)
-    if not keras.utils.is_keras_tensor(tensor):
-        raise ValueError(
-            f"{name}: input_tensor={short(tensor)} is not a Keras tensor such as keras.Input returns"
-        )
-    tensor_shape = tuple(tensor.shape[1:])
-    if shape is not None and shape != tensor_shape:
-        raise ValueError(
-            f"{name}: input_shape={shape} differs from the input_tensor's {tensor_shape}; pass one of them"
-        )
-    return tensor_shape
-
-
-def check_positive(name: str, **values) -> None:
-    """Raises ValueError for a number of classes or tokens that is not a positive integer."""
-    for key, value in values.items():
-        if not is_integer(value, 1, MOST_TOKENS):
-            raise ValueError(
-                f"{name}: {key}={short(value)} is not a positive integer up to {MOST_TOKENS:,}"
-            )
-
-
-def check_names(what: str, names: Iterable[str], allowed: Mapping | Iterable[str]) -> None:
-    """Raises TypeError for a name that is not in `allowed`, with the nearest that is."""
-    for name in names:
-        if name not in allowed:
-            raise TypeError(
-                f"{what} has no argument {name!r}.{nearest(name, allowed)} Allowed: {', '.join(allowed)}"
-            )

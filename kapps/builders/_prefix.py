@@ -30,3 +30,17 @@ def with_prefix(model: keras.Model, prefix: str, inputs: list, copy: bool):
         if copy and getattr(layer, "weights", None):
             copy_values(layer, new)
     return keras.tree.pack_sequence_as(model.output, outputs)
+
+
+def own_inputs(tensors: list) -> list:
+    """Returns new Keras tensors of the same shapes, to build a network that is then built again with other names."""
+    return [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name.replace("/", "_"))
+        for x in tensors
+    ]
+
+
+def source_inputs(tensors):
+    """Returns the inputs that Keras tensors are computed from."""
+    sources = [source for x in tensors for source in keras.utils.get_source_inputs(x)]
+    return list({id(source): source for source in sources}.values())

@@ -5,16 +5,17 @@ from collections.abc import Callable
 import keras
 
 from kapps import heads
-from kapps.builders._builder import (
+from kapps.builders._builder import Builder
+from kapps.builders._builder_arguments import (
     ALLOW_NAN,
     INCLUDE_TOP,
     PORTABLE,
     Argument,
-    Builder,
     check_positive,
     input_shape_of,
     name_argument,
 )
+from kapps.builders._prefix import own_inputs
 from kapps.model_record import FILE, RANDOM, ModelRecord
 from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.pretrained import checkpoints
@@ -107,7 +108,7 @@ class ImageBuilder(Builder):
         if auxiliary and not include_top:
             raise ValueError(f"{name}: auxiliary=True adds classifiers and needs include_top=True")
         tensor = self.image(name, input_tensor, input_shape)
-        (image,) = self.own_inputs(name, [tensor])
+        (image,) = [tensor] if name == self.name else own_inputs([tensor])
         if include_top and not self.defaults["any_size"] and None in image.shape[1:3]:
             raise ValueError(
                 f"{name}: input_shape={tuple(image.shape[1:])}: the classifier flattens a map of known size; pass "

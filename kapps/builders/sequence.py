@@ -7,16 +7,17 @@ import keras
 from keras import layers
 
 from kapps import heads
-from kapps.builders._builder import (
+from kapps.builders._builder import Builder
+from kapps.builders._builder_arguments import (
     ALLOW_NAN,
     INCLUDE_TOP,
     PORTABLE,
     Argument,
-    Builder,
     check_positive,
     input_shape_of,
     name_argument,
 )
+from kapps.builders._prefix import own_inputs
 from kapps.weights import loading
 
 AXES = {
@@ -139,7 +140,7 @@ class SequenceBuilder(Builder):
             classes = vocabulary if classes is None else classes
             check_positive(name, classes=classes)
         tensors = self.inputs(name, input_tensor, input_shape)
-        inputs = self.own_inputs(name, tensors)
+        inputs = tensors if name == self.name else own_inputs(tensors)
         path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
         x = self.body(inputs[0] if len(inputs) == 1 else tuple(inputs), **options)
         if isinstance(x, tuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from kapps.builders._builder import check_names
+from kapps.builders._builder_arguments import check_names
 from kapps.cards import Card
 from kapps.preprocessing import Preprocessing
 

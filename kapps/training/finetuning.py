@@ -64,7 +64,7 @@ def finetune(
     """
     _check_graph(model)
     if not (isinstance(classes, int) and not isinstance(classes, bool) and classes > 1):
-        raise ValueError(f"classes={classes!r}: must be an integer of at least 2")
+        raise ValueError(f"classes={classes!r}: must be a positive integer of at least 2")
     if name is not None:
         check_model_name(name)
     keras.activations.get(classifier_activation)

@@ -14,6 +14,8 @@ def make_record(model, preprocessing, shape):
     """Returns what the new model records of itself, or None if its preprocessing is not known."""
     if len(shape) != 3 or (preprocessing is None and not has_preprocessing(model)):
         return None
+    if preprocessing is None and shape == tuple(model.inputs[0].shape[1:]) and find_record(model):
+        return find_record(model)
     preprocessing, _ = find_preprocessing(model, preprocessing)
     size = tuple(
         side or default for side, default in zip(shape[:2], preprocessing.size, strict=True)
