@@ -3,7 +3,7 @@
     @checked
     def cut_subsequences(corpus: np.ndarray, length: int, skip: int = 0): ...
 
-A wrong value raises ValueError, and a value of a wrong type TypeError, each in one line that names the argument.
+A wrong value raises one line that names the argument. The error is a ValueError and a TypeError.
 """
 
 import functools
@@ -13,6 +13,11 @@ import types
 import typing
 
 from kapps._values import is_integer, is_number, short
+
+
+class ArgumentError(ValueError, TypeError):
+    """An argument of a wrong type or outside its range."""
+
 
 MOST = 2**31 - 1
 RANGES = {
@@ -61,7 +66,7 @@ def checked(function):
 
 
 def check_argument(function: str, name: str, value, annotation) -> None:
-    """Raises ValueError or TypeError if a value does not have the kind of an annotation.
+    """Raises ArgumentError if a value does not have the kind of an annotation.
 
     Args:
         function: name of the function, for the error.
@@ -73,14 +78,12 @@ def check_argument(function: str, name: str, value, annotation) -> None:
     texts = [_mismatch(name, value, option) for option in options]
     if None in texts:
         if name == "shard" and not 0 <= value[0] < value[1]:
-            raise ValueError(
+            raise ArgumentError(
                 f"{function}: shard={short(value)} is not (index, number) with 0 <= index < number"
             )
         return
     allowed = " or ".join(dict.fromkeys(texts))
-    numeric = {int, float} & set(options) and is_number(value)
-    kind = ValueError if numeric or isinstance(value, str) else TypeError
-    raise kind(f"{function}: {name}={short(value)} is not {allowed}")
+    raise ArgumentError(f"{function}: {name}={short(value)} is not {allowed}")
 
 
 def _is_union(annotation):
@@ -96,6 +99,8 @@ def _mismatch(name, value, kind):
     if kind is int:
         least, most = RANGES.get(name, (-MOST, MOST))
         words = f"an integer from {least:,} to {most:,}" if name in RANGES else "an integer"
+        if least == 1:
+            words = f"a positive integer up to {most:,}"
         return None if is_integer(value, least, most) else words
     if kind is float:
         least, most = NUMBERS.get(name, (-float("inf"), float("inf")))

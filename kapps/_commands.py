@@ -106,7 +106,7 @@ def predict(options):
 
 
 def print_preprocessing(model, passed):
-    """Returns the preprocessing of a model's images, and prints it on standard error if the model does not record it."""
+    """Returns the preprocessing of a model's images, and prints it on standard error if it is not the recorded one."""
     from kapps.model_preprocessing import find_preprocessing_of_option
 
     preprocessing, text = find_preprocessing_of_option(model, passed)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kapps._checked import checked
 from kapps.export.saved_model import saved_model
 from kapps.export.tflite import CALIBRATED, quantization_errors, tflite
 from kapps.export.verify import Report, verify
@@ -17,7 +16,6 @@ WORST = 3
 """The number of layers that a failure of a quantised file names."""
 
 
-@checked
 def export_and_verify(
     model: keras.Model,
     directory: str | os.PathLike,

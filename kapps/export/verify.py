@@ -8,7 +8,6 @@ import time
 import keras
 import numpy as np
 
-from kapps._checked import checked
 from kapps.export import runtime
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import count_rows, model_input, slice_rows
@@ -88,7 +87,6 @@ class Report:
         return {**dataclasses.asdict(self), "path": str(self.path)}
 
 
-@checked
 def verify(
     model: keras.Model,
     path: str | os.PathLike,

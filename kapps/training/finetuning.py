@@ -10,7 +10,6 @@ import re
 import keras
 
 from kapps import heads
-from kapps._checked import checked
 from kapps._names import nearest
 from kapps._values import check_model_name
 from kapps.model_record import layer_at, parse_layer_name, prefixes, without_prefix
@@ -20,7 +19,6 @@ from kapps.training.rebuilding import copy_weights, leaves, make_record, rebuild
 BATCH_NORMS = ("frozen", "train")
 
 
-@checked
 def finetune(
     model: keras.Model,
     *,
@@ -95,7 +93,6 @@ def finetune(
     return tuned
 
 
-@checked
 def set_trainable(model: keras.Model, *, unfreeze: str, batch_norm: str = "frozen") -> None:
     """Sets in place which layers train; the prediction layer always does. Compile the model afterwards.
 

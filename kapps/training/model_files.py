@@ -6,10 +6,7 @@ import zipfile
 
 import keras
 
-from kapps._checked import checked
 
-
-@checked
 def load_model(path: str | os.PathLike) -> keras.Model:
     """Returns the model of a `.keras` file, not compiled. Keras's safe mode is on: no code of the file is run.
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import keras
 
-from kapps._checked import checked
 from kapps._files import flush, sync
 from kapps._local_paths import local_path
 from kapps._values import check_file_name
@@ -24,7 +23,6 @@ from kapps.export.saved_model._write import write_saved_model
 from kapps.preprocessing import Preprocessing
 
 
-@checked
 def saved_model(
     model: keras.Model,
     directory: str | os.PathLike,

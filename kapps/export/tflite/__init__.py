@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kapps._checked import checked
 from kapps._files import flush, sync
 from kapps._local_paths import local_path
 from kapps._names import nearest
@@ -39,7 +38,6 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
 _UNSUPPORTED = ("CUSTOM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
 
-@checked
 def tflite(
     model: keras.Model,
     path: str | os.PathLike,
