@@ -146,5 +146,5 @@ def _tuple_mismatch(value, kinds):
 
 
 def _words(kind):
-    known = {int: "integers", float: "numbers", str: "texts", bool: "True or False"}
-    return known.get(kind, "values")
+    words = {int: "integers", float: "numbers", str: "texts", bool: "True or False"}
+    return words.get(kind, "values")

@@ -7,10 +7,12 @@ import dataclasses
 import fnmatch
 import functools
 import json
+import os
 import pathlib
 import re
 from importlib import resources
 
+from kapps._checked import check_argument
 from kapps._names import attribute_finder, nearest
 from kapps._values import short
 from kapps.model_record import find_record
@@ -127,6 +129,9 @@ def list_models(pattern: str = "*", kind: str | None = None) -> list[str]:
         pattern: shell pattern, such as "resn*".
         kind: kind of input, one of `KINDS`; None for all.
     """
+    if kind not in (None, *KINDS):
+        raise ValueError(f"kind={short(kind)} is not one of {', '.join(KINDS)}, or None for all")
+    check_argument("list_models", "pattern", pattern, str)
     names = fnmatch.filter(_index(), pattern)
     return [name for name in names if kind in (None, _index()[name].kind)]
 
@@ -167,7 +172,8 @@ def card(model, weights: str | None = None) -> Card:
     result = _index()[name]
     if weights == "imagenet":
         return dataclasses.replace(result, preprocessing=get_checkpoint(name).preprocessing)
-    if weights and not pathlib.PurePath(weights).suffix:
+    check_argument("card", "weights", weights, str | os.PathLike | None)
+    if weights is not None and not pathlib.PurePath(weights).suffix:
         raise ValueError(
             f"{name}: weights={weights!r} is not the path of a weights file.{nearest(str(weights), ['imagenet'])}"
         )

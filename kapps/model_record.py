@@ -15,7 +15,7 @@ LAYER = "stem_preprocessing"
 RANDOM = "random"
 """The weights of a network that was initialised randomly."""
 FILE = "file"
-"""The weights of a network that were loaded from a file that nobody publishes."""
+"""The weights of a network that were loaded from a file that is not published."""
 UNKNOWN = "other"
 """The builder and the weights of a network that kapps did not build."""
 _NAME = re.compile(rf"(.*?){LAYER}__([a-z0-9_]+?)__([a-z0-9_]+?)__(\d+x\d+__.*)")
@@ -65,9 +65,9 @@ def record_layers(model) -> list:
     models = [model]
     while models:
         layers = [layer for part in models for layer in getattr(part, "layers", ())]
-        found = [layer for layer in layers if parse_layer_name(layer.name)]
-        if found:
-            return found
+        records = [layer for layer in layers if parse_layer_name(layer.name)]
+        if records:
+            return records
         models = [layer for layer in layers if hasattr(layer, "layers")]
     return []
 

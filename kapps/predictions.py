@@ -6,6 +6,8 @@ from importlib import resources
 
 import numpy as np
 
+from kapps._values import is_integer
+
 IMAGENET_CLASSES = 1000
 
 
@@ -34,6 +36,8 @@ def decode_predictions(
             between 1 and the number of classes.
     """
     scores = np.asarray(scores)
+    if scores.dtype.kind not in "fiu":
+        raise ValueError(f"scores are numbers (batch, classes), not of dtype {scores.dtype}")
     if scores.ndim != 2:
         raise ValueError(f"scores have the shape {scores.shape}, not (batch, classes)")
     columns = scores.shape[1]
@@ -44,7 +48,7 @@ def decode_predictions(
     classes = imagenet_classes() if class_names is None else list(enumerate(class_names))
     if len(classes) != columns:
         raise ValueError(f"{len(classes)} class_names for scores with {columns} columns")
-    if not 1 <= top <= columns:
+    if not is_integer(top, 1, columns):
         raise ValueError(f"top={top} is not between 1 and the number of classes, {columns}")
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     return [

@@ -49,11 +49,11 @@ def check_options(name: str, options: dict[str, Any], examples: dict[str, Iterab
         examples: {option: values that it takes}: its default and those of the family's table.
     """
     for key, value in options.items():
-        known = list(examples.get(key, ()))
-        if all(example is None for example in known):
-            known += EXAMPLES.get(key, ())
-        if known and not any(_matches(key, value, example) for example in known):
-            kinds = {_kind(example): _describe(key, example) for example in reversed(known)}
+        values = list(examples.get(key, ()))
+        if all(example is None for example in values):
+            values += EXAMPLES.get(key, ())
+        if values and not any(_matches(key, value, example) for example in values):
+            kinds = {_kind(example): _describe(key, example) for example in reversed(values)}
             allowed = " or ".join(dict.fromkeys(reversed(kinds.values())))
             raise ValueError(f"{name}: {key}={short(value)} is not {allowed}")
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from kapps._checked import checked
 from kapps._keras_compat import call_nodes, has_node, producer
 from kapps.layers import copy_values
 
@@ -18,6 +19,7 @@ _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 _PLAIN = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 
 
+@checked
 def fold(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
     """Returns a copy of `model` with its batch norms folded, and the batch norms that could not be folded.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from kapps._values import short
 from kapps.export._float32 import check_exportable, in_float32, rebuild_error
 from kapps.export._inputs import model_input
 from kapps.export._preprocessing import export_preprocessing
@@ -59,6 +60,10 @@ def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -
     """Returns the class names as strings; raises ValueError unless there is one for each score."""
     if class_names is None:
         return None
+    if not isinstance(class_names, (list, tuple)) or not all(
+        isinstance(name, (str, int)) for name in class_names
+    ):
+        raise ValueError(f"class_names={short(class_names)} is not a list of names")
     class_names = [str(name) for name in class_names]
     outputs = list(network.output.values())
     width = outputs[0].shape[-1]
@@ -69,7 +74,7 @@ def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -
         )
     for name in class_names:
         if "\n" in name or "\r" in name:
-            raise ValueError(f"the class name {name!r} has a line end")
+            raise ValueError(f"class_names has {name!r}, which has a line end")
     return class_names
 
 

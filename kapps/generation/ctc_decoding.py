@@ -7,6 +7,8 @@
 import numpy as np
 from keras import ops
 
+from kapps._values import is_integer, short
+
 
 def ctc_labels(logits, beams: int | None = None) -> np.ndarray:
     """Returns the label sequence of each sequence of logits: int32 (batch, longest), padded with 0.
@@ -19,12 +21,15 @@ def ctc_labels(logits, beams: int | None = None) -> np.ndarray:
     Raises:
         ValueError: for another shape or number.
     """
-    logits = np.asarray(logits, "float32")
+    try:
+        logits = np.asarray(logits, "float32")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"logits={short(logits)} is not an array of numbers") from error
     if logits.ndim != 3 or logits.shape[-1] < 2:
         raise ValueError(
             f"logits are (batch, time, labels), with the blank and at least one label, not {logits.shape}"
         )
-    if beams is not None and (not isinstance(beams, int) or beams < 1):
+    if beams is not None and not is_integer(beams, 1, 1024):
         raise ValueError(
             f"beams is a positive integer, or None for best path decoding, not {beams!r}"
         )

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from kapps._checked import checked
+
 
 def split_channels(x, first, *, name):
     """Returns the first `first` channels and the rest, as layers `<name>_first` and `<name>_rest`."""
@@ -24,7 +26,8 @@ class ChannelShuffle(layers.Layer):
     Input and output: (batch, height, width, channels), any dtype. The channels are a multiple of `groups`.
     """
 
-    def __init__(self, groups, **kwargs):
+    @checked
+    def __init__(self, groups: int, **kwargs):
         super().__init__(**kwargs)
         self.groups = groups
 

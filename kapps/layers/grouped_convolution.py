@@ -5,6 +5,8 @@ import functools
 import keras
 from keras import layers
 
+from kapps._checked import check_argument
+
 
 @keras.saving.register_keras_serializable("kapps")
 class GroupedConv2D(layers.Conv2D):
@@ -23,6 +25,9 @@ class GroupedConv2D(layers.Conv2D):
     profile_as = layers.Conv2D  # `kapps.profile` counts it as this layer
 
     def __init__(self, *args, **kwargs):
+        values = {**dict(zip(("filters", "kernel_size"), args, strict=False)), **kwargs}
+        for name in ("filters", "groups"):
+            check_argument("GroupedConv2D", name, values.get(name, 1), int)
         super().__init__(*args, **kwargs)
         # With `compile(jit_compile="auto")` Keras would compile the whole training step with XLA.
         self.supports_jit = self.supports_jit and not _on_tensorflow_cpu()

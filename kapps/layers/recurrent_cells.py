@@ -17,6 +17,8 @@ steps.
 import keras
 from keras import layers, ops
 
+from kapps._checked import checked
+
 
 def state_names(sizes):
     """Returns the names of a cell's states in decoding: h and c for one or two, numbers for more."""
@@ -26,7 +28,8 @@ def state_names(sizes):
 class GatedCell:
     """The base of the cells. Keras samples a dropout mask for each gate; here all gates share one mask."""
 
-    def __init__(self, units, **kwargs):
+    @checked
+    def __init__(self, units: int, **kwargs):
         super().__init__(units, **kwargs)
         self.implementation, self.dropout_mask_count = 2, None
 
@@ -132,7 +135,8 @@ class MultiplicativeLSTMCell(GatedCell, layers.LSTMCell):
             `recurrent_gain`, `gain_m` and `recurrent_gain_m`.
     """
 
-    def __init__(self, units, weight_norm=False, **kwargs):
+    @checked
+    def __init__(self, units: int, weight_norm: bool = False, **kwargs):
         super().__init__(units, **kwargs)
         self.weight_norm, self.normalised = weight_norm, None
 
@@ -202,7 +206,8 @@ class GRUCell(GatedCell, layers.GRUCell):
             change.
     """
 
-    def __init__(self, units, update="new", **kwargs):
+    @checked
+    def __init__(self, units: int, update: str = "new", **kwargs):
         if update not in ("new", "old"):
             raise ValueError(f'update is "new" or "old", not {update!r}')
         kwargs.pop("reset_after", None)
@@ -244,7 +249,7 @@ class LearnedState(layers.Layer):
 
     def __init__(self, sizes, **kwargs):
         super().__init__(**kwargs)
-        self.sizes = list(sizes)
+        self.sizes = list(sizes) if isinstance(sizes, (list, tuple)) else []
         if not self.sizes or not all(isinstance(size, int) and size > 0 for size in self.sizes):
             raise ValueError(
                 f"{self.name}: sizes are positive integers, one for each state, not {sizes!r}"

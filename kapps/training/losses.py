@@ -5,6 +5,8 @@
 
 import keras
 
+from kapps._checked import checked
+
 
 @keras.saving.register_keras_serializable("kapps")
 class SmoothedSparseCrossentropy(keras.losses.Loss):
@@ -30,8 +32,12 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
         ValueError: if `label_smoothing` is not in [0, 1).
     """
 
+    @checked
     def __init__(
-        self, label_smoothing=0.1, reduction="mean_with_sample_weight", name="smoothed_crossentropy"
+        self,
+        label_smoothing: float = 0.1,
+        reduction="mean_with_sample_weight",
+        name="smoothed_crossentropy",
     ):
         super().__init__(name=name, reduction=reduction, dtype="float32")
         if not 0 <= label_smoothing < 1:

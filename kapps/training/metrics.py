@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from kapps._values import short
+
 
 @keras.saving.register_keras_serializable("kapps")
 class Perplexity(keras.metrics.Mean):
@@ -66,6 +68,9 @@ def label_error_rate(
     Raises:
         ValueError: if the numbers of sequences differ, or if there is no expected label.
     """
+    for name, rows in {"predicted": predicted, "expected": expected}.items():
+        if not isinstance(rows, (list, tuple, np.ndarray)) or isinstance(rows, str):
+            raise ValueError(f"{name}={short(rows)} is not a list of sequences of labels")
     if len(predicted) != len(expected):
         raise ValueError(
             f"predicted has {len(predicted)} sequences, but expected has {len(expected)}"

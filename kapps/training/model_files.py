@@ -6,6 +6,8 @@ import zipfile
 
 import keras
 
+from kapps._checked import check_argument
+
 
 def load_model(path: str | os.PathLike) -> keras.Model:
     """Returns the model of a `.keras` file, not compiled. Keras's safe mode is on: no code of the file is run.
@@ -16,6 +18,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         ValueError: one line, for a file that is not a `.keras` file, and for a model that Keras cannot load.
     """
+    check_argument("load_model", "path", path, str | os.PathLike)
     path = os.fspath(path)
     if not os.path.exists(path):
         raise ValueError(

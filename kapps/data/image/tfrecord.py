@@ -54,6 +54,10 @@ def write_tfrecords(
         DataError: images and labels do not match, or the directory holds other data.
     """
     directory, labels = os.fspath(directory), np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"labels have the shape {labels.shape} and dtype {labels.dtype}, not integers [images]"
+        )
     check_images(images, labels, class_names, split, shards)
     os.makedirs(directory, exist_ok=True)
     names = [f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]

@@ -6,6 +6,8 @@ import warnings
 import keras
 import tensorflow as tf
 
+from kapps._checked import checked
+
 _WAIT_LIMIT = 0.1
 """Fraction of the time spent waiting for data above which a warning is printed."""
 
@@ -22,6 +24,7 @@ class Throughput(keras.callbacks.Callback):
         unit: what `batch_size` counts, "examples" or "tokens".
     """
 
+    @checked
     def __init__(self, batch_size: float, unit: str = "examples"):
         super().__init__()
         self.batch_size, self.unit, self.key = batch_size, unit, f"{unit}_per_second"

@@ -5,6 +5,7 @@ import time
 
 import keras
 
+from kapps._checked import checked
 from kapps.training.checkpoints import TrainingStopped
 from kapps.training.image_schedules import Schedule
 
@@ -32,6 +33,7 @@ class TimeBudget(keras.callbacks.Callback):
         ValueError: if `seconds` or `epochs` is not positive.
     """
 
+    @checked
     def __init__(self, seconds: float, epochs: int = 10):
         super().__init__()
         if not (seconds > 0 and epochs >= 1):
