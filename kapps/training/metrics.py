@@ -69,7 +69,7 @@ def label_error_rate(
         ValueError: if the numbers of sequences differ, or if there is no expected label.
     """
     for name, rows in {"predicted": predicted, "expected": expected}.items():
-        if not isinstance(rows, (list, tuple, np.ndarray)) or isinstance(rows, str):
+        if not hasattr(rows, "__len__") or isinstance(rows, (str, dict)):
             raise ValueError(f"{name}={short(rows)} is not a list of sequences of labels")
     if len(predicted) != len(expected):
         raise ValueError(
