@@ -38,6 +38,8 @@ NUMBERS = {
     "seconds": (0.0, 1e12), "length_penalty": (-1e3, 1e3),
 }  # fmt: skip
 """The least and the most of a number, by the argument's name."""
+INTERVALS = {"crop_area": 1.0, "crop_ratio": 100.0}
+"""The most of a pair (least, most) of positive numbers, by the argument's name."""
 
 
 def checked(function):
@@ -77,6 +79,10 @@ def check_argument(function: str, name: str, value, annotation) -> None:
     options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     texts = [_mismatch(name, value, option) for option in options]
     if None in texts:
+        if name in INTERVALS and not 0 < value[0] <= value[1] <= INTERVALS[name]:
+            raise ArgumentError(
+                f"{function}: {name}={short(value)} is not (least, most) of positive numbers up to {INTERVALS[name]:g}"
+            )
         if name == "shard" and not 0 <= value[0] < value[1]:
             raise ArgumentError(
                 f"{function}: shard={short(value)} is not (index, number) with 0 <= index < number"

@@ -104,9 +104,6 @@ def train_dataset(
             an image if `strict`. `explain_errors` converts it to a `DataError`.
     """
     _check_arguments(source, preprocessing, batch_size, classes, channels)
-    for name, (least, most) in {"crop_area": crop_area, "crop_ratio": crop_ratio}.items():
-        if not 0 < least <= most or (name == "crop_area" and most > 1):
-            raise DataError(f"{name}=({least}, {most}) is not a positive range (least, most)")
     if augmentation not in _CROPS:
         raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(_CROPS)}")
     if not 0 <= label_smoothing < 1 or mixup < 0 or cutmix < 0:
