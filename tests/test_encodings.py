@@ -40,7 +40,9 @@ def names_no_encoding(call):
         return False
     if name in PROCESSES:
         return "text" in keywords or "universal_newlines" in keywords
-    if name == "TextIOWrapper" or (name in TEXT and owner):
+    if name == "TextIOWrapper":
+        return len(call.args) < 2
+    if name in TEXT and owner:
         return True
     if name not in MODES:
         return False

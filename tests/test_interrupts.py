@@ -43,7 +43,7 @@ def start(tmp_path):
     def start(program):
         process = subprocess.Popen(
             [sys.executable, "-c", START + program], cwd=tmp_path, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8"
         )  # fmt: skip
         started.append(process)
         assert process.stdout.readline() == "ready\n"
@@ -150,7 +150,7 @@ def test_ctrl_c_in_a_command_prints_no_traceback(tmp_path, command):
     for seconds in (0.05, 0.3, 1, 3):
         process = subprocess.Popen(
             [sys.executable, "-c", program], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8"
         )  # fmt: skip
         assert process.stdout.readline() == "ready\n"
         time.sleep(seconds)

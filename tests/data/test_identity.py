@@ -105,13 +105,13 @@ def test_arrays_with_another_label_or_shape_differ(tmp_path):
 
 def test_files_are_compared_by_content(tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text("abc")
+    path.write_text("abc", encoding="utf-8")
     before = {"data": {"text": data.file_identity(path)}}
-    path.write_text("abd")
+    path.write_text("abd", encoding="utf-8")
     assert "text.txt has other content" in describe_difference(
         before, {"data": {"text": data.file_identity(path)}}
     )
-    path.write_text("abcd")
+    path.write_text("abcd", encoding="utf-8")
     assert "text.txt has 4 bytes, and it had 3" in describe_difference(
         before, {"data": {"text": data.file_identity(path)}}
     )

@@ -138,7 +138,7 @@ DEFECTS = {
     "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "empty": lambda path: path.write_bytes(b""),
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"0"),
-    "another file": lambda path: path.write_text("no archive" * 50),
+    "another file": lambda path: path.write_text("no archive" * 50, encoding="utf-8"),
     "wrong JSON": write_other_json,
     "a folder": make_folder,
     "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
@@ -189,7 +189,7 @@ def test_corrupt_checkpoints_do_not_count_as_kept_ones(tmp_path, capsys):
     fit(small(), tmp_path, epochs=1)
     shutil.copy(tmp_path / "step-0000000010.npz", tmp_path / "step-0000000099.npz")
     DEFECTS["truncated"](tmp_path / "step-0000000099.npz")
-    (tmp_path / "step-abc.npz").write_text("mine")
+    (tmp_path / "step-abc.npz").write_text("mine", encoding="utf-8")
     (tmp_path / "step-0000000098.npz").mkdir()
     fit(small(), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())

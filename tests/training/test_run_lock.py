@@ -29,7 +29,7 @@ def holder(tmp_path):
     """A process that has locked a directory and writes in it."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8"
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
     yield process
@@ -61,19 +61,19 @@ def test_a_directory_that_a_process_writes_is_not_removed(holder, tmp_path):
     (mine,) = leftovers(folder)
     _files.remove_leftovers(folder)
     with _files.write_atomically(folder / "other.txt") as path:
-        path.write_text("a")
+        path.write_text("a", encoding="utf-8")
         assert mine in leftovers(folder)
     holder.kill()
     holder.wait()
     with _files.write_atomically(folder / "other.txt") as path:
-        path.write_text("a")
+        path.write_text("a", encoding="utf-8")
     assert not leftovers(folder)
 
 
 def test_other_files_are_not_removed(tmp_path):
     for name in (".writing-mine", ".writing-too_long_", "writing-abcdefgh"):
         (tmp_path / name).mkdir()
-    (tmp_path / ".writing-abcdefgh").write_text("a file")
+    (tmp_path / ".writing-abcdefgh").write_text("a file", encoding="utf-8")
     _files.remove_leftovers(tmp_path)
     assert len(list(tmp_path.iterdir())) >= 3
 

@@ -50,7 +50,7 @@ training.run_main(main)
 def test_a_stalled_training_ends_in_a_few_seconds(tmp_path, number, name):
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}, encoding="utf-8"
     )  # fmt: skip
     while "stalled" not in process.stdout.readline():
         assert process.poll() is None

@@ -252,7 +252,7 @@ def run_case(function, arguments: dict, argument: str) -> str | None:
 
 def work() -> None:
     """Reads cases from standard input, one JSON list a line, and writes each fault as a line."""
-    pipe = os.fdopen(os.dup(1), "w")
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     table = functions()
     print("ready", file=pipe, flush=True)
@@ -284,7 +284,7 @@ class Worker:
     def __init__(self, folder: str):
         self.process = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, cwd=folder,
+            stderr=subprocess.DEVNULL, text=True, cwd=folder, encoding="utf-8"
         )  # fmt: skip
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
