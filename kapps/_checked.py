@@ -21,6 +21,7 @@ class ArgumentError(ValueError, TypeError):
 
 MOST = 2**31 - 1
 RANGES = {
+    "filters": (1, 2**20), "groups": (1, 2**20), "units": (1, 2**20), "heads": (1, 2**16), "kernel_size": (1, 2**12),
     "batch": (1, 2**20), "batch_size": (1, 2**20), "beams": (1, 1024), "blanks": (1, 2**20), "buckets": (1, 2**10),
     "channels": (1, 2**12), "classes": (1, 2**24), "count": (1, MOST), "d_model": (1, 2**20), "digits": (1, 100),
     "epochs": (1, 10**6), "first": (1, MOST), "first_step": (0, 2**63 - 1), "frames": (1, 2**16),
@@ -33,7 +34,7 @@ RANGES = {
 }  # fmt: skip
 """The least and the most of an integer, by the argument's name."""
 NUMBERS = {
-    "dropout": (0.0, 1.0), "held_out": (0.0, 1.0), "label_smoothing": (0.0, 1.0), "temperature": (0.0, 1e9),
+    "dropout": (0.0, 1.0), "held_out": (0.0, 1.0), "label_smoothing": (0.0, 0.999), "temperature": (0.0, 1e9),
     "mixup": (0.0, 1e3), "cutmix": (0.0, 1e3), "factor": (0.0, 1e9), "weight": (0.0, 1e9), "worker_timeout": (0.0, 1e9),
     "seconds": (0.0, 1e12), "length_penalty": (-1e3, 1e3),
 }  # fmt: skip
@@ -43,7 +44,10 @@ INTERVALS = {"crop_area": 1.0, "crop_ratio": 100.0}
 
 
 def checked(function):
-    """Returns a function that checks the arguments of `function` before it calls it."""
+    """Returns a function that checks the arguments of `function` before it calls it.
+
+    Not for the `__init__` of Keras layers, whose own arguments Keras reads: call `check_argument` there.
+    """
     signature = inspect.signature(function)
     name = function.__qualname__.removesuffix(".__init__")
     kinds = {

@@ -44,7 +44,7 @@ def profile(
     """
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(f"profile takes a Keras model or layer, not {type(model).__name__}")
-    if dtype not in BYTES:
+    if not isinstance(dtype, str) or dtype not in BYTES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, BYTES))}, not {dtype!r}")
     if isinstance(batch, bool) or not (isinstance(batch, int) and batch > 0):
         raise ValueError(f"batch must be a positive integer, not {batch!r}")

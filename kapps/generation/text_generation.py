@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._checked import check_argument
 from kapps._keras_compat import all_layers
 from kapps._values import is_integer, short
 from kapps.generation import step_models
@@ -82,6 +83,7 @@ class TextGenerator:
                 f"length is a positive integer up to {MOST_TOKENS:,}, not {short(length)}"
             )
         self.check_options()
+        check_argument("generate", "seed", seed, int | None)
         self.check_length(prompt.shape[1] + length - 1)
         inputs = {
             "prompt": prompt,

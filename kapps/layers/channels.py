@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from kapps._checked import checked
+from kapps._checked import check_argument
 
 
 def split_channels(x, first, *, name):
@@ -26,8 +26,8 @@ class ChannelShuffle(layers.Layer):
     Input and output: (batch, height, width, channels), any dtype. The channels are a multiple of `groups`.
     """
 
-    @checked
     def __init__(self, groups: int, **kwargs):
+        check_argument("ChannelShuffle", "groups", groups, int)
         super().__init__(**kwargs)
         self.groups = groups
 

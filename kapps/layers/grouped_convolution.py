@@ -28,6 +28,10 @@ class GroupedConv2D(layers.Conv2D):
         values = {**dict(zip(("filters", "kernel_size"), args, strict=False)), **kwargs}
         for name in ("filters", "groups"):
             check_argument("GroupedConv2D", name, values.get(name, 1), int)
+        if not isinstance(values.get("kernel_size", 1), int | tuple | list):
+            raise ValueError(
+                f"GroupedConv2D: kernel_size={values['kernel_size']!r} is not an integer or two integers"
+            )
         super().__init__(*args, **kwargs)
         # With `compile(jit_compile="auto")` Keras would compile the whole training step with XLA.
         self.supports_jit = self.supports_jit and not _on_tensorflow_cpu()

@@ -17,7 +17,7 @@ steps.
 import keras
 from keras import layers, ops
 
-from kapps._checked import checked
+from kapps._checked import check_argument
 
 
 def state_names(sizes):
@@ -28,8 +28,8 @@ def state_names(sizes):
 class GatedCell:
     """The base of the cells. Keras samples a dropout mask for each gate; here all gates share one mask."""
 
-    @checked
     def __init__(self, units: int, **kwargs):
+        check_argument(type(self).__name__, "units", units, int)
         super().__init__(units, **kwargs)
         self.implementation, self.dropout_mask_count = 2, None
 
@@ -135,8 +135,8 @@ class MultiplicativeLSTMCell(GatedCell, layers.LSTMCell):
             `recurrent_gain`, `gain_m` and `recurrent_gain_m`.
     """
 
-    @checked
     def __init__(self, units: int, weight_norm: bool = False, **kwargs):
+        check_argument(type(self).__name__, "units", units, int)
         super().__init__(units, **kwargs)
         self.weight_norm, self.normalised = weight_norm, None
 
@@ -206,8 +206,8 @@ class GRUCell(GatedCell, layers.GRUCell):
             change.
     """
 
-    @checked
     def __init__(self, units: int, update: str = "new", **kwargs):
+        check_argument(type(self).__name__, "units", units, int)
         if update not in ("new", "old"):
             raise ValueError(f'update is "new" or "old", not {update!r}')
         kwargs.pop("reset_after", None)

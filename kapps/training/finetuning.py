@@ -10,6 +10,7 @@ import re
 import keras
 
 from kapps import heads
+from kapps._checked import check_argument
 from kapps._names import nearest
 from kapps._values import check_model_name
 from kapps.model_record import layer_at, parse_layer_name, prefixes, without_prefix
@@ -157,6 +158,7 @@ def _input_shape(model, input_shape):
     default = tuple(model.inputs[0].shape[1:])
     if input_shape is None:
         return default
+    check_argument("finetune", "input_shape", input_shape, tuple[int | None, ...])
     shape = tuple(input_shape)
     sizes = all(side is None or (isinstance(side, int) and side > 0) for side in shape[:-1])
     if len(shape) != len(default) or shape[-1] != default[-1] or not sizes:

@@ -106,11 +106,6 @@ def train_dataset(
     _check_arguments(source, preprocessing, batch_size, classes, channels)
     if augmentation not in _CROPS:
         raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(_CROPS)}")
-    if not 0 <= label_smoothing < 1 or mixup < 0 or cutmix < 0:
-        raise DataError(
-            f"label_smoothing={label_smoothing}, mixup={mixup}, cutmix={cutmix}:"
-            " the first must be in [0, 1), the others must not be negative"
-        )
     worker, workers = shard
     if batch_size % workers:
         raise DataError(f"batch_size={batch_size} is not divisible by {workers} workers")

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps import cards
+from kapps._checked import checked
 from kapps.cards import Card
 from kapps.data.image import decode_image
 from kapps.data.image.pipeline import normalise
@@ -17,6 +18,7 @@ from kapps.preprocessing import NAMES, Preprocessing
 Images = np.ndarray | str | os.PathLike | Sequence[str | os.PathLike] | Sequence[np.ndarray]
 
 
+@checked
 def preprocess(
     images: Images,
     model: keras.Model | Card | Preprocessing | str,
