@@ -43,7 +43,8 @@ def start(tmp_path):
     def start(program):
         process = subprocess.Popen(
             [sys.executable, "-c", START + program], cwd=tmp_path, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8"
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            encoding="utf-8",
         )  # fmt: skip
         started.append(process)
         assert process.stdout.readline() == "ready\n"

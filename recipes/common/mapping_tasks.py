@@ -68,6 +68,15 @@ def many_to_one(path, units, cell, random):
         sequence.read_series(path.with_name(path.name.replace("_TRAIN", split)))
         for split in ("_TRAIN", "_TEST")
     )
+    for what, values in (
+        ("classes", [series.class_names for series in (train_series, test_series)]),
+        ("dimensions", [series.values[0].shape[1] for series in (train_series, test_series)]),
+    ):
+        if values[0] != values[1]:
+            raise ValueError(
+                f"{test_series.name} has the {what} {values[1]}, and {train_series.name} {values[0]}: they must be "
+                "equal"
+            )
     train, test = train_series.standardise(), test_series.standardise(train_series)
     classes = len(train.class_names)
     name = path.name.partition("_")[0]
@@ -283,7 +292,14 @@ def classify_texts(path, units, cell, random):
     is_test[random.permutation(len(pairs))[: len(pairs) // 10]] = True
     train_texts = [line for (_, line), test in zip(pairs, is_test, strict=True) if not test]
     vocabulary = text.words("\n".join(train_texts), size=10_000)
-    x = keras.utils.pad_sequences([vocabulary.encode(line) for _, line in pairs], padding="post")
+    rows = [vocabulary.encode(line) for _, line in pairs]
+    longest = max(range(len(rows)), key=lambda row: len(rows[row]))
+    if len(rows[longest]) * len(rows) > sequence.timeseries.MAX_VALUES:
+        raise ValueError(
+            f"{path}: the text {pairs[longest][1][:40]!r} has {len(rows[longest]):,} words, and all {len(rows):,} "
+            "texts are padded to its length: cut it"
+        )
+    x = keras.utils.pad_sequences(rows, padding="post")
     model = families.embedding_classifier(
         vocabulary=vocabulary.size,
         embedding=16,

@@ -99,3 +99,21 @@ def test_errors_name_the_flag_and_the_value(tasks, tmp_path):
         with pytest.raises(ValueError) as error:
             tasks.TASKS[task](path, 4, "lstm", np.random.default_rng(0))
         assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "train, test, words",
+    [
+        ("@classLabel true a b\n@data\n1:a\n", "@classLabel true b a\n@data\n1:a\n", "classes"),
+        (
+            "@classLabel true a b\n@data\n1:a\n",
+            "@classLabel true a b\n@data\n1:2:a\n",
+            "dimensions",
+        ),
+    ],
+)
+def test_series_for_training_and_testing_have_the_same_classes(tasks, tmp_path, train, test, words):
+    for split, content in (("TRAIN", train), ("TEST", test)):
+        (tmp_path / f"X_{split}.ts").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=words):
+        tasks.many_to_one(tmp_path / "X_TRAIN.ts", 4, "lstm", None)

@@ -176,7 +176,8 @@ def demo_cases(count: int, rng: random.Random, folder: pathlib.Path):
     file = write_tflite(folder / "model.tflite")
     command = [sys.executable, "-m", "kapps", "demo", str(file)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BROWSER": "true"}
-    server = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")  # fmt: skip
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    server = subprocess.Popen(command, env=env, text=True, encoding="utf-8", **pipes)
     try:
         port = int(server.stdout.readline().partition("http://127.0.0.1:")[2].split()[0])
         memory = _resident_memory(server.pid)

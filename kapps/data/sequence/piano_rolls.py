@@ -5,7 +5,6 @@
 """
 
 import os
-import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -36,25 +35,28 @@ def read_piano_rolls(path: str | os.PathLike, split: str) -> list[np.ndarray]:
         raise DataError(f"split {split!r}: choose one of {', '.join(_ARRAYS)}")
     try:
         from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
     except ImportError:
         raise DataError(f"reading {path} needs scipy: pip install scipy") from None
-    format_errors = (
-        MatReadError, ValueError, KeyError, TypeError, IndexError, NotImplementedError, zlib.error
-    )  # fmt: skip
     name = _ARRAYS[split]
     try:
-        pieces = [np.asarray(piece, "uint8") for piece in loadmat(path)[name][0]]
-        is_valid = all(piece.ndim == 2 and piece.shape[1] == KEYS for piece in pieces)
+        pieces = [np.asarray(piece) for piece in loadmat(path)[name][0]]
     except OSError:
         raise DataError(f"{path} cannot be opened: pass a .mat file of piano rolls") from None
-    except format_errors:
-        is_valid = False
-    if not is_valid:
+    except Exception:  # scipy raises errors of many classes for a file of another format
+        pieces = []
+    if not pieces or any(piece.ndim != 2 or piece.shape[1] != KEYS for piece in pieces):
         raise DataError(
             f"{path} is not a .mat file of piano rolls: kapps reads {name}, pieces of [steps, {KEYS}]"
         )
-    return pieces
+    for number, piece in enumerate(pieces, start=1):
+        if len(piece) < 2 or not np.isin(piece, (0, 1)).all():
+            reason = (
+                "has fewer than two steps" if len(piece) < 2 else "has values other than 0 and 1"
+            )
+            raise DataError(
+                f"{path}: piece {number} of {name} {reason}: correct it or leave it out"
+            )
+    return [piece.astype("uint8") for piece in pieces]
 
 
 @checked

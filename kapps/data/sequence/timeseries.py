@@ -9,6 +9,7 @@ Series may differ in length. Files with time stamps, missing values or targets t
 """
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -16,6 +17,9 @@ import numpy as np
 from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text_files import read_lines
+
+MAX_VALUES = 2**29
+"""Largest number of values of padded series: one long series makes all of them long."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +58,19 @@ class Series:
             steps: length of the array. `None` is the length of the longest series.
 
         Raises:
-            DataError: a series is longer.
+            DataError: a series is longer, or the array would have more than `MAX_VALUES` values.
         """
         longest = max(map(len, self.values))
         steps = longest if steps is None else steps
         if longest > steps:
             raise DataError(f"{self.name}: steps={steps}, but a series has {longest} steps")
-        array = np.zeros((len(self.values), steps, self.values[0].shape[1]), "float32")
+        shape = (len(self.values), steps, self.values[0].shape[1])
+        if math.prod(shape) > MAX_VALUES:
+            raise DataError(
+                f"{self.name}: {shape[0]:,} series padded to {steps:,} steps of {shape[2]} dimensions have"
+                f" {math.prod(shape):,} values, and kapps reads {MAX_VALUES:,}: cut or leave out the longest series"
+            )
+        array = np.zeros(shape, "float32")
         for row, series in zip(array, self.values, strict=True):
             row[: len(series)] = series
         return array
@@ -119,6 +129,8 @@ def _class_names(path, header) -> tuple[str, ...]:
         raise DataError(
             f"{path} names no classes (@classLabel true ...): kapps reads labelled series"
         )
+    if len(set(names)) < len(names):
+        raise DataError(f"{path} names a class twice: @classLabel true {' '.join(names)}")
     if header.get("@timestamps", ["false"])[0].lower() != "false":
         raise DataError(f"{path} has time stamps: kapps reads series of equal steps without them")
     return tuple(names)
@@ -137,7 +149,8 @@ def _parse_series(location: str, dimensions: list[str]) -> np.ndarray:
         raise DataError(
             f"{location}: all dimensions must have one length, but these have {lengths}"
         )
-    series = np.array(columns, "float32").T
+    with np.errstate(over="ignore"):  # infinite numbers are an error below
+        series = np.array(columns, "float32").T
     if not np.isfinite(series).all():
         raise DataError(f"{location}: a value is not finite")
     return series

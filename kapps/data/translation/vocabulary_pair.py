@@ -15,7 +15,6 @@ start of a target and V + 1 its end, so that a model has V + 2 tokens. A source 
 import dataclasses
 import json
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +24,7 @@ from kapps._files import write_atomically
 from kapps.data.errors import DataError
 from kapps.data.text.subword_vocabulary import SubwordVocabulary, subwords
 from kapps.data.text.vocabulary import PADDING
+from kapps.data.text_files import read_text_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,14 +189,19 @@ class VocabularyPair:
             DataError: the file does not exist or holds something else.
         """
         try:
-            merges = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from None
-        if not isinstance(merges, list) or len(merges) not in (1, 2):
+            merges = json.loads(read_text_file(path))
+            if not isinstance(merges, list) or len(merges) not in (1, 2):
+                raise ValueError("it is not a list of one or two")
+            pair = cls(SubwordVocabulary(merges[0]), SubwordVocabulary(merges[-1]))
+            pair.source.size, pair.target.size  # noqa: B018  # the library `tokenizers` reads them
+        except DataError:
+            raise
+        except Exception as error:  # of JSON, or of `tokenizers`, which has no class of its own
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise DataError(
-                f"{path} holds no vocabularies: pass a file that VocabularyPair.save wrote"
-            )
-        return cls(SubwordVocabulary(merges[0]), SubwordVocabulary(merges[-1]))
+                f"{path} holds no vocabularies ({reason}): pass a file that VocabularyPair.save wrote"
+            ) from None
+        return pair
 
 
 @checked

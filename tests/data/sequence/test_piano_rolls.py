@@ -45,3 +45,23 @@ def test_the_chorales_have_the_split_of_boulanger_lewandowski(shared_data):
     path = shared_data("polymusic", "JSB_Chorales.mat")
     splits = ("train", "validation", "test")
     assert [len(sequence.read_piano_rolls(path, split)) for split in splits] == [229, 76, 77]
+
+
+@pytest.mark.parametrize(
+    "piece, words",
+    [
+        (np.full((4, 88), 2.0), "piece 2"),
+        (np.full((4, 88), np.nan), "values"),
+        (-np.ones((4, 88), int), "values"),
+        (np.zeros((1, 88)), "two steps"),
+        (np.zeros((4, 87)), "piano rolls"),
+        (np.array(["a"]), "piano rolls"),
+    ],
+)
+def test_pieces_with_other_values_raise_an_error(tmp_path, piece, words):
+    io = pytest.importorskip("scipy.io", reason="scipy reads .mat files")
+    pieces = np.empty((1, 2), object)
+    pieces[0, 0], pieces[0, 1] = np.zeros((4, 88)), piece
+    io.savemat(tmp_path / "rolls.mat", {"traindata": pieces})
+    with pytest.raises(DataError, match=words):
+        sequence.read_piano_rolls(tmp_path / "rolls.mat", "train")

@@ -49,6 +49,9 @@ def test_series_are_standardised_by_a_reference(tmp_path):
         (HEADER + "1,x:up\n", ["line 6", "'x'"]),
         (HEADER + "1,nan:up\n", ["line 6", "finite"]),
         (HEADER + "up\n", ["line 6", "none"]),
+        (HEADER + "1,1e39:up\n", ["line 6", "finite"]),
+        (HEADER + "1,2\0:up\n", ["line 6", "NUL"]),
+        ("@classLabel true up up\n@data\n1:up\n", ["twice"]),
     ],
 )
 def test_an_error_names_the_line_and_the_value(tmp_path, text, words):
@@ -73,3 +76,10 @@ def test_japanese_vowels_are_as_the_archive_describes_them(shared_data):
     assert (len(train.values), len(test.values), len(train.class_names)) == (270, 370, 9)
     assert (min(lengths), max(lengths)) == (7, 29) and train.values[0].shape[1] == 12
     assert np.bincount(train.labels).tolist() == [30] * 9
+
+
+def test_one_long_series_does_not_fill_the_memory():
+    values = (np.zeros((2**20, 1), "float32"), *[np.zeros((1, 1), "float32")] * 2**10)
+    series = sequence.Series("x.ts", ("a",), values, np.zeros(len(values), "int32"))
+    with pytest.raises(DataError, match="longest"):
+        series.pad()

@@ -35,7 +35,7 @@ def test_shared_and_separate_vocabularies_are_saved_and_loaded(tmp_path, sentenc
         np.testing.assert_array_equal(loaded.encode_sources(["grey cats"]), expected)
 
 
-@pytest.mark.parametrize("content", ["{}", "not JSON"])
+@pytest.mark.parametrize("content", ["{}", "not JSON", "", "[1]", '["{}"]', "[" * 9999, "[]"])
 def test_an_error_names_the_file_without_vocabularies(tmp_path, content):
     (tmp_path / "wrong.json").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"wrong\.json"):
