@@ -84,6 +84,12 @@ def resolve_classes(
             f"{directory}: the records have labels {scan.smallest}..{scan.largest}, and {len(names):,} classes are"
             f" {first}..{last}: correct {path or LABELS}, one class name per line"
         )
+    for label, text in sorted(scan.texts.items()):
+        if text in names and names[label - first] != text:
+            raise DataError(
+                f"{directory}: the records call class {label} {text!r}, and {path or LABELS} calls it"
+                f" {names[label - first]!r}: correct its order"
+            )
     note = f"labels {first}..{last} of the records are classes 0..{last - first}" if first else ""
     return dataclasses.replace(record_format, first_label=first), tuple(names), note
 
@@ -123,7 +129,7 @@ def _scan_all(files: tuple[RecordFile, ...]) -> _Scan:
 @functools.lru_cache(maxsize=64)
 def _scan(files: tuple[RecordFile, ...]) -> _Scan:
     features = {
-        _GOOGLE_LABEL: tf.io.FixedLenFeature([], tf.int64, -1),
+        _GOOGLE_LABEL: tf.io.FixedLenFeature([], tf.int64),
         _TEXT: tf.io.FixedLenFeature([], tf.string, ""),
         _SYNSET: tf.io.FixedLenFeature([], tf.string, ""),
     }

@@ -151,6 +151,8 @@ def test_labels_of_googles_keys_are_mapped_to_classes_from_0(tmp_path, case):
         ([google(3_000_000_000, "a")], None, ["3000000000", "100,000"]),
         ([google(1, "a"), google(3, "c")], None, ["class 2", "labels.txt"]),
         ([google(1), google(2)], None, ["labels.txt"]),
+        ([google(1, "b"), google(2, "a")], ["a", "b"], ["class 1 'b'", "'a'", "order"]),
+        ([google(1, "a"), example(image__encoded=PNG)], None, ["record 1", "image/encoded"]),
         ([example(image=PNG, label=1)], None, ["labels.txt"]),
         ([example(image=PNG, label=b"cat")], ["a"], ["'label' (bytes)", "record 0"]),
         ([example(image=PNG, label=[1, 2])], ["a"], ["'label' (int64, 2 values)"]),
