@@ -114,7 +114,7 @@ def read_labels(path: pathlib.Path) -> list[str]:
                 content = file.read(MAX_LABEL_BYTES + 1)
         if len(content) > MAX_LABEL_BYTES:
             raise ValueError(f"it has more than {MAX_LABEL_BYTES:,} bytes")
-        return content.decode().splitlines()
+        return content.decode().removesuffix("\n").split("\n")  # names may have U+0085 or U+2028
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         # RuntimeError: encrypted, or an unknown compression (NotImplementedError)
         reason = str(error).splitlines() or [type(error).__name__]
