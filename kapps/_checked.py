@@ -43,8 +43,8 @@ INTERVALS = {"crop_area": 1.0, "crop_ratio": 100.0}
 """The most of a pair (least, most) of positive numbers, by the argument's name."""
 
 
-def checked(function):
-    """Returns a function that checks the arguments of `function` before it calls it.
+def checked(function, error: type[ArgumentError] = ArgumentError):
+    """Returns a function that checks the arguments of `function` before it calls it, and raises `error`.
 
     Not for the `__init__` of Keras layers, whose own arguments Keras reads: call `check_argument` there.
     """
@@ -61,39 +61,42 @@ def checked(function):
     def call(*args, **kwargs):
         try:
             bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}(): {error}") from None
+        except TypeError as wrong:
+            raise TypeError(f"{name}(): {wrong}") from None
         for key, value in bound.arguments.items():
             if key in kinds:
-                check_argument(name, key, value, kinds[key])
+                check_argument(name, key, value, kinds[key], error)
         return function(*args, **kwargs)
 
     return call
 
 
-def check_argument(function: str, name: str, value, annotation) -> None:
-    """Raises ArgumentError if a value does not have the kind of an annotation.
+def check_argument(
+    function: str, name: str, value, annotation, error: type[ArgumentError] = ArgumentError
+) -> None:  # fmt: skip
+    """Raises `error` if a value does not have the kind of an annotation.
 
     Args:
         function: name of the function, for the error.
         name: of the argument.
         value: that was passed.
         annotation: of the argument. Kinds that are not known are not checked.
+        error: the class of the error.
     """
     options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     texts = [_mismatch(name, value, option) for option in options]
     if None in texts:
         if name in INTERVALS and not 0 < value[0] <= value[1] <= INTERVALS[name]:
-            raise ArgumentError(
+            raise error(
                 f"{function}: {name}={short(value)} is not (least, most) of positive numbers up to {INTERVALS[name]:g}"
             )
         if name == "shard" and not 0 <= value[0] < value[1]:
-            raise ArgumentError(
+            raise error(
                 f"{function}: shard={short(value)} is not (index, number) with 0 <= index < number"
             )
         return
     allowed = " or ".join(dict.fromkeys(texts))
-    raise ArgumentError(f"{function}: {name}={short(value)} is not {allowed}")
+    raise error(f"{function}: {name}={short(value)} is not {allowed}")
 
 
 def _is_union(annotation):
@@ -123,8 +126,12 @@ def _mismatch(name, value, kind):
     if typing.get_origin(kind) is tuple:
         return _tuple_mismatch(value, typing.get_args(kind))
     if getattr(kind, "__name__", "") == "ndarray":
+        if isinstance(value, (list, tuple)) and value and all(map(is_number, value)):
+            return None
         good = hasattr(value, "shape") and getattr(value, "dtype", None) is not None
         return None if good and _is_numeric(value) else "an array of numbers"
+    if getattr(kind, "__module__", "") == "collections.abc":
+        return None if hasattr(value, "__len__") and not isinstance(value, str) else "a sequence"
     if typing.get_origin(kind) is None and isinstance(kind, type):
         return None if isinstance(value, kind) else f"a {kind.__name__}"
     return None

@@ -19,7 +19,7 @@ def function(
 
 WRONG = {
     "count": [0, -1, 1.5, True, "1", None, np.float32(1)], "batch_size": [0, 10**9], "ratio": [float("nan"), "1", None],
-    "flag": [1, "no", None], "text": [3, []], "path": [3, None], "array": [[1], "a", np.array(["a"])],
+    "flag": [1, "no", None], "text": [3, []], "path": [3, None], "array": [[[1], [1, 2]], "a", {}, np.array(["a"])],
     "pair": [(1,), 3, "12", (1, 2.5), (1, 2, 3)], "shard": [(1, 1), (-1, 2), (0, 0)],
 }  # fmt: skip
 

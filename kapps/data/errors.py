@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from kapps._checked import ArgumentError, checked
+
 _log = logging.getLogger(__name__)
 _PARSE_ERROR = re.compile("Could not parse example|Feature: |Key: ")
 """Messages of TensorFlow about a record that lacks a feature or is not an example."""
@@ -16,6 +18,15 @@ _LISTED = 10
 
 class DataError(ValueError):
     """Data that kapps cannot use. The message is one line: what was passed, what is allowed, what to do."""
+
+
+class DataArgumentError(DataError, ArgumentError):
+    """An argument of a data pipeline of a wrong type or outside its range."""
+
+
+def checked_data(function):
+    """Returns a function that checks its arguments as `kapps._checked.checked` does, and raises DataError."""
+    return checked(function, DataArgumentError)
 
 
 class SkippedImages:

@@ -3,8 +3,7 @@
 import os
 from importlib import resources
 
-from kapps._checked import checked
-from kapps.data.errors import DataError
+from kapps.data.errors import DataError, checked_data
 from kapps.data.image.archives import open_zip
 from kapps.data.image.class_folders import open_class_folders
 from kapps.data.image.npz_files import open_npz
@@ -14,7 +13,7 @@ from kapps.data.image.source import Source
 from kapps.data.image.tfds import open_tfds
 
 
-@checked
+@checked_data
 def open_source(
     dataset: str | None = None, data_dir: str | os.PathLike | None = None, split: str = "train"
 ) -> Source:

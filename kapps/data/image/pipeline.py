@@ -11,8 +11,7 @@ batch).
 import numpy as np
 import tensorflow as tf
 
-from kapps._checked import checked
-from kapps.data.errors import DataError, SkippedImages
+from kapps.data.errors import DataError, SkippedImages, checked_data
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import CHUNK, decode_chunks
 from kapps.data.image.source import Source
@@ -34,7 +33,7 @@ _SHUFFLE_BYTES = 2**28
 """Size of the encoded images in a shuffle buffer, if the source is not cached."""
 
 
-@checked
+@checked_data
 def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Returns the number of batches of `train_dataset` in an epoch.
 
@@ -48,7 +47,7 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
     return source.examples // batch_size
 
 
-@checked
+@checked_data
 def train_dataset(
     source: Source,
     preprocessing: Preprocessing,
@@ -189,7 +188,7 @@ def train_dataset(
     return _finish(dataset, worker_batch_size, preprocessing, channels, classes)
 
 
-@checked
+@checked_data
 def eval_dataset(
     source: Source,
     preprocessing: Preprocessing,
@@ -238,7 +237,7 @@ def eval_dataset(
     return _finish(dataset, None, preprocessing, channels, classes)
 
 
-@checked
+@checked_data
 def take_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
     """Returns the first `count` images of a dataset of batches (images, labels), or all if there are fewer.
 

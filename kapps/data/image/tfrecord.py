@@ -15,9 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from kapps._checked import checked
 from kapps._files import write_atomically
-from kapps.data.errors import DataError
+from kapps.data.errors import DataError, checked_data
 from kapps.data.image.record_labels import LABELS, find_labels
 from kapps.data.image.shard_names import split_of
 from kapps.data.text_files import read_class_names
@@ -25,7 +24,7 @@ from kapps.data.text_files import read_class_names
 _SPLIT = re.compile(r"[A-Za-z]\w*")
 
 
-@checked
+@checked_data
 def write_tfrecords(
     images: np.ndarray | Sequence[bytes],
     labels: Sequence[int] | np.ndarray,
