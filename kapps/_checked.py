@@ -131,7 +131,7 @@ def _mismatch(name, value, kind):
         good = hasattr(value, "shape") and getattr(value, "dtype", None) is not None
         return None if good and _is_numeric(value) else "an array of numbers"
     if getattr(kind, "__module__", "") == "collections.abc":
-        return None if hasattr(value, "__len__") and not isinstance(value, str) else "a sequence"
+        return None if hasattr(value, "__len__") else "a sequence"
     if typing.get_origin(kind) is None and isinstance(kind, type):
         return None if isinstance(value, kind) else f"a {kind.__name__}"
     return None

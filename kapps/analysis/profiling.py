@@ -5,6 +5,7 @@ import math
 import keras
 from keras import tree
 
+from kapps._values import is_integer, short
 from kapps.analysis import levels_and_blocks
 from kapps.analysis._tracing import Trace
 from kapps.analysis.memory import inference_memory, training_memory
@@ -46,8 +47,13 @@ def profile(
         raise TypeError(f"profile takes a Keras model or layer, not {type(model).__name__}")
     if not isinstance(dtype, str) or dtype not in BYTES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, BYTES))}, not {dtype!r}")
-    if isinstance(batch, bool) or not (isinstance(batch, int) and batch > 0):
+    if not is_integer(batch, 1, 2**20):
         raise ValueError(f"batch must be a positive integer, not {batch!r}")
+    if input_shape is not None and not _is_shape(input_shape):
+        raise ValueError(
+            f"input_shape={short(input_shape)} is not a tuple of positive integers such as (224, 224, 3), or a list or "
+            "dictionary of such tuples"
+        )
     trace = Trace(model, _symbolic_inputs(model, input_shape, batch))
     item_bytes = BYTES[dtype]
     owners = _memory_owners(trace)
@@ -69,6 +75,18 @@ def profile(
         inference_bytes=inference_memory(steps, sizes, inputs, outputs),
         training_bytes=training_memory(steps, all_sizes, inputs, outputs),
         links=_links(trace),
+    )
+
+
+def _is_shape(shape):
+    """Whether a value is a shape, or a list or dictionary of shapes."""
+    if isinstance(shape, dict):
+        return all(map(_is_shape, shape.values()))
+    return isinstance(shape, (tuple, list)) and all(
+        size is None
+        or is_integer(size)
+        or (isinstance(size, (tuple, list, dict)) and _is_shape(size))
+        for size in shape
     )
 
 

@@ -119,10 +119,9 @@ class TextGenerator:
     def check_options(self):
         """Raises ValueError for tokens of the options that the vocabulary does not have."""
         options, vocabulary = self.loop.options, self.step.output[self.loop.scores].shape[-1]
-        tokens = [*options.never, *([] if options.end is None else [options.end])]
-        for token in tokens if isinstance(vocabulary, int) else ():
+        for token in options.never if isinstance(vocabulary, int) else ():
             if token >= vocabulary:
-                raise ValueError(f"end and never are tokens below {vocabulary}, not {token}")
+                raise ValueError(f"never has tokens below {vocabulary}, not {token}")
         if isinstance(vocabulary, int) and len({*options.never}) >= vocabulary:
             raise ValueError(f"never has all {vocabulary} tokens, so that none can be generated")
 
@@ -202,6 +201,9 @@ def generate(
     generator = TextGenerator(
         model, temperature=temperature, top_k=top_k, beam=beam, end=end, alpha=length_penalty, never=never
     )  # fmt: skip
+    vocabulary = generator.vocabulary("prompt")
+    if None not in (end, vocabulary) and end >= vocabulary:
+        raise ValueError(f"end is a token below {vocabulary}, or None for none, not {end}")
     return generator(prompt, length, seed=seed)
 
 

@@ -18,6 +18,7 @@ import keras
 from keras import layers, ops
 
 from kapps._checked import check_argument
+from kapps._values import is_integer
 
 
 def state_names(sizes):
@@ -250,7 +251,7 @@ class LearnedState(layers.Layer):
     def __init__(self, sizes, **kwargs):
         super().__init__(**kwargs)
         self.sizes = list(sizes) if isinstance(sizes, (list, tuple)) else []
-        if not self.sizes or not all(isinstance(size, int) and size > 0 for size in self.sizes):
+        if not self.sizes or not all(map(is_integer, self.sizes)):
             raise ValueError(
                 f"{self.name}: sizes are positive integers, one for each state, not {sizes!r}"
             )

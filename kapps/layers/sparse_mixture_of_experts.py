@@ -56,8 +56,10 @@ class SparseMixtureOfExperts(layers.Layer):
     ):  # fmt: skip
         super().__init__(**kwargs)
         for key, value in {"experts": experts, "hidden": hidden, "units": units or 1}.items():
-            if not is_integer(value):
-                raise ValueError(f"{self.name}: {key}={short(value)} is not a positive integer")
+            if not is_integer(value, 1, 2**20):
+                raise ValueError(
+                    f"{self.name}: {key}={short(value)} is not a positive integer up to {2**20:,}"
+                )
         if not is_integer(k, 1, experts):
             raise ValueError(
                 f"{self.name}: k is from 1 to {experts}, the number of experts, not {short(k)}"

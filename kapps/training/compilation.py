@@ -48,7 +48,6 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
     return trained
 
 
-@checked
 def auxiliary_losses(
     model: keras.Model,
     loss: keras.losses.Loss,

@@ -185,7 +185,7 @@ def functions():
         "fold": (export.fold, {"model": image}, "model"),
         "step_model": (generation.step_model, {"model": language}, "model batch:count length:count"),
         "SparseMixtureOfExperts": (kapps.layers.SparseMixtureOfExperts, {"experts": 4, "k": 2}, "experts:count k:count hidden:count"),
-        "GroupedConv2D": (kapps.layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}, "filters:count kernel_size:depths groups:count"),
+        "GroupedConv2D": (kapps.layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}, "filters:count groups:count"),
         "ChannelShuffle": (kapps.layers.ChannelShuffle, {"groups": 2}, "groups:count"),
         "SelfAttention": (kapps.layers.SelfAttention, {"heads": 2, "key_dim": 4}, "heads:count key_dim:count"),
         "PeepholeLSTMCell": (kapps.PeepholeLSTMCell, {"units": 4}, "units:count"),

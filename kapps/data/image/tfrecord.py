@@ -52,7 +52,13 @@ def write_tfrecords(
     Raises:
         DataError: images and labels do not match, or the directory holds other data.
     """
-    directory, labels = os.fspath(directory), np.asarray(labels)
+    directory = os.fspath(directory)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:
+        raise DataError(
+            "labels have rows of different lengths; they are integers [images]"
+        ) from error
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(
             f"labels have the shape {labels.shape} and dtype {labels.dtype}, not integers [images]"

@@ -126,9 +126,9 @@ def _check_options(precision, batch_size, length, float_operations):
         raise ValueError(
             f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.{nearest(str(precision), PRECISIONS)}"
         )
-    if not is_integer(batch_size):
+    if not is_integer(batch_size, 1, 2**16):
         raise ValueError(f"batch_size is a positive integer, not {batch_size!r}")
-    if length is not None and not is_integer(length):
+    if length is not None and not is_integer(length, 1, 2**24):
         raise ValueError(f"length is a positive integer, not {length!r}")
     if float_operations and precision != "int8":
         raise ValueError(f"precision={precision!r} takes no float_operations; int8 does")
