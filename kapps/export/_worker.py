@@ -144,7 +144,8 @@ def run_jobs(run, prepare=lambda: None) -> None:
         except MemoryError:
             result = {"error": f"it needs more than {(memory or 0) / 2**30:.1f} GiB of memory"}
         except Exception as error:
-            result = {"error": str(error) or type(error).__name__}
+            has_text = str(error) and not isinstance(error, KeyError)  # whose text is the key
+            result = {"error": str(error) if has_text else f"{type(error).__name__} {error}"}
         print(json.dumps(result), file=results, flush=True)
 
 

@@ -63,7 +63,7 @@ def wrong(rng: random.Random, images: int) -> tuple[str, bytes]:
 
     deep = rng.choice([20, 900, 3000, 100_000])
     count = rng.choice([n for n in (0, 1, 2, images + 1, 1000) if n != images])
-    junk = rng.choice([None, True, [], {}, "x", 1e400, -1, 10**400, [[1]], {"b64": "!"}, {"a": 1}])
+    junk = rng.choice([None, True, [], {}, "x", 1e400, -1, 10**400, [[1]], {"b64": "!"}, {"a": None}])
     bodies = {
         "nothing": b"",
         "html": b"<html><head><title>Log in \x1b[2J</title></head></html>",
@@ -79,7 +79,7 @@ def wrong(rng: random.Random, images: int) -> tuple[str, bytes]:
         "other rows": _json({"predictions": [good] * count}),
         "other rows in columns": _json({"outputs": {key: [x] * count for key, x in good.items()}}),
         "unnamed rows": _json({"predictions": [[0.5]] * count}),
-        "row of another kind": _json({"predictions": [good] * (images - 1) + [junk]}),
+        "row of another kind": _json({"predictions": [good] * (images - 1) + [junk if images > 1 else None]}),
         "different outputs": _json({"predictions": [good, {"probabilities": [0.1]}]}),
         "junk scores": _json(changed(probabilities=junk if junk != [[1]] else "y")),
         "junk classes": _json(changed(classes=rng.choice([None, 3, [1.5], ["a"], [2, 0], [-1, 0], [True], [10**30]]))),

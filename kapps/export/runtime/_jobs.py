@@ -10,12 +10,11 @@ import tempfile
 
 import numpy as np
 
+from kapps._errors import main_sentence
 from kapps.export._worker import CrashError, Worker
 
 ONLY = "only"
 """The name of an input without a name."""
-MAX_MESSAGE = 500
-"""Characters of an error: it can name what the file holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ def run_job(
         except CrashError as crash:
             result = {"error": str(crash)}
         if result.get("error"):
-            raise ValueError(f"{path} does not run: {_last_line(result['error'])}")
+            raise ValueError(f"{path} does not run: {_reason(result['error'])}")
         if not os.path.exists(files["outputs"]):
             return result, {}
         with np.load(files["outputs"]) as arrays:
@@ -90,7 +89,6 @@ def run_job(
     return result, {name.removeprefix("output_"): array for name, array in outputs.items()}
 
 
-def _last_line(error):
-    """Returns the last line of an error, without characters that a terminal interprets."""
-    line = (error.strip().splitlines() or ["no message"])[-1][:MAX_MESSAGE]
-    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in line)
+def _reason(error):
+    """Returns the reason of an error, without characters that a terminal interprets: it can name what a file holds."""
+    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in main_sentence(error))
