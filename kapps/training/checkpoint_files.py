@@ -70,7 +70,7 @@ def average_checkpoints(model: keras.Model, paths: Sequence[pathlib.Path]) -> No
         try:
             values = read_checkpoint(path).arrays["v"][: len(variables)]  # the optimizer's follow
         except CorruptCheckpointError as error:
-            print(f"{path} is corrupt and was skipped: {error}", file=sys.stderr, flush=True)
+            print_line(f"{path} is corrupt and was skipped: {error}")
             continue
         count += 1
         if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
@@ -82,6 +82,11 @@ def average_checkpoints(model: keras.Model, paths: Sequence[pathlib.Path]) -> No
         raise ValueError(f"there is no checkpoint to average, of {len(paths)}")
     for variable, total in zip(variables, sums, strict=True):
         variable.assign(total / count if total.dtype.kind == "f" else total)
+
+
+def print_line(text: str) -> None:
+    """Prints one line to standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def write_checkpoint(

@@ -105,6 +105,40 @@ def assign_all(variables: list, values: list[np.ndarray]) -> None:
         variable.assign(value)
 
 
+def read_metrics(model: keras.Model) -> list[np.ndarray]:
+    """Returns the values of the metrics of the current epoch; an empty list with several workers.
+
+    There a metric is the sum of those of all workers, which they can only read together, and one of them saves.
+    """
+    strategy = model.distribute_strategy
+    return [] if _has_workers(strategy) else to_arrays(model.metrics_variables)
+
+
+def _has_workers(strategy):
+    return type(strategy).__name__ == "MultiWorkerMirroredStrategy"
+
+
+def mean_logs(before: dict, after: dict, steps: tuple[int, int]) -> dict:
+    """Returns the mean logs of an epoch from those of its two parts, where the metrics could not be read.
+
+    Args:
+        before: logs of the part before an interruption.
+        after: logs of the part after it. Values that `before` lacks do not change.
+        steps: numbers of steps of the two parts.
+    """
+    return {
+        key: _mean(key, [before[key], value], steps) if key in before else value
+        for key, value in after.items()
+    }
+
+
+def _mean(key, values, weights):
+    """Returns the weighted mean of a metric: the geometric mean of a perplexity, which is exp of a mean."""
+    if key.endswith("perplexity"):
+        return float(np.exp(np.average(np.log(values), weights=weights)))
+    return float(np.average(values, weights=weights))
+
+
 class ResumedEpoch(keras.callbacks.Callback):
     """Lets the training continue after the end of an epoch that an earlier process has begun."""
 
@@ -116,6 +150,7 @@ class ResumedEpoch(keras.callbacks.Callback):
         if self.checkpoints.resumed_epoch:
             self.model.stop_training = False  # it only had to end this epoch
             self.checkpoints.resumed_epoch = False
+            logs.update(self.checkpoints.add_earlier_logs(logs))
 
 
 def to_arrays(variables: list) -> list[np.ndarray]:

@@ -3,12 +3,11 @@
 The files are those of `kapps.training.checkpoint_files`, the state that they hold is that of
 `kapps.training.checkpoint_state`.
 
-Why not Orbax or `keras.callbacks.BackupAndRestore`: the latter resumes at epochs, and neither saves the position in
-the data, the random seeds, carried states and the metrics of an interrupted epoch, which an exact resume needs.
+Why not Orbax or `keras.callbacks.BackupAndRestore`: the latter resumes at epochs, and neither saves the position in the
+data, carried states and metrics of an interrupted epoch, which an exact resume needs.
 """
 
 import pathlib
-import sys
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from kapps.training.checkpoint_files import (
     CorruptCheckpointError,
     list_checkpoints,
     path_of_step,
+    print_line,
     read_checkpoint,
     step_of_path,
     write_checkpoint,
@@ -27,6 +27,8 @@ from kapps.training.checkpoint_state import (
     get_callback_states,
     list_carried_states,
     list_variables,
+    mean_logs,
+    read_metrics,
     set_callback_states,
     to_arrays,
 )
@@ -40,13 +42,11 @@ _RECENT = 2
 class Checkpoints(keras.callbacks.Callback):
     """Saves the complete state of a training, and restores it.
 
-    The state is every variable of the model (including the random seeds of its dropout layers), every variable of
-    the optimizer (step, momentum, moving average, loss scale), the states that stateful recurrent layers carry from
-    batch to batch, the metrics of an interrupted epoch, the state of Keras's callbacks (early stopping, learning rate),
-    the step, and the notes of the run. The position in the data follows from the step:
-    `kapps.data.train_dataset(first_step=...)`. A checkpoint is written to a temporary file, synced to the disk and
-    renamed, and older ones are deleted after that. The last two are kept, and all are deleted when the training is
-    complete.
+    The state is every variable of the model (also the random seeds of dropout) and of the optimizer, the states that
+    recurrent layers carry from batch to batch, the metrics of an interrupted epoch, the state of Keras's callbacks, the
+    step, and the notes of the run. The position in the data follows from the step: `train_dataset(first_step=...)`. A
+    checkpoint is written to a temporary file, synced to the disk and renamed; then older ones than the last two are
+    deleted. All are deleted when the training is complete.
 
         checkpoints = Checkpoints("runs/imagenet/checkpoints", steps_per_epoch=steps)
         step = checkpoints.restore(model)
@@ -89,6 +89,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.step = self._saved_step = 0
         self.finished = False
         self.resumed_epoch = False  # whether `fit` is in an epoch that an earlier process has begun
+        self._earlier_logs = None  # steps and mean logs of the interrupted epoch, without metrics
         self._metrics = self._carried = None  # values of the interrupted epoch, until it continues
         self._callbacks, self._callback_states = [], None
         self._corrupt = set()
@@ -100,7 +101,7 @@ class Checkpoints(keras.callbacks.Callback):
         A corrupt checkpoint is skipped with one line.
 
         Raises:
-            ValueError: for a checkpoint of another model or of another training, and if all are corrupt.
+            ValueError: for a checkpoint of another model or training, and if all are corrupt.
         """
         model.optimizer.build(model.trainable_variables)
         paths, first_reason = list_checkpoints(self.directory), None
@@ -111,9 +112,7 @@ class Checkpoints(keras.callbacks.Callback):
                 first_reason = first_reason or str(error)
                 self._corrupt.add(path)
                 if self.write:
-                    print(
-                        f"{path} is corrupt and was skipped: {error}", file=sys.stderr, flush=True
-                    )
+                    print_line(f"{path} is corrupt and was skipped: {error}")
                 continue
             self._check(path, content, model)
             self._assign(content, model)
@@ -133,10 +132,8 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{self.directory} to train from scratch"
             )
         saved = [(tuple(value.shape), str(value.dtype)) for value in content.arrays["v"]]
-        expected = [
-            (tuple(v.shape), keras.backend.standardize_dtype(v.dtype))
-            for v in list_variables(model)
-        ]
+        dtype_of = keras.backend.standardize_dtype
+        expected = [(tuple(v.shape), dtype_of(v.dtype)) for v in list_variables(model)]
         if saved != expected:
             raise ValueError(
                 f"{path} does not fit {model.name} and its optimizer: delete {self.directory} to train from scratch"
@@ -151,10 +148,15 @@ class Checkpoints(keras.callbacks.Callback):
         self.resumed_epoch = self.step % self.steps_per_epoch != 0
         self._metrics = arrays["m"] if self.resumed_epoch else None
         self._carried = to_arrays(list_carried_states(model))
+        if self.resumed_epoch and about["logs"]:
+            self._earlier_logs = self.step % self.steps_per_epoch, about["logs"]
         self._callback_states = about["callbacks"], arrays["c"]
 
-    def save(self) -> pathlib.Path | None:
+    def save(self, logs: dict | None = None) -> pathlib.Path | None:
         """Writes a checkpoint of the current step, and then deletes the checkpoints that are not kept.
+
+        Args:
+            logs: the mean logs of the current epoch so far.
 
         Returns:
             The path of the checkpoint, or `None` if this process does not save.
@@ -168,7 +170,7 @@ class Checkpoints(keras.callbacks.Callback):
         if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
             self._stop(f"a weight is not finite; {self.describe_last()}")
         in_epoch = self.step % self.steps_per_epoch != 0
-        metrics = to_arrays(self.model.metrics_variables) if in_epoch else []
+        metrics = read_metrics(self.model) if in_epoch else []
         callback_states, callback_arrays = get_callback_states(self._callbacks)
         about = {
             "step": self.step,
@@ -176,6 +178,7 @@ class Checkpoints(keras.callbacks.Callback):
             "identity": self.identity,
             "notes": self.notes,
             "callbacks": callback_states,
+            "logs": {} if metrics else self.add_earlier_logs(logs or {}),
         }
         path = path_of_step(self.directory, self.step)
         try:
@@ -196,9 +199,7 @@ class Checkpoints(keras.callbacks.Callback):
                 path.unlink()
             except OSError as error:
                 if path not in self._corrupt:  # for example a folder, which is left where it is
-                    print(
-                        f"{path} cannot be deleted: {error.strerror}", file=sys.stderr, flush=True
-                    )
+                    print_line(f"{path} cannot be deleted: {error.strerror}")
                     self._corrupt.add(path)
 
     def _complete(self):
@@ -229,9 +230,8 @@ class Checkpoints(keras.callbacks.Callback):
     def surround(self, callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
         """Returns the callbacks for `fit`: the given ones, with this one before and after them.
 
-        A checkpoint at the end of an epoch contains the notes that they have written. The state of Keras's callbacks is
-        saved and restored, and that of others with the methods `get_state`, which returns values of JSON's types, and
-        `set_state`.
+        A checkpoint at the end of an epoch contains the notes that they have written, and their state: that of Keras's
+        callbacks, and of others with the methods `get_state`, which returns values of JSON's types, and `set_state`.
         """
         self._callbacks = list(callbacks)
         return [ResumedEpoch(self), *callbacks, self]
@@ -264,27 +264,34 @@ class Checkpoints(keras.callbacks.Callback):
             # In a resumed epoch, `fit` expects more steps than remain.
             self.model.stop_training = self.resumed_epoch
         elif self.step % self.interval == 0 or self._requests.signal:
-            self._save_and_stop_if_requested()
+            self._save_and_stop_if_requested(logs)
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         self._save_and_stop_if_requested()
 
-    def on_train_end(self, logs=None) -> None:
+    def on_train_end(self, logs=None) -> None:  # or after an exception in `fit`
         self._requests.end()
 
-    def _save_and_stop_if_requested(self):
+    def add_earlier_logs(self, logs: dict) -> dict:
+        """Returns the logs of an epoch, with the steps before an interruption if the metrics do not hold them."""
+        logs = {key: float(value) for key, value in logs.items() if np.ndim(value) == 0}
+        if not self._earlier_logs:
+            return logs
+        steps_before, earlier = self._earlier_logs
+        steps_after = (self.step - 1) % self.steps_per_epoch + 1 - steps_before
+        if self.step % self.steps_per_epoch == 0:
+            self._earlier_logs = None
+        return mean_logs(earlier, logs, (steps_before, steps_after))
+
+    def _save_and_stop_if_requested(self, logs=None):
         with self._requests.saving():
             if self.step != self._saved_step:
-                self.save()
+                self.save(logs)
                 self._saved_step = self.step
             if self._requests.signal:
                 saved = "saved" if self.write else "the first worker saves"
                 reason = f"{self._requests.name}; {saved}, run the same command to resume from here"
                 self._stop(reason, code=128 + self._requests.signal)
-
-    def close(self) -> None:
-        """Stops to receive signals, after an exception in `fit`."""
-        self._requests.end()
 
     def _stop(self, reason, code=1):
         self._requests.end(stopped=True)

@@ -152,7 +152,7 @@ class Run:
                     validation_data=test, callbacks=callbacks, verbose=0,
                 )  # fmt: skip
             finally:
-                self.checkpoints.close()
+                self.checkpoints.on_train_end()
             if step > steps:  # the checkpoint is of a longer training
                 return notes["before"], self._evaluate(model, test, f"at step {step:,}")
         last = self.history[-1]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kapps import data, training
+from kapps.training import checkpoint_state
 
 
 def small():
@@ -96,6 +97,24 @@ def test_the_logs_of_an_interrupted_epoch_include_all_steps(tmp_path, whole):
     history, _ = fit(small(), tmp_path)
     assert len(history["loss"]) == 1  # the second epoch; 5 of its steps are new
     assert history["loss"] == whole[1]["loss"][1:] and history["mae"] == whole[1]["mae"][1:]
+
+
+def test_without_metrics_the_logs_of_an_interrupted_epoch_are_means(tmp_path, whole, monkeypatch):
+    """As with several workers, which cannot read the metrics of all."""
+    monkeypatch.setattr(checkpoint_state, "_has_workers", lambda _: True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(), tmp_path, interrupt=17)
+    model = small()
+    history, _ = fit(model, tmp_path)
+    assert history["loss"] == pytest.approx(whole[1]["loss"][1:], rel=1e-5)
+    assert same(state(model), whole[0])
+
+
+def test_the_mean_of_a_perplexity_is_geometric():
+    logs = {"perplexity": 2.0, "loss": 2.0, "new": 3.0}
+    means = checkpoint_state.mean_logs({"perplexity": 16.0, "loss": 16.0}, logs, (1, 3))
+    # One step of 16 and three of 2: 2 to the power of (4 + 3) / 4, and (16 + 3 * 2) / 4.
+    assert means == pytest.approx({"perplexity": 2**1.75, "loss": 5.5, "new": 3.0})
 
 
 def test_a_complete_training_is_restored_and_not_trained(tmp_path, whole):
@@ -313,7 +332,7 @@ def test_a_second_ctrl_c_ends_at_once_and_saves_nothing(tmp_path):
             batches(0), steps_per_epoch=10, verbose=0,
             callbacks=checkpoints.surround([Kill(signal.SIGINT, signal.SIGINT)]),
         )  # fmt: skip
-    checkpoints.close()
+    checkpoints.on_train_end()
     assert not list(tmp_path.iterdir())
 
 
