@@ -60,7 +60,7 @@ class Checkpoints(keras.callbacks.Callback):
         steps_per_epoch: steps of every epoch.
         interval: steps between two checkpoints. The end of an epoch always makes one.
         identity: the options and the data that determine the training, of JSON's types. A checkpoint of a training
-            with other values is not restored. "data" is {name: identity}, as `kapps.data.source_identity` returns it.
+            with other values is not restored. "datasets" is {name: identity}, of `kapps.data.source_identity`.
         notes: what the run needs to resume, of JSON's types; `restore` sets it, and every checkpoint saves it.
         write: whether this process saves. Of several workers only the first one saves, and all restore.
         epoch_ends: number of checkpoints at the ends of epochs to keep, for `kapps.training.average_checkpoints`.

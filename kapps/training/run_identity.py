@@ -19,10 +19,10 @@ def describe_difference(saved: dict, current: dict) -> str | None:
     """
     current = json.loads(json.dumps(current))
     for key, value in current.items():
-        if key != "data" and saved.get(key) != value:
+        if key != "datasets" and saved.get(key) != value:
             return f"{key}={saved.get(key)}, not {key}={value}"
-    for name, data in current.get("data", {}).items():
-        saved_data = (saved.get("data") or {}).get(name)
+    for name, data in current.get("datasets", {}).items():
+        saved_data = saved.get("datasets", {}).get(name)
         if saved_data is None:
             return f"no {name}"
         if saved_data != data:

@@ -70,7 +70,7 @@ class Run:
             self.directory / "checkpoints",
             steps_per_epoch=steps_per_epoch,
             interval=checkpoint_interval,
-            identity=identity | ({"data": data} if data else {}),
+            identity=identity | ({"datasets": data} if data else {}),
             write=self.is_chief,
             epoch_ends=epoch_ends,
         )

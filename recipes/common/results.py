@@ -23,7 +23,7 @@ class Results:
 
     def __init__(self, directory, identity, data=None):
         self.directory = pathlib.Path(directory)
-        self.identity = identity | ({"data": data} if data else {})
+        self.identity = identity | ({"datasets": data} if data else {})
         self.path = self.directory / "results.json"
         self.rows = {}
         training.lock_directory(self.directory)

@@ -28,7 +28,7 @@ def images(tmp_path_factory):
 
 def identity(folder):
     sources = (data.open_source(None, folder, split) for split in ("train", "validation"))
-    return {"data": data.images_identity(*sources)}
+    return {"datasets": data.images_identity(*sources)}
 
 
 def rename_class(folder):
@@ -89,7 +89,7 @@ def test_a_changed_image_folder_is_described(images, tmp_path, change, kind):
 
 def test_arrays_with_another_label_or_shape_differ(tmp_path):
     x, y = np.arange(12.0).reshape(4, 3), np.array([0, 1, 0, 1])
-    before = {"data": {"training": data.array_identity({"x": x, "y": y})}}
+    before = {"datasets": {"training": data.array_identity({"x": x, "y": y})}}
     for arrays, words in (
         ({"x": x, "y": 1 - y}, "y has other examples"),
         ({"x": x[:3], "y": y}, "x has 3 examples, and it had 4"),
@@ -98,7 +98,7 @@ def test_arrays_with_another_label_or_shape_differ(tmp_path):
         ({"z": x, "y": y}, "x is missing, z is new"),
     ):
         difference = describe_difference(
-            before, {"data": {"training": data.array_identity(arrays)}}
+            before, {"datasets": {"training": data.array_identity(arrays)}}
         )
         assert (difference is None) if words is None else words in difference
 
@@ -106,14 +106,14 @@ def test_arrays_with_another_label_or_shape_differ(tmp_path):
 def test_files_are_compared_by_content(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("abc", encoding="utf-8")
-    before = {"data": {"text": data.file_identity(path)}}
+    before = {"datasets": {"text": data.file_identity(path)}}
     path.write_text("abd", encoding="utf-8")
     assert "text.txt has other content" in describe_difference(
-        before, {"data": {"text": data.file_identity(path)}}
+        before, {"datasets": {"text": data.file_identity(path)}}
     )
     path.write_text("abcd", encoding="utf-8")
     assert "text.txt has 4 bytes, and it had 3" in describe_difference(
-        before, {"data": {"text": data.file_identity(path)}}
+        before, {"datasets": {"text": data.file_identity(path)}}
     )
     with pytest.raises(data.DataError, match="cannot be read"):
         data.file_identity(tmp_path / "nothing")
@@ -121,10 +121,10 @@ def test_files_are_compared_by_content(tmp_path):
 
 def test_sentences_are_compared_by_language():
     before = {
-        "data": {"sentences": data.lines_identity({"train.de": ["a", "b"], "train.en": ["c"]})}
+        "datasets": {"sentences": data.lines_identity({"train.de": ["a", "b"], "train.en": ["c"]})}
     }
     after = {
-        "data": {"sentences": data.lines_identity({"train.de": ["a", "x"], "train.en": ["c"]})}
+        "datasets": {"sentences": data.lines_identity({"train.de": ["a", "x"], "train.en": ["c"]})}
     }
     assert describe_difference(before, after) == "other sentences: train.de has other lines"
 
@@ -139,4 +139,4 @@ def test_shards_and_digits_have_an_identity():
 def test_flags_and_missing_data_are_described():
     assert describe_difference({"seed": 1}, {"seed": 2}) == "seed=1, not seed=2"
     assert describe_difference({"units": [1, 2]}, {"units": (1, 2)}) is None
-    assert describe_difference({}, {"data": {"text": {}}}) == "no text"
+    assert describe_difference({}, {"datasets": {"text": {}}}) == "no text"

@@ -62,23 +62,23 @@ STOP_SECONDS = 30
 """Limit from a signal to the end, as the machine may be busy."""
 TIMES = ("seconds", "examples_per_second", "tokens_per_second", "input_wait")
 SMALL = "--deterministic --checkpoint_every=2"
-DIGITS = "--dataset=digits --image_size=28 --batch_size=300"
+FOLDERS = "--data_dir=folders --image_size=28 --batch_size=8"
 TOKENS = "--vocabulary=260 --tokens=600"
 RECIPES = {  # name: (recipe, flags, training steps)
-    "imagenet": ("imagenet", f"--model=lenet5 {DIGITS} --epochs=3 {SMALL}", 12),
+    "imagenet": ("imagenet", f"--model=lenet5 {FOLDERS} --epochs=3 {SMALL}", 12),
     "imagenet, mixed precision, accumulation": (
         "imagenet",
-        f"--model=lenet5 {DIGITS} --epochs=2 --accumulation=2 --precision=mixed_float16 {SMALL}",
+        f"--model=lenet5 {FOLDERS} --epochs=2 --accumulation=2 --precision=mixed_float16 {SMALL}",
         8,
     ),
-    "imagenet, folders, EMA": (
+    "imagenet, large_batch": (
         "imagenet",
-        f"--model=lenet5 --data_dir=folders --image_size=28 --batch_size=8 --epochs=3 --schedule=large_batch {SMALL}",
+        f"--model=lenet5 {FOLDERS} --epochs=3 --schedule=large_batch {SMALL}",
         9,
     ),
     "finetune": (
         "finetune",
-        f"--model=lenet5 --weights=lenet5.weights.h5 {DIGITS} --epochs=3 {SMALL}",
+        f"--model=lenet5 --weights=lenet5.weights.h5 {FOLDERS} --epochs=3 {SMALL}",
         12,
     ),
     "language_model": (
@@ -103,12 +103,12 @@ RECIPES = {  # name: (recipe, flags, training steps)
     ),
     "mappings": (
         "mappings",
-        "--mapping=one_to_many --units=4 --batch_size=500 --epochs=3 --checkpoint_every=2",
+        "--mapping=many_to_one --data=Up_TRAIN.ts --units=4 --batch_size=8 --epochs=3 --checkpoint_every=2",
         9,
     ),
     "nowcasting": (
         "nowcasting",
-        "--filters=2 --kernel_size=3 --steps=8 --batch_size=1 --test=2 --rows=1 --checkpoint_every=2",
+        "--data=folders --filters=2 --kernel_size=3 --steps=8 --batch_size=1 --test=2 --rows=1 --checkpoint_every=2",
         8,
     ),
     "counting": (
@@ -118,7 +118,7 @@ RECIPES = {  # name: (recipe, flags, training steps)
     ),
     "sequence_tasks": (
         "sequence_tasks",
-        "--tasks=pixels,adding --networks=rnn,gru --side=3 --steps=4 --length=4 --test=8",
+        "--tasks=pixels,adding --data=folders --batch_size=8 --networks=rnn,gru --side=3 --steps=4 --length=4 --test=8",
         16,
     ),
     "gradients": (
@@ -128,10 +128,14 @@ RECIPES = {  # name: (recipe, flags, training steps)
     ),
     "cifar10": (
         "cifar10",
-        "--dataset=digits --image_size=28 --model=lenet5 --epochs=2 --batch_size=300 --checkpoint_every=2",
+        "--data=folders --image_size=28 --model=lenet5 --epochs=2 --batch_size=8 --checkpoint_every=2",
         8,
     ),
-    "autoregression": ("autoregression", "--units=2 --epochs=2 --steps=1 --steps=4", 36),
+    "autoregression": (
+        "autoregression",
+        "--series=series.csv --units=2 --epochs=2 --steps=1 --steps=4",
+        36,
+    ),
 }
 
 
@@ -166,6 +170,12 @@ def make_data(folder):
         for language, form in (("de", "{} drei {}"), ("en", "{} three {}")):
             lines = "".join(form.format(n, n % 7) + "\n" for n in numbers)
             (folder / "pairs" / f"{split}.{language}").write_text(lines, encoding="utf-8")
+    rows = "".join(f"{t},{t % 7}.5\n" for t in range(120))
+    (folder / "series.csv").write_text(f"time,value\n{rows}", encoding="utf-8")
+    for split in ("TRAIN", "TEST"):
+        lines = (f"{i}.0,{i + 1}.0,{i * i}.5:{'up' if i % 2 else 'down'}\n" for i in range(24))
+        text = f"@classLabel true up down\n@data\n{''.join(lines)}"
+        (folder / f"Up_{split}.ts").write_text(text, encoding="utf-8")
     for split, count in (("train", 12), ("val", 3)):
         for name in ("cat", "dog"):
             path = folder / "folders" / split / name

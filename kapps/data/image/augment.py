@@ -7,6 +7,7 @@ written here, because keras_cv's use unseeded operations that cannot be replaced
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from kapps import _keras_compat
@@ -115,9 +116,14 @@ def make_rand_augment(
                 setattr(layer, name, Sampler(value))
 
     # With a seed, the layers do not create generators from the global one. The seed itself is not used.
-    rand_augment = keras_cv.layers.RandAugment(
-        value_range=(0, 255), augmentations_per_image=layers, magnitude=magnitude, seed=0
-    )
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # images are float32 in mixed precision too
+    try:
+        rand_augment = keras_cv.layers.RandAugment(
+            value_range=(0, 255), augmentations_per_image=layers, magnitude=magnitude, seed=0
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
     for layer in (rand_augment, _keras_compat.random_choice(rand_augment), *rand_augment.layers):
         replace_generators(layer)
 

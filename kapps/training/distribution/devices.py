@@ -52,6 +52,8 @@ def set_seed(seed: int, deterministic: bool = False) -> None:
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+        # RandAugment of keras_cv takes this generator, which has no default value in deterministic programs.
+        tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
 
 
 @checked
