@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError
 
 MAX_BYTES = 2**31
@@ -28,6 +29,7 @@ def read_array(path: str | os.PathLike) -> np.ndarray:
         DataError: the file cannot be read, holds Python objects, or declares another size than it has or more than
             `MAX_BYTES`.
     """
+    path = local_path(path)
     try:
         with open(path, "rb") as file:
             _check_header(path, "its array", file, os.path.getsize(path))
@@ -42,6 +44,7 @@ def read_arrays(path: str | os.PathLike, names: tuple[str, ...]) -> dict[str, np
     Raises:
         DataError: as for `read_array`; an array is missing, or the file expands to far more than its own size.
     """
+    path = local_path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}

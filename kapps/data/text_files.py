@@ -7,6 +7,7 @@ import pathlib
 import zlib
 from collections.abc import Sequence
 
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError
 
 MAX_BYTES = 2**30
@@ -48,7 +49,7 @@ def read_text_file(path: str | os.PathLike, *, fallback: str | None = None) -> s
         DataError: the file does not exist or cannot be read, is larger than `MAX_BYTES`, is in another encoding, or
             holds a NUL character. The message names the line.
     """
-    content = _read_bytes(pathlib.Path(path))
+    content = _read_bytes(local_path(path))
     for start, description in _OTHER_FILES.items():
         if content.startswith(start):
             raise DataError(f"{path} is {description}: pass a text file")

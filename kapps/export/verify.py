@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from kapps._local_paths import local_path
 from kapps.export import runtime
 from kapps.export._float32 import check_exportable
 from kapps.export._inputs import count_rows, model_input, slice_rows
@@ -128,7 +129,7 @@ def verify(
             other operations than computations.
     """
     check_exportable(model)
-    path = pathlib.Path(path)
+    path = local_path(path)
     kind = runtime.file_format(path)
     precision = "float32"
     with phase(f"Verifying {path}", verbose):

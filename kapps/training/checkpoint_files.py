@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from kapps._files import write_atomically
+from kapps._local_paths import local_path
 
 _DIGEST_BYTES = 64  # hexadecimal digits
 
@@ -43,6 +44,7 @@ class CheckpointContent:
 
 def list_checkpoints(directory: str | os.PathLike) -> list[pathlib.Path]:
     """Returns the checkpoints in a directory, the oldest first; an empty list if it does not exist."""
+    directory = local_path(directory, "directory")
     try:
         names = os.listdir(directory)
     except FileNotFoundError:

@@ -12,6 +12,7 @@ import pathlib
 import keras
 import numpy as np
 
+from kapps._local_paths import local_path
 from kapps.training.checkpoint_files import (
     CorruptCheckpointError,
     list_checkpoints,
@@ -82,7 +83,7 @@ class Checkpoints(keras.callbacks.Callback):
         epoch_ends: int = 0,
     ):
         super().__init__()
-        self.directory, self.steps_per_epoch = pathlib.Path(directory), steps_per_epoch
+        self.directory, self.steps_per_epoch = local_path(directory, "directory"), steps_per_epoch
         self.interval, self.write, self.epoch_ends = interval, write, epoch_ends
         self.identity = identity or {}
         self.notes = {} if notes is None else notes

@@ -4,7 +4,6 @@ import functools
 import importlib.util
 import math
 import os
-import pathlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from kapps import _interrupts
 from kapps._files import write_atomically
+from kapps._local_paths import local_path
 from kapps.tables import align_columns
 from kapps.training.callbacks.history import Curves
 from kapps.training.callbacks.progress import Progress
@@ -61,7 +61,7 @@ class Run:
         epoch_ends: int = 0,
         unit: str = "examples",
     ):
-        self.directory, self.strategy = pathlib.Path(directory), strategy
+        self.directory, self.strategy = local_path(directory, "directory"), strategy
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.batch_size, self.unit = batch_size, unit
         self.start_time = time.monotonic()

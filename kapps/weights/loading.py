@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kapps import cards
+from kapps._local_paths import local_path
 from kapps._names import nearest
 from kapps.weights import _formats, _hdf5_files, _state_dicts, download
 from kapps.weights._assign import assign, may_fit, unused_prefixes
@@ -70,7 +71,7 @@ def _existing_file(weights, model):
     path, problem = None, None
     if isinstance(weights, (str, os.PathLike)) and os.fspath(weights):
         try:
-            path = pathlib.Path(weights)
+            path = local_path(weights, "weights")
             if path.is_file():
                 return path
             problem = f"{path} is a directory" if path.is_dir() else None

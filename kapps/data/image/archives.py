@@ -6,6 +6,7 @@ All images of the split are read into memory, encoded. The format is for dataset
 import os
 import zipfile
 
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError
 from kapps.data.image.class_folders import is_held_out
 from kapps.data.image.source import EVALUATION_SPLITS, IMAGE_SUFFIXES, Source, select_split
@@ -24,7 +25,7 @@ def open_zip(path: str | os.PathLike, split: str) -> Source:
     Raises:
         DataError: the file cannot be read, or its images are too large or not in class folders.
     """
-    path = os.fspath(path)
+    path = os.fspath(local_path(path))
     try:
         with zipfile.ZipFile(path) as archive:
             split, class_names, names = _select_images(path, _image_names(archive), split)

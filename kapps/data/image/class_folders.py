@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError
 from kapps.data.image.source import EVALUATION_SPLITS, IMAGE_SUFFIXES, Source, select_split
 
@@ -20,7 +21,7 @@ def open_class_folders(directory: str | os.PathLike, split: str) -> Source:
     Raises:
         DataError: the directory has no class folders or lacks the split, or a class has no images to train on.
     """
-    directory = os.fspath(directory)
+    directory = os.fspath(local_path(directory, "directory"))
     folders = _subfolders(directory)
     if not folders:
         raise DataError(

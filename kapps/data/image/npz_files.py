@@ -6,6 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from kapps._local_paths import local_path
 from kapps.data.array_files import read_arrays
 from kapps.data.errors import DataError
 from kapps.data.image.record_labels import MAX_CLASSES
@@ -42,7 +43,7 @@ def open_npz(path: str | os.PathLike, split: str) -> Source:
         DataError: the file cannot be read, an array is missing or has another shape or type, or the labels are not
             class numbers from 0.
     """
-    path = os.fspath(path)
+    path = os.fspath(local_path(path))
     content = read_npz(path)
     split = select_split(split, content.arrays, path)
     images, labels = content.arrays[split]

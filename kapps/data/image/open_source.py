@@ -3,6 +3,7 @@
 import os
 from importlib import resources
 
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError, checked_data
 from kapps.data.image.archives import open_zip
 from kapps.data.image.class_folders import open_class_folders
@@ -37,13 +38,15 @@ def open_source(
     Raises:
         DataError: the dataset cannot be read. The message is one line.
     """
+    if data_dir is not None and os.fspath(data_dir):
+        data_dir = local_path(data_dir, "data_dir")
     if dataset == "digits":
         return open_shards(resources.files("kapps.data.image") / "digits", split, name="digits")
     if dataset:
         return open_tfds(dataset, data_dir, split)
     if not data_dir:
         raise DataError("no data: pass the name of a dataset, such as digits, or a directory")
-    path = os.path.abspath(os.path.expanduser(os.fspath(data_dir)))
+    path = os.path.abspath(data_dir)
     if os.path.isfile(path):
         return _open_file(path, split)
     if not os.path.isdir(path):

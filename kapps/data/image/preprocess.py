@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kapps import cards
 from kapps._checked import checked
+from kapps._local_paths import local_path
 from kapps.cards import Card
 from kapps.data.image import decode_image
 from kapps.data.image.pipeline import normalise
@@ -122,6 +123,7 @@ def read(path: str | os.PathLike, channels: int) -> tf.Tensor:
     """Returns the pixels of an image file, uint8 (height, width, channels)."""
     if channels not in (1, 3):
         raise ValueError(f"{path}: image files have 1 or 3 channels, and the model {channels}")
+    path = local_path(path)
     try:
         with open(path, "rb") as file:
             return decode_image.decode(tf.constant(file.read()), channels)

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps._files import write_atomically
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError, checked_data
 from kapps.data.image.record_labels import LABELS, find_labels
 from kapps.data.image.shard_names import split_of
@@ -52,7 +53,7 @@ def write_tfrecords(
     Raises:
         DataError: images and labels do not match, or the directory holds other data.
     """
-    directory = os.fspath(directory)
+    directory = os.fspath(local_path(directory, "directory"))
     try:
         labels = np.asarray(labels)
     except ValueError as error:

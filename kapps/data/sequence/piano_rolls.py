@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kapps._checked import checked
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError
 
 KEYS = 88
@@ -37,7 +38,7 @@ def read_piano_rolls(path: str | os.PathLike, split: str) -> list[np.ndarray]:
         from scipy.io import loadmat
     except ImportError:
         raise DataError(f"reading {path} needs scipy: pip install scipy") from None
-    name = _ARRAYS[split]
+    name, path = _ARRAYS[split], local_path(path)
     try:
         pieces = [np.asarray(piece) for piece in loadmat(path)[name][0]]
     except OSError:

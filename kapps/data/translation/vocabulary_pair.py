@@ -21,6 +21,7 @@ import numpy as np
 
 from kapps._checked import checked
 from kapps._files import write_atomically
+from kapps._local_paths import local_path
 from kapps.data.errors import DataError
 from kapps.data.text.subword_vocabulary import SubwordVocabulary, subwords
 from kapps.data.text.vocabulary import PADDING
@@ -188,6 +189,7 @@ class VocabularyPair:
         Raises:
             DataError: the file does not exist or holds something else.
         """
+        path = local_path(path)
         try:
             merges = json.loads(read_text_file(path))
             if not isinstance(merges, list) or len(merges) not in (1, 2):

@@ -10,6 +10,7 @@ import pathlib
 import zipfile
 import zlib
 
+from kapps._local_paths import local_path
 from kapps._names import attribute_finder
 from kapps.export import runtime
 from kapps.export.demo._server import Page, PageServer
@@ -41,7 +42,7 @@ def make_server(path: str | os.PathLike, port: int = 0, *, trust: bool = False) 
         ValueError: for a file that is not a .tflite file, does not run or does not take images, and for a port that
             cannot be used.
     """
-    path = pathlib.Path(path).absolute()
+    path = local_path(path).absolute()
     if not 0 <= port < 2**16:
         raise ValueError(f"port {port} cannot be used: it is not from 0 to 65535")
     _check_file(path)

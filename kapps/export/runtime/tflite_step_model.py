@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from kapps._local_paths import local_path
 from kapps.export._quiet import quiet
 from kapps.export.runtime._litert import signature_runner
 from kapps.generation import EncoderAndStep
@@ -29,7 +30,7 @@ class TFLiteModel:
     """
 
     def __init__(self, path: str | os.PathLike, threads: int = 1):
-        self.path = path
+        self.path = path = local_path(path)
         with quiet():
             self.runner = signature_runner(path, threads)
         self.input = _specs(self.runner.get_input_details())
@@ -95,6 +96,7 @@ def load_tflite_encoder_and_step(directory: str | os.PathLike, threads: int = 1)
         directory: that holds `encoder.tflite` and `step.tflite`.
         threads: the number of threads that LiteRT uses.
     """
+    directory = local_path(directory, "directory")
     return EncoderAndStep(
         TFLiteModel(os.path.join(directory, "encoder.tflite"), threads),
         TFLiteStepModel(os.path.join(directory, "step.tflite"), threads),

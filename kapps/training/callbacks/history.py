@@ -1,11 +1,11 @@
 """The history of a training, written to files after every epoch."""
 
 import csv
-import pathlib
 
 import keras
 
 from kapps._files import write_atomically
+from kapps._local_paths import local_path
 from kapps.visualize import plot_history
 
 
@@ -20,7 +20,7 @@ class Curves(keras.callbacks.Callback):
 
     def __init__(self, directory, rows: list[dict] | None = None, write: bool = True):
         super().__init__()
-        self.directory, self.write = pathlib.Path(directory), write
+        self.directory, self.write = local_path(directory, "directory"), write
         self.rows = [] if rows is None else rows
 
     def on_epoch_end(self, epoch, logs=None) -> None:
