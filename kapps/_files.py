@@ -126,14 +126,20 @@ def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         FileExistsError: if a directory is written and `path` exists. What is there does not change.
     """
     path = local_path(path)
-    with temporary_directory(path.parent) as folder:
-        temporary = folder / path.name
-        yield temporary
-        flush(temporary)
-        if temporary.is_dir() and path.exists():
-            raise FileExistsError(f"{path} exists already")
-        os.replace(temporary, path)
-        sync(path.parent)
+    try:
+        with temporary_directory(path.parent) as folder:
+            temporary = folder / path.name
+            yield temporary
+            flush(temporary)
+            if temporary.is_dir() and path.exists():
+                raise FileExistsError(f"{path} exists already")
+            os.replace(temporary, path)
+            sync(path.parent)
+    except OSError as error:
+        # A write does not know its file, and the temporary path means nothing to the user.
+        if error.filename is None or ".writing-" in str(error.filename):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
 
 
 @contextlib.contextmanager

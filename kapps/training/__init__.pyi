@@ -36,11 +36,11 @@ from .image_schedules import SCHEDULES as SCHEDULES
 from .image_schedules import Schedule as Schedule
 from .image_schedules import get_schedule as get_schedule
 from .losses import SmoothedSparseCrossentropy as SmoothedSparseCrossentropy
-from .memory import WEIGHT_COPIES as WEIGHT_COPIES
-from .memory import image_memory as image_memory
-from .memory import recurrent_memory as recurrent_memory
-from .memory import require_memory as require_memory
-from .memory import weight_memory as weight_memory
+from .memory_needs import WEIGHT_COPIES as WEIGHT_COPIES
+from .memory_needs import image_memory as image_memory
+from .memory_needs import recurrent_memory as recurrent_memory
+from .memory_needs import require_memory as require_memory
+from .memory_needs import weight_memory as weight_memory
 from .metrics import Perplexity as Perplexity
 from .metrics import frame_cross_entropy as frame_cross_entropy
 from .metrics import label_error_rate as label_error_rate

@@ -147,7 +147,7 @@ def test_a_training_by_epochs_resumes_after_sigkill(bars):
 def test_errors_of_the_user_are_one_line(bars):
     cases = {
         "Did you mean resnet50": ["--model=resnet5"],
-        "--minutes and --epochs: give one budget": ["--minutes=1", "--epochs=2"],
+        "contradict each other: give one budget": ["--minutes=1", "--epochs=2"],
         "does not exist": ["--data=nowhere"],
         "batch_size=5000 is more than the 240": ["--data=bars.npz", "--batch_size=5000"],
         "lenet5: channels=2: choose 1 or 3; nin_cifar: channels=2": [
