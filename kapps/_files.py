@@ -137,7 +137,8 @@ def write_atomically(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             sync(path.parent)
     except OSError as error:
         # A write does not know its file, and the temporary path means nothing to the user.
-        if error.filename is None or ".writing-" in str(error.filename):
+        is_temporary = error.filename is None or ".writing-" in str(error.filename)
+        if error.errno is not None and is_temporary:
             error.filename, error.filename2 = os.fspath(path), None
         raise
 

@@ -137,6 +137,9 @@ def main(_):
     test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     steps = data.steps_per_epoch(train_source, FLAGS.batch_size)
 
+    identity = data.images_identity(train_source, test_source)
+    training.compare_workers(strategy, identity)
+
     # Precision, new head, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
@@ -152,7 +155,7 @@ def main(_):
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=steps, batch_size=FLAGS.batch_size,
         identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
-        data=data.images_identity(train_source, test_source),
+        data=identity,
     )  # fmt: skip
     run.print_summary(model, train_source, f"unfreeze {FLAGS.unfreeze}", FLAGS.precision)
     with data.explain_errors(train_source, test_source):

@@ -130,6 +130,9 @@ def main(_):
     )
     check_memory(builder)
 
+    identity = data.images_identity(train_source, test_source)
+    training.compare_workers(strategy, identity)
+
     # Precision, model, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
@@ -145,7 +148,7 @@ def main(_):
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=steps, batch_size=FLAGS.batch_size,
         identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
-        data=data.images_identity(train_source, test_source),
+        data=identity,
     )  # fmt: skip
     run.print_summary(model, train_source, FLAGS.schedule, FLAGS.precision)
     with data.explain_errors(train_source, test_source):

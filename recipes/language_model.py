@@ -236,6 +236,9 @@ def main(_):
         f"{n}-grams": text.perplexity(counts.probabilities(validation, n)) for n in (1, 2, 3)
     }
 
+    identity = {"text": data.file_identity(FLAGS.text)}
+    training.compare_workers(strategy, identity)
+
     # Precision, model, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
@@ -255,7 +258,7 @@ def main(_):
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs // FLAGS.every, steps_per_epoch=steps * FLAGS.every,
         batch_size=FLAGS.batch_size, identity={name: FLAGS[name].value for name in RUN_FLAGS},
         checkpoint_interval=FLAGS.checkpoint_every,
-        data={"text": data.file_identity(FLAGS.text)},
+        data=identity,
     )  # fmt: skip
     if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)

@@ -135,6 +135,8 @@ def fit(strategy):
     training.require_memory(size, "lower --tokens or --vocabulary")
     corpus = translation_corpus.load_corpus(FLAGS)
     translation_corpus.check_outputs(corpus, FLAGS.tflite)
+    identity = {"sentences": corpus.identity()}
+    training.compare_workers(strategy, identity)
     if training.is_chief(strategy):
         training.lock_directory(FLAGS.model_dir)
     resumed = bool(training.list_checkpoints(pathlib.Path(FLAGS.model_dir, "checkpoints")))
@@ -157,7 +159,7 @@ def fit(strategy):
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=plan.steps_per_epoch,
         batch_size=plan.tokens / plan.steps_per_epoch,
         identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
-        epoch_ends=FLAGS.average, unit="tokens", data={"sentences": corpus.identity()},
+        epoch_ends=FLAGS.average, unit="tokens", data=identity,
     )  # fmt: skip
     if run.is_chief:
         count = sum(int(np.prod(weight.shape)) for weight in trained.trainable_weights)

@@ -45,6 +45,7 @@ from .metrics import Perplexity as Perplexity
 from .metrics import frame_cross_entropy as frame_cross_entropy
 from .metrics import label_error_rate as label_error_rate
 from .optimizers import Lamb as Lamb
+from .program import compare_workers as compare_workers
 from .program import define_flags as define_flags
 from .program import get_flag_values as get_flag_values
 from .program import run_main as run_main

@@ -11,9 +11,10 @@ from absl import app, flags
 from kapps import _errors, _interrupts
 from kapps.training.checkpoints import TrainingStopped
 from kapps.training.distribution.cluster import describe_lost_worker
-from kapps.training.distribution.devices import PRECISIONS, STRATEGIES
+from kapps.training.distribution.devices import PRECISIONS, STRATEGIES, is_chief
+from kapps.training.distribution.worker_facts import compare_facts
 from kapps.training.flag_parsing import parse_or_exit
-from kapps.training.flag_types import define_path, try_output_folders
+from kapps.training.flag_types import define_path, path_flags, try_output_folders
 
 flags.disclaim_key_flags()  # the flags below are flags of the recipe: in its --help and its run.json
 
@@ -68,6 +69,33 @@ def get_flag_values() -> dict:
     """Returns the current values of the recipe's flags by name."""
     recipe_flags = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     return {flag.name: flag.value for flag in recipe_flags}
+
+
+def compare_workers(strategy: tf.distribute.Strategy, data: dict) -> None:
+    """Compares the flags and the data of all workers, and tries the output folders of the first one.
+
+    A recipe calls this on every worker, before it builds its model. Paths may differ between machines.
+
+    Args:
+        strategy: the strategy. Without several workers the function does nothing.
+        data: identity of each dataset by its name, such as that of `kapps.data.images_identity`.
+
+    Raises:
+        ClusterError: the workers differ; the error names what differs and the workers.
+        ValueError: the first worker cannot write to an output folder.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
+    values = flags.FLAGS
+    own = [flag.name for flag in path_flags(values)]
+    recipe_flags = {
+        f"--{name}": value
+        for name, value in get_flag_values().items()
+        if name not in (*own, "worker_timeout")
+    }
+    compare_facts(strategy, recipe_flags | data)
+    if is_chief(strategy):
+        try_output_folders(values)
 
 
 def run_main(

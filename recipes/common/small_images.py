@@ -92,8 +92,6 @@ def set_defaults() -> list[str]:
         kapps.cards.image_card(name)
         if names.count(name) > 1:
             raise ValueError(f"--model={FLAGS.model} has {name} twice: give each network once")
-    if FLAGS.channels == 2:
-        raise ValueError("--channels=2 is not 1 (grey) or 3 (colour)")
     training.forbid_both("data", "dataset", "give the files or the name of the images")
     training.forbid_without("checkpoint_every", "--epochs", FLAGS.epochs is not None)
     size = training.image_memory(

@@ -74,6 +74,7 @@ def main(argv):
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
     source, test = (data.open_source("digits", split=split) for split in ("train", "validation"))
+    training.compare_workers(strategy, data.images_identity(source, test))
 
     def images(first_step, shard):
         return data.train_dataset(
