@@ -7,6 +7,7 @@ import zipfile
 import keras
 
 from kapps._checked import check_argument
+from kapps._local_paths import local_path
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
@@ -19,7 +20,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         ValueError: one line, for a file that is not a `.keras` file, and for a model that Keras cannot load.
     """
     check_argument("load_model", "path", path, str | os.PathLike)
-    path = os.fspath(path)
+    path = os.fspath(local_path(path))
     if not os.path.exists(path):
         raise ValueError(
             f"{path!r} does not exist: give a .keras file, such as a run's model.keras"

@@ -156,7 +156,7 @@ def test_errors_of_the_user_are_one_line(bars):
             "--channels=2",
             "--batch_size=16",
         ],
-        "a run with data=bars.npz, not data=None": ["--dataset=digits", "--model_dir=other"],
+        "belongs to a run with seconds=None, not seconds=45": ["--dataset=digits", "--model_dir=other"],
     }
     (bars / "other").mkdir()
     (bars / "other" / "results.json").write_text(
