@@ -283,12 +283,11 @@ def load_model(model: str, **arguments):
     is_file = is_model_file(model)
     name = None if is_file else cards.card(model).name  # an error here does not load Keras
     with without_log_lines():
-        import keras
-
         import kapps
+        from kapps.weights import saved_models
     if not is_file:
         return getattr(kapps, name)(**arguments)
     try:
-        return keras.saving.load_model(model, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(f"{model} cannot be loaded: {_errors.describe(error)[0]}") from error
+        return saved_models.load_model(model)
+    except ValueError as error:
+        raise UserError(error) from error

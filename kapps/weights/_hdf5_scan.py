@@ -143,7 +143,8 @@ def main(path):
         check(path)
     except Exception as error:  # the library raises any error for a corrupt file
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        print(ascii(lines[0])[1:-1][:300])
+        corrupt = "" if type(error) is ValueError else "it is incomplete or corrupt: "
+        print(corrupt + ascii(lines[0])[1:-1][:300])
 
 
 if __name__ == "__main__":

@@ -30,4 +30,6 @@ def as_value_errors() -> Iterator[None]:
     except MemoryError as error:
         raise ValueError("it does not fit into memory") from error
     except Exception as error:
-        raise ValueError(first_line(error)) from error
+        ours = type(error) is ValueError or type(error).__module__.startswith("kapps.")
+        corrupt = "" if ours else "it is incomplete or corrupt: "
+        raise ValueError(f"{corrupt}{first_line(error)}") from error

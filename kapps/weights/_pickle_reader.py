@@ -13,7 +13,7 @@ import math
 import pickletools
 from typing import BinaryIO
 
-from kapps.weights._messages import printable
+from kapps.weights._messages import first_line, printable
 from kapps.weights._pickle_names import (
     DICTIONARIES,
     PARAMETERS,
@@ -75,13 +75,26 @@ def read(file: BinaryIO) -> tuple[object, dict[str, Storage]]:
     """
     machine = _Machine()
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        for count, (opcode, argument) in enumerate(_instructions(file)):
             if count > MOST_INSTRUCTIONS:
                 raise ValueError(f"its pickle has more than {MOST_INSTRUCTIONS:,} instructions")
             machine.step(opcode.name, argument)
         return machine.pop(), machine.storages
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("its pickle is corrupt") from error
+
+
+def _instructions(file):
+    """Yields (kind, argument) of a pickle's instructions."""
+    instructions = pickletools.genops(file)
+    while True:
+        try:
+            opcode, argument, _ = next(instructions)
+        except StopIteration:
+            return
+        except ValueError as error:
+            raise ValueError(f"its pickle is corrupt: {first_line(error)}") from error
+        yield opcode, argument
 
 
 class _Machine:

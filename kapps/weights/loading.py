@@ -76,12 +76,12 @@ def _existing_file(weights, model):
                 return path
             problem = f"{path} is a directory" if path.is_dir() else None
         except (OSError, ValueError) as error:  # a name with NUL, or too long a name
-            problem = first_line(error)
+            problem = printable(first_line(error), 60)
     if problem is None and path is not None and path.name.endswith(SUFFIXES):
-        raise ValueError(f"{model}: there is no weights file {path}")
+        raise ValueError(f"{model}: there is no weights file {printable(path, 300)}")
     raise ValueError(
         f'{model}: weights is None, "imagenet" or the path of a file ({" ".join(SUFFIXES)}), '
-        f"not {printable(repr(weights), 200)}{f' ({problem})' if problem else ''}"
+        f"not {printable(repr(weights), 100)}{f' ({problem})' if problem else ''}"
     )
 
 

@@ -100,13 +100,10 @@ class Tensors:
         """
         array = np.ascontiguousarray(array)
         kind = changes.get("kind", array.dtype.name)
-        if kind == "bfloat16":
-            content = (array.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
-        else:
-            content = array.astype(kind).tobytes()
         key = changes.get("key", str(len(self.storages)))
         numel = changes.get("numel", array.size)
-        self.storages.setdefault(key, (numel, content))
+        if key not in self.storages:
+            self.storages[key] = numel, _content(array, kind)
         stride = [step // array.itemsize for step in array.strides]
         identity = ("storage", Name("torch", KINDS.get(kind, kind)), key, "cpu", numel)
         identity += (changes["view"],) if "view" in changes else ()
@@ -116,6 +113,13 @@ class Tensors:
         if function != "_rebuild_tensor":
             arguments += (False, Call(Name("collections", "OrderedDict"), ()))
         return Call(Name("torch._utils", function), arguments)
+
+
+def _content(array, kind):
+    """Returns the bytes of a storage."""
+    if kind == "bfloat16":
+        return (array.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+    return array.astype(kind).tobytes()
 
 
 def archive(content, tensors: Tensors, *, compression=zipfile.ZIP_STORED, root="archive") -> bytes:
