@@ -1,13 +1,13 @@
 """Models of `.keras` files."""
 
 import os
-import textwrap
 import zipfile
 
 import keras
 
 from kapps._checked import check_argument
 from kapps._local_paths import local_path
+from kapps.weights import saved_models
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
@@ -17,7 +17,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         path: path of the file.
 
     Raises:
-        ValueError: one line, for a file that is not a `.keras` file, and for a model that Keras cannot load.
+        ValueError: one line, for a file that is not a `.keras` file, that declares a larger model than it holds or has
+            weights that are not finite, and for a model that Keras cannot load.
     """
     check_argument("load_model", "path", path, str | os.PathLike)
     path = os.fspath(local_path(path))
@@ -29,10 +30,4 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         raise ValueError(
             f"{path} is not a complete .keras file: give a file of `model.save('model.keras')`"
         )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # Keras prints the whole configuration first, then the reason, then the configuration of one object.
-        reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object")[0]
-        short = textwrap.shorten(reason, 300, placeholder=" ...")
-        raise ValueError(f"{path} cannot be loaded: {short or type(error).__name__}") from error
+    return saved_models.load_model(path)
