@@ -3,8 +3,12 @@
 A Keras release that changes one of them breaks this file only; `tests/test_keras_compat.py` has a test of each.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 from keras import ops
+from keras.src.backend.common import global_state
 
 # Functional models and their tensors
 
@@ -175,3 +179,18 @@ def set_random_generator(layer, generator):
 def random_choice(layer):
     """Returns the layer with which KerasCV's RandAugment chooses its augmentations."""
     return layer._random_choice
+
+
+# Variables without values
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """In this context new variables have a shape and no values, and never get any."""
+    waiting = global_state.get_global_attribute("uninitialized_variables") or []
+    global_state.set_global_attribute("uninitialized_variables", [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", waiting)

@@ -211,3 +211,14 @@ def test_no_other_module_uses_a_private_attribute_of_keras():
         ):
             uses[str(path.relative_to(folder))] = names
     assert not uses
+
+
+def test_variables_without_values_never_get_any():
+    with compat.without_values():
+        layer = keras.layers.Dense(2**40)
+        layer.build((None, 2**10))
+    assert layer.kernel.shape == (2**10, 2**40)
+    with keras.StatelessScope():  # at its end, Keras gives all waiting variables their values
+        small = keras.layers.Dense(2)
+        small.build((None, 3))
+    assert small.kernel.numpy().shape == (3, 2)

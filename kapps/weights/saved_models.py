@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 
+from kapps._keras_compat import without_values
 from kapps.weights import _formats
 from kapps.weights._messages import as_value_errors, first_line, printable
 
@@ -77,7 +78,7 @@ def _check(path):
 
 def _check_size(configuration, values):
     """Builds a model without values, and raises ValueError if it has more of them than its file."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         model = keras.saving.deserialize_keras_object(configuration, safe_mode=True)
         declared = sum(math.prod(variable.shape) for variable in model.variables)
     if declared > values + SPARE:
