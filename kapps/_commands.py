@@ -50,6 +50,7 @@ def show(options):
         and f"{preprocessing.interpolation} to {'x'.join(map(str, preprocessing.size))}, "
         f"crop {preprocessing.crop}, scale {preprocessing.scale:.6g}, "
         f"mean {_numbers(preprocessing.mean)}, std {_numbers(preprocessing.std)}",
+        "padding": card.padding and f"{card.padding}, where convolutions and poolings have strides",
         "weights": pretrained.describe_checkpoint(card.name),
     }
     return "\n".join(f"{key:14} {value}" for key, value in lines.items() if value), 0

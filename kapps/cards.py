@@ -15,7 +15,7 @@ from importlib import resources
 from kapps._checked import check_argument
 from kapps._names import attribute_finder, nearest
 from kapps._values import short
-from kapps.model_record import find_record
+from kapps.model_record import find_record, padding_of
 from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.pretrained import Checkpoint, checkpoints
 
@@ -43,6 +43,9 @@ class Card:
             implementation; None if there is no source.
         kind: kind of input, one of `KINDS`.
         vocabulary: default number of tokens; None for other kinds of input.
+        padding: padding of convolutions and poolings with strides in the authors' code: "symmetric" (on every side),
+            "same" (TensorFlow's SAME) or "valid" (none); None for a network on sequences. The builder's argument
+            `padding` chooses between the first two.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Card:
     macs: int | None = None
     kind: str = "image"
     vocabulary: int | None = None
+    padding: str | None = None
 
     @property
     def year(self) -> int | None:
@@ -156,7 +160,7 @@ def card(model, weights: str | None = None) -> Card:
         model: a builder, its name such as "resnext50", or a `keras.Model` of a builder. A model on images records its
             builder and its preprocessing, which the card then has; other models are found by their name.
         weights: as for the builder. With "imagenet", or the path of a file of pretrained weights, the card has the
-            preprocessing of these weights; with None or another file it has the family's.
+            preprocessing and padding of these weights; with None or another file it has the family's.
 
     Raises:
         ValueError: if there is no builder of that name, for "imagenet" if there are no pretrained weights, and for
@@ -171,7 +175,7 @@ def card(model, weights: str | None = None) -> Card:
         )
     result = _index()[name]
     if weights == "imagenet":
-        return dataclasses.replace(result, preprocessing=get_checkpoint(name).preprocessing)
+        return _with_weights(result, get_checkpoint(name))
     check_argument("card", "weights", weights, str | os.PathLike | None)
     if weights is not None and not pathlib.PurePath(weights).suffix:
         raise ValueError(
@@ -180,14 +184,22 @@ def card(model, weights: str | None = None) -> Card:
     row = checkpoints().get(name)
     if weights is None or row is None or pathlib.PurePath(weights).name != row.file:
         return result
-    return dataclasses.replace(result, preprocessing=row.preprocessing)
+    return _with_weights(result, row)
+
+
+def _with_weights(card, checkpoint):
+    return dataclasses.replace(
+        card, preprocessing=checkpoint.preprocessing, padding=checkpoint.padding
+    )
 
 
 def _card_of_model(model) -> Card:
     """Returns the card of a `keras.Model`: that of the builder that it records, with the preprocessing it records."""
     record = find_record(model)
     if record is not None and record.builder in _index():
-        return dataclasses.replace(_index()[record.builder], preprocessing=record.preprocessing)
+        result = _index()[record.builder]
+        padding = padding_of(model) or result.padding
+        return dataclasses.replace(result, preprocessing=record.preprocessing, padding=padding)
     if record is None and model.name in _index() and _index()[model.name].kind != "image":
         return _index()[model.name]
     made = "" if record is None else f" It was made by kapps.families.{record.builder}"

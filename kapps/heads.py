@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from kapps._names import attribute_finder
+from kapps.layers.adaptive_pooling import adaptive_average_pool
 
 POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
@@ -30,16 +31,11 @@ def flatten(x, grid=None):
 
     Args:
         x: feature map (batch, height, width, channels) of known size.
-        grid: (height, width) that the next dense layer needs. A map of another size is averaged to it: a larger map
-            by adaptive pooling, as in torchvision's AlexNet and VGG, a smaller map by area.
+        grid: (height, width) that the next dense layer needs. A map of another size is averaged to it by adaptive
+            pooling, as in torchvision's AlexNet and VGG.
     """
-    size = tuple(x.shape[1:3])
-    if grid is not None and size != tuple(grid):
-        if size[0] < grid[0] or size[1] < grid[1]:  # Keras's adaptive pooling does not enlarge
-            x = layers.UpSampling2D(grid, name="head_cells")(x)
-            x = layers.AveragePooling2D(size, name="head_grid")(x)
-        else:
-            x = layers.AdaptiveAveragePooling2D(grid, name="head_grid")(x)
+    if grid is not None:
+        x = adaptive_average_pool(x, tuple(grid), name="head_grid")
     return layers.Flatten(name="head_flatten")(x)
 
 

@@ -123,3 +123,32 @@ def record_preprocessing(model, preprocessing: Preprocessing) -> None:
     for layer in record_layers(model):
         record = parse_layer_name(layer.name)
         layer.name = dataclasses.replace(record, preprocessing=preprocessing).layer_name()
+
+
+def first_padded(model) -> str | None:
+    """Returns the name of the model's first layer with strides that is padded, or None.
+
+    Args:
+        model: a `keras.Model` of a builder.
+    """
+    names = {layer.name for layer in model.layers}
+    for layer in model.layers:
+        if max(getattr(layer, "strides", None) or (1,)) == 1:
+            continue
+        window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", (1,))
+        if f"{layer.name}_pad" in names or (max(window) > 1 and layer.padding == "same"):
+            return layer.name
+    return None
+
+
+def padding_of(model) -> str | None:
+    """Returns the padding of a model's layers with strides: "symmetric", "same", or None if none is padded.
+
+    Args:
+        model: a `keras.Model` of a builder.
+    """
+    layer = first_padded(model)
+    if layer is None:
+        return None
+    padded = any(other.name == f"{layer}_pad" for other in model.layers)
+    return "symmetric" if padded else "same"

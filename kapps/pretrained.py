@@ -24,6 +24,7 @@ class Checkpoint:
         licence: SPDX identifier.
         stated: whether the licence is stated for the "weights" or only for the "package".
         preprocessing: preprocessing that the weights need.
+        padding: padding of the network that the weights were trained with, as on the card.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Checkpoint:
     licence: str
     stated: str
     preprocessing: Preprocessing
+    padding: str
 
     @property
     def file(self) -> str:
@@ -56,7 +58,7 @@ def checkpoints() -> dict[str, Checkpoint]:
 
 
 def _checkpoint(row: dict[str, str]) -> Checkpoint:
-    texts = ("name", "source", "checkpoint", "url", "digest", "licence", "stated")
+    texts = ("name", "source", "checkpoint", "url", "digest", "licence", "stated", "padding")
     fields = {key: row[key] for key in texts}
     fields |= {key: float(row[key]) if row[key] else None for key in ("megabytes", "top1")}
     preprocessing = Preprocessing(

@@ -9,6 +9,7 @@ empty where a library states nothing.
 """
 
 import csv
+import importlib
 import importlib.metadata
 import pathlib
 import re
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from kapps import _errors, cards, preprocessing  # noqa: E402
 from kapps._arguments import Parser  # noqa: E402
+from kapps.weights.padding import library_padding  # noqa: E402
 
 with open(ROOT / "tests/reference/models.csv", newline="", encoding="utf-8") as file:
     MODELS = list(csv.DictReader(file))
@@ -72,6 +74,7 @@ def torchvision(name, other):
         "scale": "1/255",
         "mean": numbers(preprocessing.INCEPTION.mean if converts else steps.mean),
         "std": numbers(preprocessing.INCEPTION.std if converts else steps.std),
+        "padding": padding(name, "torchvision", other),
     }
 
 
@@ -96,6 +99,7 @@ def timm(name, other):
         "scale": "1/255",
         "mean": numbers(config.mean),
         "std": numbers(config.std),
+        "padding": padding(name, "timm", other),
     }
 
 
@@ -123,7 +127,19 @@ def keras(name, other):
         "scale": scale,
         "mean": numbers(mean),
         "std": numbers(std),
+        "padding": padding(name, "keras", other),
     }
+
+
+def padding(name, library, other):
+    """Returns the padding of the network that a library's weights were trained with."""
+    card = cards.card(name)
+    if card.padding == "valid":
+        return "valid"
+    if other.startswith("tf_"):
+        return "same"
+    names = importlib.import_module(f"kapps.weights.names.{card.family}")
+    return library_padding(getattr(names, library))
 
 
 def requested_file(function):

@@ -183,7 +183,8 @@ class Builder:
         return self.card.name if self.card else self.family
 
     def finish(
-        self, tensors, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False
+        self, tensors, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> keras.Model:  # fmt: skip
         """Returns the model, with the weights of a file if `path` is not None.
 
@@ -195,6 +196,7 @@ class Builder:
             name: of the model. If it is not the builder's, the names of all layers begin with it.
             portable: whether to use Keras's own layers only.
             allow_nan: whether the weights may be NaN or infinite.
+            options: of the body, without those that have their default.
         """
         if name == self.name:
             inputs = source_inputs(inputs)
@@ -203,9 +205,11 @@ class Builder:
             model = to_keras_layers(model)
         if path is not None:
             classes = self.defaults["classes"]
+            defaults = {key: option.default for key, option in self.options().items()}
             loading.load(
-                model, path, self.weights_name(), self.family, classes, allow_nan=allow_nan
-            )
+                model, path, self.weights_name(), self.family, classes,
+                options={**defaults, **(options or {})}, allow_nan=allow_nan,
+            )  # fmt: skip
         if name == self.name:
             return model
         outputs = with_prefix(model, f"{name}_", tensors, copy=path is not None)

@@ -1,10 +1,13 @@
 """Builders of networks on images."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import keras
 
 from kapps import heads
+from kapps._names import nearest
 from kapps.builders._builder import Builder
 from kapps.builders._builder_arguments import (
     ALLOW_NAN,
@@ -16,10 +19,12 @@ from kapps.builders._builder_arguments import (
     name_argument,
 )
 from kapps.builders._prefix import own_inputs
+from kapps.layers.padding import PADDINGS, strided_padding
 from kapps.model_record import FILE, RANDOM, ModelRecord
 from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.pretrained import checkpoints
 from kapps.weights import loading
+from kapps.weights.padding import OtherPaddingError, published_padding
 
 WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, downloaded once and verified), or the
             path of a weights file: `.weights.h5` or `.keras` of this model, or `.safetensors`, `.pth` or Keras
@@ -27,6 +32,10 @@ WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, dow
             `classes` is not the {classes} of the pretrained weights, the prediction layer keeps its random
             initialisation. The first kernel adapts to one channel (the sum over the three channels) and to four
             (3/4 of each channel, and 3/4 of their mean). Without the classifier the file may still contain one."""
+
+PADDING = """padding of convolutions and poolings with strides: "symmetric" (on every side, as PyTorch's networks) or
+            "same" (TensorFlow's SAME, on the right and bottom of a map with an even side); `None` for that of the
+            weights, or "{padding}" without weights. Weights of the other padding raise ValueError."""
 
 
 class ImageBuilder(Builder):
@@ -72,6 +81,15 @@ class ImageBuilder(Builder):
             PORTABLE,
             ALLOW_NAN,
         ]
+        if self.defaults["padding"] in PADDINGS:
+            arguments.append(
+                Argument(
+                    "padding",
+                    None,
+                    'Literal["symmetric", "same"] | None',
+                    PADDING.format(padding=self.defaults["padding"]),
+                )
+            )
         if self.heads["auxiliary"]:
             auxiliary = Argument(
                 "auxiliary",
@@ -94,7 +112,7 @@ class ImageBuilder(Builder):
 
     def build(
         self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
-        classifier_activation, name, portable, allow_nan, auxiliary=False,
+        classifier_activation, name, portable, allow_nan, padding=None, auxiliary=False,
     ):  # fmt: skip
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
@@ -103,6 +121,10 @@ class ImageBuilder(Builder):
             )
         if pooling not in (None, *heads.POOLINGS):
             raise ValueError(f'{name}: pooling={pooling!r} is not None, "avg" or "max"')
+        if padding not in (None, *PADDINGS):
+            raise ValueError(
+                f'{name}: padding={padding!r} is not None, "symmetric" or "same"{nearest(str(padding), PADDINGS)}'
+            )
         if include_top:
             check_positive(name, classes=classes)
         if auxiliary and not include_top:
@@ -115,20 +137,41 @@ class ImageBuilder(Builder):
                 "height and width, or include_top=False"
             )
         path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
-        x = keras.layers.Identity(name=self.record(weights, path).layer_name())(image)
-        x = self.body(x, **options)
+        network = partial(
+            self.network, tensor, image, options, path, self.record(weights, path), include_top=include_top,
+            pooling=pooling, classes=classes, activation=classifier_activation, name=name, portable=portable,
+            allow_nan=allow_nan, auxiliary=auxiliary,
+        )  # fmt: skip
+        try:
+            return network(padding or published_padding(path) or self.defaults["padding"])
+        except OtherPaddingError as error:
+            if padding:
+                raise ValueError(
+                    f"{name}: padding={padding!r}: {path} holds weights of a network with padding={error.padding!r}; "
+                    "pass that, or leave padding out"
+                ) from error
+            return network(error.padding)
+
+    def network(
+        self, tensor, image, options, path, record, padding, *, include_top, pooling, classes, activation,
+        name, portable, allow_nan, auxiliary,
+    ):  # fmt: skip
+        """Returns the model with one padding, with the weights of a file if `path` is not None."""
+        x = keras.layers.Identity(name=record.layer_name())(image)
+        with strided_padding(padding):
+            x = self.body(x, **options)
         x, inner = x if isinstance(x, tuple) else (x, [])
         if include_top:
-            x = self.predictions(name, x, pooling, classes, classifier_activation)
+            x = self.predictions(name, x, pooling, classes, activation)
             if auxiliary:
                 head = self.heads["auxiliary"]
                 x = [x] + [
-                    head(y, classes, classifier_activation, f"auxiliary{i}")
+                    head(y, classes, activation, f"auxiliary{i}")
                     for i, y in enumerate(inner, start=1)
                 ]
         elif pooling:
             x = heads.pool(x, pooling)
-        return self.finish([tensor], [image], x, path, name, portable, allow_nan)
+        return self.finish([tensor], [image], x, path, name, portable, allow_nan, options)
 
     def record(self, weights, path) -> ModelRecord:
         """Returns what the model records of itself, for the weights of a file or for random ones."""
@@ -176,6 +219,7 @@ def image_family(
     classes: int = 1000,
     preprocessing: Preprocessing = IMAGENET,
     any_size: bool = True,
+    padding: Literal["symmetric", "same", "valid"] = "symmetric",
     head: Callable = heads.global_average_pooling,
     auxiliary: Callable | None = None,
 ) -> Callable[[Callable], Callable[..., keras.Model]]:
@@ -187,6 +231,8 @@ def image_family(
         classes: default width of the prediction layer.
         preprocessing: preprocessing of the family's images.
         any_size: whether height and width may be None with the classifier; False for a classifier that flattens.
+        padding: padding of the layers with strides in the authors' code; "valid" if none is padded, and the builders
+            then have no argument `padding`.
         head: `head(x, classes, activation) -> predictions` from the body's feature map.
         auxiliary: `auxiliary(x, classes, activation, name) -> predictions`, for a body that returns
             (x, [inner feature maps]); adds the argument `auxiliary` to the builders.
@@ -194,7 +240,8 @@ def image_family(
 
     def decorate(body):
         defaults = dict(
-            minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size
+            minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size,
+            padding=padding,
         )  # fmt: skip
         functions = {"head": head, "auxiliary": auxiliary}
         return ImageBuilder(body, None, {}, None, defaults, functions).function()

@@ -44,7 +44,10 @@ def pool(x, *, norm, norm_first, level):
 
 
 @image_family(minimum=36, any_size=False, head=partial(heads.flatten_dense, grid=(6, 6)))
-def body(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=(96, 256, 384, 384, 256)):
+def body(
+    x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=(96, 256, 384, 384, 256),
+    stem_padding=(0, 3),
+):  # fmt: skip
     """Builds AlexNet.
 
     Args:
@@ -52,8 +55,9 @@ def body(x, *, groups=2, norm=(2.0, 5, 1e-4), norm_first=True, filters=(96, 256,
         norm: k, size and alpha of local response normalisation, or None.
         norm_first: whether normalisation precedes pooling.
         filters: of the five convolutions.
+        stem_padding: padding of the first convolution, (0, 3), or "valid" for none as in pytorchcv.
     """
-    x = conv_relu(x, filters[0], 11, strides=4, padding=(0, 3), name="stem_conv")
+    x = conv_relu(x, filters[0], 11, strides=4, padding=stem_padding, name="stem_conv")
     x = pool(x, norm=norm, norm_first=norm_first, level=3)
     x = conv_relu(x, filters[1], 5, groups=groups, name="level3_conv1")
     x = pool(x, norm=norm, norm_first=norm_first, level=4)

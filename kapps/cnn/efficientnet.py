@@ -9,8 +9,9 @@ the dropout, the rounding of filters and repeats, the SE blocks with a quarter o
 norm with momentum 0.99 and epsilon 1e-3.
 
 Strided convolutions are padded as TensorFlow's SAME, as in the authors' code. With their weights (timm's
-`tf_efficientnet_b*`, Keras Applications) the networks compute the same values, and an exported graph needs no padding
-layers. torchvision's and timm's `efficientnet_b*` pad on every side: they are other networks with their own weights.
+`tf_efficientnet_b*`) the networks compute the same values, and an exported graph needs no padding layers. With
+`padding="symmetric"` the networks are timm's `efficientnet_b*`, with padding on every side, epsilon 1e-5 and their own
+weights.
 """
 
 import dataclasses
@@ -21,12 +22,12 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
+from kapps.cnn.mobilenet_v1 import EPSILON
 from kapps.cnn.mobilenet_v2 import make_divisible
-from kapps.layers import conv_bn, depthwise_bn, squeeze_excite
+from kapps.layers import conv_bn, current_padding, depthwise_bn, squeeze_excite
 from kapps.preprocessing import IMAGENET
 
 TAN = "arXiv:1905.11946"
-NORM = {"momentum": 0.99, "epsilon": 1e-3}
 
 # fmt: off
 TABLE_1 = (
@@ -41,7 +42,17 @@ TABLE_1 = (
 )
 # fmt: on
 
-conv_bn_silu = partial(conv_bn, activation="silu", **NORM)
+
+def norm():
+    """Returns momentum and epsilon of the batch norms."""
+    return {"momentum": 0.99, "epsilon": EPSILON[current_padding()]}
+
+
+def conv_bn_silu(x, filters, kernel_size, *, strides=1, name):
+    """Convolution, batch norm and SiLU."""
+    return conv_bn(
+        x, filters, kernel_size, strides=strides, activation="silu", **norm(), name=name
+    )  # fmt: skip
 
 
 def round_filters(filters, width_coefficient):
@@ -64,11 +75,10 @@ def mbconv(x, filters, kernel_size, *, expansion, strides, drop_rate, name):
     if expansion > 1:
         y = conv_bn_silu(y, expansion * x.shape[-1], 1, name=f"{name}_expand")
     y = depthwise_bn(
-        y, kernel_size, strides=strides, padding="same", activation="silu", **NORM,
-        name=f"{name}_depthwise",
+        y, kernel_size, strides=strides, activation="silu", **norm(), name=f"{name}_depthwise"
     )  # fmt: skip
     y = squeeze_excite(y, x.shape[-1] // 4, activation="silu", name=f"{name}_se")
-    y = conv_bn(y, filters, 1, **NORM, name=f"{name}_project")
+    y = conv_bn(y, filters, 1, **norm(), name=f"{name}_project")
     if strides > 1 or x.shape[-1] != filters:
         return y
     if drop_rate:
@@ -76,7 +86,9 @@ def mbconv(x, filters, kernel_size, *, expansion, strides, drop_rate, name):
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@image_family(minimum=32, head=partial(heads.global_average_pooling, dropout=0.2))
+@image_family(
+    minimum=32, padding="same", head=partial(heads.global_average_pooling, dropout=0.2)
+)  # fmt: skip
 def body(x, *, width_coefficient=1.0, depth_coefficient=1.0, drop_rate=0.2):
     """Builds EfficientNet.
 
@@ -86,7 +98,7 @@ def body(x, *, width_coefficient=1.0, depth_coefficient=1.0, drop_rate=0.2):
         drop_rate: stochastic depth rises linearly from 0 at the first block to this rate after the last.
     """
     stem = round_filters(32, width_coefficient)
-    x = conv_bn_silu(x, stem, 3, strides=2, padding="same", name="stem_conv")
+    x = conv_bn_silu(x, stem, 3, strides=2, name="stem_conv")
     depths = [round_repeats(repeats, depth_coefficient) for *_, repeats in TABLE_1]
     rows = [row for row, depth in zip(TABLE_1, depths, strict=True) for _ in range(depth)]
     blocks = levels(depths, first=1, strides=[strides for _, _, strides, _, _ in TABLE_1])

@@ -142,7 +142,7 @@ def auxiliary(x, classes, activation, name):
 
 
 @image_family(
-    minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
+    minimum=75, padding="valid", input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.global_average_pooling, dropout=0.5), auxiliary=auxiliary,
 )  # fmt: skip
 def body(x):

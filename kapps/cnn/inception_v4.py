@@ -100,7 +100,7 @@ def inception_c(x, *, name):
 
 
 @image_family(
-    minimum=75, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
+    minimum=75, padding="valid", input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
     head=partial(heads.global_average_pooling, dropout=0.2),
 )  # fmt: skip
 def body(x, *, depths):

@@ -24,7 +24,7 @@ conv_tanh = partial(conv, use_bias=True, activation="tanh", initializer="glorot_
 
 
 @image_family(
-    minimum=12, input_shape=(28, 28, 1), classes=10, preprocessing=DIGITS, any_size=False,
+    minimum=12, padding="valid", input_shape=(28, 28, 1), classes=10, preprocessing=DIGITS, any_size=False,
     head=partial(heads.flatten_dense, units=(120, 84), hidden_activation="tanh", dropout=0),
 )  # fmt: skip
 def body(x, *, filters=(6, 16)):

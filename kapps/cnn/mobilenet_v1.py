@@ -7,29 +7,36 @@ The resolution multiplier of [1] is the input's shape: 224, 192, 160 or 128 pixe
 Departures from the paper:
 - Activations are ReLU6, as in the authors' code, timm and Keras Applications; [1] has ReLU.
 - The last depthwise convolution has strides of 1: Table 1 prints 2, but its output is as large as its 7x7 input.
-- Strided convolutions are padded on every side, as in timm; the authors' code and Keras Applications pad an even map
-  only on the right and bottom.
-- Batch norm has epsilon 1e-5, as in timm, not the 1e-3 of the authors' code.
+- Batch norms have momentum 0.9, as in all families.
+
+Strided convolutions are padded as TensorFlow's SAME, as in the authors' code, and batch norms have its epsilon, 1e-3. The
+networks of timm pad on every side and have epsilon 1e-5: `padding="symmetric"`. Keras Applications' MobileNet pads a
+strided depthwise convolution on the right and bottom whatever the size, so it equals the authors' where these maps are
+even, as at 224, 192, 160, 128 and 96 pixels.
 """
 
 from kapps.builders import image_family, levels, variant
-from kapps.layers import conv_bn, depthwise_bn
+from kapps.layers import conv_bn, current_padding, depthwise_bn
 from kapps.preprocessing import INCEPTION
 
 HOWARD = "arXiv:1704.04861"
+EPSILON = {"same": 1e-3, "symmetric": 1e-5}
+"""Epsilon of the batch norms by padding: the authors', and that of PyTorch's networks with padding on every side."""
 
 
 def depthwise_separable(x, filters, *, strides, name):
     """3x3 depthwise convolution and 1x1 pointwise convolution, each with batch norm and ReLU6."""
-    x = depthwise_bn(x, 3, strides=strides, activation="relu6", name=f"{name}_depthwise")
-    return conv_bn(x, filters, 1, activation="relu6", name=f"{name}_pointwise")
+    norm = {"activation": "relu6", "epsilon": EPSILON[current_padding()]}
+    x = depthwise_bn(x, 3, strides=strides, **norm, name=f"{name}_depthwise")
+    return conv_bn(x, filters, 1, **norm, name=f"{name}_pointwise")
 
 
-@image_family(minimum=32, preprocessing=INCEPTION)
+@image_family(minimum=32, preprocessing=INCEPTION, padding="same")
 def body(x, *, width_multiplier=1.0):
     """Builds MobileNet V1; `width_multiplier` is alpha of [1]."""
     x = conv_bn(
-        x, int(32 * width_multiplier), 3, strides=2, activation="relu6", name="stem_conv"
+        x, int(32 * width_multiplier), 3, strides=2, activation="relu6",
+        epsilon=EPSILON[current_padding()], name="stem_conv",
     )  # fmt: skip
     for level, strides, name in levels((1, 2, 2, 6, 2), first=1):
         filters = int(32 * 2**level * width_multiplier)

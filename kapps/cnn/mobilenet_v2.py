@@ -4,15 +4,18 @@
 
 Departures from the paper:
 - Widths are rounded to multiples of 8, and at most a tenth lower, as in the authors' code, torchvision and timm.
-- Strided convolutions are padded on every side, as in torchvision and timm; the authors' code and Keras Applications
-  pad an even map only on the right and bottom.
-- Batch norm has epsilon 1e-5, not the 1e-3 of the authors' code.
+- Batch norms have momentum 0.9, as in all families.
+
+Strided convolutions are padded as TensorFlow's SAME, as in the authors' code and Keras Applications, and batch norms have
+their epsilon, 1e-3. The networks of torchvision and timm pad on every side and have epsilon 1e-5:
+`padding="symmetric"`.
 """
 
 from keras import layers
 
 from kapps.builders import image_family, levels, variant
-from kapps.layers import conv_bn, depthwise_bn
+from kapps.cnn.mobilenet_v1 import EPSILON
+from kapps.layers import conv_bn, current_padding, depthwise_bn
 
 SANDLER = "arXiv:1801.04381"
 
@@ -38,29 +41,29 @@ def make_divisible(filters):
 
 def inverted_residual(x, filters, *, expansion, strides, name):
     """1x1 to `expansion` times as many channels, 3x3 depthwise, and a linear 1x1; x is added where shapes agree."""
-    y = x
+    y, norm = x, {"epsilon": EPSILON[current_padding()]}
+    relu6 = {"activation": "relu6", **norm}
     if expansion > 1:
-        y = conv_bn(y, expansion * x.shape[-1], 1, activation="relu6", name=f"{name}_expand")
-    y = depthwise_bn(y, 3, strides=strides, activation="relu6", name=f"{name}_depthwise")
-    y = conv_bn(y, filters, 1, name=f"{name}_project")
+        y = conv_bn(y, expansion * x.shape[-1], 1, **relu6, name=f"{name}_expand")
+    y = depthwise_bn(y, 3, strides=strides, **relu6, name=f"{name}_depthwise")
+    y = conv_bn(y, filters, 1, **norm, name=f"{name}_project")
     if strides > 1 or x.shape[-1] != filters:
         return y
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-@image_family(minimum=32)
+@image_family(minimum=32, padding="same")
 def body(x, *, width_multiplier=1.0):
     """Builds MobileNet V2; `width_multiplier` is alpha of [1]. The last layer is not narrower than 1280."""
-    x = conv_bn(
-        x, make_divisible(32 * width_multiplier), 3, strides=2, activation="relu6", name="stem_conv"
-    )
+    relu6 = {"activation": "relu6", "epsilon": EPSILON[current_padding()]}
+    x = conv_bn(x, make_divisible(32 * width_multiplier), 3, strides=2, **relu6, name="stem_conv")
     rows = [(t, c) for t, c, n, _ in TABLE_2 for _ in range(n)]
     blocks = levels([n for *_, n, _ in TABLE_2], first=1, strides=[s for *_, s in TABLE_2])
     for (expansion, filters), (_, strides, name) in zip(rows, blocks, strict=True):
         filters = make_divisible(filters * width_multiplier)
         x = inverted_residual(x, filters, expansion=expansion, strides=strides, name=name)
     last = make_divisible(1280 * max(width_multiplier, 1.0))
-    return conv_bn(x, last, 1, activation="relu6", name="level5_conv")
+    return conv_bn(x, last, 1, **relu6, name="level5_conv")
 
 
 # fmt: off

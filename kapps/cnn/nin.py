@@ -35,7 +35,7 @@ def last_mlpconv(x, classes, activation):
     return heads.class_map_pooling(x, classes, activation)
 
 
-@image_family(minimum=67, head=last_mlpconv)
+@image_family(minimum=67, padding="valid", head=last_mlpconv)
 def body(x, *, filters=(96, 256, 384)):
     """Builds three mlpconv blocks of `filters`; the fourth belongs to the head."""
     x = mlpconv(x, filters[:1] * 3, 11, strides=4, padding="valid", name="stem")

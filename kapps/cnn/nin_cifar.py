@@ -14,7 +14,7 @@ from keras import layers
 from kapps import heads
 from kapps.builders import image_family, variant
 from kapps.cnn.nin import mlpconv
-from kapps.layers import max_pool
+from kapps.layers import average_pool, max_pool
 from kapps.preprocessing import CIFAR10
 
 LIN = "arXiv:1312.4400"
@@ -33,8 +33,7 @@ def body(x, *, filters=((192, 160, 96), (192, 192, 192), (192, 192))):
     x = max_pool(x, name="level1_pool")
     x = layers.Dropout(0.5, name="level1_dropout")(x)
     x = mlpconv(x, filters[1], 5, name="level1")
-    x = layers.ZeroPadding2D(1, name="level2_pool_pad")(x)
-    x = layers.AveragePooling2D(3, strides=2, name="level2_pool")(x)
+    x = average_pool(x, name="level2_pool")
     x = layers.Dropout(0.5, name="level2_dropout")(x)
     return mlpconv(x, filters[2], 3, name="level2")
 

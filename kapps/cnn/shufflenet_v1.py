@@ -17,7 +17,7 @@ Readings of the papers and departures from them:
 from keras import layers
 
 from kapps.builders import image_family, levels, variant
-from kapps.layers import channel_shuffle, conv_bn, depthwise_bn, max_pool
+from kapps.layers import average_pool, channel_shuffle, conv_bn, depthwise_bn, max_pool
 
 ZHANG, MA = "arXiv:1707.01083", "arXiv:1807.11164"
 
@@ -31,8 +31,7 @@ def shuffle_unit(x, filters, *, strides, groups, first_groups, reduction, name):
     out = filters - x.shape[-1] if strides > 1 else filters
     y = conv_bn(y, out, 1, groups=groups, name=f"{name}_conv3")
     if strides > 1:
-        x = layers.ZeroPadding2D(1, name=f"{name}_shortcut_pad")(x)
-        x = layers.AveragePooling2D(3, strides=2, name=f"{name}_shortcut")(x)
+        x = average_pool(x, name=f"{name}_shortcut")
         y = layers.Concatenate(name=f"{name}_concat")([y, x])
     elif x.shape[-1] == filters:
         y = layers.Add(name=f"{name}_add")([x, y])

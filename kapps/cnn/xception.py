@@ -14,7 +14,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, variant
-from kapps.layers import conv_bn, depthwise
+from kapps.layers import conv_bn, depthwise, max_pool
 from kapps.preprocessing import INCEPTION
 
 CHOLLET = "arXiv:1610.02357"
@@ -34,7 +34,7 @@ def strided_block(x, filters, *, activate=True, name):
         if activate or i > 1:
             y = layers.Activation("relu", name=f"{name}_conv{i}_relu")(y)
         y = separable_conv(y, width, name=f"{name}_conv{i}")
-    y = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{name}_pool")(y)
+    y = max_pool(y, negative=True, name=f"{name}_pool")
     x = conv_bn(x, filters[-1], 1, strides=2, epsilon=EPSILON, name=f"{name}_shortcut")
     return layers.Add(name=f"{name}_add")([x, y])
 
@@ -49,7 +49,7 @@ def middle_block(x, *, name):
 
 
 @image_family(
-    minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)),
+    minimum=32, input_shape=(299, 299, 3), preprocessing=INCEPTION.at((299, 299)), padding="same",
     head=partial(heads.global_average_pooling, dropout=0.5),
 )  # fmt: skip
 def body(x, *, middle=8):

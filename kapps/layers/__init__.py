@@ -1,10 +1,12 @@
 """Keras layers and functions of layers that two families or more use."""
 
 from kapps._names import attribute_finder
+from kapps.layers.adaptive_pooling import adaptive_average_pool
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
+    average_pool,
     batch_norm,
     conv,
     conv_bn,
@@ -22,6 +24,7 @@ from kapps.layers.layer_scale import LayerScale
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_attention import MultiHeadAttention
+from kapps.layers.padding import current_padding, strided_padding
 from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
@@ -75,6 +78,8 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "SparseMixtureOfExperts",
     "WeightNormConv1D",
+    "adaptive_average_pool",
+    "average_pool",
     "batch_norm",
     "channel_shuffle",
     "conv",
@@ -82,6 +87,7 @@ __all__ = [
     "conv_norm",
     "conv_relu",
     "copy_values",
+    "current_padding",
     "depthwise",
     "depthwise_bn",
     "depthwise_norm",
@@ -89,6 +95,7 @@ __all__ = [
     "max_pool",
     "split_channels",
     "squeeze_excite",
+    "strided_padding",
     "to_keras_layers",
 ]
 

@@ -6,15 +6,16 @@ import keras
 from keras import layers
 
 from kapps.layers.grouped_convolution import GroupedConv2D
+from kapps.layers.padding import current_padding, pad
 
 
 def conv(
     x, filters, kernel_size, *, strides=1, dilation=1, groups=1, padding=None, use_bias=False,
     activation=None, initializer=None, name,
 ):  # fmt: skip
-    """Applies a convolution, padded by default by kernel_size // 2 on every side, as in the papers' code.
+    """Applies a convolution, padded by default by kernel_size // 2 on every side.
 
-    Keras's "same" pads an even map of a strided convolution only on the right and bottom, which is another network.
+    Within `strided_padding("same")` a strided convolution that is padded has TensorFlow's SAME padding.
 
     Args:
         x: Keras tensor (batch, height, width, channels).
@@ -30,7 +31,7 @@ def conv(
         initializer: of the kernel, by default He's by fan-out, as in the ResNets' code.
         name: of the layer. A padding layer before it is called `<name>_pad`.
     """
-    x, padding = _pad(x, kernel_size, strides, padding, name)
+    x, padding = pad(x, kernel_size, strides, padding, name)
     layer_class = layers.Conv2D if groups == 1 else GroupedConv2D
     return layer_class(
         filters,
@@ -61,7 +62,7 @@ def depthwise(
     x, kernel_size, *, strides=1, padding=None, use_bias=False, initializer=None, name
 ):  # fmt: skip
     """Applies a depthwise convolution, which reads each channel separately. It is padded as `conv` is."""
-    x, padding = _pad(x, kernel_size, strides, padding, name)
+    x, padding = pad(x, kernel_size, strides, padding, name)
     return layers.DepthwiseConv2D(
         kernel_size,
         strides=strides,
@@ -72,10 +73,29 @@ def depthwise(
     )(x)
 
 
-def max_pool(x, size=3, *, strides=2, padding=None, name):
-    """Applies max pooling to features that are not negative. It is padded as `conv` is, with zeros."""
-    x, padding = _pad(x, size, strides, padding, name)  # zero is the smallest value after a ReLU
+def max_pool(x, size=3, *, strides=2, padding=None, negative=False, name):
+    """Applies max pooling. It is padded as `conv` is, with zeros, the smallest value after a ReLU.
+
+    Args:
+        x: Keras tensor (batch, height, width, channels).
+        size: side of the window.
+        strides: step between two windows.
+        padding: as for `conv`.
+        negative: whether x may be negative. Its padding is then less than every value.
+        name: of the layer.
+    """
+    if negative and padding is None and current_padding() == "symmetric":
+        # Keras pads windows without strides on every side, and no pixel of that padding is a maximum.
+        x = layers.MaxPooling2D(size, strides=1, padding="same", name=f"{name}_pad")(x)
+        return layers.MaxPooling2D(1, strides=strides, name=name)(x)
+    x, padding = pad(x, size, strides, padding, name)
     return layers.MaxPooling2D(size, strides=strides, padding=padding, name=name)(x)
+
+
+def average_pool(x, size=3, *, strides=2, name):
+    """Applies average pooling with strides, padded as `conv` is. It counts zeros on every side, but not SAME's."""
+    x, padding = pad(x, size, strides, None, name)
+    return layers.AveragePooling2D(size, strides=strides, padding=padding, name=name)(x)
 
 
 def batch_norm(
@@ -139,18 +159,3 @@ depthwise_bn = partial(depthwise_norm, norm=batch_norm, suffix="bn")
 def _he_normal():
     """Returns a new initialiser: one object shared by two layers would give both the same values."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
-
-
-def _pad(x, size, strides, padding, name):
-    """Returns x, padded by a layer where Keras cannot pad so itself, and the padding argument for Keras."""
-    if isinstance(padding, (int, tuple)):
-        sides = padding if isinstance(padding, tuple) else (padding, padding)
-        return layers.ZeroPadding2D((sides, sides), name=f"{name}_pad")(x), "valid"
-    if padding is not None:
-        return x, padding
-    height, width = (size, size) if isinstance(size, int) else size
-    if strides == 1 and height % 2 and width % 2:
-        return x, "same"
-    if height > 1 or width > 1:
-        x = layers.ZeroPadding2D((height // 2, width // 2), name=f"{name}_pad")(x)
-    return x, "valid"

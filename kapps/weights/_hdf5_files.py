@@ -77,6 +77,16 @@ def read_layers(file: h5py.File) -> dict[str, list[StoredArray]] | None:
     return layers
 
 
+def layer_names(file: h5py.File) -> set[str] | None:
+    """Returns the names of all layers in a file of Keras 3, or None if the file does not name its layers."""
+    names = set()
+    for group in file.get("layers", {}).values():
+        values = group.get("vars") if isinstance(group, h5py.Group) else None
+        if values is not None and "name" in values.attrs:
+            names.add(str(values.attrs["name"]))
+    return names or None
+
+
 def _stored_array(item):
     if not isinstance(item, h5py.Dataset):
         raise ValueError(f"{printable(item.name)} is not an array")
@@ -84,7 +94,7 @@ def _stored_array(item):
 
 
 def read_keras_applications(
-    path: pathlib.Path, name: str, widths: set[int]
+    path: pathlib.Path, name: str | tuple[str, dict], widths: set[int]
 ) -> dict[str, list[np.ndarray]]:
     """Returns the weights in a file of Keras Applications: {layer's name: its arrays}.
 
@@ -93,15 +103,17 @@ def read_keras_applications(
 
     Args:
         path: of the file.
-        name: of the function in `keras.applications`.
+        name: of the function in `keras.applications`, or (name, its options).
         widths: of a prediction layer that the file may have.
     """
+    name, member = name if isinstance(name, tuple) else (name, {})
     with h5py.File(path, "r") as file:
         width = _last_dense_width(file.get("model_weights", file))
     if width is not None and width not in widths:
         allowed = " or ".join(f"{n:,}" for n in sorted(widths))
         raise ValueError(f"it has {width:,} classes, and the model takes {allowed}")
     options = {"include_top": width is not None, "classes": width or 1000, "weights": None}
+    options |= member
     network = getattr(keras.applications, name)(**options)
     try:
         network.load_weights(path)
@@ -111,7 +123,7 @@ def read_keras_applications(
 
 
 def _last_dense_width(group):
-    """Returns the width of the last dense layer in a file, or None if it has none; each array must have one name."""
+    """Returns the width of the prediction layer in a file, or None if it has none; each array must have one name."""
     width, seen = None, set()
     for name in group.attrs.get("layer_names", ()):
         layer = group[name]
@@ -122,6 +134,7 @@ def _last_dense_width(group):
                     f"{printable(item.name)} is not an array, or belongs to two layers"
                 )
             seen.add(item.name)
-            if item.ndim == 2:
+            # The classifier of MobileNet is a 1x1 convolution.
+            if item.ndim == 2 or "/conv_preds/" in item.name:
                 width = item.shape[-1]
     return width

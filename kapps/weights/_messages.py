@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+from kapps.weights.padding import OtherPaddingError
+
 LONGEST = 80
 """Characters of a name that an error message shows."""
 
@@ -27,6 +29,8 @@ def as_value_errors() -> Iterator[None]:
     """Turns any error of a reader into ValueError with one line: a corrupt file may raise any error."""
     try:
         yield
+    except OtherPaddingError:
+        raise
     except MemoryError as error:
         raise ValueError("it does not fit into memory") from error
     except Exception as error:

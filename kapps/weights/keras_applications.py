@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kapps.weights._assign import assign, first_kernel, other_name, unused_prefixes
+from kapps.weights.padding import check_padding, library_padding
 
 AUTOMATIC = r"(conv2d|batch_normalization)(?:_(\d+))?"
 """Names that Keras generates, with numbers that continue from one network to the next."""
@@ -61,8 +62,10 @@ def from_keras(
         allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
+        ValueError: if the model has another padding than that network. The model is not changed.
         ValueError: if an array is missing, left over, has another shape or is not finite. The model is not changed.
     """
+    check_padding(model, library_padding(name))
     extra, values, biases, first = set(state), [], {}, first_kernel(model)
     for layer, other in _pairs(model, name):
         if other not in state:
@@ -100,6 +103,10 @@ def _to_variables(layer, arrays, biases):
         biases[layer.name] = vectors.pop()
     # A separable convolution has two kernels: the depthwise and the pointwise one.
     kernel = kernels[0 if isinstance(layer, keras.layers.DepthwiseConv2D) else -1]
+    if isinstance(
+        layer, keras.layers.Dense
+    ):  # the classifier of MobileNet is a 1x1 convolution there
+        kernel = kernel.reshape(kernel.shape[-2:])
     return {"kernel": kernel, **({"bias": vectors[0]} if vectors else {})}
 
 
@@ -140,6 +147,8 @@ def to_keras(
             kernel = kernel * variables[norm]["gamma"]
         if blue_first and layer is first:
             kernel = kernel[:, :, ::-1]
+        if isinstance(layer, keras.layers.Dense):
+            kernel = kernel.reshape(arrays[0].shape)
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         kernels = [i for i, array in enumerate(arrays) if array.ndim > 1]
         arrays[kernels[0 if depthwise else -1]] = kernel

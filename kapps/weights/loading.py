@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import warnings
+from typing import Any
 
 import h5py
 import keras
@@ -16,7 +17,9 @@ from kapps._names import nearest
 from kapps.weights import _formats, _hdf5_files, _state_dicts, download
 from kapps.weights._assign import assign, may_fit, unused_prefixes
 from kapps.weights._messages import as_value_errors, first_line, printable
+from kapps.weights.functions import check_function
 from kapps.weights.keras_applications import from_keras
+from kapps.weights.padding import OtherPaddingError, check_padding, file_padding, saved_padding
 from kapps.weights.torch_state_dict import from_torch, state_dict_keys
 
 SUFFIXES = (
@@ -92,6 +95,7 @@ def load(
     family: str,
     classes: int = 1000,
     *,
+    options: dict[str, Any],
     allow_nan: bool = False,
 ) -> None:
     """Loads a file of weights into a model.
@@ -103,23 +107,27 @@ def load(
         name: of the builder, or of the family.
         family: name of the model's family.
         classes: of the pretrained weights. A model with other classes keeps its initial classifier.
+        options: of the model's body.
         allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
         ValueError: in one line, if the file does not hold this model's weights. The model is not changed.
+        OtherPaddingError: if it holds those of the same network with another padding. The model is not changed.
     """
     try:
         with as_value_errors():
             kind = _formats.recognise(path)
             if kind in _formats.STATE_DICTS:
                 state_dicts = _state_dicts.find_state_dicts(_formats.STATE_DICTS[kind](path))
-                _load_state_dict(model, path, state_dicts, family, classes, allow_nan)
+                _load_state_dict(model, path, state_dicts, family, classes, options, allow_nan)
                 return
             with _formats.hdf5_path(path, kind) as extracted:
                 if _hdf5_files.is_keras_applications(extracted):
                     _load_keras_applications(model, extracted, name, family, classes, allow_nan)
                 else:
                     _load_hdf5(model, extracted, classes, allow_nan)
+    except OtherPaddingError:
+        raise
     except ValueError as error:
         raise _mismatch(model, path, error) from error
 
@@ -134,6 +142,7 @@ def _load_hdf5(model, path, classes, allow_nan):
     with h5py.File(path, "r") as file:
         layers = _hdf5_files.read_layers(file)
         if layers is not None:
+            check_padding(model, saved_padding(model, _hdf5_files.layer_names(file)))
             _load_layers(model, layers, classes, allow_nan)
             return
     _load_with_keras(model, path, allow_nan)
@@ -208,7 +217,7 @@ def _load_keras_applications(model, path, name, family, classes, allow_nan):
     )  # fmt: skip
 
 
-def _load_state_dict(model, path, state_dicts, family, classes, allow_nan):
+def _load_state_dict(model, path, state_dicts, family, classes, options, allow_nan):
     """Loads the first of the state dicts whose names fit."""
     module = _names(family)
     functions = {name: vars(module)[name] for name in LIBRARIES if hasattr(module, name)}
@@ -225,7 +234,11 @@ def _load_state_dict(model, path, state_dicts, family, classes, allow_nan):
             missing = names - set(state)
             if not missing:
                 others = [other for other, _ in state_dicts if other != key]
-                from_torch(model, state, functions[library], classes, allow_nan=allow_nan)
+                function = functions[library]
+                check_function(path, module, library, options, family)
+                from_torch(
+                    model, state, function, classes, padding=file_padding(path, function), allow_nan=allow_nan
+                )  # fmt: skip
                 _state_dicts.report_choice(model.name, path, key, others)
                 return
             if closest is None or len(missing) < len(closest[0]):

@@ -9,6 +9,7 @@ import numpy as np
 from kapps._keras_compat import producer
 from kapps.weights._assign import assign, may_fit, other_name, unused_prefixes
 from kapps.weights._messages import printable
+from kapps.weights.padding import check_padding, library_padding
 
 VARIABLES = {
     "kernel": "weight",
@@ -30,6 +31,7 @@ def from_torch(
     name: Callable[..., str],
     classes: int = 1000,
     *,
+    padding: str | None = None,
     allow_nan: bool = False,
 ) -> None:
     """Copies every tensor of a state dict into the model.
@@ -43,12 +45,16 @@ def from_torch(
             `kapps.weights.names.resnet.torchvision`. Where that name has a number that depends on the layers before
             it, the function takes the names of all layers as a second argument.
         classes: of the pretrained weights. A model with other classes keeps its initial classifier.
+        padding: padding of the network that the weights were trained with, "symmetric" or "same"; None for that of
+            the other library.
         allow_nan: whether NaN and infinite values are allowed.
 
     Raises:
+        ValueError: if the model has another padding. The model is not changed.
         ValueError: if a tensor is missing, left over, has another shape or kind of numbers, or is not finite, with its
             name. The model is not changed.
     """
+    check_padding(model, padding or library_padding(name))
     extra = {key for key in state if not key.endswith(UNUSED)}
     values = []
     for layer, variable, key in _pairs(model, name):

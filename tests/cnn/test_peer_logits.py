@@ -12,6 +12,7 @@ from sampled_weights import sampled_images, sampled_state
 
 from kapps import cards
 from kapps.weights import from_torch, to_torch
+from kapps.weights.padding import library_padding
 
 with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
@@ -20,9 +21,10 @@ with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_logits_equal_those_of_another_library(row):
     name, size = row["name"], row["size"]
-    model = graphs.builder(name)(input_shape=(size, size, 3), classifier_activation=None)
     names = importlib.import_module(f"kapps.weights.names.{cards.card(name).family}")
     names = getattr(names, row["library"])
+    options = {} if cards.card(name).padding == "valid" else {"padding": library_padding(names)}
+    model = graphs.builder(name)(input_shape=(size, size, 3), classifier_activation=None, **options)
     shapes = {key: array.shape for key, array in to_torch(model, names).items()}
     from_torch(model, sampled_state(shapes), names)
     logits = keras.ops.convert_to_numpy(model(sampled_images(size), training=False))[:, :16]

@@ -8,6 +8,7 @@ import pytest
 
 import kapps
 from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
+from kapps.weights.padding import library_padding
 
 TORCHVISION = {"googlenet_bn": "googlenet_bn_3x3", "inception_v3": "inception_v3"}
 """Families with auxiliary classifiers in torchvision, and the builder of the same network."""
@@ -107,8 +108,15 @@ def test_logits_equal_the_peers(peer_row, operations):
     source, other, name, sizes = peer_row
     sizes = [int(size) for size in sizes.split()]
     model = peer(source, other, sizes[0])
+    options = (
+        {}
+        if kapps.card(name).padding == "valid"
+        else {"padding": library_padding(names(name, source))}
+    )
     for size in sizes:
-        ours = getattr(kapps, name)(input_shape=(size, size, 3), classifier_activation=None)
+        ours = getattr(kapps, name)(
+            input_shape=(size, size, 3), classifier_activation=None, **options
+        )
         from_torch(ours, arrays(model.state_dict()), names(name, source))
         compare(ours, model, noise((size, size, 3)))
     for key, array in to_torch(ours, names(name, source)).items():

@@ -10,8 +10,14 @@ NAMES = {
     "head_dense2": "output.fc2.fc",
     "head_logits": "output.fc3",
 }
+OPTIONS = {
+    "pytorchcv": (
+        ("", {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_padding": "valid"}),
+    )
+}
+"""Options of the networks of each library, as `kapps/weights/functions.py` describes."""
 
 
 def pytorchcv(layer: str) -> str:
-    """Names as in `pytorchcv.models.alexnet`, which normalises by k = 2 and alpha = 2e-5."""
+    """Names as in `pytorchcv.models.alexnet`."""
     return NAMES[layer]

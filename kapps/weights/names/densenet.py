@@ -16,6 +16,7 @@ APPLICATIONS = {
 }
 KERAS = {"densenet121": "DenseNet121", "densenet169": "DenseNet169", "densenet201": "DenseNet201"}
 BLUE_FIRST = False
+PADDING = {"keras": "symmetric"}
 OLD = {r"(denselayer\d+\.(?:norm|conv))\.([12])\.": r"\1\2."}
 """Patterns of the names in torchvision's older files, and of the current names."""
 

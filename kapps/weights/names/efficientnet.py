@@ -20,6 +20,8 @@ PARTS = {
     "project": "conv_pwl",
     "project_bn": "bn3",
 }
+PADDING = {"timm": None}
+"""timm's `efficientnet_b0` and `tf_efficientnet_b0` have the same names and another padding."""
 UNEXPANDED = PARTS | {"depthwise_bn": "bn1", "project": "conv_pw", "project_bn": "bn2"}
 
 

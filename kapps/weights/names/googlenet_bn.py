@@ -12,6 +12,8 @@ PARTS = {
 }
 AUXILIARY = {"dense": "fc1", "logits": "fc2"}
 
+OPTIONS = {"torchvision": (("", {"last_pool": 2}),)}
+
 
 def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.googlenet`."""

@@ -13,6 +13,23 @@ ENDS = {
 }
 FIRST = {"1": 1, "2": 2, "3": 4, "4": 7, "5": 14}
 """torchvision's number of each level's first block."""
+KERAS = {
+    "mobilenet_v2_035": ("MobileNetV2", {"alpha": 0.35}),
+    "mobilenet_v2_050": ("MobileNetV2", {"alpha": 0.5}),
+    "mobilenet_v2_075": ("MobileNetV2", {"alpha": 0.75}),
+    "mobilenet_v2": ("MobileNetV2", {}),
+    "mobilenet_v2_130": ("MobileNetV2", {"alpha": 1.3}),
+    "mobilenet_v2_140": ("MobileNetV2", {"alpha": 1.4}),
+}
+BLUE_FIRST = False
+PADDING = {"keras": "same"}
+APPLICATIONS = {
+    "stem_conv": "Conv1",
+    "stem_conv_bn": "bn_Conv1",
+    "level5_conv": "Conv_1",
+    "level5_conv_bn": "Conv_1_bn",
+    "head_logits": "predictions",
+}
 PARTS = {
     "expand": "0.0",
     "expand_bn": "0.1",
@@ -44,3 +61,12 @@ def timm(layer: str) -> str:
     later, number = divmod(int(block) - 1, blocks)
     parts = efficientnet.UNEXPANDED if level == "1" else efficientnet.PARTS
     return f"blocks.{stage + later}.{number}.{parts[part]}"
+
+
+def keras(layer: str) -> str:
+    """Names as in `keras.applications.mobilenet_v2`, whose first block has no number."""
+    if layer in APPLICATIONS:
+        return APPLICATIONS[layer]
+    level, block, kind, norm = re.fullmatch(r"level(\d)_block(\d+)_([a-z]+)(_bn)?", layer).groups()
+    number = FIRST[level] + int(block) - 2
+    return f"{f'block_{number}' if number else 'expanded_conv'}_{kind}{'_BN' if norm else ''}"

@@ -18,6 +18,19 @@ KERAS = {"resnet50_v1": "ResNet50", "resnet101_v1": "ResNet101", "resnet152_v1":
 """Builders of networks that Keras Applications has, and their names there."""
 BLUE_FIRST = True
 """Whether these networks read images with blue first."""
+PADDING = {"keras": "symmetric"}
+"""Padding of the networks of each library, where it is not the usual one of a PyTorch library, "symmetric"."""
+OPTIONS = {
+    "torchvision": (("", {"stride_in": "3x3"}),),
+    "timm": (("", {"stride_in": "3x3"}),),
+    "pytorchcv": (
+        (r"(se)?resnet\d+b", {"stride_in": "3x3"}),
+        (r"(se)?resnet(50|101|152|200)", {"stride_in": "1x1"}),
+        (r"(se)?resnet", {"block": "basic_block"}),
+        (r"(se)?resnext|wrn", {"stride_in": "3x3"}),
+    ),
+}
+"""Options of the networks of each library, as `kapps/weights/functions.py` describes."""
 
 PYTORCHCV = {
     "stem_conv": "features.init_block.conv.conv",

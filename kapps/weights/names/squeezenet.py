@@ -5,6 +5,11 @@ import re
 TORCHVISION = {"stem_conv": "features.0", "head_logits": "classifier.1"}
 PYTORCHCV = {"stem_conv": "features.init_block.conv", "head_logits": "output.final_conv"}
 
+OPTIONS = {
+    "torchvision": (("", {"bypass": None}),),
+    "pytorchcv": (("squeezeresnet", {"bypass": "simple"}), ("squeezenet", {"bypass": None})),
+}
+
 
 def torchvision(layer: str, layers: list[str]) -> str:
     """Names as in `torchvision.models.squeezenet`; `layers` are the names of all layers, in order."""

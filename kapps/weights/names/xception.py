@@ -7,6 +7,7 @@ BLOCKS = {"2": 1, "3": 2, "4": 3, "5": 12}
 SHORTCUTS = {"2": 1, "3": 2, "4": 3, "5": 4}
 KERAS = {"xception": "Xception"}
 BLUE_FIRST = False
+PADDING = {"keras": "same"}
 
 
 def keras(layer: str) -> str:

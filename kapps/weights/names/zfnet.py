@@ -2,7 +2,9 @@
 
 from kapps.weights.names import alexnet
 
+OPTIONS = {"pytorchcv": (("", {"norm": (2.0, 5, 2e-5), "norm_first": True}),)}
+
 
 def pytorchcv(layer: str) -> str:
-    """Names as in `pytorchcv.models.zfnet`, which normalises before pooling, by k = 2 and alpha = 2e-5."""
+    """Names as in `pytorchcv.models.zfnet`."""
     return alexnet.pytorchcv(layer)
