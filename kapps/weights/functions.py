@@ -33,8 +33,8 @@ def check_function(
     required = next((row for pattern, row in rows if re.match(pattern, path.name)), None)
     if required is None:
         raise ValueError(
-            f"{library} has networks of different functions with the names in this file: keep its published name, which "
-            f"begins with the network's, not {printable(path.name)}"
+            f"{library} has networks of different functions with the names in this file: keep its published "
+            f"name, which begins with the network's, not {printable(path.name)}"
         )
     other = {key: value for key, value in required.items() if _plain(options.get(key)) != value}
     if other:
