@@ -5,7 +5,7 @@ from typing import Literal
 
 import keras
 
-def alexnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet', portable: bool = False, allow_nan: bool = False, padding: Literal["symmetric", "same"] | None = None, *, groups=2, norm=(2.0, 5, 0.0001), norm_first=True, filters=(96, 256, 384, 384, 256)) -> keras.Model:
+def alexnet(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet', portable: bool = False, allow_nan: bool = False, padding: Literal["symmetric", "same"] | None = None, *, groups=2, norm=(2.0, 5, 0.0001), norm_first=True, filters=(96, 256, 384, 384, 256), stem_padding=(0, 3)) -> keras.Model:
     "Builds any member of the family alexnet."
 def alexnet_owt(include_top: bool = True, weights: str | os.PathLike[str] | None = None, input_tensor: keras.KerasTensor | None = None, input_shape: tuple[int | None, int | None, int] | None = None, pooling: Literal["avg", "max"] | None = None, classes: int = 1000, classifier_activation: str | Callable | None = 'softmax', name: str = 'alexnet_owt', portable: bool = False, allow_nan: bool = False, padding: Literal["symmetric", "same"] | None = None, *, filters=(64, 192, 384, 256, 256)) -> keras.Model:
     "Builds any member of the family alexnet_owt."
