@@ -63,7 +63,9 @@ def wrong(rng: random.Random, images: int) -> tuple[str, bytes]:
 
     deep = rng.choice([20, 900, 3000, 100_000])
     count = rng.choice([n for n in (0, 1, 2, images + 1, 1000) if n != images])
-    junk = rng.choice([None, True, [], {}, "x", 1e400, -1, 10**400, [[1]], {"b64": "!"}, {"a": None}])
+    junk = rng.choice(
+        [None, True, [], {}, "x", 1e400, -1, 10**400, [[1]], {"b64": "!"}, {"a": None}]
+    )
     bodies = {
         "nothing": b"",
         "html": b"<html><head><title>Log in \x1b[2J</title></head></html>",

@@ -65,10 +65,10 @@ SMALL = "--deterministic --checkpoint_every=2"
 FOLDERS = "--data_dir=folders --image_size=28 --batch_size=8"
 TOKENS = "--vocabulary=260 --tokens=600"
 RECIPES = {  # name: (recipe, flags, training steps)
-    "imagenet": ("imagenet", f"--model=lenet5 {FOLDERS} --epochs=3 {SMALL}", 12),
+    "imagenet": ("imagenet", f"--model=lenet5 {FOLDERS} --schedule=cosine --epochs=3 {SMALL}", 9),
     "imagenet, mixed precision, accumulation": (
         "imagenet",
-        f"--model=lenet5 {FOLDERS} --epochs=2 --accumulation=2 --precision=mixed_float16 {SMALL}",
+        f"--model=lenet5 {FOLDERS} --schedule=cosine --epochs=2 --accumulation=2 --precision=mixed_float16 {SMALL}",
         8,
     ),
     "imagenet, large_batch": (
@@ -76,6 +76,7 @@ RECIPES = {  # name: (recipe, flags, training steps)
         f"--model=lenet5 {FOLDERS} --epochs=3 --schedule=large_batch {SMALL}",
         9,
     ),
+    "imagenet, modern": ("imagenet", f"--model=lenet5 {FOLDERS} --epochs=2 {SMALL}", 6),
     "finetune": (
         "finetune",
         f"--model=lenet5 --weights=lenet5.weights.h5 {FOLDERS} --epochs=3 {SMALL}",
