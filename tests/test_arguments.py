@@ -36,7 +36,7 @@ def parser():
         (["convert", "a", "--kind=imgae"], ["'imgae'", "Did you mean image?", "image, tokens"]),
         (["convert", ""], ["empty"]),
         (["convert", "gs://bucket/x"], ["gs://bucket/x", "not a local path"]),
-        (["convert", "~nobody-here/x"], ["~nobody-here/x", "home directory"]),
+        (["convert", "~no-such-user/x"], ["~no-such-user/x", "home directory"]),
         (["convert", "a", "--csv=/"], ["cannot write /", "folder"]),
         (["convert", "a", "--csv=/dev/null/x.csv"], ["cannot write", "/dev/null"]),
         (["convert", "a", "--plot=a.xyz"], ["a.xyz", ".png, .svg, .pdf"]),

@@ -73,7 +73,7 @@ def test_local_path(tmp_path, monkeypatch):
         ("", "is empty"),
         ("  ", "is empty"),
         ("a\0b", "NUL"),
-        ("~nobody-here/a", "no home directory"),
+        ("~no-such-user/a", "no home directory"),
         (3, "is not a path"),
         (None, "is not a path"),
     ):

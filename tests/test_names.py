@@ -1,6 +1,7 @@
 """The public names: loaded lazily, described by stubs, and a misspelt name raises an error with the nearest."""
 
 import ast
+import importlib
 import inspect
 import json
 import operator
@@ -207,6 +208,28 @@ def test_registration_imports_no_other_backend(fresh, imports):
     pytest.importorskip("openvino")
     program = NO_TENSORFLOW.format(imports=imports)
     assert fresh(program, KERAS_BACKEND="openvino").splitlines()[-1] == "[]"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("data.open_sorce", "open_source"), ("data.text.word", "words"), ("data.image.Sourc", "Source"),
+        ("data.sequence.read_serie", "read_series"), ("training.Rnu", "Run"), ("layers.Maxuot", "Maxout"),
+        ("heads.clasifier", "classifier"), ("export.safed_model", "saved_model"), ("weights.from_tortch", "from_torch"),
+        ("visualize.plot_line", "plot_lines"), ("analysis.profil", "profile"), ("generation.generat", "generate"),
+        ("data.translation.read_sentence", "read_sentences"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_name_of_a_package_has_the_nearest_match(name, nearest):
+    package, _, attribute = name.rpartition(".")
+    module = importlib.import_module(f"kapps.{package}")
+    with pytest.raises(
+        AttributeError, match=rf"kapps\.{package} has no '{attribute}'\. .*{nearest}"
+    ):
+        getattr(module, attribute)
+    with pytest.raises(ImportError, match=rf"'{attribute}'\. .*{nearest}"):
+        exec(f"from kapps.{package} import {attribute}")
 
 
 COMPILED = """

@@ -87,7 +87,7 @@ def parse(tmp_path, monkeypatch):
         (["--trial_folder=missing"], ["missing does not exist"]),
         (["--trial_folder=file.txt"], ["file.txt is a file: pass a folder"]),
         (["--trial_data=gs://bucket/a"], ["gs://bucket/a", "not a local path"]),
-        (["--trial_data=~nobody-here/a"], ["no home directory"]),
+        (["--trial_data=~no-such-user/a"], ["no home directory"]),
         (["--flagfile=missing"], ["--flagfile cannot be read", "missing"]),
         (["--flagfile=folder"], ["--flagfile cannot be read", "folder"]),
         (["--flagfile=stray.flags"], ["'stray'", "is not a flag"]),

@@ -11,7 +11,7 @@ WRONG_VALUES = {
     "float": ("abc", "", "nan", "inf", "-inf", "1e400", "-1e400", "-0.5", "1,5"),
     "boolean": ("maybe", "2", "", "Yes please"),
     "enum": ("", "nothing", "dfault", "None"),
-    "path": ("", " ", *REMOTE, "~nobody-here/x"),
+    "path": ("", " ", *REMOTE, "~no-such-user/x"),
     "output": ("/proc/nope/x", "text.txt", "text.txt/x", "/dev/null/x", "x" * 300),
     "file": ("missing/file.txt", "folder", "text.txt/x"),
     "folder": ("missing", "text.txt"),
@@ -164,8 +164,8 @@ class Case:
 
 def base_arguments(program: str, *arguments: str) -> list[str]:
     """Returns the arguments of `BASE` without flags that are among `arguments`."""
-    given = {argument.partition("=")[0] for argument in arguments}
-    return [text for text in BASE.get(program, ()) if text.partition("=")[0] not in given]
+    names = {argument.partition("=")[0] for argument in arguments}
+    return [text for text in BASE.get(program, ()) if text.partition("=")[0] not in names]
 
 
 def flag_cases(program: str, flags: dict[str, str]) -> Iterator[Case]:
@@ -223,7 +223,7 @@ def environment_cases(programs: list[str]) -> Iterator[Case]:
     """Yields cases of the settings of Keras, and of a TensorFlow that cannot be imported."""
     settings = [("KERAS_BACKEND", name) for name in ("torch", "jax", "numpy", "tensorflw")]
     settings += [("KERAS_HOME", name) for name in ("backend", "floatx", "format")]
-    settings += [("PYTHONPATH", "broken")]
+    settings += [("PYTHONPATH", "incomplete")]
     for program in programs:
         for key, value in settings:
             yield Case(program, tuple(base_arguments(program)), environment=((key, value),))
@@ -253,7 +253,7 @@ def write_files(folder: pathlib.Path) -> None:
         "labels.txt": "".join(f"class {i}\n" for i in range(10)),
         "stray.flags": "stray\n",
         "wrong.flags": "--seed=abc\n",
-        "broken/tensorflow/__init__.py": "raise ImportError('libcuda is missing')\n",
+        "incomplete/tensorflow/__init__.py": "raise ImportError('libcuda is missing')\n",
         "backend/keras.json": '{"backend": "torch"}',
         "floatx/keras.json": '{"floatx": "float16"}',
         "format/keras.json": '{"image_data_format": "channels_first"}',
