@@ -120,7 +120,7 @@ def _mismatch(name, value, kind):
         words = f"a number from {least:g} to {most:g}" if name in NUMBERS else "a finite number"
         return None if is_number(value) and least <= value <= most else words
     if kind is str:
-        return None if isinstance(value, str) else "a text"
+        return None if isinstance(value, str) and "\0" not in value else "a text without NUL"
     if typing.get_origin(kind) is os.PathLike or kind is os.PathLike:
         return None if isinstance(value, os.PathLike) else "a path"
     if typing.get_origin(kind) is tuple:
