@@ -47,6 +47,10 @@ class RecordFormat:
         if example is None:
             return "it is not a tf.train.Example"
         if _is_single(example, self.image, "bytes") and _is_single(example, self.label, "int64"):
+            try:
+                self.parse(record)
+            except (tf.errors.OpError, UnicodeDecodeError):  # TensorFlow is stricter than protobuf
+                return "it is not a valid tf.train.Example"
             return None
         return f"it has {describe(example)}, not {self.image} (bytes) and {self.label} (int64)"
 
