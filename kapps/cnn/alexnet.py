@@ -11,8 +11,7 @@ Departures from the papers:
 - An image of 224 or 227 pixels has 55 rows after the first convolution, as in [1]: three rows of zeros at the end take
   the place of the last window, which overlaps the edge in the code of [1]. With 227 pixels, as in [2], no value
   depends on them.
-- A feature map larger than the 6x6 of the first dense layer is averaged to 6x6, as in torchvision; a smaller one is
-  enlarged.
+- A feature map larger or smaller than the 6x6 of the first dense layer is averaged to 6x6, as in torchvision.
 - Local response normalisation has k = 2 and alpha = 1e-4 as [1] prints them; [2] has k = 1 and a fifth of alpha.
 - [2] as published has groups, although lectures show it without. `alexnet_ungrouped` is that network, except that
   normalisation precedes pooling.

@@ -5,8 +5,7 @@
 `_bn` has a batch norm after each convolution, as in torchvision and timm; the paper has none.
 
 Departures from the paper:
-- A feature map larger than the 7x7 of the first dense layer is averaged to 7x7, as in torchvision; a smaller one is
-  enlarged. In evaluation [1] turns the dense layers into convolutions and averages their predictions.
+- A feature map larger or smaller than the 7x7 of the first dense layer is averaged to 7x7, as in torchvision. In evaluation [1] turns the dense layers into convolutions and averages their predictions.
 - Convolutions have He's initialisation by fan-in and dense layers have Glorot's. [1] trained the deeper networks from
   the weights of A, and found later that Glorot's initialisation makes this unnecessary.
 - Convolutions before a batch norm keep their biases, as in torchvision and timm.
