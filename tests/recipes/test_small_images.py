@@ -35,7 +35,8 @@ for flags in json.loads(sys.argv[1]):
 
 
 def command(recipe, *flags):
-    return [sys.executable, str(RECIPES / recipe), "--model_dir=run", *flags]
+    folder = [] if any(flag.startswith("--model_dir") for flag in flags) else ["--model_dir=run"]
+    return [sys.executable, str(RECIPES / recipe), *folder, *flags]
 
 
 def environment(folder):
