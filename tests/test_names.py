@@ -228,6 +228,8 @@ def test_a_misspelt_name_of_a_package_has_the_nearest_match(name, nearest):
         AttributeError, match=rf"kapps\.{package} has no '{attribute}'\. .*{nearest}"
     ):
         getattr(module, attribute)
+    if not hasattr(module, "__path__"):  # Python writes the error of an import from a module itself
+        return
     with pytest.raises(ImportError, match=rf"'{attribute}'\. .*{nearest}"):
         exec(f"from kapps.{package} import {attribute}")
 
