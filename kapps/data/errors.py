@@ -30,54 +30,75 @@ def checked_data(function):
 
 
 class SkippedImages:
-    """The images that a run skipped because they cannot be decoded, each once for all epochs.
+    """The images that a run skipped because they cannot be decoded, by split, each once for all epochs.
 
     Pass one object to `train_dataset` and `eval_dataset`, and read it when the run ends.
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, None] = {}
-        self._examples: dict[tuple[str, str], int | None] = {}
+        self._reasons: dict[str, dict[str, str]] = {}  # by split and by name
+        self._examples: dict[str, int] = {}
 
     @property
     def names(self) -> list[str]:
-        """Names of the skipped images, in the order in which they were read."""
-        return list(self._names)
+        """Names of the skipped images of all splits, in the order in which they were read."""
+        return [name for reasons in self._reasons.values() for name in reasons]
 
-    def add_source(self, name: str, split: str, examples: int | None) -> None:
-        """Adds a source that will be read, with its number of images, or `None` if it is unknown."""
-        self._examples[name, split] = examples
+    def names_of(self, split: str) -> list[str]:
+        """Returns the names of the skipped images of a split, in the order in which they were read."""
+        return list(self._reasons.get(split, {}))
 
-    def record(self, names: list[str]) -> None:
-        """Adds images that cannot be decoded.
+    def add_source(self, source) -> None:
+        """Adds a `Source` that will be read."""
+        self._examples[source.split] = source.examples
+
+    def record(self, split: str, reasons: dict[str, str]) -> None:
+        """Adds images of a split that cannot be decoded, with the reason for each name.
 
         Raises:
-            DataError: no image is left. An endless dataset would otherwise search forever.
+            DataError: no image of the split is left. An endless dataset would otherwise search forever.
         """
-        for name in names:
-            if name not in self._names:
-                self._names[name] = None
-                _log.warning("could not decode %s: skipped", name)
-        total = self._total()
-        if total is not None and 0 < total <= len(self._names):
-            raise DataError(f"none of the {total:,} images could be decoded")
+        known = self._reasons.setdefault(split, {})
+        for name, reason in reasons.items():
+            if name not in known:
+                known[name] = reason
+                _log.warning("could not decode %s (%s): skipped", name, reason)
+        total = self._examples.get(split)
+        if total and total <= len(known):
+            raise DataError(
+                f"none of the {total:,} images of split {split!r} could be decoded:"
+                f" {_list_names(known)}"
+            )
+
+    def state(self) -> dict[str, dict[str, str]]:
+        """Returns the reasons by split and by name, of JSON's types, for `restore`."""
+        return {split: dict(reasons) for split, reasons in self._reasons.items()}
+
+    def restore(self, state: dict[str, dict[str, str]]) -> None:
+        """Adds the images of the `state` of an interrupted run."""
+        for split, reasons in state.items():
+            self.record(split, reasons)
 
     def summary(self) -> str:
-        """Returns one line: how many of how many images were skipped, and the names of the first."""
-        total = self._total()
-        all_images = "images" if total is None else f"of {total:,} images"
-        if not self._names:
-            if total is None:
-                return "every image could be decoded"
-            return f"0 {all_images} were skipped"
-        listed = ", ".join(self.names[:_LISTED])
-        if len(self._names) > _LISTED:
-            listed += f" and {len(self._names) - _LISTED:,} more"
-        return f"{len(self._names):,} {all_images} could not be decoded and were skipped: {listed}"
+        """Returns one line: how many images of each split were skipped, with the names and reasons of the first."""
+        splits = dict.fromkeys([*self._examples, *self._reasons])
+        return "; ".join(map(self._summary_of, splits)) or "no images were read"
 
-    def _total(self) -> int | None:
-        counts = list(self._examples.values())
-        return None if not counts or None in counts else sum(counts)
+    def _summary_of(self, split):
+        skipped, total = self._reasons.get(split, {}), self._examples.get(split)
+        of_all = "" if total is None else f" of {total:,}"
+        if not skipped:
+            return f"0{of_all} {split} images were skipped"
+        return (
+            f"{len(skipped):,}{of_all} {split} images could not be decoded and were skipped:"
+            f" {_list_names(skipped)}"
+        )
+
+
+def _list_names(reasons: dict[str, str]) -> str:
+    """Returns the first names, each with its reason, and the number of the others."""
+    listed = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:_LISTED])
+    return listed + (f" and {len(reasons) - _LISTED:,} more" if len(reasons) > _LISTED else "")
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ class Run:
         notes = self.checkpoints.notes
         callbacks = [*callbacks, *self.make_callbacks(model)]
         if skipped is not None:
-            skipped.record(notes.get("skipped", []))
+            skipped.restore(notes.get("skipped", {}))
             callbacks.insert(0, _SkippedNotes(notes, skipped))
         steps = self.epochs * self.steps_per_epoch
         if step and self.is_chief:
@@ -258,4 +258,4 @@ class _SkippedNotes(keras.callbacks.Callback):
         self.notes, self.skipped = notes, skipped
 
     def on_train_batch_begin(self, batch, logs=None) -> None:
-        self.notes["skipped"] = self.skipped.names
+        self.notes["skipped"] = self.skipped.state()

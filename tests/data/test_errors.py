@@ -1,5 +1,7 @@
 """Images that cannot be decoded, and shards that cannot be read."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,7 +38,7 @@ def test_corrupt_images_are_skipped_and_counted_once(source, make_dataset, sizes
     dataset = make_dataset(source, UNSCALED, 4, classes=2, skipped=skipped)
     assert [images.shape[0] for images, _ in dataset.take(12)] == sizes
     assert sorted(skipped.names) == CORRUPT
-    assert skipped.summary().startswith("3 of 11 images")
+    assert skipped.summary().startswith("3 of 11 train images")
     assert all(name in skipped.summary() for name in CORRUPT)
 
 
@@ -69,10 +71,10 @@ def test_a_dataset_without_a_decodable_image_raises_an_error(make):
 
 def test_the_summary_names_ten_images_at_most():
     skipped = kapps.data.SkippedImages()
-    skipped.add_source("x", "train", 1437)
-    assert skipped.summary().startswith("0 of 1,437 images")
-    skipped.record([f"{i}.jpg" for i in range(12)])
-    assert skipped.summary().endswith("9.jpg and 2 more")
+    skipped.add_source(types.SimpleNamespace(split="train", examples=1437))
+    assert skipped.summary().startswith("0 of 1,437 train images")
+    skipped.record("train", {f"{i}.jpg": "TIFF" for i in range(12)})
+    assert skipped.summary().endswith("9.jpg (TIFF) and 2 more")
 
 
 def write_shards(directory, count=30):

@@ -1,76 +1,115 @@
 """Decodes a few images at a time, so that an image that cannot be decoded does not stop the run."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from kapps.data.errors import DataError, SkippedImages
+from kapps.data.image import decode_image
 from kapps.data.image.source import Source
+from kapps.data.image.undecodable import why_undecodable
 
 CHUNK = 8
 """Number of images that are decoded in one step."""
 
 
 def decode_chunks(
-    chunks: tf.data.Dataset,
+    images: tf.data.Dataset,
     decode: Callable,
+    image_spec: tf.TensorSpec,
     finish: Callable,
     source: Source,
     skipped: SkippedImages,
     strict: bool,
 ) -> tf.data.Dataset:
-    """Decodes chunks of images. Images that cannot be decoded are left out and recorded.
+    """Decodes images in chunks. Images that cannot be decoded are left out and recorded.
 
-    `ignore_errors` of a dataset is TensorFlow's only way to catch an error, so each chunk is decoded by a small dataset
-    of its own. The images that it lacks are the ones that cannot be decoded. Errors of reading files still stop the
-    run. Such a dataset takes 0.3 ms, which is why several images share one. Chunks are decoded in parallel.
+    `ignore_errors` of a dataset is TensorFlow's only way to catch an error, so the images of a chunk are decoded by a
+    small dataset of their own, one for each format. The images that it lacks cannot be decoded. Errors
+    of reading files still stop the run. Such a dataset takes 0.3 ms and more with a larger graph, which is why several
+    images share one, and why each format has one. Chunks are decoded in parallel.
 
     Args:
-        chunks: batches of up to `CHUNK` (names, encoded images, labels, seeds).
-        decode: function of (encoded image, seed) that returns an image.
-        finish: function of (images, labels, seeds) that returns the elements of the result.
+        images: dataset of (name, encoded image, label, seed).
+        decode: function of (format, encoded image, orientation, seed) that returns an image.
+        image_spec: shape and type of these images.
+        finish: function of (images, labels, seeds) that returns the elements of the result, of up to `CHUNK` images.
         source: the dataset that is read, for messages.
         skipped: records the images that cannot be decoded.
         strict: whether such an image raises an error instead.
     """
-    skipped.add_source(source.name, source.split, source.examples)
+    skipped.add_source(source)
 
-    def record(names):
+    def record(names, encoded):
         """Returns b"" or an error message. An exception raised here would print a traceback for each thread."""
-        names = [name.decode() for name in names]
+        reasons = {
+            name.decode(errors="backslashreplace"): why_undecodable(content)
+            for name, content in zip(names, encoded, strict=True)
+        }
         if strict:
+            name, reason = next(iter(reasons.items()))
             message = (
-                f"{names[0]} of {source.name} cannot be decoded:"
+                f"{name} of {source.name} cannot be decoded ({reason}):"
                 " repair or delete it, or run without strict to skip it"
             )
             return f"DataError: {message}".encode()
         try:
-            skipped.record(names)
+            skipped.record(source.split, reasons)
         except DataError as error:
             return f"DataError: {error}".encode()
         return b""
 
-    def record_in_graph(names):
-        message = tf.numpy_function(record, [names], tf.string)
+    def record_in_graph(names, encoded):
+        message = tf.numpy_function(record, [names, encoded], tf.string)
         tf.debugging.Assert(message == b"", [message])
         return True
 
-    def decode_chunk(names, encoded, labels, seeds):
-        positions = tf.range(tf.size(names))
-        images = tf.data.Dataset.from_tensor_slices((positions, encoded, seeds))
-        images = images.map(lambda position, encoded, seed: (position, decode(encoded, seed)))
+    def no_images(count):
+        """Returns positions and blank images."""
+        blank = tf.zeros([count, *image_spec.shape], image_spec.dtype)
+        return tf.zeros([count], tf.int64), blank
+
+    def decode_format(name, positions, encoded, orientations, seeds):
+        """Returns the positions of the images that can be decoded, and these images."""
+        images = tf.data.Dataset.from_tensor_slices((positions, encoded, orientations, seeds))
+        images = images.map(lambda position, *image: (position, decode(name, *image)))
         # A blank image follows and is cut off below: `get_single_element` fails if there is no image.
-        blank = tuple(tf.zeros([1, *spec.shape], spec.dtype) for spec in images.element_spec)
         images = images.ignore_errors(log_warning=False)
-        images = images.concatenate(tf.data.Dataset.from_tensor_slices(blank))
+        images = images.concatenate(tf.data.Dataset.from_tensor_slices(no_images(1)))
         decoded, images = images.batch(CHUNK + 1).get_single_element()
-        decoded, images = decoded[:-1], images[:-1]
+        return decoded[:-1], images[:-1]
+
+    def decode_mixed(formats, *inputs):
+        parts = []
+        for number, name in enumerate(decode_image.FORMATS):
+            positions = tf.where(formats == number)[:, 0]
+            call = functools.partial(
+                decode_format, name, *(tf.gather(x, positions) for x in inputs)
+            )
+            parts.append(tf.cond(tf.size(positions) > 0, call, lambda: no_images(0)))
+        decoded, images = (tf.concat(tensors, 0) for tensors in zip(*parts, strict=True))
+        order = tf.argsort(decoded)
+        in_order = tf.reduce_all(order == tf.range(tf.size(order)))
+        return tf.cond(
+            in_order,
+            lambda: (decoded, images),
+            lambda: (tf.gather(decoded, order), tf.gather(images, order)),
+        )
+
+    def decode_chunk(names, encoded, labels, seeds):
+        positions = tf.range(tf.size(names, tf.int64))
+        formats = decode_image.find_formats(encoded)
+        inputs = positions, encoded, decode_image.read_orientations(encoded), seeds
+        decoded, images = decode_mixed(formats, *inputs)
         failed = tf.sets.difference([positions], [decoded]).values
         tf.cond(
             tf.size(failed) > 0,
-            lambda: record_in_graph(tf.gather(names, failed)),
+            lambda: record_in_graph(tf.gather(names, failed), tf.gather(encoded, failed)),
             lambda: True,
         )
         return finish(images, tf.gather(labels, decoded), tf.gather(seeds, decoded))
 
-    return chunks.map(decode_chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return images.batch(CHUNK).map(
+        decode_chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )

@@ -1,68 +1,182 @@
-"""From an encoded image to pixels: decoding, the random crop of training, the centre crop of evaluation."""
+"""From an encoded image to pixels: decoding, turning, the random crop of training, the centre crop of evaluation."""
 
+import functools
+
+import numpy as np
 import tensorflow as tf
 
-from kapps.data.image import augment
+from kapps.data.image import _bmp, _gif, _orientation, _webp, augment
+from kapps.data.image._bytes import read_int
 from kapps.preprocessing import Preprocessing
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "nearest": None}
 """Kernel of `ScaleAndTranslate` for each interpolation of `Preprocessing`."""
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
+DESCRIPTION = "JPEG, PNG, GIF, BMP or WebP"
+MAX_PIXELS = 2**27
+"""Largest number of pixels of an image, 400 MB in memory. A small file can declare many more."""
 _JPEG_SCALES = (1, 2, 4, 8)
 """Factors by which libjpeg can shrink an image while it decodes it."""
 
 
 def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
-    """Decodes a JPEG (grey, colour or CMYK), PNG, GIF (first frame), BMP or WebP image.
+    """Decodes a JPEG (grey, colour or CMYK), PNG, GIF, BMP or WebP image, and turns it as its EXIF says.
+
+    Only TensorFlow operations are used, so that training, evaluation and `serve_bytes` of an exported model have the
+    same pixels.
 
     Args:
         encoded: string [].
         channels: 3, or 1 for grey.
 
     Returns:
-        uint8 [height, width, channels]. 16-bit images lose their lower byte; transparency is dropped.
+        uint8 [height, width, channels]. Of an animation it is the first frame. 16-bit images lose their lower byte;
+        transparency is dropped.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs, for an image that cannot be decoded, of another format, of
+            a kind that is not supported (BMP compressed by run lengths), or of more than `MAX_PIXELS`.
     """
+
+    def unknown():
+        tf.debugging.Assert(False, [f"it is not a {DESCRIPTION} image"])
+        return tf.zeros([1, 1, channels], tf.uint8)
+
+    def decode_as(image_format):
+        return lambda: decode_format(
+            image_format, encoded, read_orientation(encoded, image_format), channels
+        )
+
+    image_format = find_formats(encoded[None])[0]
+    image = tf.switch_case(image_format, [*map(decode_as, FORMATS), unknown])
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def find_formats(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns the number of each image's format in `FORMATS`, by its first bytes; `len(FORMATS)` for others.
+
+    Args:
+        encoded: string [n].
+
+    Returns:
+        int32 [n].
+    """
+    start = tf.io.decode_raw(tf.strings.substr(encoded, 0, 12), tf.uint8, fixed_length=12)
+
+    def has(content, position=0):
+        part = start[:, position : position + len(content)]
+        return tf.reduce_all(part == tf.constant(list(content), tf.uint8), 1)
+
+    is_webp = has(b"RIFF") & has(b"WEBP", 8)
+    is_format = [has(b"\xff\xd8\xff"), has(b"\x89PNG"), has(b"GIF8"), has(b"BM"), is_webp]
+    is_format.append(tf.ones_like(is_webp))
+    return tf.argmax(tf.stack(is_format), output_type=tf.int32)
+
+
+def read_orientations(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns the orientation of each image, 1 to 8. It raises no error for a corrupt image.
+
+    It is called from tf.data, not from an exported graph: a search of the name of EXIF comes first, because few images
+    have one, and a graph that reads it takes seconds to prepare for every iterator.
+
+    Args:
+        encoded: string [n].
+
+    Returns:
+        int64 [n].
+    """
+
+    def read(images):
+        has_exif = (any(name in image for name in _orientation.NAMES) for image in images)
+        return np.array(
+            [
+                _read_any_orientation(tf.constant(image)) if has else 1
+                for image, has in zip(images, has_exif, strict=True)
+            ],
+            np.int64,
+        )
+
+    return tf.ensure_shape(tf.numpy_function(read, [encoded], tf.int64), encoded.shape)
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _read_any_orientation(encoded):
+    readers = [functools.partial(read_orientation, encoded, name) for name in FORMATS]
+    readers.append(lambda: tf.constant(1, tf.int64))
+    return tf.switch_case(find_formats(encoded[None])[0], readers)
+
+
+def read_orientation(encoded: tf.Tensor, image_format: str) -> tf.Tensor:
+    """Returns the orientation of an image of a format, 1 to 8: int64 []."""
+    if image_format not in _orientation.READERS:
+        return tf.constant(1, tf.int64)
+    return _orientation.READERS[image_format](encoded)
+
+
+def decode_format(
+    image_format: str, encoded: tf.Tensor, orientation: tf.Tensor, channels: int
+) -> tf.Tensor:
+    """Decodes an image of a known format with a known orientation; see `decode`.
+
+    The graph has only the operations of the format. tf.data prepares it again for every few images, which takes
+    long for a large graph.
+    """
+    if image_format == "JPEG":
+        _check_size(*tf.unstack(tf.io.extract_jpeg_shape(encoded)[:2]))
+        image = _decode_jpeg(encoded, channels)
+    elif image_format == "PNG":
+        _check_size(*(read_int(encoded, position, 4, big_endian=True) for position in (20, 16)))
+        image = tf.io.decode_png(encoded, channels)
+    else:
+        decoders = {"GIF": _gif.decode, "BMP": _bmp.decode, "WebP": _webp.decode}
+        image = decoders[image_format](encoded, _check_size)
+        if channels == 1:
+            image = tf.image.rgb_to_grayscale(image)
+    if image_format in _orientation.READERS:
+        image = _orientation.turn(image, orientation)
+    return image
+
+
+def _decode_jpeg(encoded, channels):
+    """Returns the stored pixels of a JPEG image."""
 
     def decode_jpeg(channels):
         return tf.io.decode_jpeg(encoded, channels, dct_method="INTEGER_ACCURATE")
 
-    def decode_any():
-        return tf.io.decode_image(encoded, 3, expand_animations=False)
+    if channels == 3:
+        return decode_jpeg(3)
+    # TensorFlow converts CMYK to colour but not to grey.
+    return tf.cond(
+        tf.io.extract_jpeg_shape(encoded)[2] == 4,
+        lambda: tf.image.rgb_to_grayscale(decode_jpeg(3)),
+        lambda: decode_jpeg(1),
+    )
 
-    def jpeg():
-        if channels == 3:
-            return decode_jpeg(3)
-        # TensorFlow converts CMYK to colour but not to grey.
-        return tf.cond(
-            tf.io.extract_jpeg_shape(encoded)[2] == 4,
-            lambda: tf.image.rgb_to_grayscale(decode_jpeg(3)),
-            lambda: decode_jpeg(1),
-        )
 
-    def other():
-        if channels == 3:
-            return decode_any()
-        return tf.cond(
-            tf.strings.substr(encoded, 0, 4) == b"\x89PNG",
-            lambda: tf.io.decode_png(encoded, 1),
-            lambda: tf.image.rgb_to_grayscale(decode_any()),
-        )
-
-    image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
-    return tf.ensure_shape(image, [None, None, channels])
+def _check_size(height, width):
+    """Raises an error in the graph for an image without pixels, or with so many that they could fill the memory."""
+    height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
+    message = f"the image is not of 1 to {MAX_PIXELS:,} pixels:"
+    is_allowed = (height > 0) & (width > 0) & (height <= MAX_PIXELS // tf.maximum(width, 1))
+    tf.debugging.Assert(is_allowed, [message, height, width])
 
 
 def random_crop(
+    image_format: str,
     encoded: tf.Tensor,
+    orientation: tf.Tensor,
     seed: tf.Tensor,
     preprocessing: Preprocessing,
     channels: int,
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tf.Tensor:
-    """Decodes a random crop of an image and resizes it to `preprocessing.size`, bilinearly.
+    """Decodes a random crop of the turned image and resizes it to `preprocessing.size`, bilinearly.
 
     Args:
+        image_format: one of `FORMATS`.
         encoded: string [].
+        orientation: int64 [].
         seed: int64 [2].
         preprocessing: its size is used.
         channels: 3, or 1 for grey.
@@ -73,13 +187,15 @@ def random_crop(
         uint8 [height, width, channels].
     """
 
-    def jpeg():
+    def decode_and_crop():
         shape = tf.io.extract_jpeg_shape(encoded)
-        window = augment.sample_crop_window(shape, seed, area, ratio)
+        size = _orientation.size(shape, orientation)
+        window = augment.sample_crop_window(tf.concat([size, shape[2:]], 0), seed, area, ratio)
         # If a crop is at least twice the size of the result, libjpeg decodes it at a half, a quarter or an eighth,
         # which is an exact box filter and takes a fraction of the time. The window then counts the smaller pixels.
         factor = tf.reduce_min(window[2:] // tf.constant(preprocessing.size))
         choice = tf.searchsorted(_JPEG_SCALES[1:], [factor], side="right")[0]
+        window = _orientation.stored_window(window, size, orientation)
 
         def decode_at(scale):
             return lambda: tf.raw_ops.DecodeAndCropJpeg(
@@ -88,21 +204,22 @@ def random_crop(
 
         image = tf.switch_case(choice, [decode_at(scale) for scale in _JPEG_SCALES])
         # No antialiasing: it takes as long as everything else, and the image shrinks by less than two.
-        return tf.image.resize(image, preprocessing.size)
+        return tf.image.resize(_orientation.turn(image, orientation), preprocessing.size)
 
-    def other():
-        image = decode(encoded, channels)
+    def crop_decoded():
+        image = decode_format(image_format, encoded, orientation, channels)
         window = augment.sample_crop_window(tf.shape(image), seed, area, ratio)
         y, x, height, width = tf.unstack(window)
         image = image[y : y + height, x : x + width]
         return tf.image.resize(image, preprocessing.size, antialias=True)
 
-    can_crop_jpeg = tf.io.is_jpeg(encoded)
-    if channels == 1:  # CMYK cannot be decoded to grey
-        can_crop_jpeg = tf.cond(
-            can_crop_jpeg, lambda: tf.io.extract_jpeg_shape(encoded)[2] != 4, lambda: False
-        )
-    image = tf.cond(can_crop_jpeg, jpeg, other)
+    if image_format != "JPEG":
+        image = crop_decoded()
+    elif channels == 3:
+        image = decode_and_crop()
+    else:  # CMYK cannot be decoded to grey
+        is_cmyk = tf.io.extract_jpeg_shape(encoded)[2] == 4
+        image = tf.cond(is_cmyk, crop_decoded, decode_and_crop)
     return tf.ensure_shape(to_uint8(image), [*preprocessing.size, channels])
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kapps.data.errors import DataError, SkippedImages, checked_data
 from kapps.data.image import augment, decode_image
-from kapps.data.image._chunks import CHUNK, decode_chunks
+from kapps.data.image._chunks import decode_chunks
 from kapps.data.image.source import Source
 from kapps.preprocessing import Preprocessing
 
@@ -117,9 +117,9 @@ def train_dataset(
     cached = source.images().cache() if is_cached else None
     shuffle_size = source.examples if is_cached else _shuffle_size(source)
     skipped = skipped or SkippedImages()
-    skipped_names = tf.constant(skipped.names, tf.string)
+    skipped_names = tf.constant(skipped.names_of(source.split), tf.string)
     worker_batch_size, first_image = batch_size // workers, first_step * batch_size
-    decodable = max(1, source.examples - len(skipped.names))
+    decodable = max(1, source.examples - len(skipped.names_of(source.split)))
     first_epoch, images_done = divmod(first_image, decodable)
 
     def epoch(number):
@@ -146,14 +146,14 @@ def train_dataset(
     def is_not_skipped(name, encoded, label, seed):  # noqa: ARG001
         return tf.reduce_all(name != skipped_names)
 
-    def decode(encoded, seed):
+    def decode(image_format, encoded, orientation, seed):
         crop_seed = augment.fold_in(seed, 0)
         if augmentation == "imagenet":
             image = decode_image.random_crop(
-                encoded, crop_seed, preprocessing, channels, crop_area, crop_ratio
-            )
+                image_format, encoded, orientation, crop_seed, preprocessing, channels, crop_area, crop_ratio
+            )  # fmt: skip
         else:
-            image = decode_image.decode(encoded, channels)
+            image = decode_image.decode_format(image_format, encoded, orientation, channels)
             image = decode_image.to_uint8(decode_image.resize_and_crop(image, preprocessing))
             if augmentation == "cifar":
                 image = augment.random_shift(image, crop_seed)
@@ -182,7 +182,8 @@ def train_dataset(
         dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch)
         if first_image:
             dataset = dataset.filter(is_not_skipped).skip(images_done)
-    dataset = decode_chunks(dataset.batch(CHUNK), decode, augment_chunk, source, skipped, strict)
+    image_spec = tf.TensorSpec([*preprocessing.size, channels], tf.uint8)
+    dataset = decode_chunks(dataset, decode, image_spec, augment_chunk, source, skipped, strict)
     dataset = dataset.rebatch(worker_batch_size, drop_remainder=True).enumerate(first_step)
     dataset = dataset.map(finish_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _finish(dataset, worker_batch_size, preprocessing, channels, classes)
@@ -213,8 +214,9 @@ def eval_dataset(
     """
     _check_arguments(source, preprocessing, batch_size, classes, channels)
 
-    def decode(encoded, _):
-        return decode_image.resize_and_crop(decode_image.decode(encoded, channels), preprocessing)
+    def decode(image_format, encoded, orientation, _):
+        image = decode_image.decode_format(image_format, encoded, orientation, channels)
+        return decode_image.resize_and_crop(image, preprocessing)
 
     def finish_batch(images, labels):
         return normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
@@ -226,8 +228,9 @@ def eval_dataset(
         images = images.cache()
     unused_seed = tf.zeros([2], tf.int64)
     dataset = decode_chunks(
-        images.map(lambda *image: (*image, unused_seed)).batch(CHUNK),
+        images.map(lambda *image: (*image, unused_seed)),
         decode,
+        tf.TensorSpec([*preprocessing.size, channels], tf.float32),
         lambda images, labels, _: (images, labels),
         source,
         skipped or SkippedImages(),

@@ -13,6 +13,7 @@ from kapps._local_paths import local_path
 from kapps.cards import Card
 from kapps.data.image import decode_image
 from kapps.data.image.pipeline import normalise
+from kapps.data.image.undecodable import why_undecodable
 from kapps.model_preprocessing import find_preprocessing
 from kapps.preprocessing import NAMES, Preprocessing
 
@@ -126,10 +127,13 @@ def read(path: str | os.PathLike, channels: int) -> tf.Tensor:
     path = local_path(path)
     try:
         with open(path, "rb") as file:
-            return decode_image.decode(tf.constant(file.read()), channels)
+            encoded = file.read()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return decode_image.decode(tf.constant(encoded), channels)
     except (tf.errors.OpError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be decoded: it is not a JPEG, PNG, GIF, BMP or WebP image"
+            f"{path} cannot be decoded ({why_undecodable(encoded)}): pass a"
+            f" {decode_image.DESCRIPTION} image"
         ) from error
