@@ -20,6 +20,7 @@ import pathlib
 import common.environment  # noqa: F401  # before TensorFlow
 
 from absl import flags
+from common import image_sources
 from common.export_images import take_export_images
 
 import kapps
@@ -33,6 +34,7 @@ flags.DEFINE_string("model", None, "instead of a file: a builder, one of `kapps.
 training.define_path("weights", "imagenet", "of that builder: pretrained weights, or a file", "file", ("imagenet",))
 flags.DEFINE_string("dataset", "", "a TFDS name, or digits, which is part of kapps; empty: only --data_dir")
 training.define_path("data_dir", None, "class folders, TFRecord shards, or the directory of TFDS")
+flags.DEFINE_string("labels", None, "CSV file of the labels of a folder or .zip of images")
 flags.DEFINE_integer("batch_size", 32, "images per step, over all devices", 1, 2**20)
 flags.DEFINE_integer("epochs", 15, "epochs of the training", 1, 10**6)
 flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model]", 1, 8192)
@@ -49,6 +51,7 @@ RUN_FLAGS = (
     "weights",
     "dataset",
     "data_dir",
+    "labels",
     "batch_size",
     "epochs",
     "image_size",
@@ -114,14 +117,10 @@ def main(_):
     # Pretrained model and data
     pretrained, preprocessing, origin, shape = load_pretrained()
     print(f"preprocessing: {preprocessing} ({origin})")
-    train_source, test_source = (
-        data.open_source(FLAGS.dataset, FLAGS.data_dir, split) for split in ("train", "validation")
+    train_source, test_source = image_sources.open_sources(
+        FLAGS.dataset, FLAGS.data_dir, FLAGS.labels, verbose=training.is_chief(strategy)
     )
     classes = len(train_source.class_names)
-    if classes < 2:
-        raise data.DataError(
-            f"{train_source.name} has {classes} class; a classifier needs at least two"
-        )
     FLAGS.augmentation = FLAGS.augmentation or ("imagenet" if max(shape[:2]) > 64 else "cifar")
     schedule = dataclasses.replace(
         training.get_schedule("cosine"), epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate

@@ -17,6 +17,7 @@ import functools
 import common.environment  # noqa: F401  # before TensorFlow
 
 from absl import flags
+from common import image_sources
 from common.export_images import take_export_images
 
 import kapps
@@ -29,6 +30,7 @@ flags.DEFINE_string("model", "resnext50", "a builder, one of `kapps.list_models(
 training.define_path("weights", None, '"imagenet", or a weights file [random initialisation]', "file", ("imagenet",))
 flags.DEFINE_string("dataset", "imagenet2012", "a TFDS name, or digits, which is part of kapps; empty: only --data_dir")
 training.define_path("data_dir", None, "class folders, TFRecord shards, or the directory of TFDS")
+flags.DEFINE_string("labels", None, "CSV file of the labels of a folder or .zip of images")
 flags.DEFINE_integer("batch_size", None, "images per step, over all devices [256; digits 32]", 1, 2**20)
 flags.DEFINE_integer("epochs", None, "epochs of the training [those of the schedule; digits 6]", 1, 10**6)
 flags.DEFINE_integer("image_size", None, "height and width in pixels [those of the model; digits 32]", 1, 8192)
@@ -47,6 +49,7 @@ RUN_FLAGS = (
     "weights",
     "dataset",
     "data_dir",
+    "labels",
     "batch_size",
     "epochs",
     "image_size",
@@ -60,7 +63,7 @@ RUN_FLAGS = (
 """Flags that determine the training: a run resumes only with the same values."""
 
 
-def open_sources():
+def open_sources(strategy):
     """Returns the training and the evaluation images; without flags and without ImageNet, the digits."""
     has_dataset = FLAGS["dataset"].present
     if FLAGS.data_dir and not has_dataset:
@@ -70,8 +73,8 @@ def open_sources():
             "There is no ImageNet on this machine (see --data_dir), so the digits of kapps are used."
         )
         FLAGS.dataset = "digits"
-    return tuple(
-        data.open_source(FLAGS.dataset, FLAGS.data_dir, split) for split in ("train", "validation")
+    return image_sources.open_sources(
+        FLAGS.dataset, FLAGS.data_dir, FLAGS.labels, verbose=training.is_chief(strategy)
     )
 
 
@@ -111,7 +114,7 @@ def main(_):
     if FLAGS.dataset == "digits":
         training.forbid_both("dataset", "data_dir", "the digits are part of kapps; remove one")
     card = kapps.cards.image_card(FLAGS.model, FLAGS.weights)
-    train_source, test_source = open_sources()
+    train_source, test_source = open_sources(strategy)
     schedule = set_defaults(card)
     classes = len(train_source.class_names)
     size = (FLAGS.image_size, FLAGS.image_size)

@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from common.image_sources import open_sources
 
 import kapps
 from kapps import data, training, visualize
@@ -68,8 +69,11 @@ def main(_):
     training.require_memory(size, "lower --batch_size or --filters")
     training.set_seed(FLAGS.seed)
     selection = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
-    sources = [data.open_source(*selection, split) for split in ("train", "validation")]
-    train_digits, test_digits = (read_grey_images(source, SIDE)[0] for source in sources)
+    sources = open_sources(*selection, classify=False)
+    skipped = data.SkippedImages()
+    train_digits, test_digits = (
+        read_grey_images(source, SIDE, skipped=skipped)[0] for source in sources
+    )
     print(f"{len(train_digits):,} training digits, {len(test_digits):,} test digits")
     sequences = functools.partial(
         moving_digits_dataset, train_digits, FLAGS.batch_size, seed=FLAGS.seed
@@ -105,9 +109,12 @@ def main(_):
     directory = pathlib.Path(FLAGS.model_dir)
     run.save(model)
     plot_forecasts(model, inputs[: FLAGS.rows], targets[: FLAGS.rows], directory / "forecast.png")
-    results = {"frame_cross_entropy": table, "history": run.history}
+    results = {
+        "frame_cross_entropy": table, "history": run.history, "images": skipped.record_images(),
+    }  # fmt: skip
     training.write_run_record(directory / "run.json", training.get_flag_values(), results)
     run.checkpoints.delete()
+    print(skipped.summary())
     print(
         f"written: {', '.join(str(directory / name) for name in ('model.keras', 'forecast.png', 'run.json'))}"
     )

@@ -13,6 +13,8 @@ from .identity import lines_identity as lines_identity
 from .identity import source_identity as source_identity
 from .image import AUGMENTATIONS as AUGMENTATIONS
 from .image import Source as Source
+from .image import check_classes as check_classes
+from .image import describe_sources as describe_sources
 from .image import eval_dataset as eval_dataset
 from .image import open_source as open_source
 from .image import steps_per_epoch as steps_per_epoch

@@ -38,6 +38,7 @@ class SkippedImages:
     def __init__(self) -> None:
         self._reasons: dict[str, dict[str, str]] = {}  # by split and by name
         self._examples: dict[str, int] = {}
+        self._records: dict[str, dict] = {}
 
     @property
     def names(self) -> list[str]:
@@ -48,9 +49,10 @@ class SkippedImages:
         """Returns the names of the skipped images of a split, in the order in which they were read."""
         return list(self._reasons.get(split, {}))
 
-    def add_source(self, source) -> None:
-        """Adds a `Source` that will be read."""
+    def add_source(self, source, role: str) -> None:
+        """Adds a `Source` that will be read, for "training" or "evaluation"."""
         self._examples[source.split] = source.examples
+        self._records[role] = source.record()
 
     def record(self, split: str, reasons: dict[str, str]) -> None:
         """Adds images of a split that cannot be decoded, with the reason for each name.
@@ -78,6 +80,13 @@ class SkippedImages:
         """Adds the images of the `state` of an interrupted run."""
         for split, reasons in state.items():
             self.record(split, reasons)
+
+    def record_images(self) -> dict[str, dict]:
+        """Returns what was read for training and for evaluation, and what was left out, of JSON's types."""
+        return {
+            role: record | {"undecodable": self._reasons.get(record["split"], {})}
+            for role, record in self._records.items()
+        }
 
     def summary(self) -> str:
         """Returns one line: how many images of each split were skipped, with the names and reasons of the first."""

@@ -43,7 +43,7 @@ def finetune(
     Args:
         model: a functional or sequential `keras.Model` from images (batch, height, width, channels) to
             scores (batch, classes) or to features; it may contain other such models.
-        classes: width of the new prediction layer.
+        classes: width of the new prediction layer, at least 2.
         unfreeze: as for `set_trainable`.
         batch_norm: as for `set_trainable`.
         input_shape: new (height, width, channels) in pixels, by default the shape of `model`; height and width may be

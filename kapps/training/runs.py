@@ -181,6 +181,7 @@ class Run:
             "before": before,
             "after": after,
             "exported": [report.record() for report in reports],
+            "images": skipped.record_images() if skipped else {},
             "skipped_images": skipped.names if skipped else [],
             "seconds": round(seconds, 1),
         }

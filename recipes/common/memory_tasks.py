@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import kapps
+from common import image_sources
 from kapps import data
 from kapps.data import sequence
 
@@ -95,9 +96,7 @@ def copy(options):
 
 def pixels(options, order=None):
     selection = (None if options.data else options.dataset, options.data)
-    train_source, test_source = (
-        data.open_source(*selection, split) for split in ("train", "validation")
-    )
+    train_source, test_source = image_sources.open_sources(*selection)
     images, labels = sequence.read_grey_images(train_source, options.side)
     test_images, test_labels = sequence.read_grey_images(test_source, options.side, options.test)
     batch_size, order_options = (

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import flags
 
 import kapps
+from common import image_sources
 from common import results as _results
 from kapps import data, tables, training
 from kapps._files import write_atomically
@@ -30,7 +31,8 @@ VALIDATION_IMAGES = 512
 """Number of test images for each point of a curve by time; the last point and the table use all."""
 LEARNING_RATE = 0.2
 RUN_FLAGS = (
-    "dataset", "data", "seconds", "epochs", "batch_size", "image_size", "channels", "augmentation", "learning_rate",
+    "dataset", "data", "labels", "seconds", "epochs", "batch_size", "image_size", "channels", "augmentation",
+    "learning_rate",
     "seed",
 )  # fmt: skip
 """Flags that all rows of a table have in common."""
@@ -55,6 +57,7 @@ def define_flags(dataset: str, model: str, channels: int, size: int, augmentatio
     )
     flags.DEFINE_string("dataset", dataset, "a TFDS name, downloaded if the flag is set; or digits")
     training.define_path("data", None, "class folders, a .zip of them, an .npz file, or shards")
+    flags.DEFINE_string("labels", None, "CSV file of the labels of a folder or .zip of images")
     training.define_positive("seconds", None, f"of training per network [{SECONDS}]", 1e7)
     training.define_positive("minutes", None, "instead of --seconds", 1e5)
     flags.DEFINE_integer("epochs", None, "epochs, instead of a time", 1, 10**6)
@@ -120,7 +123,7 @@ def open_sources() -> list[data.Source]:
         FLAGS.dataset = "digits"
     if FLAGS.dataset == "digits" and not FLAGS["augmentation"].present:
         FLAGS.augmentation = "shift"  # a mirrored digit is not a digit
-    return [data.open_source(FLAGS.dataset, FLAGS.data, split) for split in ("train", "validation")]
+    return image_sources.open_sources(FLAGS.dataset, FLAGS.data, FLAGS.labels)
 
 
 def write_results(results, train_source, test_source):
@@ -223,7 +226,10 @@ def train_epochs(model, schedule, train_dataset, test, source, test_source, skip
     run.print_summary(model, source, f"augmentation {FLAGS.augmentation}")
     before, after = run.fit(trained, train_dataset, test, skipped=skipped)
     run.save(model)
-    results = {"before": before, "after": after, "skipped_images": skipped.names}
+    results = {
+        "before": before, "after": after, "images": skipped.record_images(),
+        "skipped_images": skipped.names,
+    }  # fmt: skip
     training.write_run_record(run.directory / "run.json", training.get_flag_values(), results)
     points = [(row["epoch"], 100 * row["val_accuracy"]) for row in run.history]
     rates = [row["examples_per_second"] for row in run.history]

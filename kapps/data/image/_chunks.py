@@ -39,7 +39,6 @@ def decode_chunks(
         skipped: records the images that cannot be decoded.
         strict: whether such an image raises an error instead.
     """
-    skipped.add_source(source)
 
     def record(names, encoded):
         """Returns b"" or an error message. An exception raised here would print a traceback for each thread."""

@@ -10,7 +10,8 @@ from kapps._local_paths import local_path
 from kapps.data.array_files import read_arrays
 from kapps.data.errors import DataError
 from kapps.data.image.record_labels import MAX_CLASSES
-from kapps.data.image.source import Source, select_split
+from kapps.data.image.source import Source
+from kapps.data.image.splits import select_split
 from kapps.data.image.tfrecord import check_images
 
 _SPLITS = ("train", "test")
@@ -65,10 +66,11 @@ def open_npz(path: str | os.PathLike, split: str) -> Source:
         class_names=content.class_names,
         examples=len(images),
         bytes=sum(map(len, encoded)),
-        files=tuple(f"image {number}" for number in range(len(images))),
+        files=tuple(f"{split} image {number}" for number in range(len(images))),
         labels=tuple(map(int, labels)),
         encoded=tuple(encoded),
         notes=content.notes,
+        splits=_SPLITS,
     )
 
 

@@ -16,7 +16,10 @@ from kapps.data.image.tfds import open_tfds
 
 @checked_data
 def open_source(
-    dataset: str | None = None, data_dir: str | os.PathLike | None = None, split: str = "train"
+    dataset: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+    split: str = "train",
+    labels: str | os.PathLike | None = None,
 ) -> Source:
     """Opens a dataset of labelled images.
 
@@ -31,13 +34,21 @@ def open_source(
             - a directory that TFDS prepared
             - a .zip file of class folders
             - an .npz file of the arrays x_train, y_train, x_test and y_test
-        split: "train"; "validation", for which "val" or "test" is read if there is no such split; or the name of
-            another split. Class folders without splits are divided by the hash of an image's name ("daisy/1.jpg"):
+        split: "train"; "validation", for which "valid", "val", "eval" or "dev" is read, and "test" only if the dataset
+            has none of them; or the name of another split. Capital letters do not matter. Class folders without
+            splits are divided by the hash of an image's name ("daisy/1.jpg"):
             about a fifth of each class is "validation". An image stays in its split when other images are added.
+        labels: a CSV file of the labels of a directory or .zip file of images that are not in class folders. It has a
+            column of file names, a column of labels, and optionally a column "split"; see
+            `kapps.data.image.label_files`.
 
     Raises:
         DataError: the dataset cannot be read. The message is one line.
     """
+    if labels is not None and (dataset or not data_dir):
+        raise DataError(
+            f"labels {labels} are for a directory or a .zip file of images: pass data_dir without dataset"
+        )
     if data_dir is not None and os.fspath(data_dir):
         data_dir = local_path(data_dir, "data_dir")
     if dataset == "digits":
@@ -48,9 +59,11 @@ def open_source(
         raise DataError("no data: pass the name of a dataset, such as digits, or a directory")
     path = os.path.abspath(data_dir)
     if os.path.isfile(path):
-        return _open_file(path, split)
+        return _open_file(path, split, labels)
     if not os.path.isdir(path):
         raise DataError(f"data directory {data_dir} does not exist: pass one that holds images")
+    if labels is not None:
+        return open_class_folders(path, split, labels)
     if os.path.isfile(os.path.join(path, "dataset_info.json")):
         return open_tfds(None, path, split)
     if find_shards(path):
@@ -58,12 +71,15 @@ def open_source(
     return open_class_folders(path, split)
 
 
-def _open_file(path: str, split: str) -> Source:
-    readers = {".npz": open_npz, ".zip": open_zip}
+def _open_file(path: str, split: str, labels: str | os.PathLike | None) -> Source:
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in readers:
-        raise DataError(
-            f"{path} is a file: kapps reads .npz (x_train, y_train, x_test, y_test), .zip of class"
-            " folders, or a directory"
-        )
-    return readers[suffix](path, split)
+    if suffix == ".zip":
+        return open_zip(path, split, labels)
+    if suffix == ".npz" and labels is None:
+        return open_npz(path, split)
+    if labels is not None:
+        raise DataError(f"labels {labels} are for a directory or a .zip file of images, not {path}")
+    raise DataError(
+        f"{path} is a file: kapps reads .npz (x_train, y_train, x_test, y_test), .zip of class"
+        " folders, or a directory"
+    )

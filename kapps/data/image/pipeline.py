@@ -103,6 +103,7 @@ def train_dataset(
             an image if `strict`. `explain_errors` converts it to a `DataError`.
     """
     _check_arguments(source, preprocessing, batch_size, classes, channels)
+    check_classes(source)
     if augmentation not in _CROPS:
         raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(_CROPS)}")
     worker, workers = shard
@@ -117,6 +118,7 @@ def train_dataset(
     cached = source.images().cache() if is_cached else None
     shuffle_size = source.examples if is_cached else _shuffle_size(source)
     skipped = skipped or SkippedImages()
+    skipped.add_source(source, "training")
     skipped_names = tf.constant(skipped.names_of(source.split), tf.string)
     worker_batch_size, first_image = batch_size // workers, first_step * batch_size
     decodable = max(1, source.examples - len(skipped.names_of(source.split)))
@@ -221,6 +223,8 @@ def eval_dataset(
     def finish_batch(images, labels):
         return normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
 
+    skipped = skipped or SkippedImages()
+    skipped.add_source(source, "evaluation")
     images = source.images(seed)
     if seed is not None:
         images = images.shuffle(_shuffle_size(source), seed=seed, reshuffle_each_iteration=False)
@@ -233,7 +237,7 @@ def eval_dataset(
         tf.TensorSpec([*preprocessing.size, channels], tf.float32),
         lambda images, labels, _: (images, labels),
         source,
-        skipped or SkippedImages(),
+        skipped,
         strict,
     )
     dataset = dataset.rebatch(batch_size).map(finish_batch, tf.data.AUTOTUNE, deterministic=True)
@@ -248,6 +252,22 @@ def take_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
         [count, height, width, channels].
     """
     return next(iter(dataset.unbatch().batch(count)))[0].numpy()
+
+
+def check_classes(source: Source) -> None:
+    """Raises `DataError` for images of one class, which no classifier can be trained on."""
+    if len(source.class_names) > 1:
+        return
+    advice = "add class folders of the other classes"
+    tables = [name for name, _ in source.left_out if name.lower().endswith((".csv", ".tsv"))]
+    if tables:
+        advice = f"if {tables[0]} has the labels, pass it (--labels={tables[0]})"
+    elif source.kind in ("folder", "archive"):
+        advice += ", or pass a CSV file of labels (--labels=labels.csv)"
+    raise DataError(
+        f"{source.name} has images of one class, {source.class_names[0]!r}, and a classifier needs at least"
+        f" two: {advice}"
+    )
 
 
 def _shuffle_size(source: Source) -> int:

@@ -9,7 +9,8 @@ from kapps.data.image.record_files import RecordFile, inspect_records
 from kapps.data.image.record_formats import RecordFormat, record_format
 from kapps.data.image.record_labels import resolve_classes
 from kapps.data.image.shard_names import SPLITS, find_shards
-from kapps.data.image.source import Source, select_split
+from kapps.data.image.source import Source
+from kapps.data.image.splits import select_split
 
 
 def open_shards(directory: str | os.PathLike, split: str, name: str = "") -> Source:
@@ -60,6 +61,7 @@ def open_shards(directory: str | os.PathLike, split: str, name: str = "") -> Sou
         compressions=tuple(file.compression for file in selected),
         record_format=records,
         notes=(note,) if note else (),
+        splits=tuple(shards),
     )
 
 

@@ -2,19 +2,15 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
 
 import tensorflow as tf
 
-from kapps._names import nearest
 from kapps.data.errors import DataError
+from kapps.data.image.listing import count_reasons
 from kapps.data.image.record_files import inspect_records
 from kapps.data.image.record_formats import RecordFormat, find_problem
 from kapps.data.text_files import check_class_names, file_name_text
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-EVALUATION_SPLITS = ("validation", "val", "test")
-"""Names of splits for evaluation. The first that a dataset has is its validation split."""
 _PARALLEL_SHARDS = 16
 _EncodedImages = tuple[bytes, ...]  # `Source` has a field named `bytes`
 
@@ -38,6 +34,9 @@ class Source:
         compressions: "", "GZIP" or "ZLIB" of each shard; () if no shard is compressed.
         record_format: the features of the records of shards.
         notes: what was recognised in the data and changes what the numbers mean, such as labels that start at 1.
+        splits: names of all splits.
+        held_out: whether the dataset has no splits, and a part of it was held out for validation.
+        left_out: (name, reason) of the files of the split that are not read, and of those outside of all splits.
     """
 
     name: str
@@ -54,6 +53,9 @@ class Source:
     compressions: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     record_format: RecordFormat = dataclasses.field(default=RecordFormat(), repr=False)
     notes: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    splits: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    held_out: bool = False
+    left_out: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.kind == "folder":
@@ -106,6 +108,20 @@ class Source:
         ranges = tf.constant(first, tf.int64), tf.constant(count, tf.int64)
         return paths, names, compressions, *ranges
 
+    def record(self) -> dict:
+        """Returns what is read and what is left out, of JSON's types, for `run.json`."""
+        return {
+            "source": self.name,
+            "kind": self.kind,
+            "split": self.split,
+            "held_out": self.held_out,
+            "splits": list(self.splits),
+            "images": self.examples,
+            "classes": len(self.class_names),
+            "left_out": count_reasons(self.left_out),
+            "notes": list(self.notes),
+        }
+
     def find_problem(self) -> str | None:
         """Returns which shard or record cannot be read, or `None` if there is none. All shards are read."""
         for path in self.shards:
@@ -142,24 +158,3 @@ class Source:
 def _printable(name: str) -> str:
     """Returns a name with escapes in place of bytes that are no characters."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def select_split(split: str, splits: Iterable[str], name: str) -> str:
-    """Returns the split of a dataset to read.
-
-    Args:
-        split: the requested split. For "validation" and "val", another split for evaluation is accepted.
-        splits: the splits that the dataset has.
-        name: the dataset, for the error message.
-
-    Raises:
-        DataError: the dataset has no such split.
-    """
-    splits = list(splits)
-    alternatives = EVALUATION_SPLITS if split in ("validation", "val") else ()
-    for candidate in (split, *alternatives):
-        if candidate in splits:
-            return candidate
-    raise DataError(
-        f"{name} has no split {split!r}: it has {', '.join(splits) or 'none'}.{nearest(split, splits)}"
-    )

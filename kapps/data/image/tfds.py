@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from kapps.data.errors import DataError
 from kapps.data.image.record_files import inspect_records
-from kapps.data.image.source import Source, select_split
+from kapps.data.image.source import Source
+from kapps.data.image.splits import select_split
 from kapps.data.tfds_builder import load_tfds_builder
 
 
@@ -50,6 +51,7 @@ def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: st
         name=name,
         split=split,
         kind="tfds",
+        splits=tuple(builder.info.splits),
         class_names=class_names,
         examples=split_info.num_examples,
         bytes=sum(tf.io.gfile.stat(path).length for path in set(paths)),

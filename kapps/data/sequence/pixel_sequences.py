@@ -7,13 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from kapps._checked import checked
-from kapps.data.image.decode_image import decode, to_uint8
+from kapps.data.errors import DataError, SkippedImages, explain_errors
+from kapps.data.image._chunks import decode_chunks
+from kapps.data.image.decode_image import decode_format, to_uint8
 from kapps.data.image.source import Source
 
 
 @checked
 def read_grey_images(
-    source: Source, side: int, limit: int | None = None
+    source: Source, side: int, limit: int | None = None, skipped: SkippedImages | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads images into arrays, as grey squares.
 
@@ -21,18 +23,37 @@ def read_grey_images(
         source: images of any size and colour.
         side: height and width that the images are resized to.
         limit: number of images that are read, in the order of the source. `None` reads all.
+        skipped: records the images that cannot be decoded; they are left out.
 
     Returns:
         (images, labels): uint8 [n, side, side], int64 [n].
+
+    Raises:
+        DataError: no image can be decoded, or a file cannot be read.
     """
+    skipped = skipped or SkippedImages()
+    skipped.add_source(source, "training" if source.split == "train" else "evaluation")
 
-    def decode_grey(_, encoded, label):
-        image = tf.image.resize(decode(encoded, 1), (side, side))
-        return to_uint8(image)[..., 0], label
+    def decode_grey(image_format, encoded, orientation, _):
+        image = decode_format(image_format, encoded, orientation, 1)
+        return to_uint8(tf.image.resize(image, (side, side)))
 
-    dataset = source.images().take(limit or -1).map(decode_grey, tf.data.AUTOTUNE)
-    images, labels = zip(*dataset.batch(1024).as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+    unused_seed = tf.zeros([2], tf.int64)
+    dataset = decode_chunks(
+        source.images().take(limit or -1).map(lambda *image: (*image, unused_seed)),
+        decode_grey,
+        tf.TensorSpec([side, side, 1], tf.uint8),
+        lambda images, labels, _: (images[..., 0], labels),
+        source,
+        skipped,
+        strict=False,
+    )
+    with explain_errors(source):
+        batches = list(dataset.as_numpy_iterator())
+    images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    if not len(images):
+        raise DataError(f"none of the first {limit:,} images of {source.name} could be decoded")
+    return images, labels
 
 
 @checked
