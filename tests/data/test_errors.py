@@ -12,7 +12,7 @@ from kapps.cards import Preprocessing
 UNSCALED = Preprocessing(
     size=(32, 32), crop=1.0, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
 )
-CORRUPT = ["a/03.jpg", "b/07.png", "b/08.jpg"]
+CORRUPT = ["train/a/03.jpg", "train/b/07.png", "train/b/08.jpg"]
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def source(make):
     }
     jpeg = make.encoded(make.photograph(40, 50), "JPEG")
     contents = [b"not an image", b"\x89PNG\r\n\x1a\ncorrupt", jpeg[: len(jpeg) // 2]]
-    return make.folder(images | dict(zip(CORRUPT, contents, strict=True)))
+    return make.folder(
+        images | {name.removeprefix("train/"): c for name, c in zip(CORRUPT, contents, strict=True)}
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,17 +63,56 @@ def test_strict_raises_an_error_that_names_the_image(source, make_dataset):
 
 
 def test_a_dataset_without_a_decodable_image_raises_an_error(make):
-    source = make.folder({f"a/{i}.jpg": b"not an image" for i in range(20)})
+    source = make.folder({f"{'ab'[i % 2]}/{i}.jpg": b"not an image" for i in range(20)})
     with (
         pytest.raises(kapps.data.DataError, match="none of the 20 images"),
         kapps.data.explain_errors(source),
     ):
-        next(iter(kapps.data.train_dataset(source, UNSCALED, 4, classes=1)))
+        next(iter(kapps.data.train_dataset(source, UNSCALED, 4, classes=2)))
+
+
+def test_images_are_counted_by_split_and_a_resumed_run_keeps_the_others(make):
+    """The images 0 to 2 of the class "a" are corrupt in the validation split only; their names are good in train."""
+    jpeg = [make.encoded(make.photograph(40, 50, i), "JPEG") for i in range(12)]
+    images = {f"{'ab'[i % 2]}/{i // 2}.jpg": jpeg[i] for i in range(12)}
+    train = make.folder(images)
+    bad = {f"a/{i}.jpg": b"not an image" for i in range(3)}
+    validation = make.folder(images | bad, "val")
+    skipped = kapps.data.SkippedImages()
+    options = {"classes": 2, "skipped": skipped}
+    list(kapps.data.eval_dataset(validation, UNSCALED, 4, **options))
+    unmirrored = kapps.data.AUGMENTATIONS["none"]
+    dataset = kapps.data.train_dataset(train, UNSCALED, 2, first_step=1, **unmirrored, **options)
+    seen = {image.numpy().tobytes() for batch, _ in dataset.take(18) for image in batch}
+    assert len(seen) == 12 and skipped.names_of("train") == []
+    summary = skipped.summary()
+    assert "3 of 12 val images" in summary and "0 of 12 train images" in summary
+    assert "val/a/0.jpg (not an image" in summary
+    record = skipped.record_images()
+    assert record["training"]["images"] == 12 and not record["training"]["undecodable"]
+    assert sorted(record["evaluation"]["undecodable"]) == [f"val/{name}" for name in bad]
+    restored = kapps.data.SkippedImages()
+    restored.restore(skipped.state())
+    assert restored.names == skipped.names
+
+
+def test_each_split_without_a_decodable_image_raises_an_error(make):
+    """The training images would else be searched forever: the images of the other split are good."""
+    good = make.encoded(make.photograph(40, 50), "JPEG")
+    train = make.folder({f"{'ab'[i % 2]}/{i}.jpg": b"II*\0 a TIFF" for i in range(12)})
+    validation = make.folder({f"{'ab'[i % 2]}/{i}.jpg": good for i in range(12)}, "val")
+    skipped = kapps.data.SkippedImages()
+    list(kapps.data.eval_dataset(validation, UNSCALED, 4, classes=2, skipped=skipped))
+    dataset = kapps.data.train_dataset(train, UNSCALED, 4, classes=2, skipped=skipped)
+    with pytest.raises(kapps.data.DataError) as error, kapps.data.explain_errors(train):
+        next(iter(dataset))
+    message = str(error.value)
+    assert "none of the 12 images" in message and "'train'" in message and "(TIFF)" in message
 
 
 def test_the_summary_names_ten_images_at_most():
     skipped = kapps.data.SkippedImages()
-    skipped.add_source(types.SimpleNamespace(split="train", examples=1437))
+    skipped.add_source(types.SimpleNamespace(split="train", examples=1437, record=dict), "training")
     assert skipped.summary().startswith("0 of 1,437 train images")
     skipped.record("train", {f"{i}.jpg": "TIFF" for i in range(12)})
     assert skipped.summary().endswith("9.jpg (TIFF) and 2 more")

@@ -81,7 +81,7 @@ def decode_chunks(
 
     def decode_mixed(formats, *inputs):
         parts = []
-        for number, name in enumerate(decode_image.FORMATS):
+        for number, name in enumerate(decode_image.PREPARED):
             positions = tf.where(formats == number)[:, 0]
             call = functools.partial(
                 decode_format, name, *(tf.gather(x, positions) for x in inputs)
@@ -98,8 +98,9 @@ def decode_chunks(
 
     def decode_chunk(names, encoded, labels, seeds):
         positions = tf.range(tf.size(names, tf.int64))
-        formats = decode_image.find_formats(encoded)
-        inputs = positions, encoded, decode_image.read_orientations(encoded), seeds
+        channels = image_spec.shape[-1]
+        prepared, formats, orientations = decode_image.prepare_images(encoded, channels)
+        inputs = positions, prepared, orientations, seeds
         decoded, images = decode_mixed(formats, *inputs)
         failed = tf.sets.difference([positions], [decoded]).values
         tf.cond(

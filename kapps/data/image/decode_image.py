@@ -12,6 +12,8 @@ from kapps.preprocessing import Preprocessing
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "nearest": None}
 """Kernel of `ScaleAndTranslate` for each interpolation of `Preprocessing`."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
+PREPARED = ("JPEG", "PNG")
+"""Formats of the images that `prepare_images` returns."""
 DESCRIPTION = "JPEG, PNG, GIF, BMP or WebP"
 MAX_PIXELS = 2**27
 """Largest number of pixels of an image, 400 MB in memory. A small file can declare many more."""
@@ -73,30 +75,50 @@ def find_formats(encoded: tf.Tensor) -> tf.Tensor:
     return tf.argmax(tf.stack(is_format), output_type=tf.int32)
 
 
-def read_orientations(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns the orientation of each image, 1 to 8. It raises no error for a corrupt image.
+def prepare_images(encoded: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns images as JPEG or PNG with their orientation, for the input pipeline. It raises no error.
 
-    It is called from tf.data, not from an exported graph: a search of the name of EXIF comes first, because few images
-    have one, and a graph that reads it takes seconds to prepare for every iterator.
+    tf.data prepares a graph again for every iterator and for every few images, so that it has only what most images
+    need. Other formats are decoded by `decode`, with the same pixels, and encoded as PNG.
 
     Args:
         encoded: string [n].
+        channels: 3, or 1 for grey.
 
     Returns:
-        int64 [n].
+        Encoded images, string [n]; numbers of their formats in `PREPARED`, or `len(PREPARED)` for images that cannot be
+        decoded, int32 [n]; their orientations, int64 [n].
     """
 
-    def read(images):
-        has_exif = (any(name in image for name in _orientation.NAMES) for image in images)
-        return np.array(
-            [
-                _read_any_orientation(tf.constant(image)) if has else 1
-                for image, has in zip(images, has_exif, strict=True)
-            ],
-            np.int64,
-        )
+    def prepare(image):
+        if image.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+            # Few images have EXIF, and a search of its name is faster than a loop over the segments.
+            has_exif = any(name in image for name in _orientation.NAMES)
+            orientation = int(_read_any_orientation(tf.constant(image))) if has_exif else 1
+            return image, 0 if image.startswith(b"\xff") else 1, orientation
+        try:
+            return _to_png(channels)(tf.constant(image)).numpy(), 1, 1
+        except tf.errors.OpError:
+            return image, len(PREPARED), 1
 
-    return tf.ensure_shape(tf.numpy_function(read, [encoded], tf.int64), encoded.shape)
+    def prepare_all(images):
+        images, formats, orientations = zip(*map(prepare, images), strict=True)
+        return np.array(images, object), np.int32(formats), np.int64(orientations)
+
+    types = [tf.string, tf.int32, tf.int64]
+    results = tf.numpy_function(prepare_all, [encoded], types)
+    return tuple(tf.ensure_shape(result, [None]) for result in results)
+
+
+@functools.cache
+def _to_png(channels):
+    """Returns a graph that decodes an image of any format and encodes it as PNG."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def to_png(encoded):
+        return tf.io.encode_png(decode(encoded, channels), compression=1)
+
+    return to_png
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])

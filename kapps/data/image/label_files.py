@@ -163,11 +163,10 @@ def _read_columns(path, find) -> _Columns:
     file = max(range(width), key=matches.__getitem__)
     header = [field.strip().lower() for field in rows[0][1]]
     known = (*_FILE_COLUMNS, *_LABEL_COLUMNS, *_SPLIT_COLUMNS)
+    others_match = all(len(fields) > file and find(fields[file]) for _, fields in rows[1:])
+    is_image = rows[0][1][file].lower().endswith(IMAGE_SUFFIXES)
     has_header = find(rows[0][1][file]) is None and (
-        any(field in known for field in header)
-        or (
-            not rows[0][1][file].lower().endswith(IMAGE_SUFFIXES) and matches[file] == len(rows) - 1
-        )
+        any(field in known for field in header) or (others_match and not is_image)
     )
     names = rows[0][1] if has_header else [f"column {i + 1}" for i in range(width)]
     rows = rows[1:] if has_header else rows
@@ -207,11 +206,9 @@ def _split_rows(path, lines, delimiter):
 
 
 def _matches(rows, width, find):
-    """Returns for each column how many of its fields name images."""
-    return [
-        sum(len(fields) > i and find(fields[i]) is not None for _, fields in rows)
-        for i in range(width)
-    ]
+    """Returns for each column how many different fields of it name images. Numbers of classes name few."""
+    columns = ({fields[i] for _, fields in rows if len(fields) > i} for i in range(width))
+    return [sum(find(field) is not None for field in column) for column in columns]
 
 
 def _sort(names):

@@ -27,7 +27,10 @@ def test_classes_and_labels_follow_the_folders(make, tmp_path):
         (name.numpy().decode(), int(label))
         for name, _, label in kapps.data.open_source(None, tmp_path).images()
     ]
-    assert rows == [("cat/1.jpg", 0), ("cat/2.JPEG", 0), ("dog/1.png", 1)]
+    assert rows == [("train/cat/1.jpg", 0), ("train/cat/2.JPEG", 0), ("train/dog/1.png", 1)]
+    assert dict(train.left_out) == {}
+    again = dict(kapps.data.open_source(None, tmp_path).left_out)
+    assert again == {"train/cat/notes.txt": ".txt", "train/cat/.hidden.jpg": "hidden"}
 
 
 def test_classes_of_the_validation_split_are_those_of_the_train_split(make, tmp_path, open_error):

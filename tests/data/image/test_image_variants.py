@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from kapps.preprocessing import Preprocessing
 from kapps.data.image import decode_image
 from kapps.data.image.undecodable import why_undecodable
+from kapps.preprocessing import Preprocessing
 
 HEIGHT, WIDTH = 37, 52
 
@@ -246,12 +246,30 @@ def test_a_random_crop_is_one_of_the_turned_image(image_format, orientation):
         ImageOps.exif_transpose(Image.open(io.BytesIO(stored))), image_format, **options, exif=b""
     )
     crops = []
-    for content in (tf.constant(stored), tf.constant(turned)):
-        number = decode_image.read_orientations(content[None])[0]
+    for content in (stored, turned):
+        prepared, numbers, orientations = decode_image.prepare_images(tf.constant([content]), 3)
         crop = decode_image.random_crop(
-            image_format, content, number, tf.constant([3, 7], tf.int64),
+            decode_image.PREPARED[int(numbers[0])], prepared[0], orientations[0], tf.constant([3, 7], tf.int64),
             Preprocessing(size=(24, 32)), 3, (0.1, 0.3), (3 / 4, 4 / 3),
         )  # fmt: skip
         crops.append(crop.numpy().astype(int))
-    assert int(decode_image.read_orientations(tf.constant([stored]))[0]) == orientation
     assert np.abs(crops[0] - crops[1]).mean() < 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_pipeline_and_serving_have_the_same_pixels(decode, channels):
+    names = [
+        name
+        for name in VARIANTS
+        if "6" in name or "gif" in name or "bmp" in name or "jpeg, " in name
+    ]
+    contents = [VARIANTS[name] for name in names] + list(UNSUPPORTED.values())
+    prepared, numbers, orientations = decode_image.prepare_images(tf.constant(contents), channels)
+    for index, name in enumerate(names):
+        image_format = decode_image.PREPARED[int(numbers[index])]
+        pixels = decode_image.decode_format(
+            image_format, prepared[index], orientations[index], channels
+        )
+        np.testing.assert_array_equal(pixels, decode[channels](tf.constant(VARIANTS[name])))
+    unknown = numbers.numpy()[len(names) :]
+    assert (unknown == len(decode_image.PREPARED)).sum() >= 15  # the others fail as JPEG or PNG
