@@ -10,6 +10,8 @@ import typing
 UNNAMED = "output"
 """The name of a single output, which TensorFlow Serving leaves out in REST."""
 MAX_DIMENSIONS = 8
+MAX_LISTS, MAX_LISTS_PER_IMAGE = 2**16, 2**15
+"""A response may have MAX_LISTS + n MAX_LISTS_PER_IMAGE lists and objects: they take far more memory than numbers."""
 MAX_LINE = 300
 """Characters of a message from the server."""
 TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
@@ -57,6 +59,9 @@ def read_json(body: bytes, rows: int) -> dict[str, list]:
     Raises:
         ResponseError: for a body that is not JSON, an error, and outputs that are not one tensor row for each image.
     """
+    limit = MAX_LISTS + rows * MAX_LISTS_PER_IMAGE
+    if body.count(b"[") + body.count(b"{") > limit:
+        raise ResponseError(f"its body is not JSON of predictions: more than {limit:,} lists")
     try:
         response = json.loads(body)
     except (ValueError, RecursionError):

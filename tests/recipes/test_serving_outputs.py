@@ -95,7 +95,7 @@ def test_other_responses_are_errors_of_one_line(response, words, outputs):
     [b"", b"<html><title>Log in</title>", b"\xff", b"[" * 100_000, b"{", b"9" * 10_000, b"\0"],
 )
 def test_bodies_that_are_not_json(body, outputs):
-    with pytest.raises(outputs.ResponseError, match="not JSON") as error:
+    with pytest.raises(outputs.ResponseError, match="is not JSON") as error:
         outputs.read_json(body, 1)
     assert str(error.value).isprintable() and len(str(error.value)) < 400
 
