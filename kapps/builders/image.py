@@ -27,7 +27,7 @@ from kapps.weights import loading
 from kapps.weights.padding import OtherPaddingError, published_padding
 
 WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, downloaded once and verified), or the
-            path of a weights file: `.weights.h5` or `.keras` of this model, or `.safetensors`, `.pth` or Keras
+            path of a weights file: `.weights.h5` or `.keras` of this model, or `.safetensors`, PyTorch's or Keras
             Applications' `.h5` of the same network in another library. Only arrays are read from the file. If
             `classes` is not the {classes} of the pretrained weights, the prediction layer keeps its random
             initialisation. The first kernel adapts to one channel (the sum over the three channels) and to four

@@ -61,17 +61,17 @@ def may_fit(model, layer, variable, size, classes):
 
 def _to_type(array, variable, description, allow_nan):
     """Returns an array in its variable's type, and raises ValueError for other kinds of numbers and values."""
-    wanted = keras.backend.standardize_dtype(variable.dtype)
+    target = keras.backend.standardize_dtype(variable.dtype)
     kind, expected = (
-        re.sub(r"\d+|^u|^b(?=float)", "", name) for name in (array.dtype.name, wanted)
+        re.sub(r"\d+|^u|^b(?=float)", "", name) for name in (array.dtype.name, target)
     )
     if kind != expected:
-        raise ValueError(f"{description} of {array.dtype.name}, and {variable.path} holds {wanted}")
+        raise ValueError(f"{description} of {array.dtype.name}, and {variable.path} holds {target}")
     with np.errstate(over="ignore"):
-        result = np.asarray(array, "float32" if wanted == "bfloat16" else wanted)
+        result = np.asarray(array, "float32" if target == "bfloat16" else target)
     if expected == "float" and not allow_nan and not np.isfinite(result).all():
         raise ValueError(
-            f"{description} and has values that are NaN, infinite or too large for {wanted}; "
+            f"{description} and has values that are NaN, infinite or too large for {target}; "
             "allow_nan=True allows them"
         )
     return result

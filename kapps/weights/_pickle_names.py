@@ -69,7 +69,7 @@ class Name:
         return f"{self.module}.{self.name}"
 
 
-def known(module: str, name: str) -> Name:
+def find_name(module: str, name: str) -> Name:
     """Returns a name that a pickle may have, and raises `UnsafePickleError` for another."""
     full = f"{module}.{name}"
     if not (

@@ -21,7 +21,7 @@ from kapps.weights._pickle_names import (
     TENSORS,
     Name,
     UnsafePickleError,
-    known,
+    find_name,
 )
 
 MOST_INSTRUCTIONS = 500_000
@@ -155,10 +155,10 @@ class _Machine:
             if isinstance(stack[-1], dict):
                 _set_items(stack[-1], values)
         elif name == "GLOBAL":
-            stack.append(known(*argument.split(" ", 1)))
+            stack.append(find_name(*argument.split(" ", 1)))
         elif name == "STACK_GLOBAL":
             name, module = self.pop(), self.pop()
-            stack.append(known(module, name))
+            stack.append(find_name(module, name))
         elif name in ("BINPERSID", "PERSID"):
             self._add_storage(self.pop() if name == "BINPERSID" else argument)
         elif name in ("REDUCE", "NEWOBJ"):

@@ -36,15 +36,15 @@ def find_state_dicts(content: object) -> list[tuple[str, dict[str, StoredArray]]
     Raises:
         ValueError: if there is none, or if one holds anything but tensors.
     """
-    found, errors = [], []
+    state_dicts, errors = [], []
     for key, state in _nested(content, "", 0, set()):
         try:
-            found.append((key, _check(state, key)))
+            state_dicts.append((key, _check(state, key)))
         except ValueError as error:
             errors.append(error)
-    if not found:
+    if not state_dicts:
         raise errors[0] if errors else ValueError(f"it does not hold a state dict{_keys(content)}")
-    return found
+    return state_dicts
 
 
 def _nested(content, place, depth, seen):

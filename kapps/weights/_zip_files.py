@@ -56,13 +56,13 @@ def _check_directory(path, size):
     """Raises ValueError for a list of parts that takes long to read. Zip files end in the list and its size."""
     with open(path, "rb") as file:
         file.seek(-min(size, 2**16 + 22 + 20), os.SEEK_END)
-        tail = file.read()
-        place = tail.rfind(END)
-        if place < 0 or len(tail) < place + 22:
+        ending = file.read()
+        place = ending.rfind(END)
+        if place < 0 or len(ending) < place + 22:
             raise ValueError("it has no list of parts at its end")
-        (directory,) = struct.unpack("<I", tail[place + 12 : place + 16])
-        if place >= 20 and tail[place - 20 : place - 16] == PLACE64:
-            file.seek(min(size, struct.unpack("<Q", tail[place - 12 : place - 4])[0]))
+        (directory,) = struct.unpack("<I", ending[place + 12 : place + 16])
+        if place >= 20 and ending[place - 20 : place - 16] == PLACE64:
+            file.seek(min(size, struct.unpack("<Q", ending[place - 12 : place - 4])[0]))
             end = file.read(56)
             if len(end) == 56 and end[:4] == END64:
                 (directory,) = struct.unpack("<Q", end[40:48])

@@ -38,7 +38,7 @@ SUFFIXES = (
 LIBRARIES = ("torchvision", "timm", "pytorchcv", "akamaster")
 """Libraries whose names a state dict may have: functions of this name in the modules of `kapps.weights.names`."""
 MOST_SIMILAR = 5000
-"""Names of a file among which the nearest is looked for."""
+"""Names of a file that are compared with a missing one."""
 
 
 def find_weights(weights: str | os.PathLike, name: str, model: str) -> pathlib.Path:

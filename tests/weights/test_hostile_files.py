@@ -64,7 +64,7 @@ def assert_loads(path, model, within=0.0):
         np.testing.assert_allclose(ours, theirs, rtol=within, atol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if KINDS[name][1] in ("load", "refuse")])
+@pytest.mark.parametrize("name", [name for name in KINDS if KINDS[name][1] in ("load", "error")])
 def test_kinds_of_files(name, honest, tmp_path):
     arrays, files, model = honest
     make, expectation = KINDS[name]

@@ -58,7 +58,7 @@ def _keras_file_with_another_configuration(case):
     return ".keras", file.getvalue()
 
 
-@kind("refuse")
+@kind("error")
 def _hdf5_links(case):
     def change(file, arrays):
         target = case.rng.choice(["/", "/layers", arrays[0], f"/{arrays[1].split('/')[1]}"])
@@ -72,7 +72,7 @@ def _hdf5_links(case):
     return _packed(case, _edit(case, change))
 
 
-@kind("refuse")
+@kind("error")
 def _hdf5_values_elsewhere(case):
     def change(file, arrays):
         name, shape = arrays[0], file[arrays[0]].shape
@@ -87,7 +87,7 @@ def _hdf5_values_elsewhere(case):
     return _packed(case, _edit(case, change))
 
 
-@kind("refuse")
+@kind("error")
 def _hdf5_sizes(case):
     rng = case.rng
 
@@ -110,7 +110,7 @@ def _hdf5_sizes(case):
     return _packed(case, _edit(case, change))
 
 
-@kind("refuse")
+@kind("error")
 def _hdf5_types(case):
     rng = case.rng
 
@@ -141,7 +141,7 @@ def _hdf5_types(case):
     return _packed(case, _edit(case, change))
 
 
-@kind("refuse")
+@kind("error")
 def _hdf5_names(case):
     rng = case.rng
 
@@ -169,7 +169,7 @@ def _hdf5_names(case):
     return _packed(case, _edit(case, change))
 
 
-@kind("refuse")
+@kind("error")
 def _hdf5_not_finite(case):
     def change(file, arrays):
         name = case.rng.choice(arrays)
@@ -197,7 +197,7 @@ def _hdf5_other_floats(case):
     return _packed(case, _edit(case, change))
 
 
-@kind("refuse")
+@kind("error")
 def _keras_applications(case):
     """Files in the layout of Keras 2, with names and classes of anything."""
     rng, path = case.rng, case.folder / "applications.h5"
@@ -223,7 +223,7 @@ def _keras_applications(case):
     return rng.choice([".h5", ".keras", ".weights.h5"]), path.read_bytes()
 
 
-@kind("refuse")
+@kind("error")
 def _zip_bomb(case):
     rng, file = case.rng, io.BytesIO()
     name = rng.choice([WEIGHTS, "archive/data.pkl"])
@@ -250,7 +250,7 @@ def _zip_bomb(case):
     return rng.choice([".keras", ".pth", ".npz"]), bytes(content)
 
 
-@kind("refuse")
+@kind("error")
 def _overlapping_parts(case):
     """Two entries of the list of parts with one name or with the same bytes."""
     file = io.BytesIO()
@@ -270,7 +270,7 @@ def _overlapping_parts(case):
     return ".keras", file.getvalue()
 
 
-@kind("refuse")
+@kind("error")
 def _npz_file(case):
     file = io.BytesIO()
     np.savez(file, **{f"a{i}": array for i, array in enumerate(case.arrays.values())})

@@ -1,7 +1,7 @@
 """Kinds of PyTorch's and `.safetensors` files: honest ones as trainers leave them, hostile ones, and corrupt ones.
 
 Each function takes a `Case` and returns a suffix and the content of a file. `KINDS` holds {name: (function,
-expectation)}: "load" for a file that must load with its values, "refuse" for one that must not, "either" for one that
+expectation)}: "load" for a file that must load with its values, "error" for one that must not, "either" for one that
 must not, or must load with the values that it holds.
 """
 
@@ -101,7 +101,7 @@ def _views_of_storages(case):
     return write(case, content, tensors, torch_files.sequence)
 
 
-@kind("refuse")
+@kind("error")
 def _other_types(case):
     dtype, tensors = (
         case.rng.choice(["complex64", "int64", "int32", "bool", "int8", "uint8"]),
@@ -110,7 +110,7 @@ def _other_types(case):
     return write(case, state(case.arrays, tensors, kind=dtype), tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _not_finite(case):
     arrays, tensors = dict(case.arrays), Tensors()
     name = case.rng.choice(list(arrays))
@@ -121,7 +121,7 @@ def _not_finite(case):
     return write(case, state(arrays, tensors), tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _tensor_outside_its_storage(case):
     rng, tensors = case.rng, Tensors()
     content = state(case.arrays, tensors)
@@ -137,7 +137,7 @@ def _tensor_outside_its_storage(case):
     return write(case, content, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _many_tensors_on_one_storage(case):
     tensors, values = Tensors(), np.zeros(2**20, "float32")
     number = case.rng.choice([1000, 5000])
@@ -149,7 +149,7 @@ def _many_tensors_on_one_storage(case):
     return write(case, content, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _pickle_bomb(case):
     """Pickles for which Python's unpickler needs gigabytes, or never ends."""
     pairs = b"](" + b"(J\x01\x00\x00\x00X\x01\x00\x00\x00xt" * 5000 + b"e"
@@ -184,7 +184,7 @@ def _pickle_bomb(case):
     return write(case, content, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _nested_dictionaries_that_are_shared(case):
     """Each holds the former twice, so that a copy of all would be 2**60 tensors."""
     tensors = Tensors()
@@ -199,7 +199,7 @@ def _nested_dictionaries_that_are_shared(case):
     return write(case, b"\x80\x02" + inner + double + b".", tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _strange_names(case):
     rng, tensors = case.rng, Tensors()
     name = rng.choice(
@@ -222,7 +222,7 @@ def _strange_names(case):
     return write(case, content, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _colliding_names(case):
     rng, tensors = case.rng, Tensors()
     name = rng.choice(list(case.arrays))
@@ -236,7 +236,7 @@ def _colliding_names(case):
     return write(case, content | {name: tensors.add(case.arrays[name])}, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _not_a_state_dict(case):
     tensors = Tensors()
     tensor = tensors.add(np.zeros(3, "float32"))
@@ -248,7 +248,7 @@ def _not_a_state_dict(case):
     return write(case, content, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _classifier_of_millions(case):
     tensors = Tensors()
     content = state(case.arrays, tensors)
@@ -260,7 +260,7 @@ def _classifier_of_millions(case):
     return write(case, content, tensors)
 
 
-@kind("refuse")
+@kind("error")
 def _old_tar_archive(case):
     return case.rng.choice(SUFFIXES), torch_files.tar()
 
@@ -282,7 +282,7 @@ def _compressed_archive_with_a_flipped_bit(case):
     return ".pth", bytes(content)
 
 
-@kind("refuse")
+@kind("error")
 def _safetensors_header(case):
     rng = case.rng
     content = case.honest[".safetensors"].read_bytes()
@@ -321,7 +321,7 @@ def _safetensors_header(case):
     return rng.choice([".safetensors", ".bin"]), struct.pack("<Q", len(text)) + text + data
 
 
-@kind("refuse")
+@kind("error")
 def _other_files(case):
     contents = [
         b"", b"PK", b"\x80", b"\x89HDF\r\n\x1a\n", b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1",

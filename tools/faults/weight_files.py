@@ -93,7 +93,7 @@ def work(folder: pathlib.Path) -> None:
                 "type": type(error).__name__,
                 "expected": isinstance(error, (ValueError, OSError)),
             }
-            if model is not None and job["expectation"] != "refuse":
+            if model is not None and job["expectation"] != "error":
                 answer["difference"] = _difference(model, job, folder / name, family, library)
         print(json.dumps(answer), file=answers, flush=True)
 
@@ -247,8 +247,8 @@ def find_fault(answer: dict, expectation: str, path: str, size: int) -> str | No
     if error is not None and (not error.isprintable() or path not in error or len(error) > 1000):
         return f"not one line with the file's name: {error[:200]!r}"
     if expectation == "load" and error is not None:
-        return f"refused: {error[-300:]}"
-    if expectation == "refuse" and error is None:
+        return f"not loaded: {error[-300:]}"
+    if expectation == "error" and error is None:
         return "accepted"
     if answer.get("difference"):
         return f"the values of {answer['difference']} differ"
