@@ -120,7 +120,7 @@ MUTATIONS = [
     # Data.
     _mutation("preprocessing: standard deviation multiplied", "kapps/data/image/pipeline.py", "preprocessing.scale / std, width", "preprocessing.scale * std, width", "tests/data/image"),
     _mutation("evaluation crop one pixel off", "kapps/data/image/decode_image.py", "(resized - [height, width]) / 2)", "(resized - [height, width]) / 2 + 1)", "tests/data/image"),
-    _mutation("training and validation overlap", "kapps/data/image/class_folders.py", '_split_by_hash(directory, class_names, split == "validation")', "_split_by_hash(directory, class_names, False)", "tests/data/image"),
+    _mutation("training and validation overlap", "kapps/data/image/layout.py", "is_held_out(relative(name)) == evaluation", "not is_held_out(relative(name))", "tests/data/image"),
     _mutation("CIFAR-10: another mean", "kapps/preprocessing.py", "mean=(0.4914, 0.4822, 0.4465)", "mean=(0.4914, 0.4822, 0.4065)", "tests/test_cards.py", "tests/data/image", "tests/cnn/test_resnet_cifar.py"),
     _mutation("translation: padding has weight", "kapps/data/translation/token_batches.py", "weights *= tf.cast(positions < members, tf.float32)[:, None]", "weights *= 1.0", "tests/data/translation"),
     _mutation("copying task: one blank less", "kapps/data/sequence/synthetic_tasks.py", "tf.zeros(blanks - 1, tf.int32), tf.fill([11], 9)", "tf.zeros(blanks, tf.int32), tf.fill([10], 9)", "tests/data/sequence"),
