@@ -10,7 +10,7 @@ import tensorflow as tf
 from kapps._checked import ArgumentError, checked
 
 _log = logging.getLogger(__name__)
-_PARSE_ERROR = re.compile("Could not parse example|Feature: |Key: ")
+_PARSE_ERROR = re.compile("Could not parse example|ParseExample|Feature: |Key: ")
 """Messages of TensorFlow about a record that lacks a feature or is not an example."""
 _LISTED = 10
 """Number of images that a summary names."""
@@ -142,4 +142,11 @@ def _to_data_error(error: tf.errors.OpError | UnicodeDecodeError, sources) -> Da
     for source in sources:
         if problem := source.find_problem():
             return DataError(problem)
-    return DataError(text.splitlines()[0]) if is_lost else None
+    if is_lost:
+        return DataError(text.splitlines()[0])
+    names = ", ".join(source.name for source in sources if source.shards)
+    return (
+        DataError(f"a record of {names} cannot be parsed: write the shards again")
+        if names
+        else None
+    )
