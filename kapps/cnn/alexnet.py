@@ -54,7 +54,7 @@ def body(
         norm: k, size and alpha of local response normalisation, or None.
         norm_first: whether normalisation precedes pooling.
         filters: of the five convolutions.
-        stem_padding: padding of the first convolution, (0, 3), or "valid" for none as in pytorchcv.
+        stem_padding: (before, after) of the first convolution; (0, 0) as in pytorchcv.
     """
     x = conv_relu(x, filters[0], 11, strides=4, padding=stem_padding, name="stem_conv")
     x = pool(x, norm=norm, norm_first=norm_first, level=3)

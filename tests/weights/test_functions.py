@@ -11,7 +11,7 @@ import kapps
 from kapps.cnn.resnet import basic_block
 from kapps.weights import to_torch
 
-ALEXNET = {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_padding": "valid"}
+ALEXNET = {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_padding": (0, 0)}
 ZFNET = {"filters": (8, 8, 8, 8, 8), "norm": (2.0, 5, 2e-5), "norm_first": True}
 BOTTLENECKS = {"depths": (1, 1, 1, 1)}
 WITH_SE = {**BOTTLENECKS, "se": 16}

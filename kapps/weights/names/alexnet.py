@@ -12,7 +12,7 @@ NAMES = {
 }
 OPTIONS = {
     "pytorchcv": (
-        ("", {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_padding": "valid"}),
+        ("", {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_padding": (0, 0)}),
     )
 }
 """Options of the networks of each library, as `kapps/weights/functions.py` describes."""
