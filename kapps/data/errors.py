@@ -68,7 +68,7 @@ class SkippedImages:
         total = self._examples.get(split)
         if total and total <= len(known):
             raise DataError(
-                f"none of the {total:,} images of split {split!r} could be decoded:"
+                f"none of the {total:,} images of split {split} could be decoded:"
                 f" {_list_names(known)}"
             )
 

@@ -107,7 +107,7 @@ def test_each_split_without_a_decodable_image_raises_an_error(make):
     with pytest.raises(kapps.data.DataError) as error, kapps.data.explain_errors(train):
         next(iter(dataset))
     message = str(error.value)
-    assert "none of the 12 images" in message and "'train'" in message and "(TIFF)" in message
+    assert "none of the 12 images" in message and "split train" in message and "(TIFF)" in message
 
 
 def test_the_summary_names_ten_images_at_most():
