@@ -15,7 +15,9 @@ from kapps.layers import conv_relu, max_pool
 ZHANG = "arXiv:2106.11342"
 
 
-@image_family(minimum=67, padding="valid", any_size=False, head=partial(heads.flatten_dense, grid=(5, 5)))
+@image_family(
+    minimum=67, padding="valid", any_size=False, head=partial(heads.flatten_dense, grid=(5, 5))
+)
 def body(x, *, filters=(96, 256, 384, 384, 256)):
     """Builds the one-tower AlexNet of [1], with `filters` of the five convolutions."""
     x = conv_relu(x, filters[0], 11, strides=4, padding="valid", name="stem_conv")

@@ -14,7 +14,9 @@ from kapps.preprocessing import CIFAR10
 HUANG = "arXiv:1608.06993"
 
 
-@image_family(minimum=8, padding="valid", input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
+@image_family(
+    minimum=8, padding="valid", input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10
+)
 def body(x, *, depth, growth_rate=12, bc=True, dropout=0.0):
     """Builds DenseNet with three dense blocks, at the levels 0, 1 and 2.
 

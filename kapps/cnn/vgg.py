@@ -22,7 +22,9 @@ SIMONYAN = "arXiv:1409.1556"
 conv_bn_relu = partial(conv_bn, use_bias=True, initializer="he_normal", activation="relu")
 
 
-@image_family(minimum=32, padding="valid", any_size=False, head=partial(heads.flatten_dense, grid=(7, 7)))
+@image_family(
+    minimum=32, padding="valid", any_size=False, head=partial(heads.flatten_dense, grid=(7, 7))
+)
 def body(x, *, depths, third=3, norm=None):
     """Builds VGG.
 
