@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from kapps import _errors, cards, preprocessing  # noqa: E402
 from kapps._arguments import Parser  # noqa: E402
-from kapps.weights.padding import library_padding  # noqa: E402
+from kapps.weights.published_padding import library_padding  # noqa: E402
 
 with open(ROOT / "tests/reference/models.csv", newline="", encoding="utf-8") as file:
     MODELS = list(csv.DictReader(file))

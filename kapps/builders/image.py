@@ -24,7 +24,7 @@ from kapps.model_record import FILE, RANDOM, ModelRecord
 from kapps.preprocessing import IMAGENET, Preprocessing
 from kapps.pretrained import checkpoints
 from kapps.weights import loading
-from kapps.weights.padding import OtherPaddingError, published_padding
+from kapps.weights.published_padding import OtherPaddingError, published_padding
 
 WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, downloaded once and verified), or the
             path of a weights file: `.weights.h5` or `.keras` of this model, or `.safetensors`, PyTorch's or Keras

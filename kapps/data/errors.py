@@ -60,16 +60,16 @@ class SkippedImages:
         Raises:
             DataError: no image of the split is left. An endless dataset would otherwise search forever.
         """
-        known = self._reasons.setdefault(split, {})
+        recorded = self._reasons.setdefault(split, {})
         for name, reason in reasons.items():
-            if name not in known:
-                known[name] = reason
+            if name not in recorded:
+                recorded[name] = reason
                 _log.warning("could not decode %s (%s): skipped", name, reason)
         total = self._examples.get(split)
-        if total and total <= len(known):
+        if total and total <= len(recorded):
             raise DataError(
                 f"none of the {total:,} images of split {split} could be decoded:"
-                f" {_list_names(known)}"
+                f" {_list_names(recorded)}"
             )
 
     def state(self) -> dict[str, dict[str, str]]:

@@ -76,7 +76,7 @@ def recognise(path: pathlib.Path) -> str:
 
 
 def _recognise_archive(path):
-    _zip_files.check(path)
+    _zip_files.check_zip_file(path)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     if WEIGHTS in names:
@@ -88,7 +88,7 @@ def _recognise_archive(path):
     raise ValueError(f"it is a zip archive without {WEIGHTS} or data.pkl; {READABLE}")
 
 
-def check(path: pathlib.Path) -> str:
+def check_file(path: pathlib.Path) -> str:
     """Returns the format of a file, after a check of its structure, its declared sizes and its checksums.
 
     Zip archives (`.keras` and PyTorch's files) have a checksum of each part. HDF5 and `.safetensors` declare only their
@@ -103,7 +103,7 @@ def check(path: pathlib.Path) -> str:
             STATE_DICTS[kind](path)
         else:
             with hdf5_path(path, kind) as extracted:
-                _hdf5_files.check(extracted)
+                _hdf5_files.check_hdf5_file(extracted)
     return kind
 
 

@@ -18,7 +18,7 @@ SECONDS, BYTES_PER_SECOND = 60, 1e7
 """Longest time of a check, so that a slow disk and a busy machine are no error."""
 
 
-def check(path: pathlib.Path) -> None:
+def check_hdf5_file(path: pathlib.Path) -> None:
     """Checks a file in a process of its own, as `_hdf5_scan.py` describes.
 
     Raises:

@@ -1,10 +1,10 @@
 """Checks that an HDF5 file is complete, not larger than it declares, and refers to nothing outside.
 
 HDF5 can refer to other files, name one object several times, declare values that are not in the file and compress
-values to almost nothing. The HDF5 library has no protection from that, and corrupt files can crash it or keep it busy
-for ever. So `_hdf5_files.check` runs this file as a program in a process of its own, under limits, before the library
-opens a file in the user's process. It imports nothing of kapps, so that it starts fast. It prints the reason for which
-a file is not read, or nothing.
+values to almost nothing. The HDF5 library has no protection from that, and corrupt files can crash it or keep it
+busy for ever. So `_hdf5_files.check_hdf5_file` runs this file as a program in a process of its own, under limits,
+before the library opens a file in the user's process. It imports nothing of kapps, so that it starts fast. It
+prints the reason for which a file is not read, or nothing.
 """
 
 import math
@@ -36,7 +36,7 @@ FILTERS = {
 """Of compressed values. Others are loaded as plug-ins, which are code."""
 
 
-def check(path: str) -> None:
+def check_objects(path: str) -> None:
     """Checks that all of a file is in the file itself, once, and as large as it is declared.
 
     Raises:
@@ -140,7 +140,7 @@ def main(path):
     """Prints one line if a file is not to be read."""
     limit(os.path.getsize(path))
     try:
-        check(path)
+        check_objects(path)
     except Exception as error:  # the library raises any error for a corrupt file
         lines = str(error).strip().splitlines() or [type(error).__name__]
         corrupt = "" if type(error) is ValueError else "it is incomplete or corrupt: "

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from kapps.weights.padding import OtherPaddingError
+from kapps.weights.published_padding import OtherPaddingError
 
 LONGEST = 80
 """Characters of a name that an error message shows."""

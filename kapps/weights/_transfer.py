@@ -53,7 +53,7 @@ def _transfer(url, file, progress):
 
     size = progress.start = progress.done = file.seek(0, os.SEEK_END)
 
-    def check(response, **_):
+    def check_status(response, **_):
         part = response.headers.get("Content-Range", "")
         if response.status_code == 200:  # the whole file
             file.truncate(0)
@@ -67,7 +67,7 @@ def _transfer(url, file, progress):
 
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={size}-"} if size else {})}
     downloader = pooch.HTTPDownloader(
-        progressbar=progress, timeout=TIMEOUT, headers=headers, hooks={"response": check}
+        progressbar=progress, timeout=TIMEOUT, headers=headers, hooks={"response": check_status}
     )
     errors = []
 

@@ -16,7 +16,7 @@ END, END64, PLACE64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 """First bytes of the end of an archive, of the longer end of a large one, and of the place of the latter."""
 
 
-def check(path: pathlib.Path) -> None:
+def check_zip_file(path: pathlib.Path) -> None:
     """Checks the declared sizes and the checksums of an archive.
 
     Raises:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kapps.weights._assign import assign, first_kernel, other_name, unused_prefixes
-from kapps.weights.padding import check_padding, library_padding
+from kapps.weights.published_padding import check_padding, library_padding
 
 AUTOMATIC = r"(conv2d|batch_normalization)(?:_(\d+))?"
 """Names that Keras generates, with numbers that continue from one network to the next."""

@@ -19,7 +19,12 @@ from kapps.weights._assign import assign, may_fit, unused_prefixes
 from kapps.weights._messages import as_value_errors, first_line, printable
 from kapps.weights.functions import check_function
 from kapps.weights.keras_applications import from_keras
-from kapps.weights.padding import OtherPaddingError, check_padding, file_padding, saved_padding
+from kapps.weights.published_padding import (
+    OtherPaddingError,
+    check_padding,
+    file_padding,
+    saved_padding,
+)
 from kapps.weights.torch_state_dict import from_torch, state_dict_keys
 
 SUFFIXES = (
@@ -63,7 +68,7 @@ def find_weights(weights: str | os.PathLike, name: str, model: str) -> pathlib.P
             raise ValueError(f"{model}: {path} has the name of the weights of {row.name}")
         download.verify(path, row, f"{path}")
     try:
-        _formats.check(path)
+        _formats.check_file(path)
     except ValueError as error:
         raise _mismatch(model, path, error) from error
     return path

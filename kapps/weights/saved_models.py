@@ -58,7 +58,7 @@ def load_model(path: str | os.PathLike, *, allow_nan: bool = False) -> keras.Mod
 
 def _check(path):
     """Returns the configuration of a model and the number of values in its file, after a check of the file."""
-    kind = _formats.check(path)
+    kind = _formats.check_file(path)
     if kind != _formats.KERAS:
         raise ValueError(f"it is {kind}; save the model with model.save('model.keras')")
     with zipfile.ZipFile(path) as archive:

@@ -9,7 +9,7 @@ import numpy as np
 from kapps._keras_compat import producer
 from kapps.weights._assign import assign, may_fit, other_name, unused_prefixes
 from kapps.weights._messages import printable
-from kapps.weights.padding import check_padding, library_padding
+from kapps.weights.published_padding import check_padding, library_padding
 
 VARIABLES = {
     "kernel": "weight",

@@ -10,7 +10,7 @@ def open_sources(dataset, data_dir, labels=None, *, classify=True, verbose=True)
         dataset: name of a dataset, as for `kapps.data.open_source`.
         data_dir: directory or file of the images.
         labels: a CSV file of the labels.
-        classify: whether the classes are learnt, of which at least two are needed then.
+        classify: whether the classes are learnt; at least two are needed then.
         verbose: whether the line is printed.
 
     Raises:

@@ -12,7 +12,7 @@ from sampled_weights import sampled_images, sampled_state
 
 from kapps import cards
 from kapps.weights import from_torch, to_torch
-from kapps.weights.padding import library_padding
+from kapps.weights.published_padding import library_padding
 
 with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)

@@ -8,7 +8,7 @@ import pytest
 
 import kapps
 from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
-from kapps.weights.padding import library_padding
+from kapps.weights.published_padding import library_padding
 
 TORCHVISION = {"googlenet_bn": "googlenet_bn_3x3", "inception_v3": "inception_v3"}
 """Families with auxiliary classifiers in torchvision, and the builder of the same network."""

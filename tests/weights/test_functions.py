@@ -79,10 +79,10 @@ def test_the_options_exist():
     """Each row names options of the family's body."""
     for family in ("alexnet", "zfnet", "squeezenet", "resnet", "googlenet_bn"):
         module = importlib.import_module(f"kapps.weights.names.{family}")
-        known = set(getattr(kapps.families, family).builder.options())
+        names = set(getattr(kapps.families, family).builder.options())
         for library, rows in module.OPTIONS.items():
             assert hasattr(module, library)
-            assert all(set(options) <= known for _, options in rows)
+            assert all(set(options) <= names for _, options in rows)
 
 
 def test_local_response_normalisation_of_vgg_has_other_names():

@@ -114,17 +114,17 @@ def _find_chunk(encoded, name, *, first, size_offset, big_endian):
     """
     length = byte_length(encoded)
 
-    def is_before_end(position, found, _):
-        return (found == 0) & (position + 8 <= length)
+    def is_before_end(position, start, _):
+        return (start == 0) & (position + 8 <= length)
 
-    def next_chunk(position, found, found_size):
+    def next_chunk(position, start, start_size):
         size = read_int(encoded, position + size_offset, 4, big_endian=big_endian)
-        is_found = substring(encoded, position + 4 - size_offset, 4) == name
+        is_named = substring(encoded, position + 4 - size_offset, 4) == name
         end = position + 8 + (size + 4 if big_endian else size + size % 2)
         return (
             end,
-            tf.where(is_found, position + 8, found),
-            tf.where(is_found, size, found_size),
+            tf.where(is_named, position + 8, start),
+            tf.where(is_named, size, start_size),
         )
 
     start = (tf.constant(first, tf.int64), *_no_chunk())

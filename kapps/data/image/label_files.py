@@ -162,11 +162,11 @@ def _read_columns(path, find) -> _Columns:
     matches = _matches(rows, width, find)
     file = max(range(width), key=matches.__getitem__)
     header = [field.strip().lower() for field in rows[0][1]]
-    known = (*_FILE_COLUMNS, *_LABEL_COLUMNS, *_SPLIT_COLUMNS)
+    column_names = (*_FILE_COLUMNS, *_LABEL_COLUMNS, *_SPLIT_COLUMNS)
     others_match = all(len(fields) > file and find(fields[file]) for _, fields in rows[1:])
     is_image = rows[0][1][file].lower().endswith(IMAGE_SUFFIXES)
     has_header = find(rows[0][1][file]) is None and (
-        any(field in known for field in header) or (others_match and not is_image)
+        any(field in column_names for field in header) or (others_match and not is_image)
     )
     names = rows[0][1] if has_header else [f"column {i + 1}" for i in range(width)]
     rows = rows[1:] if has_header else rows

@@ -14,6 +14,7 @@ import tensorflow as tf
 from kapps.data.errors import DataError, SkippedImages, checked_data
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import decode_chunks
+from kapps.data.image.dataset_checks import check_arguments, check_classes
 from kapps.data.image.source import Source
 from kapps.preprocessing import Preprocessing
 
@@ -102,7 +103,7 @@ def train_dataset(
         DataError: source and options do not match. Iteration raises `tf.errors.OpError` if a shard cannot be read, or
             an image if `strict`. `explain_errors` converts it to a `DataError`.
     """
-    _check_arguments(source, preprocessing, batch_size, classes, channels)
+    check_arguments(source, preprocessing, batch_size, classes, channels)
     check_classes(source)
     if augmentation not in _CROPS:
         raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(_CROPS)}")
@@ -214,7 +215,7 @@ def eval_dataset(
         seed: `None` for the order of the source. With a number the images are shuffled, always in the same order, so
             that the first batches hold images of many classes.
     """
-    _check_arguments(source, preprocessing, batch_size, classes, channels)
+    check_arguments(source, preprocessing, batch_size, classes, channels)
 
     def decode(image_format, encoded, orientation, _):
         image = decode_image.decode_format(image_format, encoded, orientation, channels)
@@ -254,43 +255,10 @@ def take_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
     return next(iter(dataset.unbatch().batch(count)))[0].numpy()
 
 
-def check_classes(source: Source) -> None:
-    """Raises `DataError` for images of one class, which no classifier can be trained on."""
-    if len(source.class_names) > 1:
-        return
-    advice = "add class folders of the other classes"
-    tables = [name for name, _ in source.left_out if name.lower().endswith((".csv", ".tsv"))]
-    if tables:
-        advice = f"if {tables[0]} has the labels, pass it (--labels={tables[0]})"
-    elif source.kind in ("folder", "archive"):
-        advice += ", or pass a CSV file of labels (--labels=labels.csv)"
-    raise DataError(
-        f"{source.name} has images of one class, {source.class_names[0]!r}, and a classifier needs at least"
-        f" two: {advice}"
-    )
-
-
 def _shuffle_size(source: Source) -> int:
     """Returns the number of images in a shuffle buffer, if the source is not cached."""
     mean_bytes = max(1, source.bytes // source.examples)
     return min(source.examples, max(1024, _SHUFFLE_BYTES // mean_bytes))
-
-
-def _check_arguments(source, preprocessing, batch_size, classes, channels) -> None:
-    if len(source.class_names) != classes:
-        raise DataError(
-            f"{source.name} has {len(source.class_names)} classes and the model {classes}:"
-            f" build the model with classes={len(source.class_names)}, or pass other data"
-        )
-    if channels not in (1, 3):
-        raise DataError(f"channels={channels}: choose 1 or 3")
-    if batch_size < 1:
-        raise DataError(f"batch_size={batch_size}: choose 1 or more")
-    if preprocessing.interpolation not in decode_image.KERNELS:
-        raise DataError(
-            f"interpolation {preprocessing.interpolation!r}:"
-            f" choose one of {', '.join(decode_image.KERNELS)}"
-        )
 
 
 def _finish(dataset, batch_size, preprocessing, channels, classes) -> tf.data.Dataset:

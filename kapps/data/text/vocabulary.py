@@ -179,8 +179,8 @@ def check_text(text: str) -> None:
     match = _NO_TEXT.search(text)
     if match:
         raise DataError(
-            f"character {match.start():,} of the text is {match[0]!a}: remove NUL characters and halves of"
-            " characters"
+            f"character {match.start():,} of the text is {match[0]!a}: remove NUL characters and single"
+            " surrogates"
         )
 
 

@@ -84,7 +84,7 @@ def test_what_is_left_out_is_counted_by_reason(write):
     directory = write([*names, "loose.png", "cat/.hidden.jpg", "cat/.git/1.jpg", "README"])
     (directory / "dog/0.jpg").write_bytes(b"")
     os.symlink(directory, directory / "cat/loop")
-    os.symlink(directory / "nothing", directory / "dog/broken.jpg")
+    os.symlink(directory / "nothing", directory / "dog/dangling.jpg")
     os.mkfifo(directory / "dog/pipe.jpg")
     sources = open_both(directory)
     line = kapps.data.describe_sources(*sources)

@@ -180,6 +180,7 @@ def test_other_labels_and_records_are_named(tmp_path, open_error, records, names
         (example(image=PNG, label=2), ["label 2", "0..1"]),
         (example(image=PNG, label=-5), ["label -5", "0..1"]),
     ],
+    ids=["no image", "float", "two labels", "no example", "large label", "negative label"],
 )
 @pytest.mark.parametrize("compression", ["", "GZIP"])
 def test_a_later_record_of_other_content_is_named(tmp_path, record, words, compression):
