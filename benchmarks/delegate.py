@@ -97,8 +97,9 @@ def compare(model, steps, learning_rate, folder):
     reports, undelegated = [], []
     for precision, options in (("float32", {}), ("int8", {"calibration": images})):
         file = pathlib.Path(folder, f"{precision}.tflite")
-        export.tflite(model, file, precision=precision, verbose=0, **options)
-        reports.append(export.verify(model, file, images, verbose=0))
+        export.tflite(model, file, precision=precision, preprocessing=False, verbose=0, **options)
+        report = export.verify(model, file, images, preprocessing=False, verbose=0)
+        reports.append(report)
         undelegated.append(runtime.undelegated_operations(file))
     return Comparison(accuracy, *reports, *undelegated)
 

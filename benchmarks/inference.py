@@ -51,14 +51,18 @@ def export_files(network, folder, batches):
 
     utils.set_random_seed(0)
     model = build_model(network)
-    path = export.saved_model(model, folder / "versions", warm_up=False)
+    path = export.saved_model(model, folder / "versions", preprocessing=False, warm_up=False)
     (folder / "saved_model").symlink_to(path)
     with quiet():
         model.export(str(folder / "keras_export"), verbose=False)
     for batch in batches:
-        export.tflite(model, folder / f"float32_{batch}.tflite", batch_size=batch)
+        export.tflite(
+            model, folder / f"float32_{batch}.tflite", batch_size=batch, preprocessing=False
+        )
     images = np.random.default_rng(0).random((CALIBRATION_IMAGES, SIZE, SIZE, 3), "float32")
-    export.tflite(model, folder / "int8_1.tflite", precision="int8", calibration=images)
+    export.tflite(
+        model, folder / "int8_1.tflite", precision="int8", calibration=images, preprocessing=False
+    )
     arguments = ["--saved-model", str(path), "--output", str(folder / "model.onnx")]
     command = [sys.executable, "-m", "tf2onnx.convert", *arguments, "--opset", "17"]
     subprocess.run(command, capture_output=True)

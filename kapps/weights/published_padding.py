@@ -78,7 +78,9 @@ def saved_padding(model: keras.Model, names: set[str] | None) -> str | None:
     layer = first_padded(model)
     if layer is None or names is None:
         return None
-    return "symmetric" if f"{layer}_pad" in names else "same"
+    # The names in the file may begin with the name of the model.
+    padded = any(f"_{name}".endswith(f"_{layer}_pad") for name in names)
+    return "symmetric" if padded else "same"
 
 
 def published_padding(path) -> str | None:

@@ -97,7 +97,9 @@ def tflite(
         if vocabulary is not None and inputs.name != TOKENS:
             raise ValueError(f"{model.name} takes {inputs.name}, and a vocabulary is for tokens")
         class_names = check_class_names(network, class_names)
-        calibration = check_calibration(network, inputs, precision, calibration, batch_size)
+        calibration = check_calibration(
+            network, inputs, precision, calibration, batch_size, preprocessing
+        )
         with temporary_directory_in(path.parent) as temporary:
             file = temporary / path.name
             convert(

@@ -11,6 +11,7 @@ import numpy as np
 
 from kapps.export._float32 import named_layers
 from kapps.export._inputs import ModelInput, ModelInputs, model_input
+from kapps.export._preprocessing import export_preprocessing
 from kapps.export.inference_model import inference_model
 from kapps.export.tflite._converter import convert
 from kapps.preprocessing import Preprocessing
@@ -25,12 +26,14 @@ def check_calibration(
     precision: str,
     calibration: np.ndarray | dict[str, np.ndarray] | None,
     batch_size: int,
+    preprocessing: Preprocessing | None = None,
 ) -> np.ndarray | dict[str, np.ndarray] | None:
     """Returns the calibration examples in the dtypes of the inputs, or None for other precisions.
 
     Raises:
         ValueError: if the precision needs calibration and has none, or the reverse; for a batch size above 1; for a
-            network with recurrent loops; for examples of other shapes.
+            network with recurrent loops; for examples of other shapes; for images that are normalised already, if
+            the network has the preprocessing.
     """
     if precision not in CALIBRATED:
         if calibration is not None:
@@ -54,6 +57,13 @@ def check_calibration(
     if not inputs.accepts(calibration):
         shapes = keras.tree.map_structure(lambda array: list(array.shape), calibration)
         raise ValueError(f"calibration is {shapes}, and {network.name} takes {inputs}")
+    if preprocessing is not None and preprocessing.scale < 1:
+        least, largest = float(np.min(calibration)), float(np.max(calibration))
+        if least < 0 or largest <= 2:  # a set of raw images has brighter pixels
+            raise ValueError(
+                f"calibration has values from {least:.3g} to {largest:.3g}, and the file takes raw pixels in "
+                "[0, 255]: pass such images, or preprocessing=False for a file that takes the model's own input"
+            )
     return inputs.cast(calibration)
 
 
@@ -90,9 +100,12 @@ def quantization_errors(
         raise ValueError(
             f"precision={precision!r}: only {' and '.join(CALIBRATED)} have these errors"
         )
-    network = inference_model(model, preprocessing, separate_ranges=True)
+    preprocessing = export_preprocessing(model, preprocessing)
+    network = inference_model(
+        model, False if preprocessing is None else preprocessing, separate_ranges=True
+    )
     inputs = model_input(network)
-    calibration = check_calibration(network, inputs, precision, calibration, 1)
+    calibration = check_calibration(network, inputs, precision, calibration, 1, preprocessing)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "errors.csv")
         convert(network, path, inputs, precision=precision, calibration=calibration, debug=True)

@@ -82,6 +82,13 @@ def test_a_calibration_with_other_images_fails_verification(model, digits, tmp_p
     assert "(int8)" in failure and "top-1 agreement" in failure and "98.0%" in failure
 
 
+def test_calibration_images_are_raw_pixels(model, tmp_path):
+    normalised = np.random.default_rng(0).uniform(-1, 1, (9, 16, 16, 1))
+    options = {"precision": "int8", "calibration": normalised, "preprocessing": PIXELS}
+    with pytest.raises(ValueError, match=r"raw pixels in \[0, 255\].*preprocessing=False"):
+        kapps.export.tflite(model, tmp_path / "net.tflite", **options)
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
