@@ -173,6 +173,6 @@ def test_names_of_folders_and_texts_do_not_depend_on_the_locale(tmp_path, name):
         env=os.environ | LOCALES[name],
         capture_output=True,
     )
-    names = ["Löwe/größe.jpg".encode(), "二つ/b.jpg".encode()]
+    names = ["train/Löwe/größe.jpg".encode(), "train/二つ/b.jpg".encode()]
     expected = f"{['Löwe'.encode(), '二つ'.encode()]} {names} {'Löwe 二つ'!a}"
     assert result.stdout.decode().strip() == expected, result.stderr[-500:]

@@ -135,7 +135,11 @@ class Builder:
             raise
         except Exception as error:
             text = str(error)
-            if isinstance(error, ValueError) and "\n" not in text and text.startswith(name):
+            if (
+                isinstance(error, ValueError)
+                and "\n" not in text
+                and text.startswith((name, self.weights_name()))
+            ):
                 raise
             values = ", ".join(
                 f"{key}={short(value, 40)}"

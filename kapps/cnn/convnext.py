@@ -57,7 +57,7 @@ def head(x, classes, activation, *, pooling="avg"):
     return heads.classifier(x, classes, activation)
 
 
-@image_family(minimum=32, head=head)
+@image_family(minimum=32, padding="valid", head=head)
 def body(x, *, depths, filters, layer_scale=1e-6, drop_rate=0.0):
     """Builds ConvNeXt.
 

@@ -15,6 +15,8 @@ import re
 import keras
 import numpy as np
 
+from kapps.model_record import prefixes, without_prefix
+
 HEADS = ("head_logits", "head_dense1", "head_dense2")
 AUXILIARY = ("auxiliary1_logits", "auxiliary2_logits")
 
@@ -56,7 +58,7 @@ def may_fit(model, layer, variable, size, classes):
         return True
     if layer is first_kernel(model) and variable.name == "kernel" and len(shape) == 4:
         return size * shape[2] == values * 3
-    return layer.name in (HEADS[0], *AUXILIARY) and size * shape[-1] == values * classes
+    return _is_classifier(layer) and size * shape[-1] == values * classes
 
 
 def _to_type(array, variable, description, allow_nan):
@@ -93,12 +95,15 @@ def adapt_channels(kernel, shape):
     return 0.75 * np.concatenate([kernel, kernel.mean(axis=2, keepdims=True)], axis=2)
 
 
+def _is_classifier(layer):
+    """Returns whether a layer computes logits, with any name of its model before the layer's name."""
+    return f"_{layer.name}".endswith(tuple(f"_{name}" for name in (HEADS[0], *AUXILIARY)))
+
+
 def _is_other_classifier(layer, array_shape, shape, classes):
     """Returns whether the shapes are those of a classifier of the published classes and of one of other classes."""
     return (
-        layer.name in (HEADS[0], *AUXILIARY)
-        and array_shape[-1:] == (classes,)
-        and array_shape[:-1] == shape[:-1]
+        _is_classifier(layer) and array_shape[-1:] == (classes,) and array_shape[:-1] == shape[:-1]
     )
 
 
@@ -109,7 +114,7 @@ def unused_prefixes(model, name):
         model: a `keras.Model` that a kapps builder made.
         name: as for `kapps.weights.from_torch`.
     """
-    layers = [layer.name for layer in model.layers]
+    layers = list(builder_names(model).values())
     heads = () if "head_logits" in layers else HEADS
     prefixes = []
     for layer in (*heads, *(layer for layer in AUXILIARY if layer not in layers)):
@@ -118,6 +123,12 @@ def unused_prefixes(model, name):
             other = other_name(name, layer, layers)
             prefixes.append(other if layer in heads else other.split(".")[0])
     return tuple(f"{prefix}." for prefix in prefixes)
+
+
+def builder_names(model):
+    """Returns {name of a layer: its name without the name of its model}, as the name maps expect it."""
+    networks = prefixes(model)
+    return {layer.name: without_prefix(layer.name, networks) for layer in model.layers}
 
 
 def other_name(name, layer, layers):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kapps.weights._assign import assign, first_kernel, other_name, unused_prefixes
+from kapps.weights._assign import assign, builder_names, first_kernel, other_name, unused_prefixes
 from kapps.weights.published_padding import check_padding, library_padding
 
 AUTOMATIC = r"(conv2d|batch_normalization)(?:_(\d+))?"
@@ -133,6 +133,7 @@ def to_keras(
         for layer in model.layers
     }
     state = {other: list(arrays) for other, arrays in like.items()}
+    others = {layer.name: other for layer, other in _pairs(model, name)}
     for layer, other in _pairs(model, name):
         values, arrays = variables[layer.name], state[other]
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -143,7 +144,7 @@ def to_keras(
             continue
         kernel = values["kernel"]
         norm = f"{layer.name}_bn"
-        if norm in variables and len(like[other_name(name, norm, list(variables))]) == 3:
+        if norm in variables and len(like[others[norm]]) == 3:
             kernel = kernel * variables[norm]["gamma"]
         if blue_first and layer is first:
             kernel = kernel[:, :, ::-1]
@@ -159,7 +160,8 @@ def to_keras(
 
 def _pairs(model, name):
     """Yields (layer, its name in Keras Applications)."""
-    layers = [layer.name for layer in model.layers]
+    names = builder_names(model)
+    layers = list(names.values())
     for layer in model.layers:
         if layer.weights:
-            yield layer, other_name(name, layer.name, layers)
+            yield layer, other_name(name, names[layer.name], layers)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kapps._keras_compat import producer
-from kapps.weights._assign import assign, may_fit, other_name, unused_prefixes
+from kapps.weights._assign import assign, builder_names, may_fit, other_name, unused_prefixes
 from kapps.weights._messages import printable
 from kapps.weights.published_padding import check_padding, library_padding
 
@@ -92,10 +92,11 @@ def state_dict_keys(model: keras.Model, name: Callable[..., str]) -> set[str]:
 
 def _pairs(model, name):
     """Yields (layer, variable, the variable's name in the other library)."""
-    layers = [layer.name for layer in model.layers]
+    names = builder_names(model)
+    layers = list(names.values())
     for layer in model.layers:
         for variable in layer.weights:
-            parts = other_name(name, layer.name, layers), VARIABLES[variable.name]
+            parts = other_name(name, names[layer.name], layers), VARIABLES[variable.name]
             yield layer, variable, ".".join(filter(None, parts))
 
 

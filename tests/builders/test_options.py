@@ -6,6 +6,7 @@ import pytest
 
 import kapps
 from kapps.builders._weight_limit import limit_weights
+from kapps.weights.names import resnet_cifar
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 2}
 WRONG = {
@@ -59,6 +60,8 @@ def test_layers_begin_with_the_models_name(tmp_path):
     assert list(kapps.pyramid_outputs(left)) == list(kapps.pyramid_outputs(plain))
     levels = [[row.level for row in kapps.profile(model).rows] for model in (plain, left)]
     assert levels[0] == levels[1]
+    states = [kapps.weights.to_torch(model, resnet_cifar.akamaster) for model in (plain, left)]
+    assert states[0].keys() == states[1].keys()
     # Weights of either load into the other, by name.
     image = np.random.default_rng(0).random((1, 8, 8, 3), "float32")
     for model, name in ((plain, "right"), (left, "resnet20_cifar"), (left, "left")):

@@ -352,7 +352,7 @@ def test_file_that_differs_from_the_publishers_raises(row, server, change, rando
         content += bytes(2**22)
     else:
         other = randomise(kapps.resnet20_cifar(input_shape=(8, 8, 3), name="other"))
-        other.get_layer("stem_conv").kernel.assign(np.ones((3, 3, 3, 16)))
+        other.get_layer("other_stem_conv").kernel.assign(np.ones((3, 3, 3, 16)))
         state = to_torch(other, resnet_cifar.akamaster)
         save_file({key: np.ascontiguousarray(x) for key, x in state.items()}, tmp_path / "other")
         content = (tmp_path / "other").read_bytes()

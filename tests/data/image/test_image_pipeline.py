@@ -194,9 +194,9 @@ def test_random_crops_have_the_requested_area_and_are_mirrored(make):
     ramp = np.zeros((200, 200, 3), np.uint8)
     ramp[..., 0], ramp[..., 1] = np.arange(200)[None, :], np.arange(200)[:, None]
     jpeg = make.encoded(Image.fromarray(ramp), "JPEG", quality=100, subsampling=0)
-    source = make.folder({"a/x.jpg": jpeg})
+    source = make.folder({"a/x.jpg": jpeg, "b/x.jpg": jpeg})
     dataset = kapps.data.train_dataset(
-        source, UNSCALED, 64, classes=1, crop_area=(0.25, 0.5), flip=True
+        source, UNSCALED, 64, classes=2, crop_area=(0.25, 0.5), flip=True
     )
     ((batch, _),) = take(dataset, 1)
     widths = np.ptp(batch[..., 0].mean(axis=1), axis=1) / 200
@@ -213,12 +213,13 @@ def test_random_crops_have_the_requested_area_and_are_mirrored(make):
 def test_a_crop_of_the_whole_image_is_the_resized_image(make, image_format):
     # The JPEG is 8 times the requested size, so that libjpeg decodes it at an eighth.
     image = make.photograph(256, 256)
-    source = make.folder({"a/x.any.png": make.encoded(image, image_format)})
+    encoded = make.encoded(image, image_format)
+    source = make.folder({"a/x.any.png": encoded, "b/x.any.png": encoded})
     dataset = kapps.data.train_dataset(
         source,
         UNSCALED,
         1,
-        classes=1,
+        classes=2,
         crop_area=(0.999, 1.0),
         crop_ratio=(0.999, 1.001),
         flip=False,

@@ -154,7 +154,7 @@ VARIANTS = {
     "bmp, 16 bits": bmp(16),
     "bmp, 16 bits 565": bmp(16, compression=3, masks=(0xF800, 0x7E0, 0x1F)),
     "bmp, 32 bits of fields": bmp(32, compression=3, masks=(0xFF0000, 0xFF00, 0xFF)),
-    "bmp, 32 bits reversed": bmp(32, compression=3, masks=(0xFF, 0xFF00, 0xFF0000), header=108),
+    "bmp, 32 bits reversed": bmp(32, compression=3, masks=(0xFF, 0xFF00, 0xFF0000, 0xFF000000), header=108),
     "bmp, top-down": bmp(24, top_down=True),
     "bmp, top-down palette": bmp(8, top_down=True, palette=palette(256)),
     "bmp, version 5": bmp(24, header=124),
@@ -253,7 +253,9 @@ def test_a_random_crop_is_one_of_the_turned_image(image_format, orientation):
             Preprocessing(size=(24, 32)), 3, (0.1, 0.3), (3 / 4, 4 / 3),
         )  # fmt: skip
         crops.append(crop.numpy().astype(int))
-    assert np.abs(crops[0] - crops[1]).mean() < 2
+    # A JPEG is decoded at a fraction of its size: the corners of the two crops are up to 4 pixels apart. Crops of
+    # different places differ by 50 and more.
+    assert np.abs(crops[0] - crops[1]).mean() < (10 if image_format == "JPEG" else 2)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
