@@ -44,17 +44,14 @@ def test_logits_and_activation_are_separate_layers():
 
 @pytest.mark.parametrize("size", [(6, 6), (8, 9), (3, 2), (1, 7)])
 def test_flatten_averages_to_the_grid(size):
-    """Against the definition: window i of n covers [i h / n, (i + 1) h / n), in whole cells where there are enough."""
+    """Against the definition: window i of n covers the cells from floor(i h / n) to ceil((i + 1) h / n)."""
     cells = np.random.default_rng(0).normal(size=(2, *size, 3)).astype("float32")
     image = keras.Input((*size, 3))
     model = keras.Model(image, heads.flatten(image, (6, 6)))
-    whole = min(size) >= 6
 
     def weights(length):  # of each cell in each window
         edges = np.arange(7) * length / 6
-        low, high = edges[:-1, None], edges[1:, None]
-        if whole:
-            low, high = np.floor(low), np.ceil(high)
+        low, high = np.floor(edges[:-1, None]), np.ceil(edges[1:, None])
         at = np.arange(length)[None]
         share = np.clip(np.minimum(high, at + 1) - np.maximum(low, at), 0, None)
         return share / share.sum(axis=1, keepdims=True)

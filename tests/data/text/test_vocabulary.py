@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kapps.data import DataError, text
+from kapps.data import text
 
 POEM = "Zwei Äpfel,\r\n two  apples; 二つの林檎\n\n[UNK] and a tab\t."
 
@@ -68,6 +68,6 @@ def test_letters_and_the_space_make_27_characters():
     ],
 )
 def test_an_error_names_the_value(call, words):
-    with pytest.raises(DataError) as error:
+    with pytest.raises(ValueError) as error:  # DataError, or an error of the argument
         call()
     assert words in str(error.value)
