@@ -16,7 +16,8 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
 
     Args:
         encoded: string [].
-        check_size: function of (height, width) that raises an error for an image that is too large.
+        check_size: function of (height, width, tensor) that returns the tensor, or raises an error for an image that is
+            too large.
 
     Returns:
         uint8 [height, width, 3]. Transparency is dropped.
@@ -41,7 +42,7 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
     tf.debugging.Assert(is_plain, ["BMP of compression", compression, "is not supported"])
     is_known = tf.reduce_any(bits == tf.constant([1, 2, 4, 8, 16, 24, 32], tf.int64))
     tf.debugging.Assert(is_known, ["BMP of", bits, "bits per pixel is not supported"])
-    check_size(height, width)
+    encoded = check_size(height, width, encoded)
 
     row_bytes = (width * bits + 31) // 32 * 4
     content = substring(encoded, read_int(encoded, 10, 4), height * row_bytes)

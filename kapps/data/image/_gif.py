@@ -15,7 +15,8 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
 
     Args:
         encoded: string [].
-        check_size: function of (height, width) that raises an error for an image that is too large.
+        check_size: function of (height, width, tensor) that returns the tensor, or raises an error for an image that is
+            too large.
 
     Returns:
         uint8 [height, width, 3], of the size of the canvas. Transparent pixels have their colour in the palette, and
@@ -28,7 +29,10 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
     left, top, width, height = (read_int(encoded, frame + 1 + 2 * i, 2) for i in range(4))
     canvas_width = tf.maximum(read_int(encoded, 6, 2), left + width)
     canvas_height = tf.maximum(read_int(encoded, 8, 2), top + height)
-    check_size(canvas_height, canvas_width)
+    encoded = check_size(canvas_height, canvas_width, encoded)
+    canvas_width = check_size(
+        canvas_height, canvas_width, canvas_width
+    )  # before the canvas is made
 
     # The same file without extensions, so that no pixel is transparent, and with the frame at the corner.
     parts = [substring(encoded, 0, table_end), b"\x2c\0\0\0\0", substring(encoded, frame + 5)]

@@ -17,7 +17,8 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
 
     Args:
         encoded: string [].
-        check_size: function of (height, width) that raises an error for an image that is too large.
+        check_size: function of (height, width, tensor) that returns the tensor, or raises an error for an image that is
+            too large.
 
     Returns:
         uint8 [height, width, 3]. Transparency is dropped, and the canvas around a frame is black.
@@ -33,7 +34,7 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
 
 
 def _decode_still(encoded, check_size):
-    check_size(*_size(encoded))
+    encoded = check_size(*_size(encoded), encoded)
     image = tf.raw_ops.DecodeWebP(contents=encoded, channels=0)[0]
     return tf.ensure_shape(image[..., :3], [None, None, 3])
 
@@ -58,7 +59,7 @@ def _size(encoded):
 def _decode_first_frame(encoded, check_size):
     """Returns the canvas with the first frame, which is decoded as the still image of its chunks."""
     height, width = 1 + read_int(encoded, 27, 3), 1 + read_int(encoded, 24, 3)
-    check_size(height, width)
+    encoded = check_size(height, width, encoded)
     length = byte_length(encoded)
     (chunk,) = tf.while_loop(
         lambda chunk: (chunk + 8 < length) & (substring(encoded, chunk, 4) != b"ANMF"),

@@ -144,10 +144,11 @@ def decode_format(
     long for a large graph.
     """
     if image_format == "JPEG":
-        _check_size(*tf.unstack(tf.io.extract_jpeg_shape(encoded)[:2]))
+        encoded = _check_jpeg_size(encoded)
         image = _decode_jpeg(encoded, channels)
     elif image_format == "PNG":
-        _check_size(*(read_int(encoded, position, 4, big_endian=True) for position in (20, 16)))
+        size = (read_int(encoded, position, 4, big_endian=True) for position in (20, 16))
+        encoded = _check_size(*size, encoded)
         image = tf.io.decode_png(encoded, channels)
     else:
         decoders = {"GIF": _gif.decode, "BMP": _bmp.decode, "WebP": _webp.decode}
@@ -175,12 +176,22 @@ def _decode_jpeg(encoded, channels):
     )
 
 
-def _check_size(height, width):
-    """Raises an error in the graph for an image without pixels, or with so many that they could fill the memory."""
+def _check_jpeg_size(encoded):
+    """Returns a JPEG image. An image that is too large raises an error in the graph."""
+    height, width = tf.unstack(tf.io.extract_jpeg_shape(encoded)[:2])
+    return _check_size(height, width, encoded)
+
+
+def _check_size(height, width, tensor):
+    """Returns a tensor. An image without pixels, or with so many that they could fill the memory, raises an error.
+
+    The graph makes the returned tensor after the check: operations that do not depend on it could run before.
+    """
     height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
     message = f"the image is not of 1 to {MAX_PIXELS:,} pixels:"
     is_allowed = (height > 0) & (width > 0) & (height <= MAX_PIXELS // tf.maximum(width, 1))
-    tf.debugging.Assert(is_allowed, [message, height, width])
+    with tf.control_dependencies([tf.debugging.Assert(is_allowed, [message, height, width])]):
+        return tf.identity(tensor)
 
 
 def random_crop(
@@ -210,6 +221,7 @@ def random_crop(
     """
 
     def decode_and_crop():
+        content = _check_jpeg_size(encoded)
         shape = tf.io.extract_jpeg_shape(encoded)
         size = _orientation.size(shape, orientation)
         window = augment.sample_crop_window(tf.concat([size, shape[2:]], 0), seed, area, ratio)
@@ -221,7 +233,7 @@ def random_crop(
 
         def decode_at(scale):
             return lambda: tf.raw_ops.DecodeAndCropJpeg(
-                contents=encoded, crop_window=window // scale, channels=channels, ratio=scale
+                contents=content, crop_window=window // scale, channels=channels, ratio=scale
             )
 
         image = tf.switch_case(choice, [decode_at(scale) for scale in _JPEG_SCALES])
