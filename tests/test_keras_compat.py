@@ -198,7 +198,8 @@ KERAS_NAMES = {
     for name in dir(kind)
     if name.startswith("_") and not name.startswith("__")
 } | {"_keras_mask", "_keras_history", "_gate_dense", "_sliding_window"}
-NOT_OF_KERAS = {"_getframe", "_exit", "_get_ops_details"}  # Python's and LiteRT's
+NOT_OF_KERAS = {"_getframe", "_exit", "_get_ops_details", "_SubParsersAction", "_actions"}
+"""Attributes of Python, its argparse and LiteRT."""
 
 
 def test_no_other_module_uses_a_private_attribute_of_keras():

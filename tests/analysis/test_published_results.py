@@ -22,7 +22,10 @@ def profile():
 @pytest.fixture
 def run(capsys):
     def run(*arguments):
-        code = cli.main(list(arguments))
+        try:
+            code = cli.main(list(arguments))
+        except SystemExit as stop:
+            code = stop.code
         return code, *capsys.readouterr()
 
     return run

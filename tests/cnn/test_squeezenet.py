@@ -15,9 +15,10 @@ def body(name, size=64):
 
 def blocks(model):
     """Returns squeezed and expanded channels of each module."""
-    names = [layer.name.removesuffix("_squeeze") for layer in model.layers if "squeeze" in layer.name]  # fmt: skip
-    ends = [[model.get_layer(f"{name}_{part}") for part in ("squeeze", "concat")] for name in names]
-    return [tuple(layer.output.shape[-1] for layer in pair) for pair in ends]
+    ends = "_squeeze"
+    names = [x.name.removesuffix(ends) for x in model.layers if x.name.endswith(ends)]
+    pairs = [[model.get_layer(f"{name}_{part}") for part in ("squeeze", "concat")] for name in names]
+    return [tuple(layer.output.shape[-1] for layer in pair) for pair in pairs]
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "squeezenet1_1"])

@@ -53,8 +53,8 @@ def test_files_of_another_function_raise(family, library, file, options, other, 
     state = {key: np.ascontiguousarray(value) for key, value in to_torch(model, names).items()}
     save_file(state, path)
     loaded = build(weights=path, **options, **shape)
-    for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for actual, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
     if other is not None:
         with pytest.raises(ValueError) as raised:
             build(weights=path, **other, **shape)
