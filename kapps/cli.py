@@ -241,7 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # a process of its own
         _interrupts.install("kapps", "")
     top = parser()
-    options = top.parse_args(arguments)
+    try:
+        options = top.parse_args(arguments)
+    except SystemExit as stop:  # of argparse, after --help or an error
+        return stop.code
     if options.command is None:
         top.print_help()
         return 0

@@ -44,8 +44,7 @@ def block(x, *, layer_scale, drop_rate, name):
     y = layer_norm(y, name=f"{name}_norm")
     y = dense(y, 4 * filters, activation="gelu", name=f"{name}_expand")
     y = dense(y, filters, name=f"{name}_project")
-    if layer_scale:
-        y = LayerScale(layer_scale, name=f"{name}_scale")(y)
+    y = LayerScale(layer_scale, name=f"{name}_scale")(y)
     if drop_rate:
         y = layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(y)
     return layers.Add(name=f"{name}_add")([x, y])
@@ -64,7 +63,7 @@ def body(x, *, depths, filters, layer_scale=1e-6, drop_rate=0.0):
     Args:
         depths: number of blocks at levels 2 to 5.
         filters: channels at levels 2 to 5.
-        layer_scale: initial value of the layer scales; 0 for none.
+        layer_scale: initial value of the layer scales.
         drop_rate: stochastic depth rises linearly from 0 in the first block to this rate in the last.
     """
     x = layer_norm(patches(x, filters[0], 4, name="stem_conv"), name="stem_norm")

@@ -22,10 +22,7 @@ def profile():
 @pytest.fixture
 def run(capsys):
     def run(*arguments):
-        try:
-            code = cli.main(list(arguments))
-        except SystemExit as stop:
-            code = stop.code
+        code = cli.main(list(arguments))
         return code, *capsys.readouterr()
 
     return run

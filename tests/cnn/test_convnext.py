@@ -48,12 +48,6 @@ def test_training_drops_whole_branches(model):
     assert len(np.unique(y)) == 2
 
 
-def test_without_layer_scale():
-    model = kapps.families.convnext(**SMALL, layer_scale=0, input_shape=(32, 32, 3), classes=10)
-    names = [layer.name for layer in model.layers]
-    assert "level2_block1_project" in names and "level2_block1_scale" not in names
-
-
 def test_initialisation_of_the_authors(model):
     kernels = [w for w in model.trainable_weights if w.name == "kernel" and "head" not in w.path]
     values = np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in kernels])
