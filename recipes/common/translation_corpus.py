@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import pathlib
 
+import keras
 import numpy as np
 
 import kapps
@@ -48,10 +49,11 @@ def build_model(name, tokens, dropout=None):
     family, options = MODELS[name]
     overrides = {} if dropout is None else {"dropout": dropout}
     source = None if tokens.joint else tokens.source_vocabulary
-    return family(
-        **{**options, "vocabulary": tokens.vocabulary, "source_vocabulary": source, **overrides},
-        name=name,
+    model = family(
+        **{**options, "vocabulary": tokens.vocabulary, "source_vocabulary": source, **overrides}
     )
+    # The family's argument `name` would be in the names of all layers too.
+    return keras.Model(model.input, model.output, name=name)
 
 
 @dataclasses.dataclass(frozen=True)
