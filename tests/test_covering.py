@@ -4,8 +4,10 @@ pytest tests/test_covering.py -s  # prints what each member is there for
 """
 
 import covering
+import pytest
 
 
+@pytest.mark.long
 def test_each_member_has_features_of_its_own():
     sets = {name: covering.features_of(name) for name in covering.names()}
     print("\n" + covering.table(sets))

@@ -42,6 +42,7 @@ def run(checkout, *arguments):
     )
 
 
+@pytest.mark.long
 def test_the_skeleton_lacks_only_its_figures(checkout):
     done = run(checkout, "kapps.new_family", "testnet")
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,9 @@ def blocks(model):
     """Returns squeezed and expanded channels of each module."""
     ends = "_squeeze"
     names = [x.name.removesuffix(ends) for x in model.layers if x.name.endswith(ends)]
-    pairs = [[model.get_layer(f"{name}_{part}") for part in ("squeeze", "concat")] for name in names]
+    pairs = [
+        [model.get_layer(f"{name}_{part}") for part in ("squeeze", "concat")] for name in names
+    ]
     return [tuple(layer.output.shape[-1] for layer in pair) for pair in pairs]
 
 

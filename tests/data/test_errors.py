@@ -44,6 +44,7 @@ def test_corrupt_images_are_skipped_and_counted_once(source, make_dataset, sizes
     assert all(name in skipped.summary() for name in CORRUPT)
 
 
+@pytest.mark.long
 def test_a_run_with_skipped_images_repeats_exactly(source):
     runs = [
         [x.numpy() for x, _ in kapps.data.train_dataset(source, UNSCALED, 4, classes=2).take(6)]

@@ -34,6 +34,7 @@ def test_files_of_one_version(model, tmp_path):
         assert failures == [] and all(report.examples == 60 for report in reports)
 
 
+@pytest.mark.long
 def test_a_failure_of_a_quantised_file_names_layers(model, tmp_path):
     dark = IMAGES * 0.01
     reports, failures = kapps.export.export_and_verify(

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from kapps.layers import Alignment, AttentionalCell, AttentionRNN, SearchCell
 
@@ -34,6 +35,7 @@ def test_one_step_at_a_time_is_the_layer():
         assert array(states[-1]).tolist() == [[0, 4], [0, 4]]  # the number of the next step
 
 
+@pytest.mark.long
 def test_a_monotonic_window_goes_on_beyond_256_words():
     cell = SearchCell([keras.layers.SimpleRNNCell(2)], Alignment("scaled", "local_m", width=1))
     layer = AttentionRNN(cell, return_sequences=True, dtype="bfloat16")

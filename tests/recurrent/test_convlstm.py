@@ -123,6 +123,7 @@ def test_parameters_are_table_1():
         assert builder().count_params() == builder.card.params
 
 
+@pytest.mark.long
 def test_training_lowers_the_papers_metric():
     model = convlstm(**SMALL)
     frames = np.random.default_rng(1).uniform(size=(4, 3, 8, 6, 1)).round().astype("float32")

@@ -140,6 +140,7 @@ def test_padding_changes_no_loss(monkeypatch):
     np.testing.assert_allclose(array(layer.losses[-1]), array(before), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_files_half_precision_and_training(network, tmp_path):
     network.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)

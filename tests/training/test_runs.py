@@ -22,6 +22,7 @@ class Stop(keras.callbacks.Callback):
             raise training.TrainingStopped("gone")
 
 
+@pytest.mark.long
 def test_a_run_on_sentence_pairs_resumes_exactly(tmp_path):
     draw = np.random.default_rng(0)
     lengths = draw.integers(1, 9, 60)

@@ -188,6 +188,7 @@ def test_the_model_stays_plain_and_evaluates_as_itself(tmp_path):
     assert len(trained.trainable_weights) == len(model.trainable_weights)
 
 
+@pytest.mark.long
 def test_omega_lets_gradients_reach_further_back():
     """A network with vanishing gradients learns to keep more of their norm with Omega than without."""
     omegas = {}

@@ -62,6 +62,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family, name, sizes, odd", CASES)
 def test_logits_equal_keras_applications(family, name, sizes, odd, randomise):
     names = importlib.import_module(f"kapps.weights.names.{family}")
@@ -86,6 +87,7 @@ def test_logits_equal_keras_applications(family, name, sizes, odd, randomise):
     assert_close(run(theirs, images), run(ours, images), within=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name, top",
     [("mobilenet_v1_025", True), ("mobilenet_v1_025", False), ("mobilenet_v2_035", True)],
@@ -159,6 +161,7 @@ def test_file_that_does_not_tell_its_padding(tmp_path):
         assert layers == [x["class_name"] for x in model.get_config()["layers"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "padding, suffix, portable",
     [

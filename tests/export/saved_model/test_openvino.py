@@ -11,7 +11,14 @@ from kapps.cards import Preprocessing
 PIXELS = Preprocessing(size=(40, 40))
 
 
-@pytest.mark.parametrize("name", ["resnet20_cifar", "resnext50", "resnet50_v2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet20_cifar",
+        pytest.param("resnext50", marks=pytest.mark.long),
+        pytest.param("resnet50_v2", marks=pytest.mark.long),
+    ],
+)
 def test_openvino_gives_the_same_outputs(name, randomise, tmp_path):
     model = randomise(covering.member(name)(input_shape=(40, 40, 3), classes=7))
     path = kapps.export.saved_model(model, tmp_path, preprocessing=PIXELS)

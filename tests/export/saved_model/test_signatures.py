@@ -71,7 +71,10 @@ def test_encoded_images_are_preprocessed_as_in_the_evaluation_pipeline(path, mod
 def test_a_corrupt_image_raises(path, tmp_path):
     good = images(tmp_path)[0].read_bytes()
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
-    for bad, words in [(b"rubbish", "it is not a JPEG, PNG, GIF, BMP or WebP image"), (good[:200], "JPEG")]:
+    for bad, words in [
+        (b"rubbish", "it is not a JPEG, PNG, GIF, BMP or WebP image"),
+        (good[:200], "JPEG"),
+    ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=words):
             serve(image_bytes=tf.constant([good, bad]))
     assert serve(image_bytes=tf.constant([good]))["probabilities"].shape == (1, 6)
