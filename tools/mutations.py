@@ -90,7 +90,7 @@ MUTATIONS = [
     # Layers.
     _mutation("batch norm: another momentum", "kapps/layers/convolution.py", "epsilon=1e-5, momentum=0.9", "epsilon=1e-5, momentum=0.99", "tests/layers/test_convolution.py"),
     _mutation("batch norm: another epsilon", "kapps/layers/convolution.py", "epsilon=1e-5, momentum=0.9", "epsilon=1e-4, momentum=0.9", LOGITS, "-k", "resnet18"),
-    _mutation("convolution: padded on the right and bottom only", "kapps/layers/convolution.py", "layers.ZeroPadding2D((height // 2, width // 2)", "layers.ZeroPadding2D(((0, height - 1), (0, width - 1))", LOGITS, "-k", "resnet18"),
+    _mutation("convolution: padded on the right and bottom only", "kapps/layers/padding.py", "layers.ZeroPadding2D((height // 2, width // 2)", "layers.ZeroPadding2D(((0, height - 1), (0, width - 1))", LOGITS, "-k", "resnet18"),
     _mutation("convolution with ReLU: dropped bias", "kapps/layers/convolution.py", "padding=padding, use_bias=True,", "padding=padding, use_bias=False,", GRAPH, "-k", "squeezenet"),
     _mutation("convolution: wrong groups", "kapps/layers/convolution.py", "        groups=groups,\n        use_bias=use_bias,\n        activation=activation,", "        groups=1,\n        use_bias=use_bias,\n        activation=activation,", GRAPH, "-k", "resnext50"),
     _mutation("squeeze and excitation: ReLU instead of sigmoid", "kapps/layers/squeeze_excite.py", 'activation="sigmoid"', 'activation="relu"', LOGITS, "-k", "efficientnet"),
@@ -115,8 +115,11 @@ MUTATIONS = [
     _mutation("warmup: one step late", "kapps/training/schedules.py", '+ 1  # Keras counts from 0', '+ 0  # Keras counts from 0', "tests/training/test_schedules.py"),
     _mutation("learning rate not scaled by the batch size", "kapps/training/image_schedules.py", "(batch_size * accumulation / 256) ** self.scaling", "1.0", "tests/training/test_image_schedules.py"),
     _mutation("LAMB: momentum of the wrong beta", "kapps/training/optimizers.py", "(gradient - mean) * (1 - self.beta_1)", "(gradient - mean) * (1 - self.beta_2)", "tests/training/test_optimizers.py"),
-    _mutation("checkpoint without the optimizer's state", "kapps/training/checkpoints.py", "return [*model.variables, *model.optimizer.variables]", "return [*model.variables]", "tests/training/test_checkpoints.py"),
-    _mutation("mean of perplexities is arithmetic", "kapps/training/checkpoints.py", 'if key.endswith("perplexity"):', 'if key.endswith("nothing"):', "tests/training/test_checkpoints.py"),
+    _mutation("checkpoint without the carried states", "kapps/training/checkpoint_state.py", "*model.optimizer.variables, *list_carried_states(model)]", "*model.optimizer.variables]", "tests/training/test_checkpoints.py"),
+    _mutation("images: the EXIF orientation is ignored", "kapps/data/image/decode_image.py", "        image = _orientation.turn(image, orientation)\n", "        pass\n", "tests/data/image/test_image_variants.py"),
+    _mutation("data: a changed file of a class is not noticed", "kapps/training/run_identity.py", "        if saved_data != data:\n", "        if saved_data.keys() != data.keys():\n", "tests/data/test_identity.py"),
+    _mutation("checkpoint without the optimizer's state", "kapps/training/checkpoint_state.py", "[*model.variables, *model.optimizer.variables, *list", "[*model.variables, *list", "tests/training/test_checkpoints.py"),
+    _mutation("metrics of an interrupted epoch are lost", "kapps/training/checkpoints.py", "sums = [a + b for a, b in zip(self._metrics, sums, strict=True)]", "pass", "tests/training/test_checkpoints.py"),
     # Data.
     _mutation("preprocessing: standard deviation multiplied", "kapps/data/image/pipeline.py", "preprocessing.scale / std, width", "preprocessing.scale * std, width", "tests/data/image"),
     _mutation("evaluation crop one pixel off", "kapps/data/image/decode_image.py", "(resized - [height, width]) / 2)", "(resized - [height, width]) / 2 + 1)", "tests/data/image"),
