@@ -15,7 +15,8 @@ NAMES = cards.smallest(by="module")
 AUTHORS = {
     "same": {"mobilenet_v1", "mobilenet_v2", "efficientnet", "xception"},
     "valid": {
-        "alexnet_single", "convnext", "densenet_cifar", "inception_resnet", "inception_v3", "inception_v4", "lenet", "nin", "vgg",
+        "alexnet_single", "convnext", "densenet_cifar", "inception_resnet", "inception_v3", "inception_v4", "lenet",
+        "nin", "vgg",
     },
 }  # fmt: skip
 """Families by the padding in their authors' code; all others pad on every side."""
