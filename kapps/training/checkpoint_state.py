@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kapps._keras_compat import all_layers
 
@@ -115,7 +116,7 @@ def read_metrics(model: keras.Model) -> list[np.ndarray]:
 
 
 def _has_workers(strategy):
-    return type(strategy).__name__ == "MultiWorkerMirroredStrategy"
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def mean_logs(before: dict, after: dict, steps: tuple[int, int]) -> dict:
