@@ -325,9 +325,10 @@ def test_pytorch_file_with_other_classes(model10, tmp_path):
     )
     loaded = network(weights=path, **SMALL)
     for layer in loaded.layers[:-3]:
-        expected = model10.get_layer(layer.name).get_weights()
-        for ours, theirs in zip(layer.get_weights(), expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2**-8)
+        if layer.weights:  # the name of the first layer tells where the weights are from
+            expected = model10.get_layer(layer.name).get_weights()
+            for ours, theirs in zip(layer.get_weights(), expected, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=2**-8)
     flip_bit(path)
     assert "is wrong" in error_message(path)
 
