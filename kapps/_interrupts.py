@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from kapps import _files
+from kapps import _files, _log_lines
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 GRACE = 5.0
@@ -102,7 +102,7 @@ class _Watcher:
         flush.start()
         flush.join(0.5)
         with contextlib.suppress(OSError):
-            os.write(2, line.encode(errors="replace"))
+            os.write(_log_lines.standard_error(), line.encode(errors="replace"))
         for function in (*_cleanups, _files.remove_active):
             with contextlib.suppress(Exception):
                 function()
