@@ -134,7 +134,8 @@ def _check_labels(options, class_names, model):
 
 def read_labels(path: str) -> list[str]:
     """Returns the class names of a text file, one a line."""
-    from kapps.data.text_files import read_class_names
+    with without_log_lines():
+        from kapps.data.text_files import read_class_names
 
     try:
         return list(read_class_names(path))

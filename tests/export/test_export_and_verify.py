@@ -23,7 +23,7 @@ def model():
 
 @pytest.mark.long
 def test_files_of_one_version(model, tmp_path):
-    options = {"preprocessing": PIXELS, "class_names": "abcd", "calibration": IMAGES}
+    options = {"preprocessing": PIXELS, "class_names": list("abcd"), "calibration": IMAGES}
     for version in (1, 2):
         reports, failures = kapps.export.export_and_verify(
             model, tmp_path, IMAGES, precisions=["float32", "int8"], **options
