@@ -12,7 +12,12 @@ RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "imagenet.py"
 
 
 def run(tmp_path, *flags):
-    command = [sys.executable, str(RECIPE), "--model_dir=run", "--export_dir=exported", *flags]
+    defaults = [
+        f"--{name}={default}"
+        for name, default in (("model_dir", "run"), ("export_dir", "exported"))
+        if not any(flag.startswith(f"--{name}=") for flag in flags)
+    ]
+    command = [sys.executable, str(RECIPE), *defaults, *flags]
     environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "nothing")}
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")]

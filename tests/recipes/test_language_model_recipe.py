@@ -19,7 +19,12 @@ WORDS = ["the", "time", "traveller", "for", "so", "it", "will", "be", "convenien
 
 
 def run(folder, *flags):
-    command = [sys.executable, str(RECIPE), "--model_dir=run", "--export_dir=exported", *flags]
+    defaults = [
+        f"--{name}={default}"
+        for name, default in (("model_dir", "run"), ("export_dir", "exported"))
+        if not any(flag.startswith(f"--{name}=") for flag in flags)
+    ]
+    command = [sys.executable, str(RECIPE), *defaults, *flags]
     path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(

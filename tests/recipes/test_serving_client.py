@@ -146,7 +146,11 @@ def test_an_error_is_one_line(protocol, rest, rpc, image, tmp_path):
     invalid = tmp_path / "invalid.jpg"
     invalid.write_bytes(b"rubbish")
     for flags, file, message in [
-        ([f"--server={server}", "--model=colours"], invalid, "it is not a JPEG, PNG, GIF, BMP or WebP image"),
+        (
+            [f"--server={server}", "--model=colours"],
+            invalid,
+            "it is not a JPEG, PNG, GIF, BMP or WebP image",
+        ),
         ([f"--server={server}", "--model=other"], image, "Servable not found"),
         (["--server=localhost:1", "--model=colours"], image, "no response from localhost:1"),
         ([f"--server={server}", "--model=colours"], tmp_path / "none.jpg", "there is no file"),
