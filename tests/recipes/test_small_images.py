@@ -157,7 +157,7 @@ def test_errors_of_the_user_are_one_line(bars):
             "--channels=2",
             "--batch_size=16",
         ],
-        "belongs to a run with seconds=None, not seconds=45": [
+        "belongs to a run with": [
             "--dataset=digits",
             "--model_dir=other",
         ],
