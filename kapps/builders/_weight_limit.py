@@ -3,11 +3,11 @@
 import contextlib
 import contextvars
 import math
-import os
-import pathlib
 import threading
 
 import keras
+
+from kapps._available_memory import available_memory
 
 _limit = contextvars.ContextVar("kapps_weight_limit", default=None)
 _lock, _users = threading.Lock(), []
@@ -50,17 +50,3 @@ def _counted(layer, *args, shape=None, **arguments):
                 f"{limit['available'] / 2**30:,.1f} GiB of memory are available"
             )
     return _add_weight(layer, *args, shape=shape, **arguments)
-
-
-def available_memory() -> int:
-    """Returns the bytes of memory that this machine has available; all of its memory where it does not tell."""
-    try:
-        for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return 2**63

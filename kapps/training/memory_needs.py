@@ -1,40 +1,16 @@
 """The memory that a training needs at least, compared with that of the machine before anything is allocated."""
 
 import math
-import os
-import pathlib
 from collections.abc import Callable
 
 import keras
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
+from kapps._available_memory import available_memory
 
 BATCH_COPIES = 4
 """Number of float32 copies of a batch at least: decoded, augmented, waiting, and its first features."""
 WEIGHT_COPIES = 3
 """Number of copies of the weights in a training at least: the weights, their gradients, and the optimizer's."""
-
-
-def available_memory() -> int:
-    """Returns the memory in bytes that this process can have: of the machine, of its control group and by `ulimit`."""
-    if resource is None:
-        return 2**63
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            text = pathlib.Path("/sys/fs/cgroup", name).read_text(encoding="utf-8").strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            limits.append(int(text))
-    for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
-        value = resource.getrlimit(limit)[0]
-        if value != resource.RLIM_INFINITY:
-            limits.append(value)
-    return min(limits)
 
 
 def require_memory(size: float, advice: str) -> None:
@@ -47,8 +23,8 @@ def require_memory(size: float, advice: str) -> None:
     available = available_memory()
     if size > available:
         raise ValueError(
-            f"the training needs at least {size / 1e9:,.1f} GB of memory, and this machine has {available / 1e9:,.1f} "
-            f"GB: {advice}"
+            f"the training needs at least {size / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available: "
+            f"{advice}"
         )
 
 

@@ -59,7 +59,9 @@ def check_calibration(
         raise ValueError(f"calibration is {shapes}, and {network.name} takes {inputs}")
     if preprocessing is not None and preprocessing.scale < 1:
         least, largest = float(np.min(calibration)), float(np.max(calibration))
-        if largest < 4:  # normalised values are below 3, and a set of raw images has brighter pixels
+        if (
+            largest < 4
+        ):  # normalised values are below 3, and a set of raw images has brighter pixels
             raise ValueError(
                 f"calibration has values from {least:.3g} to {largest:.3g}, and the file takes raw pixels in "
                 "[0, 255]: pass such images, or preprocessing=False for a file that takes the model's own input"
