@@ -1,14 +1,13 @@
 """The recipe in a process of its own: a small classifier is fine-tuned on other classes, at another size."""
 
+import functools
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+import recipe_process
 from PIL import Image
 
 import kapps
@@ -19,23 +18,7 @@ CLASSES = ("zero", "one", "four")
 DIGITS = (0, 1, 4)
 
 
-def run(folder, *flags):
-    defaults = [
-        f"--{name}={default}"
-        for name, default in (("model_dir", "run"), ("export_dir", "exported"))
-        if not any(flag.startswith(f"--{name}=") for flag in flags)
-    ]
-    command = [sys.executable, str(RECIPE), *defaults, *flags]
-    path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        encoding="utf-8",
-    )
+run = functools.partial(recipe_process.run, "finetune.py")
 
 
 @pytest.fixture(scope="module")

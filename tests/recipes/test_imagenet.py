@@ -1,36 +1,16 @@
 """The recipe in a process of its own, with a small network."""
 
+import functools
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
+import recipe_process
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "imagenet.py"
 
 
-def run(tmp_path, *flags):
-    defaults = [
-        f"--{name}={default}"
-        for name, default in (("model_dir", "run"), ("export_dir", "exported"))
-        if not any(flag.startswith(f"--{name}=") for flag in flags)
-    ]
-    command = [sys.executable, str(RECIPE), *defaults, *flags]
-    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path / "nothing")}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")]
-    )
-    return subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        encoding="utf-8",
-    )
+run = functools.partial(recipe_process.run, "imagenet.py")
 
 
 @pytest.mark.long

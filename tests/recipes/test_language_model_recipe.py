@@ -1,15 +1,14 @@
 """language_model.py end to end on a generated text: perplexities, generated texts, exported files."""
 
+import functools
 import json
-import os
 import pathlib
 import random
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+import recipe_process
 
 from kapps import export
 from kapps.generation import text_generation
@@ -18,24 +17,7 @@ RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "language_model.py"
 WORDS = ["the", "time", "traveller", "for", "so", "it", "will", "be", "convenient", "to", "speak"]
 
 
-def run(folder, *flags):
-    defaults = [
-        f"--{name}={default}"
-        for name, default in (("model_dir", "run"), ("export_dir", "exported"))
-        if not any(flag.startswith(f"--{name}=") for flag in flags)
-    ]
-    command = [sys.executable, str(RECIPE), *defaults, *flags]
-    path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        encoding="utf-8",
-    )
+run = functools.partial(recipe_process.run, "language_model.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,19 @@
 """mappings.py as a user runs it, on series that the test writes, and the parts of its tasks."""
 
+import functools
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+import recipe_process
 
 pytestmark = pytest.mark.tensorflow
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
 
-def run(folder, *flags):
-    path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, str(RECIPES / "mappings.py"), "--model_dir=run", *flags], cwd=folder,
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600, encoding="utf-8"
-    )  # fmt: skip
+run = functools.partial(recipe_process.run, "mappings.py", folders=("model_dir",))
 
 
 @pytest.fixture(scope="module")

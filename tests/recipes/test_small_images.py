@@ -1,8 +1,8 @@
 """cifar10.py and fashion_mnist.py in processes of their own, on images that the test generates."""
 
 import csv
+import functools
 import json
-import os
 import pathlib
 import re
 import signal
@@ -13,6 +13,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import recipe_process
 from PIL import Image
 
 from kapps import training
@@ -34,26 +35,12 @@ for flags in json.loads(sys.argv[1]):
 """
 
 
-def command(recipe, *flags):
-    folder = [] if any(flag.startswith("--model_dir") for flag in flags) else ["--model_dir=run"]
-    return [sys.executable, str(RECIPES / recipe), *folder, *flags]
-
-
-def environment(folder):
-    path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "TFDS_DATA_DIR": str(folder / "nothing")}
+command = functools.partial(recipe_process.command, folders=("model_dir",))
+environment = recipe_process.environment
 
 
 def run(folder, recipe, *flags):
-    return subprocess.run(
-        command(recipe, *flags),
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        encoding="utf-8",
-    )
+    return recipe_process.run(recipe, folder, *flags, folders=("model_dir",))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +114,7 @@ def test_a_training_by_epochs_resumes_after_sigkill(bars):
     )
     checkpoints = bars / "run" / "lenet5" / "checkpoints"
     with subprocess.Popen(
-        command("fashion_mnist.py", *flags), cwd=bars, env=environment(bars),
+        command("fashion_mnist.py", *flags), cwd=bars, env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:  # fmt: skip
         while process.poll() is None and len(training.list_checkpoints(checkpoints)) < 2:
@@ -171,7 +158,7 @@ def test_errors_of_the_user_are_one_line(bars):
     done = subprocess.run(
         code,
         cwd=bars,
-        env=environment(bars),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=600,

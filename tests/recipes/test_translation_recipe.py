@@ -1,16 +1,16 @@
 """translation.py end to end on generated sentences: output, files, plots, and translation of input text."""
 
+import functools
 import gzip
 import json
-import os
 import pathlib
 import random
 import re
-import subprocess
 import sys
 
 import keras
 import pytest
+import recipe_process
 
 from kapps.data import translation
 
@@ -25,13 +25,7 @@ WORDS = {
 }
 
 
-def run(folder, *flags, typed=None):
-    command = [sys.executable, str(RECIPE), "--model_dir=run", "--export_dir=exported", *flags]
-    path = os.pathsep.join([str(RECIPE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, input=typed, encoding="utf-8"
-    )  # fmt: skip
+run = functools.partial(recipe_process.run, "translation.py")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from kapps.data.image._bytes import byte_length, read_bytes, read_int, signed32, substring
+from kapps.data.image._size_limit import check_size
 
 _FILE_HEADER = 14
 _OS2_HEADER = 12
@@ -11,13 +12,11 @@ _NONE, _BIT_FIELDS, _ALPHA_BIT_FIELDS = 0, 3, 6
 _RUN_LENGTHS = (1, 2)
 
 
-def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
+def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a BMP image of 1, 2, 4, 8 (palette), 16, 24 or 32 bits per pixel that is not compressed.
 
     Args:
         encoded: string [].
-        check_size: function of (height, width, tensor) that returns the tensor, or raises an error for an image that is
-            too large.
 
     Returns:
         uint8 [height, width, 3]. Transparency is dropped.

@@ -6,17 +6,16 @@
 import tensorflow as tf
 
 from kapps.data.image._bytes import read_bytes, read_int, substring
+from kapps.data.image._size_limit import check_size
 
 _EXTENSION, _FRAME, _CONTROL = 0x21, 0x2C, 0xF9
 
 
-def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
+def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes the first frame of a GIF image.
 
     Args:
         encoded: string [].
-        check_size: function of (height, width, tensor) that returns the tensor, or raises an error for an image that is
-            too large.
 
     Returns:
         uint8 [height, width, 3], of the size of the canvas. Transparent pixels have their colour in the palette, and
@@ -30,9 +29,7 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
     canvas_width = tf.maximum(read_int(encoded, 6, 2), left + width)
     canvas_height = tf.maximum(read_int(encoded, 8, 2), top + height)
     encoded = check_size(canvas_height, canvas_width, encoded)
-    canvas_width = check_size(
-        canvas_height, canvas_width, canvas_width
-    )  # before the canvas is made
+    canvas_width = check_size(canvas_height, canvas_width, canvas_width)
 
     # The same file without extensions, so that no pixel is transparent, and with the frame at the corner.
     parts = [substring(encoded, 0, table_end), b"\x2c\0\0\0\0", substring(encoded, frame + 5)]

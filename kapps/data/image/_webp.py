@@ -7,18 +7,17 @@ is decoded to another number (TensorFlow 2.21).
 import tensorflow as tf
 
 from kapps.data.image._bytes import byte_length, read_int, substring
+from kapps.data.image._size_limit import check_size
 
 _ANIMATION, _ALPHA = 0x02, 0x10
 _FRAME_HEADER = 16
 
 
-def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
+def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a WebP image, or the first frame of an animation.
 
     Args:
         encoded: string [].
-        check_size: function of (height, width, tensor) that returns the tensor, or raises an error for an image that is
-            too large.
 
     Returns:
         uint8 [height, width, 3]. Transparency is dropped, and the canvas around a frame is black.
@@ -28,12 +27,12 @@ def decode(encoded: tf.Tensor, check_size) -> tf.Tensor:
     is_animation = is_extended & (tf.bitwise.bitwise_and(flags, _ANIMATION) > 0)
     return tf.cond(
         is_animation,
-        lambda: _decode_first_frame(encoded, check_size),
-        lambda: _decode_still(encoded, check_size),
+        lambda: _decode_first_frame(encoded),
+        lambda: _decode_still(encoded),
     )
 
 
-def _decode_still(encoded, check_size):
+def _decode_still(encoded):
     encoded = check_size(*_size(encoded), encoded)
     image = tf.raw_ops.DecodeWebP(contents=encoded, channels=0)[0]
     return tf.ensure_shape(image[..., :3], [None, None, 3])
@@ -56,7 +55,7 @@ def _size(encoded):
     return tf.cond(name == b"VP8X", extended, lambda: tf.cond(name == b"VP8L", lossless, lossy))
 
 
-def _decode_first_frame(encoded, check_size):
+def _decode_first_frame(encoded):
     """Returns the canvas with the first frame, which is decoded as the still image of its chunks."""
     height, width = 1 + read_int(encoded, 27, 3), 1 + read_int(encoded, 24, 3)
     encoded = check_size(height, width, encoded)
@@ -77,7 +76,7 @@ def _decode_first_frame(encoded, check_size):
     header = tf.strings.join([b"VP8X\x0a\0\0\0", bytes([_ALPHA]), b"\0\0\0", size])
     content = tf.strings.join([b"WEBP", tf.where(has_alpha, header, b""), content])
     riff = tf.strings.join([b"RIFF", _uint32(tf.strings.length(content)), content])
-    image = _decode_still(riff, check_size)
+    image = _decode_still(riff)
     rows = height - top - tf.shape(image, tf.int64)[0]
     columns = width - left - tf.shape(image, tf.int64)[1]
     return tf.pad(image, [[top, rows], [left, columns], [0, 0]])

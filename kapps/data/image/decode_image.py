@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kapps.data.image import _bmp, _gif, _orientation, _webp, augment
 from kapps.data.image._bytes import read_int
+from kapps.data.image._size_limit import check_size
 from kapps.preprocessing import Preprocessing
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "nearest": None}
@@ -15,8 +16,6 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
 PREPARED = ("JPEG", "PNG")
 """Formats of the images that `prepare_images` returns."""
 DESCRIPTION = "JPEG, PNG, GIF, BMP or WebP"
-MAX_PIXELS = 2**27
-"""Largest number of pixels of an image, 400 MB in memory. A small file can declare many more."""
 _JPEG_SCALES = (1, 2, 4, 8)
 """Factors by which libjpeg can shrink an image while it decodes it."""
 
@@ -37,7 +36,7 @@ def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
 
     Raises:
         tf.errors.InvalidArgumentError: when the graph runs, for an image that cannot be decoded, of another format, of
-            a kind that is not supported (BMP compressed by run lengths), or of more than `MAX_PIXELS`.
+            a kind that is not supported (BMP compressed by run lengths), or too large (`_size_limit.py`).
     """
 
     def unknown():
@@ -144,15 +143,16 @@ def decode_format(
     long for a large graph.
     """
     if image_format == "JPEG":
-        encoded = _check_jpeg_size(encoded)
+        shape = tf.io.extract_jpeg_shape(encoded)
+        encoded = check_size(shape[0], shape[1], encoded)
         image = _decode_jpeg(encoded, channels)
     elif image_format == "PNG":
         size = (read_int(encoded, position, 4, big_endian=True) for position in (20, 16))
-        encoded = _check_size(*size, encoded)
+        encoded = check_size(*size, encoded)
         image = tf.io.decode_png(encoded, channels)
     else:
         decoders = {"GIF": _gif.decode, "BMP": _bmp.decode, "WebP": _webp.decode}
-        image = decoders[image_format](encoded, _check_size)
+        image = decoders[image_format](encoded)
         if channels == 1:
             image = tf.image.rgb_to_grayscale(image)
     if image_format in _orientation.READERS:
@@ -174,24 +174,6 @@ def _decode_jpeg(encoded, channels):
         lambda: tf.image.rgb_to_grayscale(decode_jpeg(3)),
         lambda: decode_jpeg(1),
     )
-
-
-def _check_jpeg_size(encoded):
-    """Returns a JPEG image. An image that is too large raises an error in the graph."""
-    height, width = tf.unstack(tf.io.extract_jpeg_shape(encoded)[:2])
-    return _check_size(height, width, encoded)
-
-
-def _check_size(height, width, tensor):
-    """Returns a tensor. An image without pixels, or with so many that they could fill the memory, raises an error.
-
-    The graph makes the returned tensor after the check: operations that do not depend on it could run before.
-    """
-    height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
-    message = f"the image is not of 1 to {MAX_PIXELS:,} pixels:"
-    is_allowed = (height > 0) & (width > 0) & (height <= MAX_PIXELS // tf.maximum(width, 1))
-    with tf.control_dependencies([tf.debugging.Assert(is_allowed, [message, height, width])]):
-        return tf.identity(tensor)
 
 
 def random_crop(
@@ -221,8 +203,8 @@ def random_crop(
     """
 
     def decode_and_crop():
-        content = _check_jpeg_size(encoded)
         shape = tf.io.extract_jpeg_shape(encoded)
+        content = check_size(shape[0], shape[1], encoded)
         size = _orientation.size(shape, orientation)
         window = augment.sample_crop_window(tf.concat([size, shape[2:]], 0), seed, area, ratio)
         # If a crop is at least twice the size of the result, libjpeg decodes it at a half, a quarter or an eighth,

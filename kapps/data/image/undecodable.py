@@ -2,7 +2,7 @@
 
 import re
 
-from kapps.data.image.decode_image import MAX_PIXELS
+from kapps.data.image._size_limit import MAX_PIXELS
 
 _FORMATS = {
     rb"II\*\0|MM\0\*|II\+\0|MM\0\+": "TIFF",
