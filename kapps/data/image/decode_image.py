@@ -91,9 +91,8 @@ def prepare_images(encoded: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Ten
 
     def prepare(image):
         if image.startswith((b"\xff\xd8\xff", b"\x89PNG")):
-            # Few images have EXIF, and a search of its name is faster than a loop over the segments.
-            has_exif = any(name in image for name in _orientation.NAMES)
-            orientation = int(_read_any_orientation(tf.constant(image))) if has_exif else 1
+            may_be_turned = _orientation.has_exif(image)
+            orientation = int(_read_any_orientation(tf.constant(image))) if may_be_turned else 1
             return image, 0 if image.startswith(b"\xff") else 1, orientation
         try:
             return _to_png(channels)(tf.constant(image)).numpy(), 1, 1

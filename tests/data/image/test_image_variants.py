@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from kapps.data.image import decode_image
+from kapps.data.image import _orientation, decode_image
 from kapps.data.image.undecodable import why_undecodable
 from kapps.preprocessing import Preprocessing
 
@@ -266,6 +266,17 @@ def test_a_random_crop_is_one_of_the_turned_image(image_format, orientation):
     # A JPEG is decoded at a fraction of its size: the corners of the two crops are up to 4 pixels apart. Crops of
     # different places differ by 50 and more.
     assert np.abs(crops[0] - crops[1]).mean() < (10 if image_format == "JPEG" else 2)
+
+
+def test_no_orientation_is_missed():
+    """The pipeline reads the orientation only of images that have EXIF."""
+    for name, content in VARIANTS.items():
+        if content.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+            image_format = "JPEG" if content.startswith(b"\xff") else "PNG"
+            orientation = int(decode_image.read_orientation(tf.constant(content), image_format))
+            assert orientation == 1 or _orientation.has_exif(content), name
+    plain = encode(RGB, "JPEG", comment=b"Exif\0\0")
+    assert not _orientation.has_exif(plain) and not _orientation.has_exif(b"\xff\xd8\xff\xe1")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
