@@ -37,13 +37,10 @@ import common.environment  # noqa: F401  # before TensorFlow
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
-from common import (
-    translation_corpus,
-)
+from common import translation_corpus, translation_exports
 
-from kapps import _files, data, export, training
+from kapps import _files, data, training
 from kapps.data import translation
 from kapps.generation import text_generation
 
@@ -88,9 +85,6 @@ RUN_FLAGS = (
     "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that must not change when a run is resumed. --epochs may: the learning rate does not depend on it."""
-FILE_LENGTH = 64
-"""Maximum tokens of a source and of a target in the exported files."""
-CALIBRATION_SENTENCES, VERIFICATION_SENTENCES = 200, 20
 
 
 def load_vocabularies(corpus, resumed):
@@ -208,10 +202,17 @@ def main(_):
         model, tokens, sources[example], translations[example], folder / "attention.png"
     )
     exports = [
-        export_tflite(model, tokens, corpus.validation, precision) for precision in FLAGS.tflite
+        translation_exports.export_tflite(
+            model, tokens, corpus.validation, precision, FLAGS.export_dir
+        )
+        for precision in FLAGS.tflite
     ]
     if tokens.joint:  # the graph of a SavedModel has one vocabulary
-        exports.insert(0, export_saved_model(model, tokens, corpus.validation))
+        row = translation_exports.export_saved_model(
+            model, tokens, corpus.validation, FLAGS.export_dir, translator, beam=FLAGS.beam,
+            length_penalty=FLAGS.alpha,
+        )  # fmt: skip
+        exports.insert(0, row)
     run.finish(before, after, [], flags=training.get_flag_values())  # deletes the checkpoints
     print()
     training.print_table(("exported", "precision", "size", "equal translations"), *exports)
@@ -233,75 +234,6 @@ def main(_):
     )
     for source, output, reference in rows[:3]:
         print(f"\n{source}\n  {output}\n  {reference} (reference)")
-
-
-def export_tflite(model, tokens, pairs, precision):
-    """Writes `encoder.tflite` and `step.tflite`. Returns a table row with their size and agreement with the model.
-
-    Args:
-        model: the translation model.
-        tokens: the `kapps.data.translation.VocabularyPair` of the model.
-        pairs: source sentences and target sentences, for calibration and verification.
-        precision: precision of the files.
-    """
-    folder = pathlib.Path(FLAGS.export_dir, f"{model.name}_{precision}")
-    pairs = [side[:CALIBRATION_SENTENCES] for side in pairs]
-    x = tokens.encode_sources(pairs[0], FILE_LENGTH)
-    calibration = None
-    if precision == "int8":
-        rows = [
-            np.append(tokens.start, row)[:FILE_LENGTH] for row in tokens.target.encode_all(pairs[1])
-        ]
-        calibration = x, keras.utils.pad_sequences(rows, FILE_LENGTH, padding="post")
-    export.tflite_encoder_and_step(
-        model,
-        folder,
-        source_length=FILE_LENGTH,
-        length=FILE_LENGTH,
-        precision=precision,
-        calibration=calibration,
-    )
-    with _files.write_atomically(folder / "vocabulary.json") as path:
-        path.write_text(tokens.target.to_json(), encoding="utf-8")
-    outputs = [
-        text_generation.translate(
-            runner,
-            x[:VERIFICATION_SENTENCES],
-            start=tokens.start,
-            end=tokens.end,
-            beam=1,
-            steps=FILE_LENGTH,
-        )
-        for runner in (model, export.load_tflite_encoder_and_step(folder))
-    ]
-    width = max(output.shape[1] for output in outputs)
-    expected, actual = (
-        np.pad(output, ((0, 0), (0, width - output.shape[1]))) for output in outputs
-    )
-    size = sum(file.stat().st_size for file in folder.glob("*.tflite")) / 1e6
-    return (
-        str(folder),
-        precision,
-        f"{size:.1f} MB",
-        f"{(expected == actual).all(axis=1).mean():.0%}",
-    )
-
-
-def export_saved_model(model, tokens, pairs):
-    """Writes a SavedModel from text to text. Returns a table row as `export_tflite` does."""
-    path = export.saved_model(
-        model, FLAGS.export_dir, tokenizer=tokens.target, beam=FLAGS.beam, length_penalty=FLAGS.alpha
-    )  # fmt: skip
-    sentences = [sentence for sentence in pairs[0] if sentence][:VERIFICATION_SENTENCES]
-    signature = export.runtime.load_saved_model(path).signatures["translate"]
-    actual = [
-        text.decode().strip() for text in signature(text=tf.constant(sentences))["text"].numpy()
-    ]
-    translator = make_translator(model, tokens)
-    expected = translation_corpus.translate(translator, tokens, sentences, longest=256)
-    equal = sum(a == b for a, b in zip(actual, expected, strict=True)) / len(actual)
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
-    return str(path), "float32", f"{size:.1f} MB", f"{equal:.0%}"
 
 
 def make_translator(model, tokens):

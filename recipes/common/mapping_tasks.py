@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 import kapps
+from common import number_words
 from kapps import data, families
 from kapps.data import sequence, text, text_files
 from kapps.data.image import decode_image
@@ -23,15 +24,8 @@ DTW = {  # accuracy of 1-nearest-neighbour classification with dynamic time warp
 }
 COLUMNS, ROWS = 8, 8
 """Size of the digit images that are part of kapps."""
-# fmt: off
-ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)
-TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-# fmt: on
 PAD, START, END = "", "<start>", "<end>"
-WORDS = (PAD, START, END, *ONES, *TENS, "hundred", "thousand", "and")
+WORDS = (PAD, START, END, *number_words.ONES, *number_words.TENS, "hundred", "thousand", "and")
 
 
 @dataclasses.dataclass
@@ -201,7 +195,7 @@ def one_to_many(path, units, cell, random):
     del random
     reject_data(path)
     names = np.zeros((10, 6), "int32")
-    for row, name in zip(names, ONES, strict=False):
+    for row, name in zip(names, number_words.ONES, strict=False):
         row[: len(name)] = [1 + string.ascii_lowercase.index(letter) for letter in name]
     (x, y), (test, targets) = (
         (images.reshape(-1, 1, ROWS * COLUMNS), names[labels])
@@ -223,18 +217,6 @@ def one_to_many(path, units, cell, random):
     )  # fmt: skip
 
 
-def spell(number):
-    """Returns the English words of a number below a million, as a list."""
-    for size, name in ((1000, "thousand"), (100, "hundred")):
-        if number >= size:
-            remainder = number % size
-            rest = (["and"] if 0 < remainder < 100 else []) + spell(remainder) if remainder else []
-            return [*spell(number // size), name, *rest]
-    if number < 20:
-        return [ONES[number]]
-    return [TENS[number // 10 - 2], *(spell(number % 10) if number % 10 else [])]
-
-
 def spell_numbers(path, units, cell, random):
     """Translates numbers below 10,000 from digits to words; a twentieth of them is the test split."""
     reject_data(path)
@@ -242,7 +224,7 @@ def spell_numbers(path, units, cell, random):
     source, target, labels = (np.zeros((10_000, steps), "int32") for steps in (4, 9, 9))
     for row, number in enumerate(numbers):
         digits = [1 + int(digit) for digit in str(number)]
-        words = [WORDS.index(word) for word in spell(int(number))]
+        words = [WORDS.index(word) for word in number_words.spell_english(int(number))]
         source[row, : len(digits)] = digits
         target[row, : len(words) + 1] = [WORDS.index(START), *words]
         labels[row, : len(words) + 1] = [*words, WORDS.index(END)]

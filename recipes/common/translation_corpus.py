@@ -8,9 +8,7 @@ import keras
 import numpy as np
 
 import kapps
-from common import (
-    mapping_tasks,
-)
+from common import number_words
 from kapps import data, families, visualize
 from kapps.data import translation
 from kapps.generation import text_generation
@@ -86,43 +84,16 @@ class Corpus:
 def make_numbers(languages, seed):
     """Returns numbers below 10,000 in German and English words. No number is in two splits."""
     numbers = np.random.default_rng(seed).permutation(10_000)[:5_000]
-    spell = {"en": _spell_english, "de": spell_german}
+    spell = {
+        "en": lambda n: " ".join(number_words.spell_english(n)),
+        "de": number_words.spell_german,
+    }
     sides = [[spell[language](int(n)) for n in numbers] for language in languages]
     parts = [
         tuple(side[rows] for side in sides)
         for rows in (slice(400, None), slice(200), slice(200, 400))
     ]
     return Corpus("numbers in words", languages, *parts)
-
-
-def _spell_english(number):
-    return " ".join(mapping_tasks.spell(number))
-
-
-# fmt: off
-EINER = (
-    "null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf",
-    "dreizehn", "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn",
-)
-ZEHNER = ("zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig")
-# fmt: on
-
-
-def spell_german(number):
-    """Returns the German word of a number below a million: 2021 is zweitausendeinundzwanzig."""
-    for size, name in ((1000, "tausend"), (100, "hundert")):
-        if number >= size:
-            rest = number % size
-            return _before(number // size) + name + (spell_german(rest) if rest else "")
-    if number < 20:
-        return EINER[number]
-    ten, one = divmod(number, 10)
-    return (_before(one) + "und" if one else "") + ZEHNER[ten - 2]
-
-
-def _before(number):
-    """Returns the form of a number before another word: 1 is "ein", and "eins" only at the end."""
-    return spell_german(number).removesuffix("s") if number % 100 == 1 else spell_german(number)
 
 
 def load_corpus(flags):

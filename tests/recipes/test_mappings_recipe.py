@@ -61,10 +61,10 @@ def test_spell_returns_english_words(tasks):
         (9_919, "nine thousand nine hundred and nineteen"),
         (7_777, "seven thousand seven hundred and seventy seven"),
     ]:  # fmt: skip
-        assert tasks.spell(number) == words.split()
+        assert tasks.number_words.spell_english(number) == words.split()
         assert set(words.split()) <= set(tasks.WORDS)
     assert len(set(tasks.WORDS)) == len(tasks.WORDS)
-    assert max(len(tasks.spell(number)) for number in range(10_000)) + 1 <= 9
+    assert max(len(tasks.number_words.spell_english(number)) for number in range(10_000)) + 1 <= 9
 
 
 def test_digit_rows_consist_of_whole_digits(tasks):

@@ -106,7 +106,7 @@ def test_german_numbers():
         (101, "einhunderteins"), (121, "einhunderteinundzwanzig"), (2116, "zweitausendeinhundertsechzehn"),
         (1001, "eintausendeins"), (9999, "neuntausendneunhundertneunundneunzig"),
     ):  # fmt: skip
-        assert translation_corpus.spell_german(number) == word
+        assert translation_corpus.number_words.spell_german(number) == word
 
 
 def test_subwords_are_grouped_to_words():
