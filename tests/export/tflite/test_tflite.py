@@ -74,7 +74,7 @@ def test_every_precision_agrees_with_the_trained_network(model, digits, precisio
 
 
 def test_a_calibration_with_other_images_fails_verification(model, digits, tmp_path):
-    dark = digits["train"][0][:50] * 0.01
+    dark = digits["train"][0][:50] * 0.02
     options = {"preprocessing": PIXELS, "precision": "int8", "calibration": dark}
     file = kapps.export.tflite(model, tmp_path / "net.tflite", **options)
     pixels = digits["validation"][0]
