@@ -18,6 +18,7 @@ from kapps.layers.convolution import (
     layer_norm,
     max_pool,
 )
+from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.layer_scale import LayerScale
@@ -59,6 +60,7 @@ __all__ = [
     "ConcatenateContext",
     "ConcatenatePairs",
     "CoupledLSTMCell",
+    "DropPath",
     "GRUCell",
     "GroupedConv2D",
     "LayerScale",

@@ -21,7 +21,7 @@ def conv(
         x: Keras tensor (batch, height, width, channels).
         filters: number of output channels.
         kernel_size: side of the kernel, or (height, width).
-        strides: step between two windows.
+        strides: step between two windows, or (vertical, horizontal).
         dilation: distance between two pixels of a window.
         groups: number of groups of channels.
         padding: None for kernel_size // 2 on every side; "same" or "valid" as in Keras; a number for this many pixels
@@ -59,14 +59,18 @@ def conv_relu(x, filters, kernel_size, *, strides=1, groups=1, padding=None, nam
 
 
 def depthwise(
-    x, kernel_size, *, strides=1, padding=None, use_bias=False, initializer=None, name
+    x, kernel_size, *, strides=1, dilation=1, padding=None, use_bias=False, initializer=None, name
 ):  # fmt: skip
-    """Applies a depthwise convolution, which reads each channel separately. It is padded as `conv` is."""
+    """Applies a depthwise convolution, which reads each channel separately. It is padded as `conv` is.
+
+    With a dilation, the distance between two pixels of a window, it has no strides.
+    """
     x, padding = pad(x, kernel_size, strides, padding, name)
     return layers.DepthwiseConv2D(
         kernel_size,
         strides=strides,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=use_bias,
         depthwise_initializer=initializer or _he_normal(),
         name=name,

@@ -43,11 +43,12 @@ def pad(x, size, strides, padding, name):
     Args:
         x: Keras tensor (batch, height, width, channels).
         size: side of the window, or (height, width).
-        strides: step between two windows.
+        strides: step between two windows, or (vertical, horizontal).
         padding: as for `kapps.layers.conv`.
         name: of the layer that has the window. The padding layer is called `<name>_pad`.
     """
     height, width = (size, size) if isinstance(size, int) else size
+    strides = strides if isinstance(strides, int) else max(strides)
     one_pixel = height == width == 1
     if isinstance(padding, str):
         return x, padding

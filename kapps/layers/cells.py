@@ -1,0 +1,226 @@
+"""Cells: small graphs of operations on two earlier maps, as architecture searches find them.
+
+A genotype is (rows, concatenated), as the figures of the papers show a cell. A row is (node, operation, input,
+operation, input): the node is the sum of two operations, each on an input of the cell or on an earlier node. The cell's
+output has the channels of the nodes, or inputs, in `concatenated`.
+
+    genotype = (
+        ("c2", "sep5", "h0", "sep3", "h1"),
+        ("c3", "avg", "c2", "id", "h1"),
+    ), ("h1", "c3")
+
+`OPERATIONS` has all operations of NASNet, PNASNet, AmoebaNet, ENAS, DARTS and SNAS. An operation is a function
+`operation(x, filters, *, strides, name, **norm)` that returns a map of `filters` channels, or None for no edge.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import keras
+from keras import layers
+
+from kapps.layers.convolution import batch_norm, conv, conv_bn, depthwise
+from kapps.layers.drop_path import DropPath
+from kapps.layers.padding import current_padding
+
+POOLS = {"avg": layers.AveragePooling2D, "max": layers.MaxPooling2D}
+
+
+def relu(x, *, name):
+    """Applies a ReLU: the layer `<name>_relu`."""
+    return layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def relu_conv_bn(x, filters, kernel_size=1, *, strides=1, name, **norm):
+    """ReLU, convolution and batch norm: the order in all operations of cells."""
+    x = relu(x, name=name)
+    return conv_bn(x, filters, kernel_size, strides=strides, name=name, **norm)
+
+
+def separable(x, filters, *, kernel_size, strides=1, name, **norm):
+    """Twice: ReLU, depthwise convolution, 1x1 convolution and batch norm. The first depthwise one has the strides."""
+    for i, step in enumerate((strides, 1), start=1):
+        x = relu(x, name=f"{name}_depthwise{i}")
+        x = depthwise(x, kernel_size, strides=step, name=f"{name}_depthwise{i}")
+        x = conv_bn(x, filters, 1, name=f"{name}_pointwise{i}", **norm)
+    return x
+
+
+def dilated(x, filters, *, kernel_size, strides=1, name, **norm):
+    """ReLU, depthwise convolution with a dilation of 2, 1x1 convolution and batch norm."""
+    x, dilation = relu(x, name=name), 2
+    if strides == dilation:
+        # Every window then reads only pixels of even rows and columns, as a kernel without dilation reads them here.
+        x, dilation = layers.MaxPooling2D(1, strides=strides, name=f"{name}_even")(x), 1
+    x = depthwise(x, kernel_size, dilation=dilation, name=f"{name}_depthwise")
+    return conv_bn(x, filters, 1, name=f"{name}_pointwise", **norm)
+
+
+def factorised_7x7(x, filters, *, strides=1, name, **norm):
+    """1x1 to a quarter of the filters, 1x7, 7x1 and 1x1: each after a ReLU and before a batch norm."""
+    x = relu_conv_bn(x, filters // 4, 1, name=f"{name}_conv1", **norm)
+    x = relu_conv_bn(x, filters // 4, (1, 7), strides=(1, strides), name=f"{name}_conv2", **norm)
+    x = relu_conv_bn(x, filters // 4, (7, 1), strides=(strides, 1), name=f"{name}_conv3", **norm)
+    return relu_conv_bn(x, filters, 1, name=f"{name}_conv4", **norm)
+
+
+def pooling(x, filters, *, kind, zeros=False, strides=1, name, **norm):
+    """3x3 pooling, then a 1x1 convolution and batch norm if the channels differ.
+
+    Args:
+        kind: "avg" or "max".
+        zeros: whether the padding of strided pooling is a value of zero; by default windows do not contain it, so an
+            average is that of the pixels of the map. Pooling without strides never contains padding.
+        Others: as for all operations.
+    """
+    channels, pool = x.shape[-1], POOLS[kind]
+    if strides > 1 and zeros:
+        x = layers.ZeroPadding2D(_padding_3x3(x, name), name=f"{name}_zeros")(x)
+        x = pool(3, strides=strides, padding="valid", name=name)(x)
+    elif strides > 1 and current_padding() == "symmetric":
+        # Keras pads windows without strides on every side.
+        x = pool(3, strides=1, padding="same", name=f"{name}_pad")(x)
+        x = layers.MaxPooling2D(1, strides=strides, name=name)(x)
+    else:
+        x = pool(3, strides=strides, padding="same", name=name)(x)
+    return x if channels == filters else conv_bn(x, filters, 1, name=f"{name}_conv", **norm)
+
+
+def _padding_3x3(x, name):
+    """Returns the padding ((top, bottom), (left, right)) of a 3x3 window with strides of 2."""
+    if current_padding() == "symmetric":
+        return 1
+    if None in x.shape[1:3]:
+        raise ValueError(
+            f"{name}: strided pooling with zeros needs a map of known size, not {x.shape[1:3]}; "
+            "pass an input_shape with height and width"
+        )
+    return tuple((side % 2, 1) for side in x.shape[1:3])
+
+
+def identity(x, filters, *, strides=1, name, **norm):
+    """The map itself, or ReLU, 1x1 convolution and batch norm where strides or channels differ."""
+    if strides == 1 and x.shape[-1] == filters:
+        return x
+    return relu_conv_bn(x, filters, 1, strides=strides, name=name, **norm)
+
+
+def skip_connection(x, filters, *, strides=1, name, **norm):
+    """The map itself, or factorised reduction where there are strides: the identity of DARTS."""
+    return x if strides == 1 else factorised_reduction(x, filters, name=name, **norm)
+
+
+def none(x, filters, *, strides=1, name, **norm):
+    """No edge: the node is the other operation of its row, or zero if both are none."""
+    del x, filters, strides, name, norm
+
+
+OPERATIONS = {
+    "sep3": partial(separable, kernel_size=3),
+    "sep5": partial(separable, kernel_size=5),
+    "sep7": partial(separable, kernel_size=7),
+    "dil3": partial(dilated, kernel_size=3),
+    "dil5": partial(dilated, kernel_size=5),
+    "1x7_7x1": factorised_7x7,
+    "avg": partial(pooling, kind="avg"),
+    "max": partial(pooling, kind="max"),
+    "id": identity,
+    "skip": skip_connection,
+    "none": none,
+}
+
+
+def factorised_reduction(x, filters, *, activation=True, name, **norm):
+    """Halves height and width: 1x1 convolutions of two sets of pixels, concatenated, and batch norm.
+
+    The first one reads the pixels of even rows and columns, the second one those of odd rows and columns. Of an odd
+    number of filters the second has one more.
+
+    Args:
+        activation: whether a ReLU is the first layer.
+        Others: as for all operations.
+    """
+    if activation:
+        x = relu(x, name=name)
+    even = conv(x, filters // 2, 1, strides=2, name=f"{name}_even")
+    # A map with an odd side has one more even row than odd ones, and a row of zeros makes up for it.
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_shift_pad")(x)
+    x = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}_shift")(x)
+    odd = conv(x, filters - filters // 2, 1, strides=2, name=f"{name}_odd")
+    x = layers.Concatenate(name=f"{name}_concat")([even, odd])
+    return batch_norm(x, name=f"{name}_concat_bn", **norm)
+
+
+def fit(x, filters, *, strides=1, name, **norm):
+    """Returns a map of `filters` channels, of half the height and width if strides is 2: the input h1 of a cell."""
+    if strides > 1:
+        return factorised_reduction(x, filters, name=name, **norm)
+    return identity(x, filters, name=name, **norm)
+
+
+def cell(
+    inputs: Mapping[str, keras.KerasTensor],
+    genotype: Sequence,
+    filters: int,
+    *,
+    operations: Mapping[str, Callable] = OPERATIONS,
+    strides: int = 1,
+    drop_rate: float = 0.0,
+    drop_steps: int | None = None,
+    name: str,
+    **norm,
+) -> keras.KerasTensor:
+    """Builds a cell.
+
+    Args:
+        inputs: {name: map (batch, height, width, channels)} of the cell's inputs, all of the same height and width.
+        genotype: (rows, concatenated), as at the top of this module.
+        filters: channels of each node.
+        operations: {name: operation}.
+        strides: of the operations on the inputs, 1 or 2. Operations on nodes have no strides.
+        drop_rate: fraction of the examples for which training drops the output of an operation. An identity is never
+            dropped, nor is the operation "id" where it is a convolution.
+        drop_steps: training steps in which the rate rises from 0, as for `DropPath`; None for the full rate at once.
+        name: first part of the names of all layers.
+        **norm: options of `batch_norm`.
+
+    Returns:
+        The map (batch, height / strides, width / strides, channels), concatenated of the genotype's nodes.
+    """
+    rows, concatenated = genotype
+    maps = dict(inputs)
+    for node, *edges in rows:
+        branches = []
+        for side, operation, source in (("left", *edges[:2]), ("right", *edges[2:])):
+            x, layer = maps[source], f"{name}_{node}_{side}"
+            step = strides if source in inputs else 1
+            y = operations[operation](x, filters, strides=step, name=layer, **norm)
+            if y is None:
+                continue
+            if drop_rate and y is not x and operation != "id":
+                y = DropPath(drop_rate, drop_steps, name=f"{layer}_drop")(y)
+            branches.append(y)
+        maps[node] = _sum(branches, maps, inputs, strides, f"{name}_{node}")
+    for node in inputs:
+        if node not in concatenated:
+            continue
+        # The search spaces concatenate what no operation reads. An input may then have another shape.
+        x, layer = maps[node], f"{name}_{node}_out"
+        if strides > 1:
+            maps[node] = factorised_reduction(x, filters, activation=False, name=layer, **norm)
+        elif x.shape[-1] != filters:
+            maps[node] = conv_bn(x, filters, 1, name=layer, **norm)
+    return layers.Concatenate(name=f"{name}_out")([maps[node] for node in concatenated])
+
+
+def _sum(branches, maps, inputs, strides, name):
+    """Returns the sum of a node's branches, or zeros if it has none."""
+    if len(branches) > 1:
+        return layers.Add(name=name)(branches)
+    if branches:
+        return branches[0]
+    nodes = [x for node, x in maps.items() if node not in inputs]
+    x = nodes[0] if nodes else next(iter(inputs.values()))
+    if strides > 1 and not nodes:
+        x = layers.MaxPooling2D(1, strides=strides, name=f"{name}_even")(x)
+    return layers.Rescaling(0.0, name=name)(x)

@@ -1,0 +1,63 @@
+"""DropPath: whole examples are dropped, by a rate that may rise over the training steps."""
+
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps.layers import DropPath, to_keras_layers
+
+
+def dropped(layer, examples=2000):
+    """Returns the fraction of examples that a training step drops, and the values of the others."""
+    y = keras.ops.convert_to_numpy(layer(np.ones((examples, 2, 2, 1), "float32"), training=True))
+    assert (y.min(axis=(1, 2, 3)) == y.max(axis=(1, 2, 3))).all()
+    return (y[:, 0, 0, 0] == 0).mean(), y.max()
+
+
+def test_drops_whole_examples_and_keeps_the_mean():
+    fraction, kept = dropped(DropPath(0.4, seed=1))
+    assert fraction == pytest.approx(0.4, abs=0.04) and kept == pytest.approx(1 / 0.6)
+
+
+def test_rate_rises_with_the_training_steps():
+    layer = DropPath(0.8, steps=4, seed=1)
+    layer(np.ones((2, 2), "float32"))  # inference does not count
+    fractions = [dropped(layer)[0] for _ in range(6)]
+    assert fractions == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 0.8], abs=0.05)
+
+
+def test_inference_returns_the_inputs():
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(DropPath(0.9)(x, training=False)), x)
+
+
+def test_training_continues_the_schedule_from_a_checkpoint(tmp_path):
+    """The step is in the state that files and checkpoints hold, and a model trains in a compiled step."""
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Dense(1)(DropPath(0.5, steps=100, name="drop")(image)))
+    model.compile("sgd", "mse")
+    x = np.zeros((12, 4), "float32")
+    model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0)
+    layer = model.get_layer("drop")
+    assert int(layer.seed_generator.state[1]) == 6
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert copy.get_layer("drop").get_config() == layer.get_config()
+    assert [v.path for v in model.non_trainable_variables] == [layer.seed_generator.state.path]
+
+
+def test_half_precision_profile_and_portable_copy():
+    image = keras.Input((4, 4, 2))
+    layer = DropPath(0.3, steps=5, dtype="mixed_float16", name="drop")
+    model = keras.Model(image, layer(image))
+    assert layer(np.ones((2, 4), "float32"), training=True).dtype == "float16"
+    assert kapps.profile(model).macs == 0 and kapps.profile(model).row("drop").elementwise == 0
+    copy = to_keras_layers(model).get_layer("drop")
+    assert copy.rate == 0.3 and tuple(copy.noise_shape) == (None, 1, 1, 1)
+
+
+def test_values_that_are_not_allowed():
+    for options in ({"rate": 1.0}, {"rate": -0.1}, {"rate": 0.5, "steps": 0}):
+        with pytest.raises(ValueError):
+            DropPath(**options)
