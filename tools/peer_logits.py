@@ -44,6 +44,28 @@ def create(library, name):
     return torchvision.models.get_model(name, **options).eval()
 
 
+ANYNETS = (
+    {"depths": (1, 2, 2, 1), "widths": (16, 32, 48, 96), "bottlenecks": (2, 1, 4, 2), "group_widths": (4, 8, 2, 16)},
+    {
+        "depths": (1, 3), "widths": (32, 64), "bottlenecks": (4, 4), "group_widths": (4, 4), "se_ratio": 0.25,
+        "stem": 24, "space": "C",
+    },
+)  # fmt: skip
+"""Members of AnyNet whose bottleneck ratio is not 1, which torchvision builds of its RegNets' blocks."""
+
+
+def create_anynet(depths, widths, bottlenecks, group_widths, se_ratio=None, stem=32, space="A"):
+    """Returns torchvision's network of the same stages as `kapps.families.anynet`, in evaluation mode."""
+    declare_operations()
+    from torchvision.models.regnet import BlockParams, RegNet
+
+    del space
+    ratios = [1 / bottleneck for bottleneck in bottlenecks]
+    strides = [2] * len(depths)
+    stages = BlockParams(depths, widths, group_widths, ratios, strides, se_ratio)
+    return RegNet(stages, stem_width=stem).eval()
+
+
 def declare_operations():
     """Declares two compiled operations that importing torchvision needs and no classifier uses."""
     library = torch.library.Library("torchvision", "FRAGMENT")
@@ -53,9 +75,8 @@ def declare_operations():
     declare_operations.library = library  # the declarations last as long as this object
 
 
-def logits(library, name, size):
-    """Returns the first logits of two images with sampled weights."""
-    network = create(library, name)
+def logits(network, size):
+    """Returns the first logits of a network with sampled weights for two images."""
     state = network.state_dict()
     shapes = {
         key: tuple(x.shape) for key, x in state.items() if not key.endswith("num_batches_tracked")
@@ -65,6 +86,13 @@ def logits(library, name, size):
     with torch.no_grad():
         outputs = network(torch.from_numpy(sampled_images(size).transpose(0, 3, 1, 2).copy()))
     return outputs.reshape(2, -1)[:, :16].numpy()
+
+
+def stored(row, network):
+    """Returns a line of the file: the row and the network's logits."""
+    values = [[float(f"{x:.7g}") for x in image] for image in logits(network, row["size"])]
+    print(row["library"], row["other"], values[0][:3], flush=True)
+    return json.dumps({**row, "logits": values})
 
 
 def main():
@@ -77,10 +105,17 @@ def main():
         smallest.setdefault(cards.card(name).family, (library, other, name, int(sizes.split()[0])))
     rows = []
     for library, other, name, size in smallest.values():
-        values = [[float(f"{x:.7g}") for x in row] for row in logits(library, other, size)]
-        row = {"name": name, "library": library, "other": other, "size": size, "logits": values}
-        rows.append(json.dumps(row))
-        print(library, other, values[0][:3], flush=True)
+        row = {"name": name, "library": library, "other": other, "size": size}
+        rows.append(stored(row, create(library, other)))
+    for options in ANYNETS:
+        row = {
+            "name": "anynet",
+            "options": options,
+            "library": "torchvision",
+            "other": "RegNet",
+            "size": 64,
+        }
+        rows.append(stored(row, create_anynet(**options)))
     (models.REFERENCE / "peer_logits.json").write_text(
         "[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8"
     )

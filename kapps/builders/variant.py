@@ -38,9 +38,9 @@ def variant(
             paper or a second implementation; None if there is no source.
         minimum: smallest height and width in pixels, if it differs from the family's.
         preprocessing: preprocessing of the row's images, if it differs from the family's. Its size becomes the
-            default input shape.
+            default height and width.
         head: the row's head, if it differs from the family's.
-        shape: default input shape of a network on sequences, if it differs from the family's.
+        shape: default input shape, if it differs from the family's.
         vocabulary: default number of tokens, if it differs from the family's.
         classes: default number of classes, if it differs from the family's.
         **row: options of the body.
@@ -55,7 +55,7 @@ def variant(
     defaults = dict(builder.defaults)
     heads = {**builder.heads, "head": head} if head else builder.heads
     if preprocessing:
-        shape = (*preprocessing.size, defaults["input_shape"][-1])
+        shape = shape or (*preprocessing.size, defaults["input_shape"][-1])
         defaults["preprocessing"] = preprocessing
     changes = dict(input_shape=shape, vocabulary=vocabulary, classes=classes, minimum=minimum)
     defaults |= {key: value for key, value in changes.items() if value is not None}

@@ -2,55 +2,34 @@
 
 [1] Radosavovic 2020, arXiv:2003.13678
 
-All have the linear functions, depths and group widths of the paper, and its bottleneck ratio of 1. Blocks are not the
-identity at first (no zero-initialised gamma), as in torchvision: for a small image the shortcuts, which skip pixels,
-would see only one corner.
+All have the linear functions, depths and group widths of the paper, and its bottleneck ratio of 1. Stem and blocks are
+those of `kapps.families.anynet`.
 """
 
 import math
-from functools import partial
 
-from kapps.builders import image_family, levels, variant
-from kapps.cnn.resnet import residual
-from kapps.layers import conv_bn, squeeze_excite
+from kapps.builders import image_family, variant
+from kapps.cnn.anynet import compatible_stage, stem_and_stages
 
 RADOSAVOVIC = "arXiv:2003.13678"
 
 
-def quantised_stages(w_0, w_a, w_m, d, group_width):
-    """Returns (width, depth, group width) of each stage: equations 2 to 4 of [1], and its section 3.3 for groups.
+def quantised_stages(w_0, w_a, w_m, d, group_width, bottleneck=1):
+    """Returns the stages, as `kapps.cnn.anynet.Stage`: equations 2 to 4 of [1], and its section 3.3 for groups.
 
     Block j has the width w_0 + w_a j before quantisation. It becomes w_0 times the nearest power of w_m, rounded to a
-    multiple of 8. Blocks of the same width are a stage. A stage's group width is at most its width, and its width is
-    rounded to the nearest multiple of the group width.
+    multiple of 8. Blocks of the same width are a stage, whose width is then rounded as AnyNet's.
     """
     exponents = [round(math.log((w_0 + w_a * j) / w_0, w_m)) for j in range(d)]
     block_widths = [8 * round(w_0 * w_m**exponent / 8) for exponent in exponents]
-    stages = []
-    for width in sorted(set(block_widths)):
-        group = min(group_width, width)
-        stages.append((group * round(width / group), block_widths.count(width), group))
-    return stages
-
-
-def x_block(x, filters, *, strides, group_width, se_ratio, name):
-    """The X block's branch: 1x1, 3x3 in groups of `group_width`, SE block, 1x1, all of `filters`.
-
-    The SE block has `se_ratio` times as many inner channels as x has channels.
-    """
-    se_filters = round(se_ratio * x.shape[-1])
-    x = conv_bn(x, filters, 1, activation="relu", name=f"{name}_conv1")
-    x = conv_bn(
-        x, filters, 3, strides=strides, groups=filters // group_width, activation="relu",
-        name=f"{name}_conv2",
-    )  # fmt: skip
-    if se_filters:
-        x = squeeze_excite(x, se_filters, name=f"{name}_se")
-    return conv_bn(x, filters, 1, name=f"{name}_conv3")
+    return [
+        compatible_stage(width, block_widths.count(width), group_width, bottleneck)
+        for width in sorted(set(block_widths))
+    ]
 
 
 @image_family(minimum=32)
-def body(x, *, w_0, w_a, w_m, d, group_width, se_ratio=0.0):
+def body(x, *, w_0, w_a, w_m, d, group_width, bottleneck=1, se_ratio=0.0):
     """Builds RegNet.
 
     Args:
@@ -59,15 +38,11 @@ def body(x, *, w_0, w_a, w_m, d, group_width, se_ratio=0.0):
         w_m: quantisation factor of [1].
         d: number of blocks.
         group_width: channels of a group.
+        bottleneck: ratio of a block's output channels to those of its 3x3, b of [1].
         se_ratio: ratio of SE channels to the block's input channels, 0.25 in RegNetY; 0 for no SE blocks.
     """
-    stages = quantised_stages(w_0, w_a, w_m, d, group_width)
-    x = conv_bn(x, 32, 3, strides=2, activation="relu", name="stem_conv")
-    for level, strides, name in levels([depth for _, depth, _ in stages], strides=2):
-        filters, _, group = stages[level - 2]
-        block = partial(x_block, filters=filters, group_width=group, se_ratio=se_ratio)
-        x = residual(x, block, strides=strides, name=name)
-    return x
+    stages = quantised_stages(w_0, w_a, w_m, d, group_width, bottleneck)
+    return stem_and_stages(x, stages, stem=32, se_ratio=se_ratio)
 
 
 # fmt: off
