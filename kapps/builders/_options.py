@@ -32,6 +32,7 @@ EXAMPLES = {
     "attention_units": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),
     "positions": (None, 1), "pyramid": (None, 1), "segment": (None, 1), "source_vocabulary": (None, 1),
     "merge": (None, "concat"), "residual": (None, 1), "bypass": (None, "simple"), "norm": (None, "batch"),
+    "edges": (None, (((0, 1),),)),
 }  # fmt: skip
 """Further values that an option takes, where its default is None."""
 MOST_TOKENS = 2**24

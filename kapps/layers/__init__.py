@@ -50,6 +50,7 @@ from kapps.layers.time_steps import (
     SegmentMean,
 )
 from kapps.layers.weight_norm import WeightNormConv1D
+from kapps.layers.weighted_sum import WeightedSum
 
 __all__ = [
     "Alignment",
@@ -80,6 +81,7 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "SparseMixtureOfExperts",
     "WeightNormConv1D",
+    "WeightedSum",
     "adaptive_average_pool",
     "average_pool",
     "batch_norm",

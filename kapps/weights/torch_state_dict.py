@@ -19,6 +19,7 @@ VARIABLES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
     "scale": "",  # of LayerScale: the layer's name is the tensor's
+    "edge_weights": "",  # of WeightedSum, likewise
 }
 """PyTorch's names of Keras's variables."""
 UNUSED = "num_batches_tracked"
