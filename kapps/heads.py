@@ -39,7 +39,9 @@ def flatten(x, grid=None):
     return layers.Flatten(name="head_flatten")(x)
 
 
-def classifier(x, classes, activation, *, logits="head_logits", predictions="predictions"):
+def classifier(
+    x, classes, activation, *, use_bias=True, logits="head_logits", predictions="predictions"
+):
     """Returns class scores of pooled features, (batch, classes).
 
     Logits and activation are separate layers. Both compute in float32 under any precision policy: a softmax in half
@@ -49,10 +51,11 @@ def classifier(x, classes, activation, *, logits="head_logits", predictions="pre
         x: features (batch, channels).
         classes: number of classes.
         activation: activation after the logits; None for logits.
+        use_bias: whether the dense layer has biases.
         logits: name of the dense layer.
         predictions: name of the activation layer.
     """
-    x = layers.Dense(classes, dtype="float32", name=logits)(x)
+    x = layers.Dense(classes, use_bias=use_bias, dtype="float32", name=logits)(x)
     return layers.Activation(activation or "linear", dtype="float32", name=predictions)(x)
 
 
@@ -86,7 +89,9 @@ def tied_classifier(x, classes, activation, *, embedding):
     return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
 
 
-def global_average_pooling(x, classes, activation, *, pooling="avg", dropout=0.0):
+def global_average_pooling(
+    x, classes, activation, *, pooling="avg", dropout=0.0, use_bias=True
+):  # fmt: skip
     """The head of most networks: global average pooling and one dense layer.
 
     Args:
@@ -95,11 +100,12 @@ def global_average_pooling(x, classes, activation, *, pooling="avg", dropout=0.0
         activation: activation after the logits; None for logits.
         pooling: "avg" or "max".
         dropout: fraction of the pooled features that training drops.
+        use_bias: whether the dense layer has biases.
     """
     x = pool(x, pooling)
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
-    return classifier(x, classes, activation)
+    return classifier(x, classes, activation, use_bias=use_bias)
 
 
 def flatten_dense(

@@ -60,6 +60,13 @@ def test_shapes_and_inputs_are_the_cards(graph):
     assert graphs.layer_of(model.output).name == "predictions"
 
 
+def rank(name):
+    """Returns a number for the place in a layer's name, which does not fall from one layer to the next."""
+    place = name.partition("_")[0]
+    order = {"stem": 0, "head": 100, "predictions": 101}
+    return order[place] if place in order else int(place.removeprefix("level"))
+
+
 def test_layers_are_named_by_their_place(graph, layers):
     names = [layer.name for layer in layers]
     if graph.card.kind != "image":
@@ -71,13 +78,11 @@ def test_layers_are_named_by_their_place(graph, layers):
             assert values == set(range(1, len(values) + 1)), f"{prefix}: {values}"
         return
     assert not [name for name in names if not PLACE.fullmatch(name)]
-    places = [name.partition("_")[0] for name in names]
-    order = {"stem": 0, "head": 100, "predictions": 101}
-    ranks = [
-        order.get(place) or int(place.removeprefix("level") if place != "stem" else 0)
-        for place in places
-    ]
-    assert ranks == sorted(ranks)
+    ranks = {name: rank(name) for name in names}
+    for layer in layers:
+        for x in keras.tree.flatten(layer.input):
+            source = graphs.layer_of(x).name
+            assert ranks.get(source, 0) <= ranks[layer.name], f"{layer.name} reads {source}"
     blocks = {}
     for layer in layers:
         if match := re.match(r"(level\d+)_block(\d+)_", layer.name):

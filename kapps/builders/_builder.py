@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -166,7 +167,8 @@ class Builder:
         if not self.card:
             return f"Builds any member of the family {self.family}."
         row = ", ".join(
-            f"{key}={getattr(value, '__name__', value)}" for key, value in self.row.items()
+            f"{key}={textwrap.shorten(str(getattr(value, '__name__', value)), 100, placeholder=' ...')}"
+            for key, value in self.row.items()
         )
         return (
             f"{self.name}: {self.card.paper}; {row or 'no options'}.\n\n"

@@ -31,6 +31,7 @@ FRACTIONS = {"dropout", "drop_rate"}
 EXAMPLES = {
     "attention_units": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),
     "positions": (None, 1), "pyramid": (None, 1), "segment": (None, 1), "source_vocabulary": (None, 1),
+    "drop_steps": (None, 1), "drop_path_steps": (None, 1),
     "merge": (None, "concat"), "residual": (None, 1), "bypass": (None, "simple"), "norm": (None, "batch"),
     "edges": (None, (((0, 1),),)),
 }  # fmt: skip
@@ -39,6 +40,8 @@ MOST_TOKENS = 2**24
 """The largest number of tokens or classes."""
 VOCABULARIES = {"source_vocabulary"}
 """Options that are numbers of tokens."""
+TRAINING_STEPS = {"drop_steps", "drop_path_steps"}
+"""Options that are numbers of training steps."""
 
 
 def check_options(name: str, options: dict[str, Any], examples: dict[str, Iterable[Any]]) -> None:
@@ -67,7 +70,7 @@ def _kind(example):
 
 
 def _most(key):
-    if key in VOCABULARIES:
+    if key in VOCABULARIES | TRAINING_STEPS:
         return MOST_TOKENS
     return MOST_BLOCKS if key in NUMBERS_OF_PARTS else MOST
 
@@ -89,8 +92,7 @@ def _matches(key, value, example):
             return False
         if not example or not value:
             return len(value) == 0 == len(example)
-        parts = dict.fromkeys(map(type, example))
-        kinds = [next(x for x in example if type(x) is kind) for kind in parts]
+        kinds = list({_kind(item): item for item in reversed(example)}.values())
         return all(any(_matches(key, item, kind) for kind in kinds) for item in value)
     return callable(value) if callable(example) else True
 

@@ -1,0 +1,5 @@
+"""DARTS for CIFAR: the names of DARTS."""
+
+from kapps.weights.names.darts import quark0
+
+__all__ = ["quark0"]
