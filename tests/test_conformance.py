@@ -257,4 +257,5 @@ def allowed_outside_the_delegate(model):
         ):  # a map smaller than the dense layer's grid
             yield "TILE"
         if getattr(layer, "pool_size", None) == (1, 1):  # every second pixel
-            yield "AVERAGE_POOL_2D"
+            maximum = isinstance(layer, keras.layers.MaxPooling2D)
+            yield "MAX_POOL_2D" if maximum else "AVERAGE_POOL_2D"
