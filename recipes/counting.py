@@ -166,7 +166,7 @@ def main(_):
         for name in FLAGS.networks:
             path = pathlib.Path(FLAGS.model_dir, f"{name}_{letters}.keras")
             if f"{name}_{letters}" in results.rows:
-                model = keras.saving.load_model(path)
+                model = training.load_model(path)
             else:
                 model, row = train(name, letters, longest, limit)
                 with write_atomically(path) as written:

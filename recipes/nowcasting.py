@@ -36,6 +36,7 @@ flags.DEFINE_string("dataset", "digits", "a TFDS name such as mnist, or digits (
 training.define_path(
     "data", None, "an .npz file, TFRecord shards or class folders of digits; replaces --dataset"
 )
+flags.DEFINE_string("labels", None, "CSV file of the labels of a folder or .zip of images")
 flags.DEFINE_list("filters", ["24", "24"], "channels of each layer")
 flags.DEFINE_integer("kernel_size", 5, "kernel size of every convolution, odd", 1, 27)
 flags.DEFINE_integer("steps", 600, "training steps", 1, 10**9)
@@ -50,6 +51,7 @@ training.define_path("model_dir", "runs/nowcasting", "output folder", "output")
 RUN_FLAGS = (
     "dataset",
     "data",
+    "labels",
     "filters",
     "kernel_size",
     "steps",
@@ -68,7 +70,7 @@ def main(_):
     size = training.recurrent_memory(FLAGS.batch_size, 2 * FRAMES * SIDE**2, filters)
     training.require_memory(size, "lower --batch_size or --filters")
     training.set_seed(FLAGS.seed)
-    selection = (None if FLAGS.data else FLAGS.dataset, FLAGS.data)
+    selection = (None if FLAGS.data else FLAGS.dataset, FLAGS.data, FLAGS.labels)
     sources = open_sources(*selection, classify=False)
     skipped = data.SkippedImages()
     train_digits, test_digits = (

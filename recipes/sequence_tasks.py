@@ -23,9 +23,9 @@ import keras
 import tensorflow as tf
 from absl import flags
 from common import results as _results
-from common.memory_tasks import TASKS, check_music, read_identity
+from common.memory_tasks import TASKS, check_music, open_images, read_identity
 
-from kapps import data, tables, training
+from kapps import tables, training
 from kapps.layers import recurrent_stack
 
 FLAGS = flags.FLAGS
@@ -37,6 +37,7 @@ flags.DEFINE_string(
 training.define_path(
     "data", None, "images: an .npz file, TFRecord shards or class folders; replaces --dataset"
 )
+flags.DEFINE_string("labels", None, "CSV file of the labels of a folder or .zip of images")
 training.define_path("music", None, "piano rolls: JSB_Chorales.mat or Nottingham.mat", "file")
 flags.DEFINE_integer("length", None, "steps of adding [200] and blanks of copy [100]", 2, 10**5)
 flags.DEFINE_integer(
@@ -51,7 +52,8 @@ flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
 training.define_path("model_dir", "runs/sequence_tasks", "output folder", "output")
 
 RUN_FLAGS = (
-    "dataset", "data", "music", "length", "side", "steps", "batch_size", "test", "learning_rate", "clip", "seed",
+    "dataset", "data", "labels", "music", "length", "side", "steps", "batch_size", "test",
+    "learning_rate", "clip", "seed",
 )  # fmt: skip
 """Flags that are the same for all rows of a table."""
 PAPER = {  # Table 1
@@ -146,6 +148,7 @@ def train(name, key, task):
         "baseline": task.baseline,
         "paper": PAPER[key][name],
         "curve": curve,
+        "images": task.images,
     }
 
 
@@ -164,12 +167,12 @@ def main(_):
         ("music", "--tasks=music", "music" in tasks),
         ("length", "--tasks=adding or --tasks=copy", bool(has_length)),
         ("data", "--tasks=pixels or --tasks=permuted", bool(reads_images)),
+        ("labels", "--data", bool(reads_images and FLAGS.data)),
         ("side", "--tasks=pixels or --tasks=permuted", bool(reads_images)),
     ):
         training.forbid_without(flag, needed, is_given)
     if reads_images:  # wrong data is an error before the first task is trained
-        for split in ("train", "validation"):
-            data.open_source(None if FLAGS.data else FLAGS.dataset, FLAGS.data, split)
+        open_images(FLAGS)
     steps = max(FLAGS.length or 200, FLAGS.side**2 if reads_images else 0)
     size = training.recurrent_memory(max(FLAGS.batch_size, 32), steps, (32,))
     training.require_memory(size, "lower --batch_size or --length")

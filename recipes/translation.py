@@ -251,7 +251,7 @@ def translate():
             f"--model_dir={folder} has no model.keras: train a model first, without --translate and --interactive"
         )
     tokens = translation.VocabularyPair.load(folder / "vocabulary.json")
-    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    model = training.load_model(folder / "model.keras")
     translator = make_translator(model, tokens)
     for sentence in FLAGS.translate or ():
         print(*translation_corpus.translate(translator, tokens, [sentence.strip()], FLAGS.longest))

@@ -1,5 +1,6 @@
 """Parametrisation over builders, and fixtures: real images, reference numbers, and programs in a new process."""
 
+import gc
 import math
 import multiprocessing
 import os
@@ -40,16 +41,17 @@ def pytest_generate_tests(metafunc):
 
     `graph_name` is every builder. `builder_name` and `sequence_name` are the covering set, and with the marker
     `changed` the smallest builder of each family that changed; with `--all` they are every builder. `one_per_head`
-    limits the former to one builder for each head. `peer_row`, `applications_row` and `published_name` are the smallest
-    network of each family in each library, with `--all` every one.
+    limits the former to one builder for each head; `one_per_head(others="long")` gives the others the marker `long`.
+    `peer_row`, `applications_row` and `published_name` are the smallest network of each family in each library, with
+    `--all` every one.
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
         metafunc.parametrize("graph_name", cards.list_models(), scope="module")
     for fixture, kind in (("builder_name", "image"), ("sequence_name", "sequence")):
         if fixture in metafunc.fixturenames:
-            limited = metafunc.definition.get_closest_marker("one_per_head") is not None
-            metafunc.parametrize(fixture, _conformance(kind, every, limited), scope="module")
+            limit = metafunc.definition.get_closest_marker("one_per_head")
+            metafunc.parametrize(fixture, _conformance(kind, every, limit), scope="module")
     if "family_name" in metafunc.fixturenames:  # a test that takes minutes in all
         metafunc.parametrize("family_name", cards.smallest() if every else ["lenet5"])
     if "policy_name" in metafunc.fixturenames:
@@ -73,7 +75,7 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(fixture, peers, ids="-".join)
 
 
-def _conformance(kind, every, limited):
+def _conformance(kind, every, limit):
     """Returns the builders of a conformance suite, those of changed families with their marker."""
     if every:
         return [
@@ -81,9 +83,10 @@ def _conformance(kind, every, limited):
             for name in cards.list_models()
             if (cards.card(name).kind == "image") == (kind == "image")
         ]
-    names = covering.one_per_head(kind) if limited else covering.names(kind)
-    if limited:
-        return names
+    names = covering.names(kind)
+    first = names if limit is None else covering.one_per_head(kind)
+    if limit is not None and not limit.kwargs:
+        return first
     kinds = ["image"] if kind == "image" else [other for other in cards.KINDS if other != "image"]
     smallest = [name for other in kinds for name in cards.smallest(kind=other)]
     changed = [
@@ -91,7 +94,8 @@ def _conformance(kind, every, limited):
         for name in smallest
         if name not in names and cards.card(name).family in changes.changed_families()
     ]
-    return names + changed
+    others = [pytest.param(name, marks=pytest.mark.long) for name in names if name not in first]
+    return first + others + changed
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -105,6 +109,12 @@ def pytest_collection_modifyitems(config, items):
             params[key] for key in ("graph_name", "builder_name", "sequence_name") if key in params
         ]
         item.add_marker(pytest.mark.xdist_group(names[0] if names else item.path.stem))
+
+
+def pytest_collection_finish():
+    """Leaves all modules and tests out of Python's garbage collections, each of which takes a third of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

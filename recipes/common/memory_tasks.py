@@ -28,6 +28,7 @@ class Task:
         make_train: function that returns an infinite dataset of training batches, the same for every network.
         test: dataset of test batches.
         steps: number of training steps.
+        images: what was read of the images, and what was left out.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Task:
     make_train: Callable
     test: tf.data.Dataset
     steps: int
+    images: dict = dataclasses.field(default_factory=dict)
 
 
 def squared_errors(predictions, targets):
@@ -94,11 +96,20 @@ def copy(options):
     )
 
 
+def open_images(options, verbose=False):
+    """Returns the sources of the training and the test images that the flags name."""
+    dataset = None if options.data else options.dataset
+    return image_sources.open_sources(dataset, options.data, options.labels, verbose=verbose)
+
+
 def pixels(options, order=None):
-    selection = (None if options.data else options.dataset, options.data)
-    train_source, test_source = image_sources.open_sources(*selection)
-    images, labels = sequence.read_grey_images(train_source, options.side)
-    test_images, test_labels = sequence.read_grey_images(test_source, options.side, options.test)
+    train_source, test_source = open_images(options, verbose=True)
+    skipped = data.SkippedImages()
+    images, labels = sequence.read_grey_images(train_source, options.side, skipped=skipped)
+    test_images, test_labels = sequence.read_grey_images(
+        test_source, options.side, options.test, skipped
+    )
+    print(skipped.summary(), flush=True)
     batch_size, order_options = (
         options.batch_size,
         {"permutation_seed": order, "seed": options.seed},
@@ -116,6 +127,7 @@ def pixels(options, order=None):
         ).repeat(),
         test=sequence.pixel_dataset(test_images, test_labels, batch_size, **order_options),
         steps=1000,
+        images=skipped.record_images(),
     )
 
 
@@ -135,8 +147,7 @@ def read_identity(options):
     """Returns the identity of the data that the flags name: --data and --music."""
     identity = {}
     if options.data:
-        sources = (data.open_source(None, options.data, split) for split in ("train", "validation"))
-        identity = data.images_identity(*sources)
+        identity = data.images_identity(*open_images(options))
     if options.music:
         identity["music"] = data.file_identity(options.music)
     return identity

@@ -175,6 +175,7 @@ def train(name, train_source, test_source):
         result = train_seconds(model, schedule, train_dataset, test, validation)
     profile = kapps.profile(model)
     return run, {
+        "images": skipped.record_images(),
         "network": name,
         "family": card.family,
         "input": "x".join(map(str, model.input_shape[1:])),

@@ -76,7 +76,7 @@ def test_dropout_of_the_head():
         assert head.keywords == {"dropout": dropout}
 
 
-@pytest.mark.parametrize("size", [64, 75])
+@pytest.mark.parametrize("size", [75, pytest.param(64, marks=pytest.mark.long)])
 def test_logits_equal_keras_applications(size, randomise):
     """The network of Keras Applications includes preprocessing; without weights it is a factor of 1 / 255."""
     shape = (size, size, 3)

@@ -18,7 +18,16 @@ with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+LARGE = 50_000_000
+"""Parameters of a network whose logits take several seconds."""
+
+
+def marked(row):
+    is_large = cards.card(row["name"]).params > LARGE
+    return pytest.param(row, id=row["name"], marks=pytest.mark.long if is_large else ())
+
+
+@pytest.mark.parametrize("row", map(marked, ROWS))
 def test_logits_equal_those_of_another_library(row):
     name, size = row["name"], row["size"]
     if "options" in row:  # a member of a family, without a builder

@@ -40,6 +40,7 @@ def test_multiply_adds_of_the_large_networks(reference):
     assert reference["se_shufflenet_v2_164"]["macs"] / 1e9 == pytest.approx(12.7, rel=0.015)
 
 
+@pytest.mark.long
 def test_se_shufflenet_v2_164_has_164_layers_and_residual_se_units():
     model = kapps.se_shufflenet_v2_164(input_shape=(32, 32, 3))
     names = [layer.name for layer in model.layers if hasattr(layer, "kernel")]

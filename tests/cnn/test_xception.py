@@ -16,7 +16,7 @@ def weights(model):
     return others + shortcuts
 
 
-@pytest.mark.parametrize("size", [72, 97])
+@pytest.mark.parametrize("size", [97, pytest.param(72, marks=pytest.mark.long)])
 def test_logits_equal_keras_applications(size, randomise):
     shape = (size, size, 3)
     options = {"input_shape": shape, "classes": 10, "classifier_activation": None}

@@ -130,6 +130,16 @@ def test_counting_targets_are_the_letters_that_may_follow(runs):
     assert [row.index(1) for row in x[1]] == [0, 0, 1, 1, 2, 2]
 
 
+def test_results_have_what_was_read_of_the_images(runs):
+    rows = json.loads((runs[0] / "tasks" / "results.json").read_text(encoding="utf-8"))["networks"]
+    assert not rows["music_rnn"]["images"]
+    images = rows["pixels_rnn"]["images"]
+    assert {role: record["images"] for role, record in images.items()} == {
+        "training": 1437, "evaluation": 360,
+    }  # fmt: skip
+    assert "digits: 10 classes, 1,437 training images" in runs[1]
+
+
 def test_networks_of_a_task_have_nearly_equal_parameter_counts(runs):
     tcn, *others = computed(runs[1], "sequence_tasks")
     assert tcn == 70_369 and all(0.98 * tcn < count <= tcn for count in others)

@@ -128,7 +128,7 @@ def run(*arguments):
     )
 
 
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize("protocol", ["rest", pytest.param("grpc", marks=pytest.mark.long)])
 def test_classes_of_images(protocol, rest, rpc, image):
     server = {"rest": rest, "grpc": rpc}[protocol]
     flags = [f"--protocol={protocol}", f"--server={server}", "--model=colours"]

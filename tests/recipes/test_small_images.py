@@ -79,6 +79,9 @@ def test_a_table_is_written_and_extended(bars):
     assert row["macs"] == 144 * 6 * 25 + 4 * 16 * 150 + 16 * 120 + 120 * 84 + 84 * 3
     assert row["top1"] > 60 and 2 <= row["seconds"] < 20
     assert row["epochs"] == row["steps"] * 16 / 240
+    assert (
+        row["images"]["training"]["images"] == 240 and row["images"]["evaluation"]["images"] == 60
+    )
     times = [seconds for seconds, _ in row["curve"]]
     assert times == sorted(times) and row["curve"][-1] == [row["seconds"], row["top1"]]
     model = keras.saving.load_model(bars / "timed" / "lenet5" / "model.keras")

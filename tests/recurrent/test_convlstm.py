@@ -110,6 +110,7 @@ def test_without_peepholes_it_is_keras_own_layer():
     np.testing.assert_allclose(array(ours(x)), array(plain(x)), atol=1e-5)
 
 
+@pytest.mark.long
 def test_parameters_are_table_1():
     """The largest: 2 LSTMs of 256 channels with 5x5 kernels, one without input, and the 1x1 convolution."""
     gates, rest = 4 * 25 * 256, 4 * 256 + 3 * 256

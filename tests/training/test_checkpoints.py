@@ -382,6 +382,7 @@ def test_states_that_are_carried_between_batches_are_restored(tmp_path, nested, 
     assert same(values, expected) and resumed == history
 
 
+@pytest.mark.long
 def test_the_state_of_callbacks_is_restored(tmp_path):
     """Early stopping and the reduction of the learning rate count the epochs of both parts."""
 

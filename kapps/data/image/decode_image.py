@@ -109,12 +109,20 @@ def prepare_images(encoded: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Ten
 
 
 @functools.cache
+def decode_graph(channels: int) -> tf.types.experimental.GenericFunction:
+    """Returns `decode` as a graph of its own, which is traced once: it has some thousands of operations."""
+    signature = [tf.TensorSpec([], tf.string)]
+    decode_one = functools.partial(decode, channels=channels)
+    return tf.function(decode_one, input_signature=signature, autograph=False)
+
+
+@functools.cache
 def _to_png(channels):
     """Returns a graph that decodes an image of any format and encodes it as PNG."""
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def to_png(encoded):
-        return tf.io.encode_png(decode(encoded, channels), compression=1)
+        return tf.io.encode_png(decode_graph(channels)(encoded), compression=1)
 
     return to_png
 

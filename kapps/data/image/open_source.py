@@ -26,7 +26,7 @@ def open_source(
     Args:
         dataset: "digits", which is part of kapps; the name of a TFDS dataset, such as "fashion_mnist" or
             "mnist:3.0.1", which is downloaded and prepared in `data_dir` if necessary; or `None` to read `data_dir`.
-        data_dir: with `dataset`, the directory where TFDS keeps its datasets (`None` is TFDS's default).
+        data_dir: with a TFDS dataset, the directory where TFDS keeps its datasets (`None` is TFDS's default).
             Without `dataset`, one of
 
             - a directory of class folders, `train/daisy/1.jpg`, or without splits `daisy/1.jpg`
@@ -52,6 +52,10 @@ def open_source(
     if data_dir is not None and os.fspath(data_dir):
         data_dir = local_path(data_dir, "data_dir")
     if dataset == "digits":
+        if data_dir:
+            raise DataError(
+                f"the digits are part of kapps and are not in {data_dir}: pass dataset=None to read that directory"
+            )
         return open_shards(resources.files("kapps.data.image") / "digits", split, name="digits")
     if dataset:
         return open_tfds(dataset, data_dir, split)

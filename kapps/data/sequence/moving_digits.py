@@ -42,7 +42,7 @@ def moving_digits_dataset(
         frames: number of frames of a sequence. The model predicts those after `input_frames`.
         side: height and width of a frame, in pixels.
         digits: number of digits of a sequence.
-        velocity: smallest and largest velocity, in pixels per frame.
+        velocity: smallest and largest velocity, in pixels per frame, from 0 to the height of a frame.
         first_step: number of the first batch, to resume an interrupted run.
 
     Returns:
@@ -50,7 +50,8 @@ def moving_digits_dataset(
         input_frames, side, side, 1].
 
     Raises:
-        ValueError: the images are larger than a frame, or there is no frame to predict.
+        ValueError: the images are larger than a frame, there is no frame to predict, or the velocities are not in order
+            or not from 0 to `side`.
     """
     height, width = images.shape[1:]
     if max(height, width) > side:
@@ -59,9 +60,13 @@ def moving_digits_dataset(
         raise ValueError(
             f"input_frames={input_frames}: choose 1 to {frames - 1} of {frames} frames, or raise frames"
         )
+    slowest, fastest = velocity
+    if not 0 <= slowest <= fastest <= side:
+        raise ValueError(
+            f"velocity={velocity}: pass the smallest and the largest, from 0 to side={side} pixels per frame"
+        )
     free_space = tf.constant([side - height, side - width], tf.float32)[:, None, None]
     all_images = tf.constant(images)
-    slowest, fastest = velocity
 
     def make_sequence(number):
         samples = tf.random.stateless_uniform([5, digits], [seed, number])

@@ -127,7 +127,8 @@ def _read_images(preprocessing, channels, image_bytes):
     """Returns encoded images as pixels, float32 [batch, height, width, channels] in [0, 255]."""
 
     def read(image):
-        return decode_image.resize_and_crop(decode_image.decode(image, channels), preprocessing)
+        decoded = decode_image.decode_graph(channels)(image)
+        return decode_image.resize_and_crop(decoded, preprocessing)
 
     spec = tf.TensorSpec([*preprocessing.size, channels], tf.float32)
     return tf.map_fn(read, image_bytes, fn_output_signature=spec)

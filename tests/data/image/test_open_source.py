@@ -27,6 +27,7 @@ def test_the_test_split_serves_as_validation():
 
 def test_an_error_names_the_path_and_what_kapps_reads(make, tmp_path, open_error):
     assert "digits" in open_error(None, None)
+    assert str(tmp_path) in open_error("digits", tmp_path)  # which the digits are not in
     message = open_error(None, tmp_path / "nowhere")
     assert "nowhere" in message and "does not exist" in message
     message = open_error(None, tmp_path)

@@ -54,3 +54,6 @@ def test_an_error_names_the_argument():
         sequence.moving_digits_dataset(images, 1, side=2)
     with pytest.raises(ValueError, match=r"input_frames=20.*1 to 19"):
         sequence.moving_digits_dataset(images, 1, input_frames=20)
+    for velocity in ((5.0, 3.0), (-1.0, 3.0), (0.0, 1e9)):
+        with pytest.raises(ValueError, match=r"velocity=.*side=64"):
+            sequence.moving_digits_dataset(images, 1, velocity=velocity)

@@ -105,6 +105,7 @@ def test_options_that_contradict_each_other(model, tmp_path, options, words):
     assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_after_a_crash_of_the_converter_the_next_export_works(model, tmp_path, monkeypatch):
     kapps.export.tflite(model, tmp_path / "first.tflite").unlink()
     process = _converter.WORKER.process
