@@ -4,6 +4,7 @@ from kapps._names import attribute_finder
 from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, save_figure
 from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.attention_plot import plot_attention
+from kapps.visualize.cell_plot import plot_cells
 from kapps.visualize.profile_plot import plot_profile
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
 from kapps.visualize.training_curves import plot_history, plot_training_curves
@@ -16,6 +17,7 @@ __all__ = [
     "new_figure",
     "plot_accuracy",
     "plot_attention",
+    "plot_cells",
     "plot_history",
     "plot_lines",
     "plot_predictions",
