@@ -55,6 +55,7 @@ SUBMODULES = (
     "layers",
     "preprocessing",
     "recurrent",
+    "search",
     "training",
     "visualize",
     "weights",

@@ -5,6 +5,7 @@ from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, 
 from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.attention_plot import plot_attention
 from kapps.visualize.cell_plot import plot_cells
+from kapps.visualize.error_distribution_plot import plot_error_distributions
 from kapps.visualize.profile_plot import plot_profile
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
 from kapps.visualize.training_curves import plot_history, plot_training_curves
@@ -18,6 +19,7 @@ __all__ = [
     "plot_accuracy",
     "plot_attention",
     "plot_cells",
+    "plot_error_distributions",
     "plot_history",
     "plot_lines",
     "plot_predictions",

@@ -109,7 +109,7 @@ def functions():
     import numpy as np
 
     import kapps
-    from kapps import data, export, generation, training
+    from kapps import data, export, generation, search, training
     from kapps.data import sequence, text, translation
 
     image = kapps.families.resnet_cifar(n=1, input_shape=(8, 8, 3), classes=2)
@@ -126,6 +126,7 @@ def functions():
         "mobilenet_v2": (kapps.families.mobilenet_v2, {"width_multiplier": 0.1, "input_shape": (32, 32, 3), "classes": 2}, "width_multiplier:number"),
         "regnet": (kapps.families.regnet, {"w_0": 24, "w_a": 36.0, "w_m": 2.5, "d": 2, "group_width": 8, "input_shape": (32, 32, 3), "classes": 2}, "w_0:count w_a:number w_m:number d:count group_width:count bottleneck:count se_ratio:number"),
         "anynet": (kapps.families.anynet, {"depths": (1, 2), "widths": (8, 16), "bottlenecks": (1, 1), "group_widths": (4, 4), "input_shape": (32, 32, 3), "classes": 2}, "depths widths:depths bottlenecks:depths group_widths:depths stem:count se_ratio:number space:text"),
+        "randwire": (kapps.families.randwire, {"filters": 8, "nodes": 6, "input_shape": (32, 32, 3), "classes": 2}, "filters:count regular:bool graph:depths seed:index nodes:count edges:depths drop_rate:fraction use_bias:bool last_relu:bool"),
         "squeezenet": (kapps.families.squeezenet, {"input_shape": (64, 64, 3), "classes": 2}, "stem:depths depths bypass:text"),
         "shufflenet_v2": (kapps.families.shufflenet_v2, {"filters": 16, "depths": (1, 1), "input_shape": (32, 32, 3), "classes": 2}, "filters:count depths last:count se:index stem:depths"),
         "rnn_lm": (kapps.families.rnn_lm, {"vocabulary": 8, "units": (4,)}, "vocabulary:count units:depths dropout:fraction cell:text stateful:bool weight_norm:bool"),
@@ -146,6 +147,11 @@ def functions():
         "pyramid_outputs": (kapps.pyramid_outputs, {"model": image}, "model"),
         "to_keras_layers": (kapps.to_keras_layers, {"model": image}, "model"),
         "Preprocessing": (kapps.Preprocessing, {}, "size:depths crop:fraction interpolation:text scale:number mean:depths std:depths blue_first:bool"),
+        "compound_scale": (search.compound_scale, {"phi": 1.0}, "phi:number alpha:number beta:number gamma:number pixels:count"),
+        "design_space.sample": (search.design_space.sample, {"space": "A", "count": 1, "depth": (1, 2), "width": (8, 64)}, "space:text count:count seed:index stages:count depth:depths width:depths input_shape:shape classes:count"),
+        "edf": (search.design_space.edf, {"errors": scores[0]}, "errors:array level:fraction repeats:count seed:index"),
+        "bootstrap_best": (search.design_space.bootstrap_best, {"values": scores[0], "errors": scores[0]}, "values:array errors:array fraction:fraction level:fraction repeats:count seed:index"),
+        "ks_distance": (search.design_space.ks_distance, {"errors": scores[0], "other": scores[0]}, "errors:array other:array"),
         "finetune": (training.finetune, {"model": image, "classes": 3}, "model classes:count unfreeze:text batch_norm:text input_shape:shape precision:text classifier_activation:activation name preprocessing"),
         "set_trainable": (training.set_trainable, {"model": image, "unfreeze": "all"}, "model unfreeze:text batch_norm:text"),
         "load_model": (training.load_model, {}, "path"),
