@@ -37,6 +37,7 @@ from . import heads as heads
 from . import layers as layers
 from . import preprocessing as preprocessing
 from . import recurrent as recurrent
+from . import search as search
 from . import training as training
 from . import visualize as visualize
 from . import weights as weights
