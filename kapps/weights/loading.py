@@ -40,7 +40,7 @@ SUFFIXES = (
     ".pth.tar",
 )
 """Usual suffixes of weights files. The content decides, whatever the suffix is."""
-LIBRARIES = ("torchvision", "timm", "pytorchcv", "akamaster", "quark0")
+LIBRARIES = ("torchvision", "timm", "pytorchcv", "akamaster", "quark0", "seungwonpark")
 """Libraries whose names a state dict may have: functions of this name in the modules of `kapps.weights.names`."""
 MOST_SIMILAR = 5000
 """Names of a file that are compared with a missing one."""

@@ -4,11 +4,13 @@ import fingerprints
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import kapps
 from kapps import cards
 from kapps.builders.random_graphs import is_connected, random_graph
 from kapps.cnn import randwire
+from kapps.weights import to_torch
 from kapps.weights.names.randwire import seungwonpark
 
 WS, ER, BA = ("WS", 4, 0.75), ("ER", 0.2), ("BA", 5)
@@ -145,6 +147,20 @@ def test_a_file_has_the_graphs(tmp_path):
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
     for other in (loaded, again):
         np.testing.assert_allclose(other(images), model(images), rtol=1e-6)
+
+
+def test_a_state_dict_of_the_published_implementation_loads(tmp_path):
+    options = {**SMALL, "use_bias": True, "last_relu": False}
+    model = kapps.families.randwire(**options, seed=1)
+    state = {key: np.ascontiguousarray(x) for key, x in to_torch(model, seungwonpark).items()}
+    assert state["dagly3.nodes.7.agg_weight"].ndim == 1
+    save_file(state, tmp_path / "model.safetensors")
+    loaded = kapps.families.randwire(**options, seed=1, weights=tmp_path / "model.safetensors")
+    for actual, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    with pytest.raises(ValueError) as raised:  # other graphs have other numbers of edges
+        kapps.families.randwire(**options, seed=2, weights=tmp_path / "model.safetensors")
+    assert "\n" not in str(raised.value)
 
 
 def test_regular_networks_drop_edges_and_features_in_training():
