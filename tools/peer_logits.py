@@ -7,6 +7,7 @@ tests/cnn/test_peer_logits.py gives kapps's network the same ones where PyTorch 
 first 16 logits of each are enough to detect a difference in any layer.
 """
 
+import itertools
 import json
 import pathlib
 import sys
@@ -107,13 +108,13 @@ def main():
     for library, other, name, size in smallest.values():
         row = {"name": name, "library": library, "other": other, "size": size}
         rows.append(stored(row, create(library, other)))
-    for options in ANYNETS:
+    for options, size in itertools.product(ANYNETS, (64, 97)):
         row = {
             "name": "anynet",
             "options": options,
             "library": "torchvision",
             "other": "RegNet",
-            "size": 64,
+            "size": size,
         }
         rows.append(stored(row, create_anynet(**options)))
     (models.REFERENCE / "peer_logits.json").write_text(

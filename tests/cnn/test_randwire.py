@@ -193,3 +193,10 @@ def test_fingerprint_of_the_published_rings():
     output = output - np.log(np.exp(output).sum(axis=-1, keepdims=True))
     first = (-1.74046017, -1.47563425, -3.5386901, -2.28295767)
     fingerprints.assert_fingerprint(output, first, -2.24040354, 11.5435621)
+
+
+def test_nodes_are_the_blocks_of_a_profile():
+    profile = kapps.profile(kapps.families.randwire(**SMALL))
+    names = {group.name for group in profile.blocks(fold=False)}
+    nodes = {f"level{level}_node{i}" for level in (3, 4, 5) for i in range(1, 9)}
+    assert nodes <= names and len(names - nodes) < 10
