@@ -23,11 +23,11 @@ LARGE = 50_000_000
 
 
 def marked(row):
-    is_large = cards.card(row["name"]).params > LARGE
+    is_large = "options" not in row and cards.card(row["name"]).params > LARGE
     return pytest.param(row, id=row["name"], marks=pytest.mark.long if is_large else ())
 
 
-@pytest.mark.parametrize("row", map(marked, ROWS))
+@pytest.mark.parametrize("row", [marked(row) for row in ROWS])
 def test_logits_equal_those_of_another_library(row):
     name, size = row["name"], row["size"]
     if "options" in row:  # a member of a family, without a builder
