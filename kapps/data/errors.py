@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from kapps._checked import ArgumentError, checked
+from kapps._errors import main_sentence
 
 _log = logging.getLogger(__name__)
 _PARSE_ERROR = re.compile("Could not parse example|ParseExample|Feature: |Key: ")
@@ -143,7 +144,10 @@ def _to_data_error(error: tf.errors.OpError | UnicodeDecodeError, sources) -> Da
         if problem := source.find_problem():
             return DataError(problem)
     if is_lost:
-        return DataError(text.splitlines()[0])
+        reason = main_sentence(text)
+        if isinstance(error, tf.errors.NotFoundError):
+            reason += ": the data was removed or renamed while it was read; restore it and run the command again"
+        return DataError(reason)
     names = ", ".join(source.name for source in sources if source.shards)
     return (
         DataError(f"a record of {names} cannot be parsed: write the shards again")

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from kapps._errors import main_sentence
 from kapps.export._inputs import model_input
 from kapps.layers import copy_values
 
@@ -64,7 +65,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 def rebuild_error(model: keras.Model, error: Exception) -> ValueError:
     """Returns the error of one line for a model that cannot be rebuilt from its configuration."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = main_sentence(str(error)) or type(error).__name__
     return ValueError(f"{model.name} cannot be rebuilt in float32 from its configuration: {reason}")
 
 

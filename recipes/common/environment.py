@@ -9,10 +9,17 @@ import os
 import sys
 
 from common import IS_RECIPE
-from kapps import _errors, _interrupts
-from kapps._log_lines import without_log_lines
 
 PROGRAM = os.path.basename(sys.argv[0])
+try:
+    from kapps import _errors, _interrupts
+    from kapps._log_lines import without_log_lines
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{PROGRAM}: the package {error.name} is not installed in {sys.executable}: run pip install -e . in the folder"
+        " of setup.py"
+    )
+
 _errors.install(PROGRAM)  # an import that fails is one line
 if IS_RECIPE:
     _interrupts.install()

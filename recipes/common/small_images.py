@@ -20,6 +20,7 @@ import kapps
 from common import image_sources
 from common import results as _results
 from kapps import data, tables, training
+from kapps._errors import main_sentence
 from kapps._files import write_atomically
 from kapps.model_record import record_preprocessing
 
@@ -266,8 +267,7 @@ def main(_):
         except (ValueError, MemoryError, tf.errors.OpError, training.TrainingStopped) as error:
             if len(names) == 1 or getattr(error, "code", 1) > 128:  # a signal
                 raise
-            reason = str(error) or type(error).__name__
-            errors.append(f"{name}: {reason.splitlines()[0]}")
+            errors.append(f"{name}: {main_sentence(str(error)) or type(error).__name__}")
             print(errors[-1], file=sys.stderr, flush=True)
             continue
         finally:

@@ -149,6 +149,33 @@ def test_an_error_names_the_record_whose_label_is_out_of_range(tmp_path):
     assert "0..1" in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.filterwarnings("ignore:`shuffle=True`")
+def test_data_that_is_deleted_in_a_training_is_one_line(make, capfd):
+    import shutil
+
+    import keras
+
+    jpeg = make.encoded(make.photograph(40, 50), "JPEG")
+    source = make.folder({f"{'ab'[i % 2]}/{i:03d}.jpg": jpeg for i in range(600)})
+    dataset = kapps.data.train_dataset(source, UNSCALED, 2, classes=2, cache_bytes=0)
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    model.compile("sgd", "mse", jit_compile=False)
+
+    class Delete(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                shutil.rmtree(source.root)
+
+    with pytest.raises(kapps.data.DataError) as error, kapps.data.explain_errors(source):
+        model.fit(dataset, steps_per_epoch=900, verbose=0, callbacks=[Delete()])
+    message = str(error.value)
+    assert "\n" not in message and ".jpg" in message and source.root in message
+    assert "No such file" in message and "restore" in message
+    assert "AutoGraph" not in capfd.readouterr().err
+
+
 def test_other_errors_are_raised_unchanged():
     with pytest.raises(tf.errors.ResourceExhaustedError), kapps.data.explain_errors():
         raise tf.errors.ResourceExhaustedError(None, None, "memory")

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -42,6 +43,24 @@ def test_help_prints_the_docstring_unchanged(path):
     specifiers = docstring.count("%") - 2 * docstring.count("%%")
     with contextlib.suppress(OverflowError, TypeError, ValueError):
         assert docstring % (("recipe.py",) * specifiers) == docstring
+
+
+WITHOUT_KAPPS = """
+import runpy, sys
+sys.modules["kapps"] = None  # importing it fails, as where it is not installed
+sys.argv = [sys.argv[1]]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_recipe_without_kapps_names_the_missing_package():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KAPPS, RECIPES / "imagenet.py"],
+        capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "kapps is not installed" in done.stderr and "pip install" in done.stderr
 
 
 def test_lines_before_an_exception_are_printed(environment, capfd):

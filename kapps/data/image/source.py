@@ -93,6 +93,7 @@ class Source:
             deterministic=True,
         )
 
+    @tf.autograph.experimental.do_not_convert  # AutoGraph cannot convert `os.fsencode`, and prints a warning
     def _file_tensors(self) -> tuple[tf.Tensor, ...]:
         labels = tf.constant(self.labels, tf.int64)
         if self.kind == "archive":

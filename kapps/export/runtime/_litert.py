@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from kapps._errors import main_sentence
 from kapps.export._quiet import quiet
 from kapps.export._worker import Worker
 from kapps.export.runtime._jobs import UNLIMITED, Limits, default_limits, run_job
@@ -75,4 +76,4 @@ def signature_runner(path: str | os.PathLike, threads: int):
             signature = next(iter(interpreter.get_signature_list()), None)
             return interpreter.get_signature_runner(signature)
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} does not run: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} does not run: {main_sentence(str(error))}") from error

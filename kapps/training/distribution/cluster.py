@@ -10,6 +10,8 @@ import time
 
 import tensorflow as tf
 
+from kapps._errors import main_sentence
+
 resolvers = tf.distribute.cluster_resolver
 
 
@@ -43,7 +45,7 @@ def resolve_cluster() -> resolvers.ClusterResolver:
             label = os.environ.get("KAPPS_POD_LABEL", "job-name=kapps")
             return set_worker_index(resolvers.KubernetesClusterResolver({"worker": [label]}))
     except (RuntimeError, ImportError, ValueError) as error:
-        raise ClusterError(f"cluster: {str(error).splitlines()[0]}") from None
+        raise ClusterError(f"cluster: {main_sentence(str(error))}") from None
     raise ClusterError(
         "strategy multi_worker: there is no TF_CONFIG, and this is neither a Slurm step nor a Kubernetes pod; set "
         'TF_CONFIG to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
@@ -133,7 +135,7 @@ def connect_workers(resolver: resolvers.ClusterResolver, timeout: float) -> tf.d
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         raise ClusterError(
-            f"worker {resolver.task_id} at {workers[resolver.task_id]}: {error.message.splitlines()[0]}"
+            f"worker {resolver.task_id} at {workers[resolver.task_id]}: {main_sentence(error.message)}"
         ) from None
     finally:
         watchdog.kill()

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from kapps._checked import checked
+from kapps._errors import main_sentence
 from kapps._names import nearest
 from kapps.training.distribution import cluster
 
@@ -89,7 +90,7 @@ def _tpu():
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = main_sentence(str(error))
         raise ValueError(f"strategy tpu: TensorFlow finds no TPU here ({reason})") from None
     return tf.distribute.TPUStrategy(resolver)
 
