@@ -58,9 +58,10 @@ def dilated(x, filters, *, kernel_size, strides=1, name, **norm):
 
 def factorised_7x7(x, filters, *, strides=1, name, **norm):
     """1x1 to a quarter of the filters, 1x7, 7x1 and 1x1: each after a ReLU and before a batch norm."""
-    x = relu_conv_bn(x, filters // 4, 1, name=f"{name}_conv1", **norm)
-    x = relu_conv_bn(x, filters // 4, (1, 7), strides=(1, strides), name=f"{name}_conv2", **norm)
-    x = relu_conv_bn(x, filters // 4, (7, 1), strides=(strides, 1), name=f"{name}_conv3", **norm)
+    inner = max(filters // 4, 1)
+    x = relu_conv_bn(x, inner, 1, name=f"{name}_conv1", **norm)
+    x = relu_conv_bn(x, inner, (1, 7), strides=(1, strides), name=f"{name}_conv2", **norm)
+    x = relu_conv_bn(x, inner, (7, 1), strides=(strides, 1), name=f"{name}_conv3", **norm)
     return relu_conv_bn(x, filters, 1, name=f"{name}_conv4", **norm)
 
 
@@ -73,13 +74,20 @@ def pooling(x, filters, *, kind, zeros=False, strides=1, name, **norm):
             average is that of the pixels of the map. Pooling without strides never contains padding.
         Others: as for all operations.
     """
-    channels, pool = x.shape[-1], POOLS[kind]
+    channels, pool, symmetric = x.shape[-1], POOLS[kind], current_padding() == "symmetric"
     if strides > 1 and zeros:
         x = layers.ZeroPadding2D(_padding_3x3(x, name), name=f"{name}_zeros")(x)
         x = pool(3, strides=strides, padding="valid", name=name)(x)
-    elif strides > 1 and current_padding() == "symmetric":
+    elif strides > 1 and kind == "max" and symmetric:
         # Keras pads windows without strides on every side.
         x = pool(3, strides=1, padding="same", name=f"{name}_pad")(x)
+        x = layers.MaxPooling2D(1, strides=strides, name=name)(x)
+    elif strides > 1 and kind == "avg" and (symmetric or None not in x.shape[1:3]):
+        # The same, since Keras on PyTorch counts pixels twice where SAME pads only on the right and bottom. SAME's
+        # windows are every second one: of an even side from the second, of an odd side from the first.
+        crop = tuple((0 if symmetric else 1 - side % 2, 0) for side in x.shape[1:3])
+        x = pool(3, strides=1, padding="same", name=f"{name}_windows")(x)
+        x = layers.Cropping2D(crop, name=f"{name}_crop")(x)
         x = layers.MaxPooling2D(1, strides=strides, name=name)(x)
     else:
         x = pool(3, strides=strides, padding="same", name=name)(x)
@@ -131,7 +139,7 @@ OPERATIONS = {
 
 
 def factorised_reduction(x, filters, *, activation=True, name, **norm):
-    """Halves height and width: 1x1 convolutions of two sets of pixels, concatenated, and batch norm.
+    """Reduces height and width by half: 1x1 convolutions of two sets of pixels, concatenated, and batch norm.
 
     The first one reads the pixels of even rows and columns, the second one those of odd rows and columns. Of an odd
     number of filters the second has one more.

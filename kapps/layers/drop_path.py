@@ -10,7 +10,8 @@ class DropPath(layers.Layer):
 
     With `steps` the rate rises linearly from 0 in the first training step to `rate` after `steps` of them, and stays
     there: the scheduled drop path of NASNet (Zoph 2017, arXiv:1707.07012). The seed generator of the layer counts its
-    calls in training, so checkpoints, which hold its state, continue the schedule. Inference returns the inputs.
+    calls in training. The checkpoints of `kapps.training` hold its state and continue the schedule; a `.keras` file
+    does not hold it, and the schedule starts again. Inference returns the inputs.
 
     Input and output: (batch, ...), any floating dtype.
 

@@ -16,8 +16,8 @@ def dropped(layer, examples=2000):
 
 
 def test_drops_whole_examples_and_keeps_the_mean():
-    fraction, kept = dropped(DropPath(0.4, seed=1))
-    assert fraction == pytest.approx(0.4, abs=0.04) and kept == pytest.approx(1 / 0.6)
+    fraction, value = dropped(DropPath(0.4, seed=1))
+    assert fraction == pytest.approx(0.4, abs=0.04) and value == pytest.approx(1 / 0.6)
 
 
 def test_rate_rises_with_the_training_steps():
