@@ -133,7 +133,7 @@ def small_options(builder):
     model = graphs.build(with_options(builder, {}))
     kinds, size = features(builder, model), _size(model, images)
     for key, value in values.items():
-        if "vocabulary" in key or (images and not _counts(value)):
+        if "vocabulary" in key or (images and not _counts(value) and not _is_table(value)):
             continue
         for smaller in _smaller(value, images):
             changed = {**options, key: smaller}
@@ -153,6 +153,11 @@ def _counts(value):
     return all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in values)
 
 
+def _is_table(value):
+    """Returns whether a value is a table with one row for each block or stage."""
+    return isinstance(value, tuple) and len(value) > 2 and all(isinstance(x, tuple) for x in value)
+
+
 def _size(model, images):
     """Returns the layers of a network on images; the parameters and the values in all outputs of one on sequences."""
     if images:
@@ -165,7 +170,9 @@ def _size(model, images):
 
 
 def _smaller(value, images):
-    """Yields smaller values of an option, the smallest first; of networks on images tuples keep their length."""
+    """Yields smaller values of an option, the smallest first; of networks on images only tables are shortened."""
+    if images and _is_table(value):
+        yield from (value[:rows] for rows in range(2, len(value)))
     if isinstance(value, bool) or not _counts(value) or value == ():
         return
     if isinstance(value, tuple):

@@ -23,7 +23,7 @@ def _sample(name, shape):
         values = rng.uniform(0.005, 0.02, shape)
     elif name.endswith(("running_mean", "bias")):
         values = rng.normal(0, 0.1, shape)
-    elif len(shape) == 1:  # a batch norm's scale
+    elif math.prod(shape) == shape[0]:  # a batch norm's scale, or ConvNeXt's layer scale
         values = rng.uniform(0.05, 0.15, shape)
     else:
         fan_in = math.prod(shape[1:])

@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import models  # noqa: E402
+import peer_networks  # noqa: E402
 from sampled_weights import sampled_images, sampled_state  # noqa: E402
 
 from kapps import _errors, cards  # noqa: E402
@@ -27,22 +28,7 @@ from kapps._arguments import Parser  # noqa: E402
 def create(library, name):
     """Returns a network of another library, in evaluation mode."""
     declare_operations()
-    if library == "timm":
-        import timm
-
-        return timm.create_model(name).eval()
-    if library == "pytorchcv":
-        from pytorchcv.model_provider import get_model
-
-        return get_model(name).eval()
-    import torchvision.models
-
-    options = (
-        {"aux_logits": False, "init_weights": False}
-        if name in ("googlenet", "inception_v3")
-        else {}
-    )
-    return torchvision.models.get_model(name, **options).eval()
+    return peer_networks.create(library, name).eval()
 
 
 ANYNETS = (

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from kapps import _errors, cards, preprocessing  # noqa: E402
 from kapps._arguments import Parser  # noqa: E402
-from kapps.weights.published_padding import library_padding  # noqa: E402
+from kapps.weights.published_padding import network_padding  # noqa: E402
 
 with open(ROOT / "tests/reference/models.csv", newline="", encoding="utf-8") as file:
     MODELS = list(csv.DictReader(file))
@@ -34,8 +34,21 @@ TOP1 = {
     "tf_efficientnet_b5.aa_in1k": "83.696",
     "tf_efficientnet_b6.aa_in1k": "84.124",
     "tf_efficientnet_b7.aa_in1k": "84.424",
+    "tf_efficientnetv2_b0.in1k": "78.386",
+    "tf_efficientnetv2_b1.in1k": "79.518",
+    "tf_efficientnetv2_b2.in1k": "80.226",
+    "tf_efficientnetv2_b3.in1k": "81.960",
+    "tf_efficientnetv2_xl.in21k_ft_in1k": "86.754",
+    "semnasnet_075.rmsp_in1k": "73.000",
+    "semnasnet_100.rmsp_in1k": "75.452",
+    "mnasnet_small.lamb_in1k": "66.204",
     "mobilenetv2_050.lamb_in1k": "65.928",
     "mobilenetv2_140.ra_in1k": "76.528",
+    "tf_mobilenetv3_large_075.in1k": "73.442",
+    "tf_mobilenetv3_large_minimal_100.in1k": "72.270",
+    "mobilenetv3_small_050.lamb_in1k": "57.918",
+    "tf_mobilenetv3_small_075.in1k": "65.706",
+    "tf_mobilenetv3_small_minimal_100.in1k": "62.892",
     "resnext101_32x4d.gluon_in1k": "80.336",
     "seresnet50.ra2_in1k": "80.260",
     "seresnext50_32x4d.racm_in1k": "81.268",
@@ -83,6 +96,10 @@ def timm(name, other):
     import timm
 
     config = timm.get_pretrained_cfg(other)
+    size, crop = config.input_size[1], config.crop_pct
+    evaluated = (config.test_input_size or config.input_size)[1]
+    if size != evaluated == cards.card(name).input_shape[0]:  # trained on smaller images
+        size, crop = evaluated, config.test_crop_pct or crop
     return {
         "name": name,
         "source": "timm",
@@ -93,8 +110,8 @@ def timm(name, other):
         "top1": TOP1[other],
         "licence": {"apache-2.0": "Apache-2.0"}[config.license],
         "stated": "weights",
-        "size": config.input_size[1],
-        "crop": config.crop_pct,
+        "size": size,
+        "crop": crop,
         "interpolation": config.interpolation,
         "scale": "1/255",
         "mean": numbers(config.mean),
@@ -136,10 +153,8 @@ def padding(name, library, other):
     card = cards.card(name)
     if card.padding == "valid":
         return "valid"
-    if other.startswith("tf_"):
-        return "same"
     names = importlib.import_module(f"kapps.weights.names.{card.family}")
-    return library_padding(getattr(names, library))
+    return network_padding(other, getattr(names, library))
 
 
 def requested_file(function):

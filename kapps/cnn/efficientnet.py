@@ -18,13 +18,15 @@ import dataclasses
 import math
 from functools import partial
 
-from keras import layers
-
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.cnn.mobilenet_v1 import EPSILON
-from kapps.cnn.mobilenet_v2 import make_divisible
-from kapps.layers import conv_bn, current_padding, depthwise_bn, squeeze_excite
+from kapps.layers import (
+    conv_bn,
+    inverted_residual,
+    make_divisible,
+    published_epsilon,
+    squeeze_excite,
+)
 from kapps.preprocessing import IMAGENET
 
 TAN = "arXiv:1905.11946"
@@ -45,7 +47,7 @@ TABLE_1 = (
 
 def norm():
     """Returns momentum and epsilon of the batch norms."""
-    return {"momentum": 0.99, "epsilon": EPSILON[current_padding()]}
+    return {"momentum": 0.99, "epsilon": published_epsilon()}
 
 
 def conv_bn_silu(x, filters, kernel_size, *, strides=1, name):
@@ -71,19 +73,11 @@ def mbconv(x, filters, kernel_size, *, expansion, strides, drop_rate, name):
     Where x is added, training drops the branch for a fraction `drop_rate` of the images: stochastic depth (Huang 2016,
     arXiv:1603.09382).
     """
-    y = x
-    if expansion > 1:
-        y = conv_bn_silu(y, expansion * x.shape[-1], 1, name=f"{name}_expand")
-    y = depthwise_bn(
-        y, kernel_size, strides=strides, activation="silu", **norm(), name=f"{name}_depthwise"
+    squeeze = partial(squeeze_excite, inner=x.shape[-1] // 4, activation="silu")
+    return inverted_residual(
+        x, filters, kernel_size, expanded=expansion * x.shape[-1], strides=strides,
+        activation="silu", squeeze=squeeze, drop_rate=drop_rate, **norm(), name=name,
     )  # fmt: skip
-    y = squeeze_excite(y, x.shape[-1] // 4, activation="silu", name=f"{name}_se")
-    y = conv_bn(y, filters, 1, **norm(), name=f"{name}_project")
-    if strides > 1 or x.shape[-1] != filters:
-        return y
-    if drop_rate:
-        y = layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(y)
-    return layers.Add(name=f"{name}_add")([x, y])
 
 
 @image_family(

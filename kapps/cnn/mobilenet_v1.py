@@ -16,17 +16,15 @@ even, as at 224, 192, 160, 128 and 96 pixels.
 """
 
 from kapps.builders import image_family, levels, variant
-from kapps.layers import conv_bn, current_padding, depthwise_bn
+from kapps.layers import conv_bn, depthwise_bn, published_epsilon
 from kapps.preprocessing import INCEPTION
 
 HOWARD = "arXiv:1704.04861"
-EPSILON = {"same": 1e-3, "symmetric": 1e-5}
-"""Epsilon of the batch norms by padding: the authors', and that of PyTorch's networks with padding on every side."""
 
 
 def depthwise_separable(x, filters, *, strides, name):
     """3x3 depthwise convolution and 1x1 pointwise convolution, each with batch norm and ReLU6."""
-    norm = {"activation": "relu6", "epsilon": EPSILON[current_padding()]}
+    norm = {"activation": "relu6", "epsilon": published_epsilon()}
     x = depthwise_bn(x, 3, strides=strides, **norm, name=f"{name}_depthwise")
     return conv_bn(x, filters, 1, **norm, name=f"{name}_pointwise")
 
@@ -36,7 +34,7 @@ def body(x, *, width_multiplier=1.0):
     """Builds MobileNet V1; `width_multiplier` is alpha of [1]."""
     x = conv_bn(
         x, int(32 * width_multiplier), 3, strides=2, activation="relu6",
-        epsilon=EPSILON[current_padding()], name="stem_conv",
+        epsilon=published_epsilon(), name="stem_conv",
     )  # fmt: skip
     for level, strides, name in levels((1, 2, 2, 6, 2), first=1):
         filters = int(32 * 2**level * width_multiplier)

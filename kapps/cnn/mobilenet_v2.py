@@ -11,11 +11,8 @@ their epsilon, 1e-3. The networks of torchvision and timm pad on every side and 
 `padding="symmetric"`.
 """
 
-from keras import layers
-
 from kapps.builders import image_family, levels, variant
-from kapps.cnn.mobilenet_v1 import EPSILON
-from kapps.layers import conv_bn, current_padding, depthwise_bn
+from kapps.layers import conv_bn, inverted_residual, make_divisible, published_epsilon
 
 SANDLER = "arXiv:1801.04381"
 
@@ -33,35 +30,18 @@ TABLE_2 = (
 # fmt: on
 
 
-def make_divisible(filters):
-    """Rounds to the nearest multiple of 8, or to the next where the nearest is below nine tenths of `filters`."""
-    nearest = max(8, int(filters + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * filters else nearest + 8
-
-
-def inverted_residual(x, filters, *, expansion, strides, name):
-    """1x1 to `expansion` times as many channels, 3x3 depthwise, and a linear 1x1; x is added where shapes agree."""
-    y, norm = x, {"epsilon": EPSILON[current_padding()]}
-    relu6 = {"activation": "relu6", **norm}
-    if expansion > 1:
-        y = conv_bn(y, expansion * x.shape[-1], 1, **relu6, name=f"{name}_expand")
-    y = depthwise_bn(y, 3, strides=strides, **relu6, name=f"{name}_depthwise")
-    y = conv_bn(y, filters, 1, **norm, name=f"{name}_project")
-    if strides > 1 or x.shape[-1] != filters:
-        return y
-    return layers.Add(name=f"{name}_add")([x, y])
-
-
 @image_family(minimum=32, padding="same")
 def body(x, *, width_multiplier=1.0):
     """Builds MobileNet V2; `width_multiplier` is alpha of [1]. The last layer is not narrower than 1280."""
-    relu6 = {"activation": "relu6", "epsilon": EPSILON[current_padding()]}
+    relu6 = {"activation": "relu6", "epsilon": published_epsilon()}
     x = conv_bn(x, make_divisible(32 * width_multiplier), 3, strides=2, **relu6, name="stem_conv")
     rows = [(t, c) for t, c, n, _ in TABLE_2 for _ in range(n)]
     blocks = levels([n for *_, n, _ in TABLE_2], first=1, strides=[s for *_, s in TABLE_2])
     for (expansion, filters), (_, strides, name) in zip(rows, blocks, strict=True):
         filters = make_divisible(filters * width_multiplier)
-        x = inverted_residual(x, filters, expansion=expansion, strides=strides, name=name)
+        x = inverted_residual(
+            x, filters, expanded=expansion * x.shape[-1], strides=strides, **relu6, name=name
+        )
     last = make_divisible(1280 * max(width_multiplier, 1.0))
     return conv_bn(x, last, 1, **relu6, name="level5_conv")
 

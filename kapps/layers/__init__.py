@@ -21,11 +21,12 @@ from kapps.layers.convolution import (
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.grouped_convolution import GroupedConv2D
+from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
 from kapps.layers.layer_scale import LayerScale
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_attention import MultiHeadAttention
-from kapps.layers.padding import current_padding, strided_padding
+from kapps.layers.padding import current_padding, published_epsilon, strided_padding
 from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
@@ -83,6 +84,7 @@ __all__ = [
     "WeightNormConv1D",
     "WeightedSum",
     "adaptive_average_pool",
+    "add_where_equal",
     "average_pool",
     "batch_norm",
     "channel_shuffle",
@@ -95,8 +97,11 @@ __all__ = [
     "depthwise",
     "depthwise_bn",
     "depthwise_norm",
+    "inverted_residual",
     "layer_norm",
+    "make_divisible",
     "max_pool",
+    "published_epsilon",
     "split_channels",
     "squeeze_excite",
     "strided_padding",

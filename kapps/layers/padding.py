@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from keras import layers
 
 PADDINGS = ("symmetric", "same")
+_EPSILON = {"same": 1e-3, "symmetric": 1e-5}
 _padding = contextvars.ContextVar("padding", default="symmetric")
 
 
@@ -35,6 +36,11 @@ def strided_padding(padding: str) -> Iterator[None]:
 def current_padding() -> str:
     """Returns the padding of the strided layers that are built now, "symmetric" or "same"."""
     return _padding.get()
+
+
+def published_epsilon() -> float:
+    """Returns the epsilon of batch norms by the padding in use: TensorFlow's code has 1e-3, PyTorch's 1e-5."""
+    return _EPSILON[current_padding()]
 
 
 def pad(x, size, strides, padding, name):

@@ -22,7 +22,7 @@ from kapps.weights.keras_applications import from_keras
 from kapps.weights.published_padding import (
     OtherPaddingError,
     check_padding,
-    file_padding,
+    network_padding,
     saved_padding,
 )
 from kapps.weights.torch_state_dict import from_torch, state_dict_keys
@@ -242,7 +242,7 @@ def _load_state_dict(model, path, state_dicts, family, classes, options, allow_n
                 function = functions[library]
                 check_function(path, module, library, options, family)
                 from_torch(
-                    model, state, function, classes, padding=file_padding(path, function), allow_nan=allow_nan
+                    model, state, function, classes, padding=network_padding(path.name, function), allow_nan=allow_nan
                 )  # fmt: skip
                 _state_dicts.report_choice(model.name, path, key, others)
                 return

@@ -51,19 +51,20 @@ def library_padding(name: Callable[..., str]) -> str | None:
     return getattr(module, "PADDING", {}).get(name.__name__, default)
 
 
-def file_padding(path, name: Callable[..., str]) -> str | None:
-    """Returns the padding of the network that a state dict was trained with; None if it is not known.
+def network_padding(network: str, name: Callable[..., str]) -> str | None:
+    """Returns the padding of one of another library's networks; None if it is not known.
 
-    timm's networks from TensorFlow have names that begin with "tf_".
+    timm's networks from TensorFlow have names that begin with "tf_". Its other networks pad on every side.
 
     Args:
-        path: of the file.
+        network: its name there, or that of a file of its weights.
         name: as for `library_padding`.
     """
     padding = library_padding(name)
-    if path.name.startswith("tf_"):
+    family = name.__module__.rpartition(".")[2]
+    if network.startswith("tf_"):
         return "same"
-    if padding is None and path.name.startswith(name.__module__.rpartition(".")[2]):
+    if padding is None and network.replace("_", "").startswith(family.replace("_", "")):
         return "symmetric"
     return padding
 

@@ -12,7 +12,7 @@ from sampled_weights import sampled_images, sampled_state
 
 from kapps import cards, families
 from kapps.weights import from_torch, to_torch
-from kapps.weights.published_padding import library_padding
+from kapps.weights.published_padding import network_padding
 
 with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
@@ -38,7 +38,7 @@ def test_logits_equal_those_of_another_library(row):
     options = (
         {}
         if builder.builder.defaults["padding"] == "valid"
-        else {"padding": library_padding(names)}
+        else {"padding": network_padding(row["other"], names)}
     )
     options |= row.get("options", {})
     model = builder(input_shape=(size, size, 3), classifier_activation=None, **options)

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kapps
+from kapps.cnn.mobilenet_v3 import TABLE_2
 from kapps.cnn.resnet import basic_block
 from kapps.weights import to_torch
 
@@ -15,6 +16,8 @@ ALEXNET = {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_paddin
 ZFNET = {"filters": (8, 8, 8, 8, 8), "norm": (2.0, 5, 2e-5), "norm_first": True}
 BOTTLENECKS = {"depths": (1, 1, 1, 1)}
 WITH_SE = {**BOTTLENECKS, "se": 16}
+MOBILENET_1E5 = {"blocks": TABLE_2[:1], "epsilon": 1e-5}
+MOBILENET_1E3 = {"blocks": TABLE_2[:1], "epsilon": 1e-3}
 CASES = [
     # family, library, file, options of the network that it is for, options of another function with these shapes
     ("alexnet", "pytorchcv", "alexnet-1664", ALEXNET, {"groups": 1}),
@@ -28,6 +31,9 @@ CASES = [
     ("resnet", "pytorchcv", "seresnet50b-06", WITH_SE, {**WITH_SE, "stride_in": "1x1"}),
     ("resnet", "pytorchcv", "resnet18-0867", {**BOTTLENECKS, "block": basic_block}, None),
     ("googlenet_bn", "torchvision", "model", {"kernel_size": 3, "last_pool": 2}, {"kernel_size": 3}),
+    ("mobilenet_v3", "torchvision", "model", MOBILENET_1E3, MOBILENET_1E5),
+    ("mobilenet_v3", "timm", "tf_mobilenetv3_small_100-37f4", MOBILENET_1E3, MOBILENET_1E5),
+    ("mobilenet_v3", "timm", "mobilenetv3_small_100_lamb-266a", MOBILENET_1E5, MOBILENET_1E3),
 ]  # fmt: skip
 
 
@@ -63,10 +69,14 @@ def test_files_of_another_function_raise(family, library, file, options, other, 
         assert f"kapps.families.{family}" in message
 
 
-@pytest.mark.parametrize("family, options", [("squeezenet", {}), ("resnet", BOTTLENECKS)])
+@pytest.mark.parametrize(
+    "family, options",
+    [("squeezenet", {}), ("resnet", BOTTLENECKS), ("mobilenet_v3", MOBILENET_1E3)],
+)
 def test_a_name_that_does_not_tell_the_function_raises(family, options, tmp_path):
     build = getattr(kapps.families, family)
-    names = importlib.import_module(f"kapps.weights.names.{family}").pytorchcv
+    module = importlib.import_module(f"kapps.weights.names.{family}")
+    names = module.timm if family == "mobilenet_v3" else module.pytorchcv
     model = build(input_shape=(64, 64, 3), **options)
     path = tmp_path / "model.safetensors"
     save_file({k: np.ascontiguousarray(v) for k, v in to_torch(model, names).items()}, path)
@@ -77,7 +87,7 @@ def test_a_name_that_does_not_tell_the_function_raises(family, options, tmp_path
 
 def test_the_options_exist():
     """Each row names options of the family's body."""
-    for family in ("alexnet", "zfnet", "squeezenet", "resnet", "googlenet_bn"):
+    for family in ("alexnet", "zfnet", "squeezenet", "resnet", "googlenet_bn", "mobilenet_v3"):
         module = importlib.import_module(f"kapps.weights.names.{family}")
         names = set(getattr(kapps.families, family).builder.options())
         for library, rows in module.OPTIONS.items():

@@ -1,4 +1,4 @@
-"""MobileNets with the weights of Keras Applications and of PyTorch's libraries: each with its own padding."""
+"""Networks for phones with the weights of Keras Applications and of PyTorch's libraries: each with its own padding."""
 
 import importlib
 
@@ -10,9 +10,10 @@ from safetensors.numpy import save_file
 
 import kapps
 from kapps import cards
+from kapps.cnn.mobilenet_v3 import TABLE_2
 from kapps.cnn.resnet import basic_block
 from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
-from kapps.weights.names import efficientnet, mobilenet_v1, mobilenet_v2, resnet
+from kapps.weights.names import efficientnet, mobilenet_v1, mobilenet_v2, mobilenet_v3, resnet
 
 SHAPE = (32, 32, 3)
 LOGITS = {"classifier_activation": None}
@@ -51,6 +52,9 @@ def run(model, images):
 CASES = [
     ("mobilenet_v1", "mobilenet_v1_025", (96,), (33,)),
     ("mobilenet_v2", "mobilenet_v2_035", (32, 33), ()),
+    ("mobilenet_v3", "mobilenet_v3_small_035", (32, 33), ()),
+    ("mobilenet_v3", "mobilenet_v3_large_minimalistic", (32, 33), ()),
+    ("efficientnet_v2", "efficientnet_v2_b0", (64, 75), ()),
     *[
         pytest.param("mobilenet_v1", name, (224, 160, 128, 96, 255, 127), (97, 225), marks=pytest.mark.long)
         for name in mobilenet_v1.KERAS
@@ -58,6 +62,14 @@ CASES = [
     *[
         pytest.param("mobilenet_v2", name, (224, 160, 128, 96, 225, 97), (), marks=pytest.mark.long)
         for name in mobilenet_v2.KERAS
+    ],
+    *[
+        pytest.param("mobilenet_v3", name, (224, 96, 97), (), marks=pytest.mark.long)
+        for name in mobilenet_v3.KERAS
+    ],
+    *[
+        pytest.param("efficientnet_v2", f"efficientnet_v2_{size}", (96, 75), (), marks=pytest.mark.long)
+        for size in ("b1", "b2", "b3", "s")
     ],
 ]  # fmt: skip
 
@@ -115,6 +127,7 @@ def saved_state(model, names, path):
 SMALL = {
     "mobilenet_v1": {"width_multiplier": 0.25},
     "mobilenet_v2": {"width_multiplier": 0.25},
+    "mobilenet_v3": {"blocks": TABLE_2[:1] + TABLE_2[3:5]},
     "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.5},
     "resnet": {"depths": (1, 1, 1, 1), "block": basic_block},
 }
@@ -125,6 +138,8 @@ TORCH = [
     (mobilenet_v2.torchvision, "mobilenet_v2.safetensors", "symmetric"),
     (mobilenet_v2.timm, "model.safetensors", "symmetric"),
     (mobilenet_v2.timm, "tf_mobilenetv2_025.safetensors", "same"),
+    (mobilenet_v3.torchvision, "mobilenet_v3_small.safetensors", "symmetric"),
+    (mobilenet_v3.timm, "tf_mobilenetv3_small_100.safetensors", "same"),
     (efficientnet.timm, "tf_efficientnet_b0.safetensors", "same"),
     (efficientnet.timm, "efficientnet_b0.safetensors", "symmetric"),
     (resnet.torchvision, "model.safetensors", "symmetric"),

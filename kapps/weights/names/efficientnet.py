@@ -1,7 +1,6 @@
 """EfficientNet."""
 
-import math
-import re
+from kapps.weights.names._stages import place
 
 ENDS = {
     "stem_conv": "conv_stem",
@@ -27,19 +26,13 @@ UNEXPANDED = PARTS | {"depthwise_bn": "bn1", "project": "conv_pw", "project_bn":
 
 def timm(layer: str, names: list[str]) -> str:
     """Names as in timm's tf_efficientnet_b0 to b7."""
+    return timm_blocks(layer, names)
+
+
+def timm_blocks(layer: str, names: list[str], first: tuple[str, ...] = ()) -> str:
+    """Names of all families that timm builds of these blocks; `first` is that of `place`."""
     if layer in ENDS:
         return ENDS[layer]
-    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
-    stage, index = int(level) - 1, int(block) - 1
-    # Levels 4 and 5 hold two stages. Those of level 4 have equal depths; the last of level 5 has the depth of level 1.
-    first = {"4": _blocks("4", names) // 2, "5": _blocks("5", names) - _blocks("1", names)}
-    if level == "5":
-        stage += 1
-    if index >= first.get(level, math.inf):
-        stage, index = stage + 1, index - first[level]
-    parts = UNEXPANDED if level == "1" else PARTS
-    return f"blocks.{stage}.{index}.{parts[part]}"
-
-
-def _blocks(level, names):
-    return sum(bool(re.fullmatch(rf"level{level}_block\d+_depthwise", name)) for name in names)
+    stage, block, part = place(layer, names, first)
+    is_expanded = layer.removesuffix(part) + "expand" in names
+    return f"blocks.{stage}.{block}.{(PARTS if is_expanded else UNEXPANDED)[part]}"

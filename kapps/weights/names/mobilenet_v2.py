@@ -39,8 +39,6 @@ PARTS = {
     "project_bn": "3",
 }
 UNEXPANDED = {"depthwise": "0.0", "depthwise_bn": "0.1", "project": "1", "project_bn": "2"}
-STAGES = {"1": (0, 1), "2": (1, 2), "3": (2, 3), "4": (3, 4), "5": (5, 3)}
-"""By level: timm's first stage and its number of blocks; further blocks belong to the next stage."""
 
 
 def torchvision(layer: str) -> str:
@@ -52,15 +50,9 @@ def torchvision(layer: str) -> str:
     return f"features.{FIRST[level] + int(block) - 1}.conv.{parts[part]}"
 
 
-def timm(layer: str) -> str:
+def timm(layer: str, names: list[str]) -> str:
     """Names as of `mobilenetv2_100` in `timm.models.efficientnet`, with the names of EfficientNet."""
-    if layer in efficientnet.ENDS:
-        return efficientnet.ENDS[layer]
-    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
-    stage, blocks = STAGES[level]
-    later, number = divmod(int(block) - 1, blocks)
-    parts = efficientnet.UNEXPANDED if level == "1" else efficientnet.PARTS
-    return f"blocks.{stage + later}.{number}.{parts[part]}"
+    return efficientnet.timm(layer, names)
 
 
 def keras(layer: str) -> str:
