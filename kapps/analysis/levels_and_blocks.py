@@ -10,7 +10,8 @@ HEAD_COLOUR = "#7f7f7f"
 
 PART = re.compile(r"(?:^|/)(stem|level(\d+)|head)(?:_|/|$)")
 BLOCK = re.compile(
-    r"((?:^|.*?/)[^/]*?(?:block|unit|cell|node|mixed|expanded_conv)_?\d+[a-z]?)(?=_|/|$)", re.IGNORECASE
+    r"((?:^|.*?/)[^/]*?(?:block|unit|cell|node|mixed|expanded_conv)_?\d+[a-z]?)(?=_|/|$)",
+    re.IGNORECASE,
 )
 
 

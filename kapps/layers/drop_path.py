@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from kapps._checked import check_argument
+
 
 @keras.saving.register_keras_serializable("kapps")
 class DropPath(layers.Layer):
@@ -29,8 +31,7 @@ class DropPath(layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"DropPath: rate={rate!r} is not in [0, 1)")
-        if steps is not None and steps < 1:
-            raise ValueError(f"DropPath: steps={steps!r} is not None or a positive integer")
+        check_argument(self.name, "steps", steps, int | None)
         self.rate, self.steps, self.seed = rate, steps, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True

@@ -9,6 +9,7 @@
 import keras
 from keras import ops
 
+from kapps._checked import check_argument
 from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
 SCORES = ("additive", "dot", "general", "concat", "scaled")
@@ -56,8 +57,7 @@ class Alignment(keras.layers.Layer):
         for option, value, allowed in (("score", score, SCORES), ("window", window, WINDOWS)):
             if value not in allowed:
                 raise ValueError(f"{option} is one of {', '.join(allowed)}, not {value!r}")
-        if not isinstance(width, int) or width < 1:
-            raise ValueError(f"width is a positive integer, not {width!r}")
+        check_argument(self.name, "width", width, int)
         self.score, self.window, self.units = score, window, units
         self.width, self.seed = width, seed
         self.supports_masking = True

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from kapps._checked import check_argument
+
 
 @keras.saving.register_keras_serializable("kapps")
 class Maxout(keras.layers.Layer):
@@ -18,8 +20,7 @@ class Maxout(keras.layers.Layer):
 
     def __init__(self, pool=2, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(pool, int) or pool < 1:
-            raise ValueError(f"{self.name}: pool is a positive integer, not {pool!r}")
+        check_argument(self.name, "pool", pool, int)
         self.pool = pool
         self.supports_masking = True
 

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from kapps import _keras_compat
+from kapps._checked import check_argument
 
 HIDDEN_SCORE = -1e9
 """The score of masked steps, in float32 or float64: it is finite, and its exponential is 0."""
@@ -55,11 +56,10 @@ class MultiHeadAttention(_keras_compat.MultiHeadAttention):
     profile_as = keras.layers.MultiHeadAttention  # see `kapps.analysis.register_cost`
 
     def __init__(self, num_heads, key_dim, chunk=None, **kwargs):
+        for option, value in (("num_heads", num_heads), ("key_dim", key_dim)):
+            check_argument(kwargs.get("name") or "MultiHeadAttention", option, value, int)
         super().__init__(num_heads, key_dim, **kwargs)
-        if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
-            raise ValueError(
-                f"{self.name}: chunk is a positive number of queries, or None, not {chunk!r}"
-            )
+        check_argument(self.name, "chunk", chunk, int | None)
         if chunk and self.dropout:
             raise ValueError(
                 f"{self.name}: chunk={chunk} excludes dropout of the weights, but dropout is {self.dropout!r}"

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._checked import check_argument
+
 
 def positions_of(x, start=0):
     """Returns the position of each step of x (batch, time, ...), int32 (1 or batch, time); the first is `start`."""
@@ -93,10 +95,7 @@ class LearnedPositionalEncoding(PositionalEncoding):
 
     def __init__(self, length, scale=1.0, **kwargs):
         super().__init__(scale, **kwargs)
-        if not isinstance(length, int) or length < 1:
-            raise ValueError(
-                f"{self.name}: length, the number of positions, is a positive integer, not {length!r}"
-            )
+        check_argument(self.name, "length", length, int)
         self.length = length
 
     def build(self, input_shape):

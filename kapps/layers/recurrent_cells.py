@@ -18,7 +18,7 @@ import keras
 from keras import layers, ops
 
 from kapps._checked import check_argument
-from kapps._values import is_integer
+from kapps._values import is_integer, short
 
 
 def state_names(sizes):
@@ -251,9 +251,9 @@ class LearnedState(layers.Layer):
     def __init__(self, sizes, **kwargs):
         super().__init__(**kwargs)
         self.sizes = list(sizes) if isinstance(sizes, (list, tuple)) else []
-        if not self.sizes or not all(map(is_integer, self.sizes)):
+        if not self.sizes or not all(is_integer(size, 1, 2**20) for size in self.sizes):
             raise ValueError(
-                f"{self.name}: sizes are positive integers, one for each state, not {sizes!r}"
+                f"{self.name}: sizes={short(sizes)} are not positive integers up to {2**20:,}, one for each state"
             )
         self.supports_masking = True
 

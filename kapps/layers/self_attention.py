@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from kapps._checked import check_argument
 from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
 
@@ -42,11 +43,10 @@ class SelfAttention(keras.layers.Layer):
         self, heads=1, key_dim=64, value_dim=None, output_dim=None, merge_qk=False, merge_vo=False, **kwargs
     ):  # fmt: skip
         super().__init__(**kwargs)
-        sizes = dict(heads=heads, key_dim=key_dim, value_dim=value_dim, output_dim=output_dim)
-        for option, size in sizes.items():
-            optional = size is None and option in ("value_dim", "output_dim")
-            if not optional and not (isinstance(size, int) and size > 0):
-                raise ValueError(f"{self.name}: {option} is a positive integer, not {size!r}")
+        for option, size in (("heads", heads), ("key_dim", key_dim)):
+            check_argument(self.name, option, size, int)
+        for option, size in (("value_dim", value_dim), ("output_dim", output_dim)):
+            check_argument(self.name, option, size, int | None)
         if merge_vo and output_dim is None:
             raise ValueError(f"{self.name}: merge_vo=True needs output_dim, as W_vo is K x N")
         self.heads, self.key_dim, self.output_dim = heads, key_dim, output_dim

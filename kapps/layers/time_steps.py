@@ -8,6 +8,8 @@ import math
 import keras
 from keras import ops
 
+from kapps._checked import check_argument
+
 
 @keras.saving.register_keras_serializable("kapps")
 class ConcatenatePairs(keras.layers.Layer):
@@ -57,10 +59,7 @@ class SegmentMean(keras.layers.Layer):
 
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"{self.name}: size, the steps of a segment, is a positive integer, not {size!r}"
-            )
+        check_argument(self.name, "size", size, int)
         self.size = size
         self.supports_masking = True
 

@@ -60,7 +60,9 @@ def _places(title, genotype):
     for i, row in enumerate(rows):
         later = [source for source in row[2::2] if source not in places]
         if later:
-            raise ValueError(f"{title}: node {row[0]} reads {later[0]}, a later node or none at all")
+            raise ValueError(
+                f"{title}: node {row[0]} reads {later[0]}, a later node or none at all"
+            )
         places[row[0]] = (1 + max(places[source][0] for source in row[2::2]), -i)
     last = max(column for column, _ in places.values())
     return {**places, "concat": (last + 0.8, middle)}

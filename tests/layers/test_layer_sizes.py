@@ -1,0 +1,40 @@
+"""The sizes of layers: a value that no layer can have is refused when the layer is made."""
+
+import numpy as np
+import pytest
+
+from kapps import layers
+from kapps.layers.drop_path import DropPath
+from kapps.layers.encoder_decoder_attention import Alignment
+from kapps.layers.maxout import Maxout
+from kapps.layers.positional_encoding import LearnedPositionalEncoding
+from kapps.layers.recurrent_cells import LearnedState
+from kapps.layers.time_steps import SegmentMean
+
+LAYERS = [
+    (layers.ChannelShuffle, {"groups": 2}),
+    (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
+    (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
+    (layers.SelfAttention, {"heads": 2, "key_dim": 4, "value_dim": 3, "output_dim": 5}),
+    (layers.SparseMixtureOfExperts, {"experts": 4, "k": 2, "hidden": 8}),
+    (Alignment, {"width": 3}),
+    (DropPath, {"rate": 0.1, "steps": 9}),
+    (LearnedPositionalEncoding, {"length": 9}),
+    (LearnedState, {"sizes": [4]}),
+    (Maxout, {"pool": 2}),
+    (SegmentMean, {"size": 2}),
+]
+
+
+def test_sizes_are_positive_integers_that_a_layer_can_have():
+    for layer, arguments in LAYERS:
+        layer(**arguments)
+        for option, value in arguments.items():
+            if option in ("rate", "kernel_size"):  # a fraction; an argument that Keras checks
+                continue
+            for bad in (0, -1, 1.5, True, "a", 10**15, float("nan"), np.inf):
+                wrong = [bad] if isinstance(value, list) else bad
+                with pytest.raises((ValueError, TypeError)) as error:
+                    layer(**{**arguments, option: wrong})
+                message = str(error.value)
+                assert option in message and "\n" not in message, (layer, option, bad)
