@@ -112,6 +112,8 @@ def _describe(key, example):
     if isinstance(example, (tuple, list)):
         if not example:
             return "()"
+        if any(isinstance(item, (tuple, list)) for item in example):
+            return f"a tuple such as {short(example, 120)}"
         parts = " or ".join(dict.fromkeys(_describe(key, item) for item in example))
         return f"a tuple such as {example!r}, each {parts}"
     return f"a function such as {getattr(example, '__name__', example)}"

@@ -108,7 +108,7 @@ def stack(
     """
     if depth < 3:
         raise ValueError(f"depth={depth} is below 3, a cell for each of the three levels")
-    normal, reduction = genotype
+    normal, reduction = cells.check_pair(genotype)
     ends = (depth // 3, 2 * depth // 3, depth)
     depths = (ends[0], ends[1] - ends[0], ends[2] - ends[1])
     halved, inner = first > 0, None

@@ -90,7 +90,7 @@ def body(x, *, genotype=(NORMAL, REDUCTION), filters=36, depth=18, drop_rate=0.4
     """
     if depth < 3:
         raise ValueError(f"depth={depth} is below 3, a normal cell for each of the three levels")
-    normal, reduction = genotype
+    normal, reduction = cells.check_pair(genotype)
     third = depth // 3
     depths = (third, third + 1, depth + 1 - 2 * third)
     x = conv_bn(x, 3 * filters, 3, name="stem_conv")

@@ -19,6 +19,8 @@ from functools import partial
 import keras
 from keras import layers
 
+from kapps._names import nearest
+from kapps._values import short
 from kapps.layers.convolution import batch_norm, conv, conv_bn, depthwise
 from kapps.layers.drop_path import DropPath
 from kapps.layers.padding import current_padding
@@ -194,8 +196,11 @@ def cell(
 
     Returns:
         The map (batch, height / strides, width / strides, channels), concatenated of the genotype's nodes.
+
+    Raises:
+        ValueError: if the genotype has another form, an unknown operation, or an input that is no earlier map.
     """
-    rows, concatenated = genotype
+    rows, concatenated = check_genotype(genotype, operations, inputs)
     maps = dict(inputs)
     for node, *edges in rows:
         branches = []
@@ -219,6 +224,46 @@ def cell(
         elif x.shape[-1] != filters:
             maps[node] = conv_bn(x, filters, 1, name=layer, **norm)
     return layers.Concatenate(name=f"{name}_out")([maps[node] for node in concatenated])
+
+
+def check_pair(genotype):
+    """Returns (normal cell, reduction cell), and raises ValueError if there are not two cells."""
+    if len(genotype) != 2:
+        raise ValueError(f"genotype has {len(genotype)} cells; it is (normal cell, reduction cell)")
+    return genotype
+
+
+def check_genotype(genotype, operations, inputs):
+    """Returns (rows, concatenated) of a genotype, and raises ValueError for what cannot be built, in one line."""
+    if len(genotype) != 2:
+        raise ValueError(
+            f"a cell has {len(genotype)} parts; it is (rows, names of the concatenated nodes)"
+        )
+    rows, concatenated = genotype
+    maps = list(inputs)
+    for row in rows:
+        if len(row) != 5:
+            raise ValueError(
+                f"row {short(row)} of a cell is not (node, operation, input, operation, input)"
+            )
+        for operation in row[1::2]:
+            if operation not in operations:
+                raise ValueError(
+                    f"row {short(row)} of a cell: there is no operation {operation!r}."
+                    f"{nearest(str(operation), operations)} Allowed: {', '.join(operations)}"
+                )
+        unknown = [source for source in row[2::2] if source not in maps]
+        if unknown:
+            raise ValueError(
+                f"row {short(row)} of a cell reads {unknown[0]!r}; the maps before it are {', '.join(maps)}"
+            )
+        maps.append(row[0])
+    unknown = [node for node in concatenated if node not in maps]
+    if unknown or not concatenated:
+        raise ValueError(
+            f"a cell concatenates {short(concatenated)}; it has the maps {', '.join(maps)}"
+        )
+    return rows, concatenated
 
 
 def _sum(branches, maps, inputs, strides, name):

@@ -173,3 +173,22 @@ def test_identities_are_not_dropped():
         dropped = [layer for layer in model.layers if layer.name.endswith("_drop")]
         assert {layer.name for layer in dropped} == {"cell_c2_left_drop", "cell_c3_right_drop"}
         assert {(layer.rate, layer.steps) for layer in dropped} == {(0.4, 10)}
+
+
+def test_genotypes_that_cannot_be_built_raise():
+    image = keras.Input((8, 8, 4))
+    row = ("c2", "sep3", "h0", "sep3", "h0")
+    wrong = {
+        ((row,),): "1 parts",
+        ((row, ("c3", "sep3", "h0")), ("c2",)): "is not (node, operation, input, operation, input)",
+        ((("c2", "sep4", "h0", "sep3", "h0"),), ("c2",)): "Did you mean sep",
+        ((("c2", "sep3", "c3", "sep3", "h0"), ("c3", "id", "h0", "id", "h0")), ("c3",)): "reads 'c3'",
+        ((row,), ("c2", "c4")): "it has the maps h0, c2",
+        ((row,), ()): "concatenates ()",
+    }
+    for genotype, words in wrong.items():
+        with pytest.raises(ValueError) as caught:
+            cells.cell({"h0": image}, genotype, 4, name="cell")
+        assert words in str(caught.value) and "\n" not in str(caught.value), genotype
+    with pytest.raises(ValueError, match="1 cells"):
+        cells.check_pair((((row,), ("c2",)),))
