@@ -3,15 +3,21 @@
 python tools/cell_figures.py
 """
 
+import os
 import pathlib
 import sys
 
+import matplotlib
+
 from kapps import _errors, visualize
 from kapps._arguments import Parser
-from kapps.cnn import darts, enas, snas
+from kapps.cnn import amoebanet, darts, enas, nasnet, pnasnet, snas
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "cells"
 GENOTYPES = {
+    "nasnet_a": (nasnet.NORMAL, nasnet.REDUCTION),
+    "amoebanet_a": (amoebanet.NORMAL, amoebanet.REDUCTION),
+    "pnasnet5": (pnasnet.CELL,),
     "darts_v1": darts.FIRST_ORDER,
     "darts_v2": darts.SECOND_ORDER,
     "snas_mild": snas.MILD,
@@ -19,15 +25,18 @@ GENOTYPES = {
     "snas_aggressive": snas.AGGRESSIVE,
     "enas_micro": (enas.NORMAL, enas.REDUCTION),
 }
-"""{name of a figure: (normal cell, reduction cell)}."""
+"""{name of a figure: (normal cell, reduction cell)}; PNASNet has one cell for both."""
 
 
 def main():
-    """Writes one figure for each genotype."""
+    """Writes one figure for each genotype, the same file each time."""
+    os.environ["SOURCE_DATE_EPOCH"] = "0"
+    matplotlib.rcParams["svg.hashsalt"] = "kapps"
     FOLDER.mkdir(exist_ok=True)
-    for name, (normal, reduction) in GENOTYPES.items():
+    for name, genotypes in GENOTYPES.items():
         path = FOLDER / f"{name}.svg"
-        visualize.plot_cells({"normal cell": normal, "reduction cell": reduction}, path)
+        titles = ("normal cell", "reduction cell") if len(genotypes) > 1 else ("cell",)
+        visualize.plot_cells(dict(zip(titles, genotypes, strict=True)), path)
         print(path)
 
 

@@ -182,7 +182,10 @@ def test_genotypes_that_cannot_be_built_raise():
         ((row,),): "1 parts",
         ((row, ("c3", "sep3", "h0")), ("c2",)): "is not (node, operation, input, operation, input)",
         ((("c2", "sep4", "h0", "sep3", "h0"),), ("c2",)): "Did you mean sep",
-        ((("c2", "sep3", "c3", "sep3", "h0"), ("c3", "id", "h0", "id", "h0")), ("c3",)): "reads 'c3'",
+        (
+            (("c2", "sep3", "c3", "sep3", "h0"), ("c3", "id", "h0", "id", "h0")),
+            ("c3",),
+        ): "reads 'c3'",
         ((row,), ("c2", "c4")): "it has the maps h0, c2",
         ((row,), ()): "concatenates ()",
     }
