@@ -6,6 +6,7 @@
 A wrong value raises one line that names the argument. The error is a ValueError and a TypeError.
 """
 
+import collections.abc
 import functools
 import inspect
 import os
@@ -132,10 +133,24 @@ def _mismatch(name, value, kind):
         good = hasattr(value, "shape") and getattr(value, "dtype", None) is not None
         return None if good and _is_numeric(value) else "an array of numbers"
     if getattr(kind, "__module__", "") == "collections.abc":
+        if typing.get_origin(kind) is collections.abc.Sequence:
+            return _sequence_mismatch(value, typing.get_args(kind))
         return None if hasattr(value, "__len__") else "a sequence"
     if typing.get_origin(kind) is None and isinstance(kind, type):
         return None if isinstance(value, kind) else f"a {kind.__name__}"
     return None
+
+
+def _sequence_mismatch(value, kinds):
+    """Returns None if a value is a sequence of items of a kind, or the kind in words."""
+    items = kinds[:1] if kinds and kinds[0] in (int, float, str, bytes) else ()
+    text = f"a sequence of {_words(items[0])}" if items else "a sequence"
+    if not hasattr(value, "__len__") or isinstance(value, (dict, set)):
+        return text
+    is_array = getattr(value, "dtype", None) is not None
+    if not items or is_array or (isinstance(value, str) and str in items):
+        return None
+    return None if all(_mismatch("", item, items[0]) is None for item in value) else text
 
 
 def _is_numeric(value):
@@ -164,5 +179,5 @@ def _tuple_mismatch(value, kinds):
 
 
 def _words(kind):
-    words = {int: "integers", float: "numbers", str: "texts", bool: "True or False"}
+    words = {int: "integers", float: "numbers", str: "texts", bytes: "bytes", bool: "True or False"}
     return words.get(kind, "values")

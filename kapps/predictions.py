@@ -6,11 +6,13 @@ from importlib import resources
 
 import numpy as np
 
+from kapps._checked import checked
 from kapps._values import is_integer
 
 IMAGENET_CLASSES = 1000
 
 
+@checked
 def decode_predictions(
     scores, top: int = 5, class_names: Sequence[str] | None = None
 ) -> list[list[tuple[str | int, str, float]]]:

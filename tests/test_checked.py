@@ -1,6 +1,7 @@
 """The check of arguments by their annotations."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from kapps._checked import checked
 def function(
     count: int, batch_size: int = 1, ratio: float = 0.5, flag: bool = False, text: str | None = None,
     path: str | os.PathLike = "", array: np.ndarray | None = None, pair: tuple[int, int] = (0, 1),
-    shard: tuple[int, int] = (0, 1), other=None,
+    shard: tuple[int, int] = (0, 1), names: Sequence[str] = (), numbers: Sequence[int] = (), other=None,
 ):  # fmt: skip
     return count
 
@@ -21,6 +22,7 @@ WRONG = {
     "count": [0, -1, 1.5, True, "1", None, np.float32(1)], "batch_size": [0, 10**9], "ratio": [float("nan"), "1", None],
     "flag": [1, "no", None], "text": [3, []], "path": [3, None], "array": [[[1], [1, 2]], "a", {}, np.array(["a"])],
     "pair": [(1,), 3, "12", (1, 2.5), (1, 2, 3)], "shard": [(1, 1), (-1, 2), (0, 0)],
+    "names": [3, [["a"], "b"], [b"a"], {"a": 1}, None], "numbers": [["a"], [1.5], [True], 3],
 }  # fmt: skip
 
 

@@ -93,7 +93,7 @@ MUTATIONS = [
     _mutation("convolution: padded on the right and bottom only", "kapps/layers/padding.py", "layers.ZeroPadding2D((height // 2, width // 2)", "layers.ZeroPadding2D(((0, height - 1), (0, width - 1))", LOGITS, "-k", "resnet18"),
     _mutation("convolution with ReLU: dropped bias", "kapps/layers/convolution.py", "padding=padding, use_bias=True,", "padding=padding, use_bias=False,", GRAPH, "-k", "squeezenet"),
     _mutation("convolution: wrong groups", "kapps/layers/convolution.py", "        groups=groups,\n        use_bias=use_bias,\n        activation=activation,", "        groups=1,\n        use_bias=use_bias,\n        activation=activation,", GRAPH, "-k", "resnext50"),
-    _mutation("squeeze and excitation: ReLU instead of sigmoid", "kapps/layers/squeeze_excite.py", 'activation="sigmoid"', 'activation="relu"', LOGITS, "-k", "efficientnet"),
+    _mutation("squeeze and excitation: ReLU instead of sigmoid", "kapps/layers/squeeze_excite.py", 'activation=gate', 'activation="relu"', LOGITS, "-k", "efficientnet"),
     _mutation("grouped convolution: output without bias", "kapps/layers/grouped_convolution.py", "        if self.use_bias:\n", "        if False:\n", "tests/layers/test_grouped_convolution.py"),
     _mutation("grouped convolution: wrong registered name", "kapps/layers/grouped_convolution.py", '@keras.saving.register_keras_serializable("kapps")', '@keras.saving.register_keras_serializable("kapps", name="Grouped")', GRAPH, "-k", "resnext50"),
     _mutation("channel shuffle: groups and channels swapped", "kapps/layers/channels.py", "(-1, self.groups, channels // self.groups))\n        x = keras", "(-1, channels // self.groups, self.groups))\n        x = keras", "tests/layers/test_channels.py"),
