@@ -26,12 +26,12 @@ NUMBERS_OF_PARTS = {
     "experts",
 }
 """Options that count parts of the network."""
-FRACTIONS = {"dropout", "drop_path", "drop_rate"}
+FRACTIONS = {"dropout", "drop_rate"}
 """Options that are fractions in [0, 1)."""
 EXAMPLES = {
     "attention_units": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),
     "positions": (None, 1), "pyramid": (None, 1), "segment": (None, 1), "source_vocabulary": (None, 1),
-    "drop_steps": (None, 1), "drop_path_steps": (None, 1),
+    "drop_steps": (None, 1),
     "merge": (None, "concat"), "residual": (None, 1), "bypass": (None, "simple"), "norm": (None, "batch"),
     "edges": (None, (((0, 1),),)),
 }  # fmt: skip
@@ -40,7 +40,7 @@ MOST_TOKENS = 2**24
 """The largest number of tokens or classes."""
 VOCABULARIES = {"source_vocabulary"}
 """Options that are numbers of tokens."""
-TRAINING_STEPS = {"drop_steps", "drop_path_steps"}
+TRAINING_STEPS = {"drop_steps"}
 """Options that are numbers of training steps."""
 
 

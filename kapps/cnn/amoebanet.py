@@ -33,7 +33,7 @@ REDUCTION = (
 
 @image_family(minimum=32, padding="same", preprocessing=INCEPTION, head=head, auxiliary=auxiliary)
 def body(
-    x, *, n, filters, stem=32, cifar=False, pool_padding="ignored", drop_path=0.3, drop_path_steps=None
+    x, *, n, filters, stem=32, cifar=False, pool_padding="ignored", drop_rate=0.3, drop_steps=None
 ):  # fmt: skip
     """Builds AmoebaNet-A.
 
@@ -44,12 +44,12 @@ def body(
         cifar: whether the first cells are normal ones, on a map of the input's size.
         pool_padding: "ignored" (padding of pooling with strides is in no window), "averaged" (averages contain it as
             zeros) or "zeros" (maxima do too).
-        drop_path: rate of drop path in all cells.
-        drop_path_steps: training steps in which the rate rises from 0; None for the full rate at once.
+        drop_rate: rate of drop path in all cells.
+        drop_steps: training steps in which the rate rises from 0; None for the full rate at once.
     """
     return stack(
         x, depths_of(n, cifar), filters, NORMAL, REDUCTION, stem=stem, cifar=cifar,
-        pool_padding=pool_padding, drop_path=drop_path, drop_path_steps=drop_path_steps, by_depth=False,
+        pool_padding=pool_padding, drop_rate=drop_rate, drop_steps=drop_steps, by_depth=False,
     )  # fmt: skip
 
 

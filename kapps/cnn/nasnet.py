@@ -50,7 +50,7 @@ OPERATIONS = {
 
 def stack(
     x, depths, filters, normal, reduction, *, stem, cifar, skip=False, pool_padding="ignored",
-    drop_path=0.0, drop_path_steps=None, by_depth=True,
+    drop_rate=0.0, drop_steps=None, by_depth=True,
 ):  # fmt: skip
     """Builds the network of NASNet, PNASNet and AmoebaNet, up to its last ReLU.
 
@@ -66,9 +66,9 @@ def stack(
         cifar: whether the first cells are normal ones, on a map of the input's size.
         skip: whether h1 after a reduction cell is not that cell's input, but the output of the cell before it.
         pool_padding: "ignored", "averaged" or "zeros": padding of pooling with strides.
-        drop_path: rate of drop path.
-        drop_path_steps: training steps in which the rate rises from 0; None for the full rate at once.
-        by_depth: whether the rate rises linearly to `drop_path` in the last cell; else all cells have the same rate.
+        drop_rate: rate of drop path.
+        drop_steps: training steps in which the rate rises from 0; None for the full rate at once.
+        by_depth: whether the rate rises linearly to `drop_rate` in the last cell; else all cells have the same rate.
 
     Returns:
         (map, [input of the last reduction cell]).
@@ -92,10 +92,10 @@ def stack(
             inputs["h1"] = cells.fit(
                 h1, cell_filters, strides=1 + halved, name=f"{name}_h1", **norm
             )
-        rate = drop_path * (i + 1) / sum(depths) if by_depth else drop_path
+        rate = drop_rate * (i + 1) / sum(depths) if by_depth else drop_rate
         x = cells.cell(
             inputs, reduction if step == 2 else normal, cell_filters, strides=step,
-            operations=OPERATIONS[pool_padding], drop_rate=rate, drop_steps=drop_path_steps,
+            operations=OPERATIONS[pool_padding], drop_rate=rate, drop_steps=drop_steps,
             name=name, **norm,
         )  # fmt: skip
         halved = step == 2
@@ -145,8 +145,8 @@ CIFAR = {
 
 @image_family(minimum=32, padding="same", preprocessing=INCEPTION, head=head, auxiliary=auxiliary)
 def body(
-    x, *, n, filters, stem=32, cifar=False, skip=False, pool_padding="ignored", drop_path=0.0,
-    drop_path_steps=None,
+    x, *, n, filters, stem=32, cifar=False, skip=False, pool_padding="ignored", drop_rate=0.0,
+    drop_steps=None,
 ):  # fmt: skip
     """Builds NASNet-A.
 
@@ -158,18 +158,18 @@ def body(
         skip: whether h1 after a reduction cell is not that cell's input, but the output of the cell before it.
         pool_padding: "ignored" (padding of pooling with strides is in no window), "averaged" (averages contain it as
             zeros, as in timm) or "zeros" (maxima do too, as in Keras Applications).
-        drop_path: rate of drop path in the last cell; it rises linearly over the cells.
-        drop_path_steps: training steps in which the rate rises from 0; None for the full rate at once.
+        drop_rate: rate of drop path in the last cell; it rises linearly over the cells.
+        drop_steps: training steps in which the rate rises from 0; None for the full rate at once.
     """
     return stack(
         x, depths_of(n, cifar), filters, NORMAL, REDUCTION, stem=stem, cifar=cifar, skip=skip,
-        pool_padding=pool_padding, drop_path=drop_path, drop_path_steps=drop_path_steps,
+        pool_padding=pool_padding, drop_rate=drop_rate, drop_steps=drop_steps,
     )  # fmt: skip
 
 
 # fmt: off
 #                                                  cells  nodes' filters  stem                                                                                                  trainable parameters and multiply-accumulates
 nasnet_mobile = variant(body, "nasnet_mobile", n=4, filters=44,  stem=32,                                                            paper=ZOPH, params=5_289_978,  macs=563_638_816)
-nasnet_large  = variant(body, "nasnet_large",  n=6, filters=168, stem=96, skip=True, drop_path=0.3, preprocessing=IMAGENET_331, paper=ZOPH, params=88_753_150, macs=23_783_414_658)
-nasnet_cifar  = variant(body, "nasnet_cifar",  n=6, filters=32,  stem=96, drop_path=0.4, **CIFAR,                                paper=ZOPH, params=3_346_538,  macs=544_333_312)
+nasnet_large  = variant(body, "nasnet_large",  n=6, filters=168, stem=96, skip=True, drop_rate=0.3, preprocessing=IMAGENET_331, paper=ZOPH, params=88_753_150, macs=23_783_414_658)
+nasnet_cifar  = variant(body, "nasnet_cifar",  n=6, filters=32,  stem=96, drop_rate=0.4, **CIFAR,                                paper=ZOPH, params=3_346_538,  macs=544_333_312)
 # fmt: on

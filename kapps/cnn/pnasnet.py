@@ -26,7 +26,7 @@ CELL = (  # figure 1 of [1]
 
 @image_family(minimum=32, padding="same", preprocessing=INCEPTION, head=head, auxiliary=auxiliary)
 def body(
-    x, *, n, filters, stem=32, cifar=False, pool_padding="ignored", drop_path=0.0, drop_path_steps=None
+    x, *, n, filters, stem=32, cifar=False, pool_padding="ignored", drop_rate=0.0, drop_steps=None
 ):  # fmt: skip
     """Builds PNASNet-5.
 
@@ -37,18 +37,18 @@ def body(
         cifar: whether the first cells are on a map of the input's size.
         pool_padding: "ignored" (padding of pooling with strides is in no window) or "zeros" (maxima contain it as
             zeros); the cell has no averages.
-        drop_path: rate of drop path in the last cell; it rises linearly over the cells.
-        drop_path_steps: training steps in which the rate rises from 0; None for the full rate at once.
+        drop_rate: rate of drop path in the last cell; it rises linearly over the cells.
+        drop_steps: training steps in which the rate rises from 0; None for the full rate at once.
     """
     return stack(
         x, depths_of(n, cifar, reductions=0), filters, CELL, CELL, stem=stem, cifar=cifar,
-        pool_padding=pool_padding, drop_path=drop_path, drop_path_steps=drop_path_steps,
+        pool_padding=pool_padding, drop_rate=drop_rate, drop_steps=drop_steps,
     )  # fmt: skip
 
 
 # fmt: off
 #                                                      cells  nodes' filters  stem                                                     trainable parameters and multiply-accumulates
 pnasnet5_mobile = variant(body, "pnasnet5_mobile", n=3, filters=54,  stem=32,                                             paper=LIU, params=5_064_487,  macs=587_293_200)
-pnasnet5_large  = variant(body, "pnasnet5_large",  n=4, filters=216, stem=96, drop_path=0.4, preprocessing=IMAGENET_331, paper=LIU, params=86_057_668, macs=24_937_395_792)
-pnasnet5_cifar  = variant(body, "pnasnet5_cifar",  n=3, filters=48,  stem=144, drop_path=0.4, **CIFAR,                    paper=LIU, params=3_189_082,  macs=574_891_392)
+pnasnet5_large  = variant(body, "pnasnet5_large",  n=4, filters=216, stem=96, drop_rate=0.4, preprocessing=IMAGENET_331, paper=LIU, params=86_057_668, macs=24_937_395_792)
+pnasnet5_cifar  = variant(body, "pnasnet5_cifar",  n=3, filters=48,  stem=144, drop_rate=0.4, **CIFAR,                    paper=LIU, params=3_189_082,  macs=574_891_392)
 # fmt: on

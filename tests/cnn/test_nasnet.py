@@ -32,7 +32,7 @@ def model():
         filters=8,
         stem=16,
         skip=True,
-        drop_path=0.5,
+        drop_rate=0.5,
         input_shape=(64, 64, 3),
     )
 
@@ -76,7 +76,7 @@ def test_drop_path_by_depth(model):
     rates = {x.name.rpartition("_c")[0]: x.rate for x in model.layers if isinstance(x, DropPath)}
     assert list(rates.values()) == pytest.approx([0.05 * i for i in range(1, 11)])
     assert sum(isinstance(x, DropPath) for x in model.layers) == 4 * 9 + 6 * 8
-    amoebanet = graphs.build(kapps.families.amoebanet, n=1, filters=8, drop_path_steps=100)
+    amoebanet = graphs.build(kapps.families.amoebanet, n=1, filters=8, drop_steps=100)
     layers = [x for x in amoebanet.layers if isinstance(x, DropPath)]
     assert {(x.rate, x.steps) for x in layers} == {(0.3, 100)}
 
@@ -97,7 +97,9 @@ def test_padding_of_pooling_that_is_not_allowed():
         kapps.families.nasnet(n=1, filters=4, pool_padding="zero")
 
 
-@pytest.mark.parametrize("size, skip", [(49, False), (64, True)])
+@pytest.mark.parametrize(
+    "size, skip", [(49, False), pytest.param(64, True, marks=pytest.mark.long)]
+)
 def test_logits_equal_keras_applications(size, skip, randomise):
     """With the zeros of its pooling; the weights convert in both directions."""
     from keras.src.applications.nasnet import NASNet
@@ -145,40 +147,50 @@ def small_timm(family):
             self.conv_0.bn = nn.BatchNorm2d(8, eps=0.001)
             self.cell_stem_0 = CellStem0(8, 2, 8, 2, "same")
             before, last = 8, 10
-            for name, filters in [
-                ("cell_stem_1", 4), *((f"cell_{i}", 8 * 2 ** (i // 4)) for i in range(12)),
-            ]:  # fmt: skip
+            cells = {"cell_stem_1": 4} | {f"cell_{i}": 8 * 2 ** (i // 4) for i in range(12)}
+            for name, filters in cells.items():
                 cell = getattr(self, name)
-                strided = not isinstance(cell.comb_iter_4_right, nn.Identity | None)
-                new = Cell(
-                    before,
-                    filters,
-                    last,
-                    filters,
-                    "same",
-                    strided,
+                strided, halved = (
+                    cell.comb_iter_4_right is not None,
                     cell.match_prev_layer_dimensions,
                 )
-                setattr(self, name, new)
+                setattr(self, name, Cell(before, filters, last, filters, "same", strided, halved))
                 before, last = last, 5 * filters
             self.last_linear = nn.Linear(last, 10)
 
     return Small(), {"n": 4, "filters": 8, "stem": 8}
 
 
+def pytorchcv_mobile():
+    """Returns pytorchcv's NASNet mobile with global pooling, for images of any size, and ours."""
+    from pytorchcv.model_provider import get_model
+    from torch import nn
+
+    model = get_model("nasnet_4a1056", num_classes=10)
+    model.features.final_pool = nn.AdaptiveAvgPool2d(1)
+    return model, {"n": 4, "filters": 44}
+
+
 @pytest.mark.peers
-@pytest.mark.parametrize("family", ["nasnet", "pnasnet"])
-def test_logits_equal_timm(family, operations):
-    """With averages over zeros in NASNet; the weights convert in both directions."""
+@pytest.mark.parametrize(
+    "family, library, sizes",
+    [
+        ("nasnet", "timm", (64, 97)),
+        ("pnasnet", "timm", (64, 97)),
+        ("nasnet", "pytorchcv", (128, 224)),  # its padding is SAME's where maps have these sides
+    ],
+)
+def test_logits_equal_pytorch(family, library, sizes, operations):
+    """timm's averages over zeros are an option; pytorchcv has the padding of the authors."""
     import torch
     from test_peers import adapt_norms
 
     torch.manual_seed(0)
-    model, options = small_timm(family)
-    model = adapt_norms(model, 64)
-    names = {"nasnet": nasnet, "pnasnet": pnasnet}[family].timm
+    model, options = small_timm(family) if library == "timm" else pytorchcv_mobile()
+    model = adapt_norms(model, sizes[-1])
+    names = getattr({"nasnet": nasnet, "pnasnet": pnasnet}[family], library)
     state = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
-    for size in (64, 97):
+    for size in sizes:
         ours = getattr(kapps.families, family)(
             **options, input_shape=(size, size, 3), classes=10, classifier_activation=None
         )
