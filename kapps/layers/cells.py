@@ -198,7 +198,7 @@ def cell(
         The map (batch, height / strides, width / strides, channels), concatenated of the genotype's nodes.
 
     Raises:
-        ValueError: if the genotype has another form, an unknown operation, or an input that is no earlier map.
+        ValueError: if the genotype has another form, an unknown operation, or reads a later map.
     """
     rows, concatenated = check_genotype(genotype, operations, inputs)
     maps = dict(inputs)
