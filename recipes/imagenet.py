@@ -145,6 +145,7 @@ def main(_):
             FLAGS.batch_size, steps * FLAGS.epochs, FLAGS.accumulation
         )
         training.check_compile_options(optimizer, model=model, strategy=strategy)
+        training.schedule_drop_path(model, steps * FLAGS.epochs)
         trained = training.compile_classifier(model, optimizer)
 
     # Fit and evaluate

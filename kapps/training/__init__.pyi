@@ -12,6 +12,7 @@ from .compilation import auxiliary_losses as auxiliary_losses
 from .compilation import check_compile_options as check_compile_options
 from .compilation import compile_classifier as compile_classifier
 from .compilation import repeat_targets as repeat_targets
+from .compilation import schedule_drop_path as schedule_drop_path
 from .distribution.cluster import ClusterError as ClusterError
 from .distribution.cluster import describe_lost_worker as describe_lost_worker
 from .distribution.devices import PRECISIONS as PRECISIONS

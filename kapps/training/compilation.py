@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kapps._checked import checked
 from kapps._keras_compat import all_layers
+from kapps.layers import DropPath
 from kapps.model_record import layer_at
 
 _MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
@@ -46,6 +47,27 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
         jit_compile=False,
     )
     return trained
+
+
+@checked
+def schedule_drop_path(model: keras.Model, steps: int) -> None:
+    """Sets that the rates of drop path rise linearly from 0 in the first `steps` training steps.
+
+    This is the scheduled drop path of networks of cells: NASNet, DARTS, SNAS, ENAS. A layer with `steps` of its own
+    keeps them. Call it before `fit`, with the number of steps of the whole training.
+
+    Args:
+        model: model to train; one without `kapps.layers.DropPath` is not changed.
+        steps: number of training steps, 1 or more.
+
+    Raises:
+        ValueError: if `steps` is not a positive integer.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps!r} is not a positive integer")
+    for layer in all_layers(model):
+        if isinstance(layer, DropPath) and layer.steps is None:
+            layer.steps = steps
 
 
 def auxiliary_losses(

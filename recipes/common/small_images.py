@@ -219,6 +219,7 @@ def train_epochs(model, schedule, train_dataset, test, source, test_source, skip
     """Trains for --epochs or resumes the training, saves the model, and returns the `Run` and its results."""
     steps = data.steps_per_epoch(source, FLAGS.batch_size)
     optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
+    training.schedule_drop_path(model, steps * FLAGS.epochs)
     trained = training.compile_classifier(model, optimizer)
     run = training.Run(
         pathlib.Path(FLAGS.model_dir, model.name), tf.distribute.get_strategy(), epochs=FLAGS.epochs,

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kapps import heads, training
+from kapps.layers import DropPath
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,23 @@ def three_outputs(as_dict=False):
         for name in ("predictions", "auxiliary1", "auxiliary2")
     }
     return keras.Model(image, outputs if as_dict else list(outputs.values()), name="heads")
+
+
+def test_drop_path_rises_to_its_rate_in_the_steps_of_the_training():
+    image = keras.Input((1,))
+    x = DropPath(0.5, name="first")(image)
+    model = keras.Model(image, DropPath(0.5, steps=3, name="own")(x))
+    training.schedule_drop_path(model, 1000)
+    assert [model.get_layer(name).steps for name in ("first", "own")] == [1000, 3]
+    x = np.ones((4000, 1), "float32")
+    first = model.get_layer("first")
+    dropped = [float(np.mean(keras.ops.convert_to_numpy(first(x, training=True)) == 0))]
+    for _ in range(500):
+        first(x[:1], training=True)
+    dropped += [float(np.mean(keras.ops.convert_to_numpy(first(x, training=True)) == 0))]
+    assert dropped == pytest.approx([0, 0.25], abs=0.03)
+    with pytest.raises(ValueError, match="steps=0"):
+        training.schedule_drop_path(model, 0)
 
 
 @pytest.mark.parametrize("as_dict", [False, True])
