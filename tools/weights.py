@@ -49,6 +49,7 @@ TOP1 = {
     "mobilenetv3_small_050.lamb_in1k": "57.918",
     "tf_mobilenetv3_small_075.in1k": "65.706",
     "tf_mobilenetv3_small_minimal_100.in1k": "62.892",
+    "nasnetalarge.tf_in1k": "82.626",
     "resnext101_32x4d.gluon_in1k": "80.336",
     "seresnet50.ra2_in1k": "80.260",
     "seresnext50_32x4d.racm_in1k": "81.268",
