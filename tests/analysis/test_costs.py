@@ -72,6 +72,8 @@ OTHERS = [
     (layers.RMSNormalization(), (10, 5), 0, 50, 150, 5),
     (layers.UnitNormalization(), (10, 5), 0, 50, 100, 0),
     (layers.Activation("gelu"), (10, 5), 0, 0, 50, 0),
+    (layers.Activation("hard_silu"), (10, 5), 0, 0, 50, 0),
+    (layers.Dense(7, activation="hard_sigmoid", use_bias=False), (10, 5), 350, 0, 70, 35),
     (layers.Activation("linear"), (10, 5), 0, 0, 0, 0),
     (layers.Activation("softmax"), (10, 5), 0, 50, 100, 0),
     (layers.Softmax(), (10, 5), 0, 50, 100, 0),

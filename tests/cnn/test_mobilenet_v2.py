@@ -3,7 +3,7 @@
 import pytest
 
 import kapps
-from kapps.cnn.mobilenet_v2 import make_divisible
+from kapps.layers import make_divisible
 
 PRINTED = {
     "mobilenet_v2": 300,
