@@ -195,7 +195,7 @@ def torch_builder(name):
     """Returns a function that builds a PyTorch network with random weights.
 
     Args:
-        name: name in `torchvision.models`, or "timm/" and a name in timm.
+        name: name in `torchvision.models`, or "timm/" or "pytorchcv/" and a name there.
     """
     import torch
 
@@ -211,6 +211,10 @@ def torch_builder(name):
         import timm
 
         return functools.partial(timm.create_model, name.removeprefix("timm/"))
+    if name.startswith("pytorchcv/"):
+        from pytorchcv.model_provider import get_model
+
+        return functools.partial(get_model, name.removeprefix("pytorchcv/"))
     import torchvision
 
     return functools.partial(torchvision.models.get_model, name, weights=None)

@@ -21,6 +21,7 @@ NETWORKS = (
     "lenet5", "alexnet_owt", "zfnet", "vgg16", "nin", "squeezenet", "googlenet_bn_3x3", "inception_bn", "inception_v3",
     "inception_v4", "inception_resnet_v2", "resnet50", "resnet50_v2", "resnet20_cifar", "resnext50", "senet154",
     "sknet50", "densenet121", "dpn92", "xception", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
+    "mobilenet_v3_large", "mnasnet_a1", "proxylessnas_mobile", "efficientnet_v2_b0",
 )  # fmt: skip
 """One builder of each family."""
 SIMILAR_KERAS = {
@@ -29,8 +30,10 @@ SIMILAR_KERAS = {
     "resnet50_v2": "ResNet50V2",
     "mobilenet_v1": "MobileNet",
     "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3_large": "MobileNetV3Large",
+    "efficientnet_v2_b0": "EfficientNetV2B0",
 }
-"""Networks of Keras Applications with the same cost that differ in a detail, such as a bias or a side of padding."""
+"""Networks of Keras Applications with the same cost that differ in a detail: a bias, padding or preprocessing."""
 SIMILAR_TORCH = {
     "senet154": "timm/legacy_senet154",
     "sknet50": "timm/skresnext50_32x4d",
@@ -50,11 +53,12 @@ TORCH_OPTIONS["inception_v3"] = TORCH_OPTIONS["googlenet"]
 
 
 def peer_names(network):
-    """Returns the names of a network in Keras Applications and in torchvision or timm, None if there is none."""
+    """Returns the names of a network in Keras Applications and in a library of PyTorch, None if there is none."""
     row = MODELS[network]
     timm = f"timm/{row['timm'].partition('.')[0]}" if row["timm"] else None
     applications = SIMILAR_KERAS.get(network) or row["keras"] or None
-    return applications, SIMILAR_TORCH.get(network) or row["torchvision"] or timm
+    pytorchcv = f"pytorchcv/{row['pytorchcv']}" if row["pytorchcv"] else None
+    return applications, SIMILAR_TORCH.get(network) or row["torchvision"] or timm or pytorchcv
 
 
 def network_builder(library, network):

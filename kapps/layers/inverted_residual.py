@@ -1,4 +1,4 @@
-"""The inverted residual block (Sandler 2018, arXiv:1801.04381), of which the networks for phones consist."""
+"""The inverted residual block (Sandler 2018, arXiv:1801.04381), the block of networks for phones."""
 
 from keras import layers
 
