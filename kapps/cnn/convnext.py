@@ -12,7 +12,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.layers import LayerScale, conv, depthwise, layer_norm
+from kapps.layers import LayerScale, add_where_equal, conv, depthwise, layer_norm
 
 LIU = "arXiv:2201.03545"
 
@@ -45,9 +45,7 @@ def block(x, *, layer_scale, drop_rate, name):
     y = dense(y, 4 * filters, activation="gelu", name=f"{name}_expand")
     y = dense(y, filters, name=f"{name}_project")
     y = LayerScale(layer_scale, name=f"{name}_scale")(y)
-    if drop_rate:
-        y = layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(y)
-    return layers.Add(name=f"{name}_add")([x, y])
+    return add_where_equal(x, y, strides=1, drop_rate=drop_rate, name=name)
 
 
 def head(x, classes, activation, *, pooling="avg"):

@@ -14,7 +14,8 @@ from kapps.layers.padding import PADDINGS
 NAMES = cards.smallest(by="module")
 AUTHORS = {
     "same": {
-        "amoebanet", "efficientnet", "enas", "mobilenet_v1", "mobilenet_v2", "nasnet", "pnasnet", "xception",
+        "amoebanet", "efficientnet", "efficientnet_v2", "enas", "mnasnet", "mobilenet_v1", "mobilenet_v2",
+        "mobilenet_v3", "nasnet", "pnasnet", "xception",
     },
     "valid": {
         "alexnet_single", "convnext", "densenet_cifar", "enas_macro", "inception_resnet", "inception_v3",

@@ -4,17 +4,20 @@ import os
 import signal
 import time
 import zipfile
+from functools import partial
 
 import flatbuffers
 import keras
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 import kapps
 from kapps import data
 from kapps.cards import Preprocessing
 from kapps.export.tflite import CALIBRATED, PRECISIONS, _converter, file_precision
+from kapps.layers import conv_bn, inverted_residual, squeeze_excite
 
 PIXELS = Preprocessing(size=(16, 16), crop=1.0, mean=(0.5,), std=(0.5,))
 EXPECTED = {  # the largest size relative to the float32 weights, the lowest top-1 agreement
@@ -71,6 +74,34 @@ def test_every_precision_agrees_with_the_trained_network(model, digits, precisio
     assert set(report.milliseconds) == {1, 2} and min(report.milliseconds.values()) > 0
     if precision != "float32":  # the difference shows that the file was quantised
         assert report.largest_difference > 1e-6
+
+
+@pytest.mark.long
+def test_hard_swish_and_se_blocks_in_int8(digits, tmp_path):
+    """Blocks of MobileNet V3: hard swish is one operation, and the trained network agrees with its file."""
+    keras.utils.set_random_seed(0)
+    squeeze = partial(squeeze_excite, inner=16, gate="hard_sigmoid")
+    image = keras.Input((16, 16, 1))
+    x = conv_bn(image, 32, 3, strides=2, activation="hard_silu", name="stem_conv")
+    for strides, name in ((2, "block1"), (1, "block2")):
+        x = inverted_residual(
+            x, 32, expanded=64, strides=strides, activation="hard_silu", squeeze=squeeze, name=name
+        )
+    x = keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, x, name="digits_net")
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    pixels, labels = digits["train"]
+    model.fit(pixels / 127.5 - 1, labels, 32, epochs=12, verbose=0)
+    assert kapps.export.fold(model)[1] == {}
+    for precision, calibration in (("float32", None), ("int8", pixels[:200])):
+        options = {"precision": precision, "calibration": calibration}
+        file = kapps.export.tflite(
+            model, tmp_path / f"{precision}.tflite", preprocessing=PIXELS, **options
+        )
+        operations = [op["op_name"] for op in Interpreter(str(file))._get_ops_details()]
+        assert operations.count("HARD_SWISH") == 5
+        report = kapps.export.verify(model, file, digits["validation"][0], preprocessing=PIXELS)
+        assert report.failure() is None and report.top1_agreement >= EXPECTED[precision][1]
 
 
 def test_a_calibration_with_other_images_fails_verification(model, digits, tmp_path):
