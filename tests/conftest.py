@@ -112,7 +112,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Leaves all modules and tests out of Python's garbage collections, each of which takes a third of a second."""
+    """Leaves all modules and tests out of Python's garbage collections: one takes a third of a second."""
     gc.collect()
     gc.freeze()
 

@@ -76,22 +76,16 @@ def pooling(x, filters, *, kind, zeros=False, strides=1, name, **norm):
             average is that of the pixels of the map. Pooling without strides never contains padding.
         Others: as for all operations.
     """
-    channels, pool, symmetric = x.shape[-1], POOLS[kind], current_padding() == "symmetric"
+    channels, pool = x.shape[-1], POOLS[kind]
     if strides > 1 and zeros:
         x = layers.ZeroPadding2D(_padding_3x3(x, name), name=f"{name}_zeros")(x)
         x = pool(3, strides=strides, padding="valid", name=name)(x)
-    elif strides > 1 and kind == "max" and symmetric:
+    elif strides > 1 and current_padding() == "symmetric":
         # Keras pads windows without strides on every side.
         x = pool(3, strides=1, padding="same", name=f"{name}_pad")(x)
         x = layers.MaxPooling2D(1, strides=strides, name=name)(x)
-    elif strides > 1 and kind == "avg" and (symmetric or None not in x.shape[1:3]):
-        # The same, since Keras on PyTorch counts pixels twice where SAME pads only on the right and bottom. SAME's
-        # windows are every second one: of an even side from the second, of an odd side from the first.
-        crop = tuple((0 if symmetric else 1 - side % 2, 0) for side in x.shape[1:3])
-        x = pool(3, strides=1, padding="same", name=f"{name}_windows")(x)
-        x = layers.Cropping2D(crop, name=f"{name}_crop")(x)
-        x = layers.MaxPooling2D(1, strides=strides, name=name)(x)
     else:
+        # Keras 3.15 on PyTorch counts pixels twice in averages where SAME pads only on the right and bottom.
         x = pool(3, strides=strides, padding="same", name=name)(x)
     return x if channels == filters else conv_bn(x, filters, 1, name=f"{name}_conv", **norm)
 

@@ -1,4 +1,4 @@
-"""The sizes of layers: a value that no layer can have is refused when the layer is made."""
+"""The sizes of layers: a value that no layer can have raises an error when the layer is made."""
 
 import numpy as np
 import pytest
