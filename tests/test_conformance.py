@@ -89,6 +89,7 @@ def body_names(model):
     return [name for name in names if not name.startswith(("head_", "predictions"))]
 
 
+@pytest.mark.one_per_head(others="long")
 def test_shapes_with_and_without_the_top(builder, model, size):
     assert model.output_shape == (None, 10)
     shape = (size, size, 3)
@@ -121,6 +122,7 @@ def test_any_size(builder, card, model, size, digits):
     assert run(free, digits(card.minimum)[0][:2]).shape == (2, model.output_shape[-1])
 
 
+@pytest.mark.one_per_head(others="long")
 def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     channels = 4  # training has 1, the other tests have 3
     shape = (card.minimum, card.minimum, channels)

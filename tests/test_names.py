@@ -53,6 +53,7 @@ def test_names_and_cards_load_no_keras(loaded, statement):
     assert packages_of(loaded(statement)) == {"kapps", "lazy_loader", "wrapt"}
 
 
+@pytest.mark.long
 def test_a_builder_loads_its_family_and_no_more(loaded):
     modules = loaded("from kapps import resnext50", before="import keras")
     assert packages_of(modules) <= {
@@ -203,7 +204,10 @@ print(sorted({{"tensorflow", "jax", "torch"}} & set(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("imports", ["import kapps, keras", "import keras, kapps"])
+@pytest.mark.parametrize(
+    "imports",
+    ["import keras, kapps", pytest.param("import kapps, keras", marks=pytest.mark.long)],
+)
 def test_registration_imports_no_other_backend(fresh, imports):
     pytest.importorskip("openvino")
     program = NO_TENSORFLOW.format(imports=imports)

@@ -60,6 +60,7 @@ def test_an_error_is_one_line(error, words, complete):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_errors_of_tensorflow_are_one_line():
     import tensorflow as tf
 

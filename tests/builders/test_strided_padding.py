@@ -1,5 +1,6 @@
 """The option `padding` of every family on images, and the padding on its card."""
 
+import covering
 import graphs
 import keras
 import members
@@ -11,7 +12,11 @@ from kapps import cards
 from kapps.layers import conv, max_pool, strided_padding
 from kapps.layers.padding import PADDINGS
 
-NAMES = cards.smallest(by="module")
+NAMES = [
+    name if name in covering.names("image") else pytest.param(name, marks=pytest.mark.long)
+    for name in cards.smallest(by="module")
+]
+"""The smallest network of each family; by default those of the covering set."""
 AUTHORS = {
     "same": {
         "amoebanet", "efficientnet", "efficientnet_v2", "enas", "mnasnet", "mobilenet_v1", "mobilenet_v2",

@@ -55,6 +55,7 @@ def test_logits_on_imagenet_equal_those_of_the_authors_code():
     assert_logits(kapps.darts_v2, images, 1000, 952, first, 156702.615, 9300522.73)
 
 
+@pytest.mark.long
 def test_auxiliary_classifiers_have_the_parameters_of_the_authors_code():
     expected = {"darts_v1_cifar": 3_645_840, "darts_v1": 5_771_208, "darts_v2": 5_979_528}
     for name, parameters in expected.items():

@@ -32,7 +32,9 @@ def test_shortcut_keeps_every_second_pixel_and_pads_channels(size):
     np.testing.assert_array_equal(output, expected)
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.long)]
+)
 def test_training_in_half_precision_lowers_the_loss(precision, digits):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)

@@ -53,7 +53,10 @@ def test_a_run_with_skipped_images_repeats_exactly(source):
     np.testing.assert_array_equal(*runs)
 
 
-@pytest.mark.parametrize("make_dataset", [kapps.data.train_dataset, kapps.data.eval_dataset])
+@pytest.mark.parametrize(
+    "make_dataset",
+    [kapps.data.train_dataset, pytest.param(kapps.data.eval_dataset, marks=pytest.mark.long)],
+)
 def test_strict_raises_an_error_that_names_the_image(source, make_dataset):
     dataset = make_dataset(source, UNSCALED, 4, classes=2, strict=True)
     with pytest.raises(kapps.data.DataError) as error, kapps.data.explain_errors(source):

@@ -165,7 +165,7 @@ def test_file_with_a_classifier_loads_without_top(model10, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [4, pytest.param(1, marks=pytest.mark.long)])
 def test_grey_image_gives_equal_output_with_one_three_and_four_channels(
     model, tmp_path, suffix, channels
 ):
@@ -187,6 +187,7 @@ def test_grey_image_gives_equal_output_with_one_three_and_four_channels(
     assert "does not" in error_message(path, input_shape=(8, 8, 2))
 
 
+@pytest.mark.long
 def test_auxiliary_classifiers_in_a_file_are_not_loaded(tmp_path):
     options = {"input_shape": (96, 96, 3), "classes": 2}
     with_auxiliary = kapps.googlenet_bn_3x3(auxiliary=True, **options)

@@ -90,7 +90,7 @@ def test_images_of_the_right_size_keep_their_pixels():
 
 
 OPTIONS = [
-    {},
+    pytest.param({}, marks=pytest.mark.long),
     {"augmentation": "cifar", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1},
     {"cache_bytes": 0, "mixup": 0.4},
     pytest.param({"randaugment": True}, marks=pytest.mark.long),
@@ -146,7 +146,7 @@ def test_a_resumed_run_has_the_batches_of_an_uninterrupted_one(make, options, un
         assert equal(batches[step:], run(step)), step
 
 
-@pytest.mark.parametrize("first_step", [0, 3])
+@pytest.mark.parametrize("first_step", [3, pytest.param(0, marks=pytest.mark.long)])
 def test_the_shards_of_a_batch_make_up_the_batch_of_a_single_worker(make, first_step):
     source = two_classes(make, 26, height=40, width=50)
 
@@ -169,7 +169,7 @@ def test_the_batch_size_must_be_divisible_by_the_number_of_workers(make):
     assert "batch_size=10" in str(error.value) and "3 workers" in str(error.value)
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 2**30])
+@pytest.mark.parametrize("cache_bytes", [0, pytest.param(2**30, marks=pytest.mark.long)])
 def test_each_epoch_has_every_image_once_in_another_order(cache_bytes):
     source = kapps.data.open_source("digits")
     dataset = kapps.data.train_dataset(

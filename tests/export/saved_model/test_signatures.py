@@ -99,6 +99,7 @@ def test_weights_beyond_the_size_of_a_graph_stay_variables(model, tmp_path, monk
     assert sum(name.endswith("VARIABLE_VALUE") for name in names) == len(weights)
 
 
+@pytest.mark.long
 def test_a_grey_model_takes_colour_images(tmp_path):
     image = keras.Input((24, 20, 1))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image), name="grey")
