@@ -4,7 +4,8 @@
 
 The stack is NASNet's, and so are batch norm and the stem for CIFAR, for which there is no code. Drop path has the same
 rate in all cells, as in the code. [1] prints 104 billion multiply-accumulates for N = 6, F = 448: those of 299x299
-pixels. The default is 331x331, as for the other large ones.
+pixels. The default is 331x331, as for the other large ones. Where a width is odd, as with F = 50 and 190, the second
+convolution of factorised reduction has one more filter, as in PNASNet; the code of [1] allows only even widths.
 """
 
 from kapps.builders import image_family, variant

@@ -7,7 +7,8 @@ cells have strides of 2. Each cell reads h0, the output of the cell before it, a
 
 The sources differ in the padding of pooling with strides: in [1] no window contains it. timm averages it as zeros, and
 Keras Applications also has zeros in its max pooling, although maps have negative values there; `pool_padding` builds
-their forms. The weights that both publish are those of [1], so the default is right for them.
+their forms. The weights that both publish are those of [1], so the default is right for them. pytorchcv pads as [1]
+does at the sizes of its networks.
 """
 
 from functools import partial
@@ -108,7 +109,8 @@ def stack(
 def auxiliary(x, classes, activation, name):
     """ReLU, 5x5 average pooling with strides of 3, 1x1 to 128, a kernel of the map's size to 768, and the classifier.
 
-    It reads the input of the last reduction cell. The authors weight its loss by 0.4.
+    It reads the input of the last reduction cell. The authors weight its loss by 0.4. Its batch norms are those of the
+    networks for ImageNet.
     """
     if None in x.shape[1:3] or min(x.shape[1:3]) < 5:
         raise ValueError(
