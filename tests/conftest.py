@@ -114,7 +114,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_auto_num_workers():
     """Returns one process more than there are cores: programs that tests start leave a core idle at times."""
-    return 1 + len(os.sched_getaffinity(0))
+    usable = getattr(os, "sched_getaffinity", None)  # Linux
+    return 1 + (len(usable(0)) if usable else os.cpu_count() or 1)
 
 
 def pytest_collection_finish():
