@@ -111,13 +111,6 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.xdist_group(names[0] if names else item.path.stem))
 
 
-@pytest.hookimpl(optionalhook=True)  # of xdist
-def pytest_xdist_auto_num_workers():
-    """Returns one process more than there are cores: programs that tests start leave a core idle at times."""
-    usable = getattr(os, "sched_getaffinity", None)  # Linux
-    return 1 + (len(usable(0)) if usable else os.cpu_count() or 1)
-
-
 def pytest_collection_finish():
     """Leaves all modules and tests out of Python's garbage collections: one takes a third of a second."""
     gc.collect()

@@ -140,7 +140,11 @@ def classifier(tmp_path_factory):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
-    "model", [["net.keras"], ["resnet20_cifar", "--weights", "net.weights.h5"]]
+    "model",
+    [
+        pytest.param(["net.keras"], marks=pytest.mark.long),
+        ["resnet20_cifar", "--weights", "net.weights.h5"],
+    ],
 )
 def test_predict(run, classifier, model):
     name, *weights = [classifier / part if "." in part else part for part in model]
@@ -291,6 +295,7 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_verify(run, exported, tmp_path):
     options = ["--model", exported / "net.keras", "--dataset", "digits", "--images", "20"]
     code, out, _ = run("verify", exported / "net.tflite", *options)

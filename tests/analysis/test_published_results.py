@@ -125,6 +125,7 @@ def test_command(run, two_networks, profile, tmp_path):
     assert (tmp_path / "t.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.long
 def test_command_measures(run, two_networks):
     code, out, _ = run("table", "regnet", "--csv", "--measure", "1")
     first, second = csv.DictReader(io.StringIO(out))

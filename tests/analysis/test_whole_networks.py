@@ -8,6 +8,7 @@ import json
 import pathlib
 
 import keras
+import pytest
 
 import kapps
 from kapps import cards
@@ -36,6 +37,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("row", rows, ids=ids)
 
 
+@pytest.mark.long
 def test_keras_applications(row, unweighted):
     sides = tuple(map(int, row["input_size"].split("x")))
     options = json.loads(row["options"])

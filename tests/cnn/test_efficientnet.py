@@ -77,6 +77,7 @@ def test_dropout_of_the_head():
 
 
 @pytest.mark.parametrize("size", [75, pytest.param(64, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_logits_equal_keras_applications(size, randomise):
     """The network of Keras Applications includes preprocessing; without weights it is a factor of 1 / 255."""
     shape = (size, size, 3)

@@ -81,6 +81,7 @@ def test_drop_path_by_depth(model):
     assert {(x.rate, x.steps) for x in layers} == {(0.3, 100)}
 
 
+@pytest.mark.long
 def test_auxiliary_classifiers():
     for family, options, parameters in AUXILIARY:
         model = graphs.build(getattr(kapps.families, family), n=1, **options, auxiliary=True)
@@ -100,6 +101,7 @@ def test_padding_of_pooling_that_is_not_allowed():
 @pytest.mark.parametrize(
     "size, skip", [(49, False), pytest.param(64, True, marks=pytest.mark.long)]
 )
+@pytest.mark.long
 def test_logits_equal_keras_applications(size, skip, randomise):
     """With the zeros of its pooling; the weights convert in both directions."""
     from keras.src.applications.nasnet import NASNet

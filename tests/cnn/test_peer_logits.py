@@ -18,7 +18,7 @@ with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
 
 
-LARGE = 20_000_000
+LARGE = 10_000_000
 """Parameters of a network whose logits take several seconds."""
 
 

@@ -36,6 +36,7 @@ def grouped(randomise):
 @pytest.mark.parametrize(
     "name", ["resnet50", "resnet50_v1", "resnext50", "wide_resnet50", "se_resnext50"]
 )
+@pytest.mark.long
 def test_parameters_and_multiply_adds_of_each_option(name, figures, reference):
     assert figures(getattr(kapps, name)()) == reference[name]
 

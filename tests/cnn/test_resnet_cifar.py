@@ -11,6 +11,7 @@ PRINTED = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}  # millions, arXiv:
 
 
 @pytest.mark.parametrize("layers", PRINTED)
+@pytest.mark.long
 def test_layers_and_parameters_of_table_6(layers, figures, reference):
     name = f"resnet{layers}_cifar"
     model, printed = getattr(kapps, name)(), PRINTED[layers]

@@ -26,6 +26,7 @@ def convolutions(model):
 
 
 @pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.long
 def test_parameters_and_layers_of_the_paper(name, reference):
     millions, layers = PRINTED[name]
     assert round(reference[name]["trainable"] / 1e6) == millions

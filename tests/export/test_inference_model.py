@@ -86,7 +86,10 @@ def test_preprocessing_is_inside_both_files(tmp_path):
     np.testing.assert_allclose(run_tflite(file, IMAGES), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mixed_float16", *(pytest.param(name, marks=pytest.mark.long) for name in ("mixed_bfloat16", "float16"))],
+)  # fmt: skip
 def test_half_precision_training_exports_as_float32(tmp_path, policy):
     half = network(policy=policy)
     half.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)

@@ -190,6 +190,7 @@ def test_causal_convolutions_decode(kernel_size, levels, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["bahdanau", "luong", "encoder_decoder"])
+@pytest.mark.long
 def test_step_models_of_recurrent_translators_are_saved_and_loaded(family, tmp_path):
     model = getattr(families, family)(vocabulary=11, embedding=3, units=4)
     both = generation.encoder_and_step(model, batch=2, length=4, source_length=3)

@@ -104,6 +104,7 @@ def test_a_sliding_window():
     np.testing.assert_allclose(result, array(model(inputs)), atol=1e-5)
 
 
+@pytest.mark.long
 def test_encoder_and_step_are_saved_and_loaded(tmp_path):
     both = step_models.encoder_and_step(
         families.transformer(**SIZES), batch=3, length=7, source_length=4

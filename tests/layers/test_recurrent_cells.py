@@ -134,6 +134,7 @@ def test_dropout_is_active_in_training_only(kind):
     assert np.abs(array(layer(x, training=True)) - array(plain(x))).max() > 0.05
 
 
+@pytest.mark.long
 def test_training_in_half_precision_lowers_the_loss(kind):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -92,6 +92,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.long
 def test_padding_changes_no_output_and_files_keep_it(form, tmp_path):
     model = network(**FORMS[form])
     for steps in (4, 5):  # half is even, and odd

@@ -87,6 +87,7 @@ def test_weight_normalisation_by_the_released_equations():
     assert np.abs(values(layer(x)) - before).max() > 0.01
 
 
+@pytest.mark.long
 def test_sentiment_neuron_learns_when_small():
     model = families.rnn_lm(
         units=(16,), embedding=4, cell="multiplicative", weight_norm=True, vocabulary=12

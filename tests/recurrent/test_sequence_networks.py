@@ -11,6 +11,7 @@ import kapps
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.long
 def test_padding_changes_no_output_and_files_give_the_same(name, tmp_path):
     model = build(name)
     for steps in (3, 6):
@@ -46,6 +47,7 @@ TARGETS = {  # the loss, and the targets of inputs
 
 
 @pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.long
 def test_training_lowers_the_loss(name):
     model = NETWORKS[name]()
     loss, make_targets = TARGETS[name]

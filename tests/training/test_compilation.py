@@ -12,7 +12,12 @@ from kapps.layers import DropPath
 
 
 @pytest.mark.parametrize(
-    "head", [heads.global_average_pooling, heads.class_map_pooling, heads.per_pixel_classifier]
+    "head",
+    [
+        heads.class_map_pooling,
+        pytest.param(heads.global_average_pooling, marks=pytest.mark.long),
+        pytest.param(heads.per_pixel_classifier, marks=pytest.mark.long),
+    ],
 )
 def test_the_loss_is_the_cross_entropy_of_the_predictions(head):
     image = keras.Input((4, 4, 3))

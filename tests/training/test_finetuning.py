@@ -291,6 +291,7 @@ def stacked(pretrained):
 
 
 @pytest.mark.parametrize("size", [32, 40])
+@pytest.mark.long
 def test_a_body_that_is_a_nested_model(pretrained, digits, size):
     body, whole = stacked(pretrained)
     x, y = digits(size)

@@ -231,6 +231,7 @@ print(np.abs(np.subtract(*results)).max())
 """
 
 
+@pytest.mark.long
 def test_two_replicas_train_as_one_device(forked):
     assert float(forked(REPLICAS, CUDA_VISIBLE_DEVICES="-1").split()[-1]) < 1e-5
 

@@ -152,7 +152,13 @@ def small(names, **options):
     return getattr(kapps.families, family)(input_shape=SHAPE, **SMALL[family], **options)
 
 
-@pytest.mark.parametrize("names, file, padding", TORCH)
+FIRST, OTHERS = TORCH[:4:3], TORCH[1:3] + TORCH[4:]
+"""One file of each padding, and the others."""
+
+
+@pytest.mark.parametrize(
+    "names, file, padding", [*FIRST, *(pytest.param(*case, marks=pytest.mark.long) for case in OTHERS)]
+)  # fmt: skip
 def test_the_weights_choose_the_padding(names, file, padding, tmp_path, randomise):
     model = randomise(small(names, padding=padding, **LOGITS))
     path = saved_state(model, names, tmp_path / file)

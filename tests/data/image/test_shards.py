@@ -182,7 +182,7 @@ def test_other_labels_and_records_are_named(tmp_path, open_error, records, names
     ],
     ids=["no image", "float", "two labels", "no example", "large label", "negative label"],
 )
-@pytest.mark.parametrize("compression", ["", "GZIP"])
+@pytest.mark.parametrize("compression", ["", pytest.param("GZIP", marks=pytest.mark.long)])
 def test_a_later_record_of_other_content_is_named(tmp_path, record, words, compression):
     (tmp_path / "labels.txt").write_text("a\nb\n", encoding="utf-8")
     good = example(image=PNG, label=0)

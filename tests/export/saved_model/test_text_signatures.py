@@ -214,7 +214,7 @@ def step_model():
     return keras.Model(inputs, outputs, name="one_step")
 
 
-@pytest.mark.parametrize("form", ["served", "net.tflite"])
+@pytest.mark.parametrize("form", ["net.tflite", pytest.param("served", marks=pytest.mark.long)])
 def test_several_inputs_and_outputs_keep_their_names(form, signatures, tmp_path):
     model = step_model()
     write = kapps.export.tflite if form.endswith("tflite") else kapps.export.saved_model

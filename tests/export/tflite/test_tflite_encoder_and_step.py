@@ -143,6 +143,7 @@ def test_two_tflite_files_translate_as_the_model(model, vocabulary, tmp_path):
         np.testing.assert_array_equal(tokens, expected)
 
 
+@pytest.mark.long
 def test_int8_of_a_step_with_attention_in_float(model, vocabulary, tmp_path):
     source = to_tokens(vocabulary, LINES[:2] * 8, 8)
     target = np.random.default_rng(0).integers(2, vocabulary.size, (16, 6), "int32")
