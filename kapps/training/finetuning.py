@@ -12,7 +12,8 @@ import keras
 from kapps import heads
 from kapps._checked import check_argument
 from kapps._names import nearest
-from kapps._values import check_model_name
+from kapps._values import check_model_name, is_integer, short
+from kapps.builders._weight_limit import limit_weights
 from kapps.model_record import layer_at, parse_layer_name, prefixes, without_prefix
 from kapps.preprocessing import Preprocessing
 from kapps.training.rebuilding import copy_weights, leaves, make_record, rebuild
@@ -62,8 +63,8 @@ def finetune(
             `input_shape` that does not fit the layers or weights of the body.
     """
     _check_graph(model)
-    if not (isinstance(classes, int) and not isinstance(classes, bool) and classes > 1):
-        raise ValueError(f"classes={classes!r}: must be a positive integer of at least 2")
+    if not is_integer(classes, 2, 2**24):
+        raise ValueError(f"classes={short(classes)} is not an integer from 2 to {2**24:,}")
     if name is not None:
         check_model_name(name)
     keras.activations.get(classifier_activation)
@@ -88,7 +89,8 @@ def finetune(
             f"{model.name} ends in features {x.shape}; a head takes (batch, channels) or a feature map "
             "(batch, height, width, channels)"
         )
-    x = heads.classifier(x, classes, classifier_activation)
+    with limit_weights("finetune"):
+        x = heads.classifier(x, classes, classifier_activation)
     tuned = keras.Model(copy.inputs[0], x, name=name or model.name)
     set_trainable(tuned, unfreeze=unfreeze, batch_norm=batch_norm)
     return tuned

@@ -26,7 +26,7 @@ def preprocess(
     model: keras.Model | Card | Preprocessing | str,
     *,
     weights: str | os.PathLike | None = None,
-    size: tuple[int | None, int | None] | None = None,
+    size: tuple[int, int] | None = None,
     channels: int | None = None,
 ) -> np.ndarray:
     """Returns images as a model's input, computed as `kapps.data.eval_dataset` computes it.

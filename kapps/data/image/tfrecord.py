@@ -20,7 +20,7 @@ from kapps._local_paths import local_path
 from kapps.data.errors import DataError, checked_data
 from kapps.data.image.record_labels import LABELS, find_labels
 from kapps.data.image.shard_names import split_of
-from kapps.data.text_files import read_class_names
+from kapps.data.text_files import check_class_names, read_class_names
 
 _SPLIT = re.compile(r"[A-Za-z]\w*")
 
@@ -64,6 +64,7 @@ def write_tfrecords(
         raise DataError(
             f"labels have the shape {labels.shape} and dtype {labels.dtype}, not integers [images]"
         )
+    check_class_names(class_names, "class_names")
     check_images(images, labels, class_names, split, shards)
     os.makedirs(directory, exist_ok=True)
     names = [f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]

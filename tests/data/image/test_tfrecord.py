@@ -36,8 +36,9 @@ def test_encoded_images_are_stored_unchanged(make, tmp_path):
         ({"split": "a-b"}, "'a-b'"),
         ({"shards": 2}, "'train'"),
         ({"class_names": "xyz"}, "labels.txt"),
+        ({"class_names": ["a\nb", "b", "c"]}, "line end"),
     ],
-    ids=["type", "number", "range", "split", "shards", "classes"],
+    ids=["type", "number", "range", "split", "shards", "classes", "line end"],
 )
 def test_an_error_names_the_argument_and_leaves_the_files(tmp_path, grey_images, changes, words):
     arguments = {
