@@ -44,9 +44,9 @@ class DecodingOptions:
             value = getattr(self, name)
             if not is_number(value) or (value < 0 and name == "temperature"):
                 raise ValueError(f"{name} is 0 or a positive number, not {short(value)}")
-        if self.top_k is not None and not is_integer(self.top_k):
+        if self.top_k is not None and not is_integer(self.top_k, 1, 2**24):
             raise ValueError(
-                f"top_k is a positive integer, or None for all tokens, not {short(self.top_k)}"
+                f"top_k={short(self.top_k)} is not a positive integer up to {2**24:,}, or None for all tokens"
             )
         if self.beam is not None and not is_integer(self.beam, 1, MOST_BEAMS):
             raise ValueError(
