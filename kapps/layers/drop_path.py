@@ -6,6 +6,13 @@ from keras import layers, ops
 from kapps._checked import check_argument
 
 
+def keep_examples(x, rate, seed_generator):
+    """Returns 1 / (1 - rate) for the examples of x that are kept, and 0 for a fraction `rate`: (batch, 1, ...)."""
+    shape = (ops.shape(x)[0], *[1] * (len(x.shape) - 1))
+    sampled = keras.random.uniform(shape, dtype="float32", seed=seed_generator)
+    return ops.cast(ops.cast(sampled >= rate, "float32") / (1.0 - rate), x.dtype)
+
+
 @keras.saving.register_keras_serializable("kapps")
 class DropPath(layers.Layer):
     """Sets all values of some examples to zero in training, and divides the others by the fraction that is kept.
@@ -44,10 +51,7 @@ class DropPath(layers.Layer):
             # Each use of a generator adds 1 to the second number of its state.
             calls = ops.cast(self.seed_generator.state[1], "float32")
             rate = rate * ops.minimum(calls / self.steps, 1.0)
-        shape = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
-        sampled = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
-        factors = ops.cast(sampled >= rate, "float32") / (1.0 - rate)
-        return inputs * ops.cast(factors, inputs.dtype)
+        return inputs * keep_examples(inputs, rate, self.seed_generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape

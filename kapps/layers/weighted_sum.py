@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kapps.layers.drop_path import keep_examples
+
 
 @keras.saving.register_keras_serializable("kapps")
 class WeightedSum(layers.Layer):
@@ -43,17 +45,12 @@ class WeightedSum(layers.Layer):
     def call(self, inputs, training=False):
         weights = ops.unstack(ops.sigmoid(self.edge_weights), len(inputs))
         if training and self.drop_rate:
-            weights = [weight * self._kept(x) for weight, x in zip(weights, inputs, strict=True)]
+            pairs = zip(weights, inputs, strict=True)
+            weights = [w * keep_examples(x, self.drop_rate, self.seed_generator) for w, x in pairs]
         total = weights[0] * inputs[0]
         for weight, x in zip(weights[1:], inputs[1:], strict=True):
             total = total + weight * x
         return total
-
-    def _kept(self, x):
-        """Returns 1 / (1 - drop_rate) for examples that keep an input and 0 for the others, (batch, 1, ...)."""
-        shape = (ops.shape(x)[0], *[1] * (len(x.shape) - 1))
-        values = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
-        return ops.cast(values >= self.drop_rate, x.dtype) / (1 - self.drop_rate)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

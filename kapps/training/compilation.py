@@ -63,8 +63,6 @@ def schedule_drop_path(model: keras.Model, steps: int) -> None:
     Raises:
         ValueError: if `steps` is not a positive integer.
     """
-    if steps < 1:
-        raise ValueError(f"steps={steps!r} is not a positive integer")
     for layer in all_layers(model):
         if isinstance(layer, DropPath) and layer.steps is None:
             layer.steps = steps
