@@ -12,11 +12,9 @@ paper counts in addition is not known.
 
 from functools import partial
 
-from keras import layers
-
-from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.layers import batch_norm, cells, conv, conv_bn
+from kapps.cnn.nasnet import auxiliary_head
+from kapps.layers import cells, conv, conv_bn
 
 LIU = "arXiv:1806.09055"
 
@@ -52,20 +50,6 @@ SECOND_ORDER = (
 # fmt: on
 
 
-def none(x, filters, *, strides=1, name, **norm):
-    """0, computed from x as in the authors' code, which counts the layers before it."""
-    del filters, norm
-    if strides > 1:
-        x = layers.MaxPooling2D(1, strides=strides, name=f"{name}_even")(x)
-    return layers.Rescaling(0.0, name=name)(x)
-
-
-def pooling_bn(x, filters, *, kind, strides=1, name, **norm):
-    """3x3 pooling and batch norm."""
-    x = cells.pooling(x, filters, kind=kind, strides=strides, name=name, **norm)
-    return batch_norm(x, name=f"{name}_pool_bn", **norm)
-
-
 def conv_7x1_1x7(x, filters, *, strides=1, name, **norm):
     """ReLU, 1x7 convolution, 7x1 convolution and batch norm: in the authors' code an operation of AmoebaNet."""
     x = cells.relu(x, name=name)
@@ -74,7 +58,7 @@ def conv_7x1_1x7(x, filters, *, strides=1, name, **norm):
 
 
 OPERATIONS = {
-    "none": none,
+    "none": cells.OPERATIONS["none"],
     "max_pool_3x3": cells.OPERATIONS["max"],
     "avg_pool_3x3": cells.OPERATIONS["avg"],
     "skip_connect": cells.OPERATIONS["skip"],
@@ -129,27 +113,8 @@ def stack(
     return newer, [inner]
 
 
-def auxiliary_head(x, classes, activation, name, *, strides, second_norm):
-    """ReLU, 5x5 average pooling, a 1x1 to 128, a 2x2 to 768 and the classifier; for a map of 8x8 or 7x7 pixels."""
-    smallest = 5 + strides
-    if None in x.shape[1:3] or min(x.shape[1:3]) < smallest:
-        raise ValueError(
-            f"{name} needs a feature map of at least {smallest}x{smallest}, not {tuple(x.shape[1:3])}; "
-            "give a larger input_shape"
-        )
-    x = cells.relu(x, name=name)
-    x = layers.AveragePooling2D(5, strides=strides, name=f"{name}_pool")(x)
-    x = conv_bn(x, 128, 1, activation="relu", name=f"{name}_conv1")
-    x = conv(x, 768, 2, padding="valid", name=f"{name}_conv2")
-    if second_norm:
-        x = batch_norm(x, name=f"{name}_conv2_bn")
-    x = layers.Activation("relu", name=f"{name}_conv2_relu")(x)
-    x = layers.GlobalAveragePooling2D(name=f"{name}_mean")(x)
-    return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
-
-
 # A comment in the authors' code says that the experiments had no batch norm after the 2x2.
-auxiliary = partial(auxiliary_head, strides=2, second_norm=False)
+auxiliary = partial(auxiliary_head, strides=2, kernel_size=2, second_norm=False)
 
 
 def imagenet_stem(x, filters):

@@ -10,7 +10,8 @@ The authors' code also has the cells of NASNet-A and AmoebaNet-A in its own form
 from functools import partial
 
 from kapps.builders import image_family, variant
-from kapps.cnn.darts import FIRST_ORDER, LIU, SECOND_ORDER, auxiliary_head, stack
+from kapps.cnn.darts import FIRST_ORDER, LIU, SECOND_ORDER, stack
+from kapps.cnn.nasnet import auxiliary_head
 from kapps.layers import conv_bn
 from kapps.preprocessing import CIFAR10
 
@@ -49,7 +50,7 @@ AMOEBANET = (
 )
 # fmt: on
 
-auxiliary = partial(auxiliary_head, strides=3, second_norm=True)
+auxiliary = partial(auxiliary_head, kernel_size=2)
 
 
 @image_family(

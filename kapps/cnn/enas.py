@@ -17,6 +17,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
+from kapps.cnn.nasnet import auxiliary_head
 from kapps.layers import cells, conv_bn
 from kapps.preprocessing import CIFAR10
 
@@ -50,26 +51,8 @@ def identity(x, filters, *, strides=1, name, **norm):
 OPERATIONS = {**cells.OPERATIONS, "id": identity}
 
 
-def auxiliary(x, classes, activation, name):
-    """ReLU, 5x5 average pooling with strides of 3, 1x1 to 128, a kernel of the map's size to 768, and the classifier.
-
-    It reads the second cell of level 2. The authors weight its loss by 0.4.
-    """
-    if None in x.shape[1:3] or min(x.shape[1:3]) < 5:
-        raise ValueError(
-            f"{name} needs a feature map of known size, at least 5x5, not {tuple(x.shape[1:3])}; "
-            "give a larger input_shape, such as (32, 32, 3)"
-        )
-    x = cells.relu(x, name=name)
-    x = layers.AveragePooling2D(5, strides=3, name=f"{name}_pool")(x)
-    x = conv_bn(x, 128, 1, activation="relu", name=f"{name}_conv1")
-    x = conv_bn(
-        x, 768, tuple(x.shape[1:3]), padding="same", activation="relu", name=f"{name}_conv2"
-    )  # fmt: skip
-    x = layers.GlobalAveragePooling2D(name=f"{name}_mean")(x)
-    return heads.classifier(
-        x, classes, activation, use_bias=False, logits=f"{name}_logits", predictions=name
-    )
+# It reads the second cell of level 2.
+auxiliary = partial(auxiliary_head, padding="same", use_bias=False)
 
 
 @image_family(

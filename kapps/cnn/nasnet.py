@@ -17,7 +17,7 @@ from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.layers import cells, conv_bn
+from kapps.layers import batch_norm, cells, conv, conv_bn
 from kapps.preprocessing import CIFAR10, INCEPTION
 
 ZOPH = "arXiv:1707.07012"
@@ -106,24 +106,45 @@ def stack(
     return layers.Activation("relu", name=f"level{level}_relu")(x), [auxiliary_input]
 
 
-def auxiliary(x, classes, activation, name):
-    """ReLU, 5x5 average pooling with strides of 3, 1x1 to 128, a kernel of the map's size to 768, and the classifier.
+def auxiliary_head(
+    x, classes, activation, name, *, strides=3, kernel_size=None, padding="valid", second_norm=True, use_bias=True,
+    **norm,
+):  # fmt: skip
+    """ReLU, 5x5 average pooling, a 1x1 to 128, a convolution to 768 and the classifier. The loss has a weight of 0.4.
 
-    It reads the input of the last reduction cell. The authors weight its loss by 0.4. Its batch norms are those of the
-    networks for ImageNet.
+    Args:
+        x: feature map of known size.
+        classes: number of classes.
+        activation: activation after the logits.
+        name: of the output, and first part of the layers' names.
+        strides: of the pooling.
+        kernel_size: side of the convolution to 768; None for the size of its map.
+        padding: of that convolution.
+        second_norm: whether a batch norm follows that convolution.
+        use_bias: whether the classifier has biases.
+        **norm: options of `batch_norm`.
     """
-    if None in x.shape[1:3] or min(x.shape[1:3]) < 5:
+    smallest = 5 if kernel_size is None else 5 + strides * (kernel_size - 1)
+    if None in x.shape[1:3] or min(x.shape[1:3]) < smallest:
         raise ValueError(
-            f"{name} needs a feature map of known size, at least 5x5, not {tuple(x.shape[1:3])}; "
-            "give a larger input_shape, such as (224, 224, 3)"
+            f"{name} needs a feature map of known size, at least {smallest}x{smallest}, not {tuple(x.shape[1:3])}; "
+            "give a larger input_shape"
         )
-    options = {"padding": "valid", "activation": "relu", **IMAGENET_NORM}
     x = cells.relu(x, name=name)
-    x = layers.AveragePooling2D(5, strides=3, name=f"{name}_pool")(x)
-    x = conv_bn(x, 128, 1, name=f"{name}_conv1", **options)
-    x = conv_bn(x, 768, tuple(x.shape[1:3]), name=f"{name}_conv2", **options)
-    x = layers.Flatten(name=f"{name}_flatten")(x)
-    return heads.classifier(x, classes, activation, logits=f"{name}_logits", predictions=name)
+    x = layers.AveragePooling2D(5, strides=strides, name=f"{name}_pool")(x)
+    x = conv_bn(x, 128, 1, activation="relu", name=f"{name}_conv1", **norm)
+    x = conv(x, 768, kernel_size or tuple(x.shape[1:3]), padding=padding, name=f"{name}_conv2")
+    if second_norm:
+        x = batch_norm(x, name=f"{name}_conv2_bn", **norm)
+    x = layers.Activation("relu", name=f"{name}_conv2_relu")(x)
+    x = layers.GlobalAveragePooling2D(name=f"{name}_mean")(x)
+    return heads.classifier(
+        x, classes, activation, use_bias=use_bias, logits=f"{name}_logits", predictions=name
+    )
+
+
+# It reads the input of the last reduction cell.
+auxiliary = partial(auxiliary_head, **IMAGENET_NORM)
 
 
 def depths_of(n, cifar, reductions=1):

@@ -19,7 +19,8 @@ from functools import partial
 
 from kapps.builders import image_family, variant
 from kapps.cnn import darts
-from kapps.cnn.darts import auxiliary, imagenet_stem, pooling_bn, stack
+from kapps.cnn.darts import auxiliary, imagenet_stem, stack
+from kapps.layers import batch_norm, cells
 
 XIE = "arXiv:1812.09926"
 
@@ -67,6 +68,14 @@ AGGRESSIVE = (
     ), ("0", "1", "2", "3")),
 )
 # fmt: on
+
+
+def pooling_bn(x, filters, *, kind, strides=1, name, **norm):
+    """3x3 pooling and batch norm."""
+    x = cells.pooling(x, filters, kind=kind, strides=strides, name=name, **norm)
+    return batch_norm(x, name=f"{name}_pool_bn", **norm)
+
+
 OPERATIONS = {
     False: darts.OPERATIONS,
     True: {

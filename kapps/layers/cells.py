@@ -10,7 +10,7 @@ output has the channels of the nodes, or inputs, in `concatenated`.
     ), ("h1", "c3")
 
 `OPERATIONS` has all operations of NASNet, PNASNet, AmoebaNet, ENAS, DARTS and SNAS. An operation is a function
-`operation(x, filters, *, strides, name, **norm)` that returns a map of `filters` channels, or None for no edge.
+`operation(x, filters, *, strides, name, **norm)` that returns a map of `filters` channels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -115,8 +115,11 @@ def skip_connection(x, filters, *, strides=1, name, **norm):
 
 
 def none(x, filters, *, strides=1, name, **norm):
-    """No edge: the node is the other operation of its row, or zero if both are none."""
-    del x, filters, strides, name, norm
+    """0, computed from x as in DARTS's code, so that a node without other operations has a shape."""
+    del filters, norm
+    if strides > 1:
+        x = layers.MaxPooling2D(1, strides=strides, name=f"{name}_even")(x)
+    return layers.Rescaling(0.0, name=name)(x)
 
 
 OPERATIONS = {
@@ -202,12 +205,10 @@ def cell(
             x, layer = maps[source], f"{name}_{node}_{side}"
             step = strides if source in inputs else 1
             y = operations[operation](x, filters, strides=step, name=layer, **norm)
-            if y is None:
-                continue
-            if drop_rate and y is not x and operation != "id":
+            if drop_rate and y is not x and operation not in ("id", "none"):
                 y = DropPath(drop_rate, drop_steps, name=f"{layer}_drop")(y)
             branches.append(y)
-        maps[node] = _sum(branches, maps, inputs, strides, f"{name}_{node}")
+        maps[node] = layers.Add(name=f"{name}_{node}")(branches)
     for node in inputs:
         if node not in concatenated:
             continue
@@ -258,16 +259,3 @@ def check_genotype(genotype, operations, inputs):
             f"a cell concatenates {short(concatenated)}; it has the maps {', '.join(maps)}"
         )
     return rows, concatenated
-
-
-def _sum(branches, maps, inputs, strides, name):
-    """Returns the sum of a node's branches, or zeros if it has none."""
-    if len(branches) > 1:
-        return layers.Add(name=name)(branches)
-    if branches:
-        return branches[0]
-    nodes = [x for node, x in maps.items() if node not in inputs]
-    x = nodes[0] if nodes else next(iter(inputs.values()))
-    if strides > 1 and not nodes:
-        x = layers.MaxPooling2D(1, strides=strides, name=f"{name}_even")(x)
-    return layers.Rescaling(0.0, name=name)(x)

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 import kapps
 from kapps.cnn import darts, darts_cifar, snas
-from kapps.layers import DropPath
+from kapps.layers import DropPath, cells
 from kapps.weights import to_torch
 from kapps.weights.names.darts import quark0
 
@@ -117,7 +117,7 @@ def test_strided_operations_read_the_pixels_of_pytorchs_windows():
         model.get_layer(name).kernel.assign(kernel)
     output = keras.ops.convert_to_numpy(model(x)) * np.sqrt(1 + 1e-5)
     np.testing.assert_allclose(output, np.maximum(x, 0)[:, ::2, ::2], atol=1e-6)
-    zero = keras.Model(image, darts.none(image, 2, strides=2, name="zero"))
+    zero = keras.Model(image, cells.none(image, 2, strides=2, name="zero"))
     assert zero.output.shape == (None, 4, 4, 2) and not keras.ops.any(zero(x) != 0)
 
 

@@ -45,7 +45,6 @@ def test_identity_is_the_map_where_the_shape_does_not_change():
     image = keras.Input((8, 8, 4))
     for operation in ("id", "skip"):
         assert cells.OPERATIONS[operation](image, 4, strides=1, name="x") is image
-    assert cells.OPERATIONS["none"](image, 4, strides=1, name="x") is None
 
 
 def pooled(x, kind, padding, zeros):
