@@ -6,6 +6,12 @@ from collections.abc import Sequence
 BLOCK = r"(level\d)_block(\d+)_(\w+)"
 
 
+def block_part(layer: str) -> tuple[int, int, str]:
+    """Returns (level, block, part) of a layer "level<n>_block<m>_<part>"."""
+    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
+    return int(level), int(block), part
+
+
 def place(
     layer: str, names: Sequence[str], first: Sequence[str] = ()
 ) -> tuple[int, int, str]:  # fmt: skip

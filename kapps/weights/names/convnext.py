@@ -2,6 +2,8 @@
 
 import re
 
+from kapps.weights.names._stages import block_part
+
 ENDS = {
     "stem_conv": ("stem.0", "features.0.0"),
     "stem_norm": ("stem.1", "features.0.1"),
@@ -42,5 +44,5 @@ def _place(layer):
     downsample = re.fullmatch(r"level(\d)_downsample(_norm)?", layer)
     if downsample:
         return int(downsample[1]), None, 0 if downsample[2] else 1
-    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
-    return int(level), int(block) - 1, part
+    level, block, part = block_part(layer)
+    return level, block - 1, part

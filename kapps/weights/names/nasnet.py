@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from kapps.weights.names._stages import block_part
+
 KERAS = {"nasnet_mobile": "NASNetMobile", "nasnet_large": "NASNetLarge"}
 BLUE_FIRST = False
 PADDING = {"timm": "same", "pytorchcv": "same", "keras": "same"}
@@ -28,8 +30,8 @@ def timm(layer: str, layers: Sequence[str] = ()) -> str:
     """Names as in `timm.models.nasnet`."""
     if layer in ENDS:
         return ENDS[layer][0]
-    level, block, part = _place(layer)
-    if level == 2 or (level == 3 and block == 1):
+    level, block, part = block_part(layer)
+    if is_stem_cell(level, block):
         cell = f"cell_stem_{level - 2}"
     elif level > 3 and block == 1:
         cell = f"reduction_cell_{level - 4}"
@@ -46,8 +48,8 @@ def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.nasnet`."""
     if layer in ENDS:
         return ENDS[layer][1]
-    level, block, part = _place(layer)
-    if level == 2 or (level == 3 and block == 1):
+    level, block, part = block_part(layer)
+    if is_stem_cell(level, block):
         cell = f"features.stem{level - 1}_unit"
     else:
         cell = f"features.stage{level - 2}.unit{block - (level == 3)}"
@@ -62,9 +64,9 @@ def keras(layer: str, layers: Sequence[str] = ()) -> str:
     """Names as in `keras.applications.nasnet`, where a separable convolution is one layer."""
     if layer in ENDS:
         return ENDS[layer][2]
-    (level, block, part), n = _place(layer), _normal_cells(layers)
+    (level, block, part), n = block_part(layer), _normal_cells(layers)
     kind = "reduction" if block == 1 else "normal"
-    if level == 2 or (level == 3 and block == 1):
+    if is_stem_cell(level, block):
         cell = f"stem_{level - 1}"
     elif block == 1:
         cell = f"reduce_{n * (level - 3)}"
@@ -78,10 +80,9 @@ def keras(layer: str, layers: Sequence[str] = ()) -> str:
     return f"separable_conv_{number}{norm or ''}_{kind}_{side}{edge}_{cell}"
 
 
-def _place(layer):
-    """Returns (level, block, part)."""
-    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
-    return int(level), int(block), part
+def is_stem_cell(level, block):
+    """Whether a cell is one of the two reduction cells before the first normal cell."""
+    return level == 2 or (level == 3 and block == 1)
 
 
 def _normal_cells(layers):

@@ -2,6 +2,9 @@
 
 import re
 
+from kapps.weights.names._stages import block_part
+from kapps.weights.names.nasnet import is_stem_cell
+
 PADDING = {"timm": "same"}
 ENDS = {"stem_conv": "conv_0.conv", "stem_conv_bn": "conv_0.bn", "head_logits": "last_linear"}
 INPUTS = {
@@ -20,9 +23,8 @@ def timm(layer: str) -> str:
     """Names as in `timm.models.pnasnet`, whose network has four cells at each level."""
     if layer in ENDS:
         return ENDS[layer]
-    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
-    level, block = int(level), int(block)
-    if level == 2 or (level == 3 and block == 1):
+    level, block, part = block_part(layer)
+    if is_stem_cell(level, block):
         cell = f"cell_stem_{level - 2}"
     else:
         cell = f"cell_{4 * (level - 3) + block - 1 - (level == 3)}"

@@ -1,6 +1,6 @@
 """RegNetX and RegNetY."""
 
-import re
+from kapps.weights.names._stages import block_part
 
 TIMM = {
     "stem_conv": "stem.conv",
@@ -26,7 +26,7 @@ def timm(layer: str) -> str:
     """Names as in `timm.models.regnet`."""
     if layer in TIMM:
         return TIMM[layer]
-    level, block, part = _place(layer)
+    level, block, part = block_part(layer)
     part = TIMM.get(part) or f"{part[:5]}.{'bn' if part.endswith('_bn') else 'conv'}"
     return f"s{level - 1}.b{block}.{part}"
 
@@ -35,11 +35,6 @@ def torchvision(layer: str) -> str:
     """Names as in `torchvision.models.regnet`, whose x_400mf, y_800mf and y_8gf are wider than the paper's."""
     if layer in TORCHVISION:
         return TORCHVISION[layer]
-    level, block, part = _place(layer)
+    level, block, part = block_part(layer)
     part = TORCHVISION.get(part) or f"f.{'abc'[int(part[4]) - 1]}.{int(part.endswith('_bn'))}"
     return f"trunk_output.block{level - 1}.block{level - 1}-{block - 1}.{part}"
-
-
-def _place(layer):
-    level, block, part = re.fullmatch(r"level(\d)_block(\d+)_(\w+)", layer).groups()
-    return int(level), int(block), part
