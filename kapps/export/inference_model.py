@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from kapps._values import short
+from kapps.data import text_files
 from kapps.export._float32 import check_exportable, in_float32, rebuild_error
 from kapps.export._inputs import model_input
 from kapps.export._preprocessing import export_preprocessing
@@ -72,9 +73,7 @@ def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -
             f"{len(class_names)} class names, and {network.name} gives {width} scores an image"
             + (f" in each of {len(outputs)} outputs" if len(outputs) > 1 else "")
         )
-    for name in class_names:
-        if "\n" in name or "\r" in name:
-            raise ValueError(f"class_names has {name!r}, which has a line end")
+    text_files.check_class_names(class_names, "class_names")
     return class_names
 
 
