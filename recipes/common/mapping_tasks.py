@@ -11,9 +11,9 @@ import numpy as np
 
 import kapps
 from common import number_words
-from kapps import data, families
+from common.digit_rows import COLUMNS, ROWS, load_digits, make_digit_rows
+from kapps import families
 from kapps.data import sequence, text, text_files
-from kapps.data.image import decode_image
 from kapps.generation import text_generation
 
 DTW = {  # accuracy of 1-nearest-neighbour classification with dynamic time warping, without a window
@@ -22,8 +22,6 @@ DTW = {  # accuracy of 1-nearest-neighbour classification with dynamic time warp
     "ItalyPowerDemand": (0.950, "arXiv:1810.07758"),
     "ArrowHead": (0.703, "arXiv:1810.07758"),
 }
-COLUMNS, ROWS = 8, 8
-"""Size of the digit images that are part of kapps."""
 PAD, START, END = "", "<start>", "<end>"
 WORDS = (PAD, START, END, *number_words.ONES, *number_words.TENS, "hundred", "thousand", "and")
 
@@ -95,32 +93,6 @@ def many_to_one(path, units, cell, random):
 def predict_classes(model, x):
     """Returns the most likely class of each sequence or of each step."""
     return model.predict(x, verbose=0).argmax(axis=-1)
-
-
-def load_digits(split):
-    """Returns the digits of kapps: images [n, 8, 8] in [-1, 1], so that no column is zero, and their labels."""
-    source = data.open_source("digits", None, split)
-    pairs = [(decode_image.decode(encoded, 1), label) for _, encoded, label in source.images()]
-    images = np.array([image.numpy()[..., 0] for image, _ in pairs], "float32")
-    return images / 127.5 - 1, np.array([int(label) for _, label in pairs])
-
-
-def make_digit_rows(split, count, random, gap=0):
-    """Returns rows of three to six digits, one image column per step, padded with zeros, and the digits of each row."""
-    images, labels = load_digits(split)
-    rows, row_labels = [], []
-    for _ in range(count):
-        indices = random.integers(0, len(labels), random.integers(3, 7))
-        parts = []
-        for index in indices:
-            parts += [images[index].T, np.full((random.integers(0, gap + 1), ROWS), -1, "float32")]
-        rows.append(np.concatenate(parts))
-        row_labels.append(labels[indices])
-    steps = 6 * (COLUMNS + gap)
-    values = np.zeros((count, steps, ROWS), "float32")
-    for row, value in zip(rows, values, strict=True):
-        value[: len(row)] = row
-    return values, row_labels
 
 
 def label_steps(path, units, cell, random, segment=None):

@@ -67,7 +67,6 @@ def test_spell_returns_english_words(tasks):
     assert max(len(tasks.number_words.spell_english(number)) for number in range(10_000)) + 1 <= 9
 
 
-@pytest.mark.long
 def test_digit_rows_consist_of_whole_digits(tasks):
     values, row_labels = tasks.make_digit_rows("validation", 5, np.random.default_rng(0), gap=4)
     images, numbers = tasks.load_digits("validation")
