@@ -18,13 +18,12 @@ with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
 
 
-LARGE = 10_000_000
-"""Parameters of a network whose logits take several seconds."""
+SLOW = ("darts_v2", "inception_bn", "inception_v3", "inception_v4", "inception_resnet_v2", "vgg11")
+"""Networks whose logits take several seconds."""
 
 
 def marked(row):
-    is_large = "options" not in row and cards.card(row["name"]).params > LARGE
-    return pytest.param(row, id=row["name"], marks=pytest.mark.long if is_large else ())
+    return pytest.param(row, id=row["name"], marks=pytest.mark.long if row["name"] in SLOW else ())
 
 
 @pytest.mark.parametrize("row", [marked(row) for row in ROWS])
