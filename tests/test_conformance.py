@@ -267,6 +267,8 @@ def allowed_outside_the_delegate(model):
         if getattr(layer, "pool_size", None) == (1, 1):  # every second pixel
             maximum = isinstance(layer, keras.layers.MaxPooling2D)
             yield "MAX_POOL_2D" if maximum else "AVERAGE_POOL_2D"
+        if getattr(layer, "binary_input", False):
+            yield "SIGN"
         if isinstance(layer, keras.layers.Concatenate) and len(layer.input) > 5:
             yield "CONCATENATION"
         if max(getattr(layer, "dilation_rate", (1,))) > 1:  # two that read the same map

@@ -2,6 +2,7 @@
 
 from kapps._names import attribute_finder
 from kapps.analysis import cost_rules
+from kapps.analysis.binary_savings import binary_savings
 from kapps.analysis.costs import Cost, UnknownCostError, Window, register_cost
 from kapps.analysis.page import html_page
 from kapps.analysis.profiling import profile
@@ -16,6 +17,7 @@ __all__ = [
     "Row",
     "UnknownCostError",
     "Window",
+    "binary_savings",
     "cost_rules",
     "html_page",
     "profile",

@@ -123,10 +123,19 @@ def _notes(profile):
     parameters = (
         f"{profile.trainable:,} trainable parameters, {profile.non_trainable:,} non-trainable"
     )
-    return (
+    notes = (
         f"{parameters}; {profile.macs / 1e9:,.3f} G multiply-accumulates",
         f"memory at {profile.dtype}: {memory}",
     )
+    if not profile.binary_weights:
+        return notes
+    size, packed = 4 * profile.binary_weights, profile.packed_bytes
+    binary = (
+        f"{profile.binary_weights:,} binary weights: {packed / 1e6:,.1f} MB at one bit each, {size / packed:.1f} times "
+        f"less than {size / 1e6:,.1f} MB in float32; {profile.signed_macs / 1e9:,.3f} G multiply-accumulates without a "
+        f"multiplication, {profile.binary_macs / 1e9:,.3f} G of them are XNOR and bit count"
+    )
+    return (*notes, binary)
 
 
 def kind_text(row) -> str:

@@ -153,6 +153,8 @@ class Trace:
             macs=cost.macs * self.repeat,
             additions=cost.additions * self.repeat,
             elementwise=cost.elementwise * self.repeat,
+            signed_macs=cost.signed_macs * self.repeat,
+            binary_macs=cost.binary_macs * self.repeat,
         )
         name = self.full_name(operation)
         self.calls.append(

@@ -68,6 +68,10 @@ class Cost:
         axes: for "mix", the axes of the input that are mixed (by default all). For "follow", the input axis of each
             output axis, -1 for none; positions along other input axes are mixed.
         view: whether the output is the memory of the input under another shape.
+        signed_macs: of `macs`, those with a weight of -1 or 1: an addition or a subtraction, and no multiplication.
+        binary_macs: of `signed_macs`, those whose input is -1 or 1 too: XNOR and bit count.
+        binary_weights: weights that take one bit each at inference.
+        packed_bytes: their memory at inference, with the scales that belong to them.
     """
 
     macs: int = 0
@@ -77,6 +81,10 @@ class Cost:
     reach: str = POINT
     axes: tuple[int, ...] | None = None
     view: bool = False
+    signed_macs: int = 0
+    binary_macs: int = 0
+    binary_weights: int = 0
+    packed_bytes: int = 0
 
     def __add__(self, other):
         return dataclasses.replace(

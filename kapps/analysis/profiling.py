@@ -197,6 +197,10 @@ def _row(call, trace, item_bytes, sides, networks):
         output_bytes=item_bytes * activations,
         receptive_field=tuple(span.receptive_field() for span in spans) if spans else None,
         repeat=call.repeat,
+        signed_macs=cost.signed_macs,
+        binary_macs=cost.binary_macs,
+        binary_weights=cost.binary_weights if parameters else 0,
+        packed_bytes=cost.packed_bytes if parameters else 0,
     )
 
 

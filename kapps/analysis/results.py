@@ -29,6 +29,7 @@ class Row:
         input_bytes, weight_bytes, output_bytes: memory at the profile's dtype.
         receptive_field: along each axis of the input; None if it is not known or the row sees no input.
         repeat: number of repetitions inside a recurrent layer. All costs are for all repetitions together.
+        signed_macs, binary_macs, binary_weights, packed_bytes: of binary layers, see `kapps.analysis.Cost`.
     """
 
     name: str
@@ -49,6 +50,10 @@ class Row:
     output_bytes: int
     receptive_field: tuple[ReceptiveField, ...] | None
     repeat: int = 1
+    signed_macs: int = 0
+    binary_macs: int = 0
+    binary_weights: int = 0
+    packed_bytes: int = 0
 
     @property
     def parameters(self) -> int:
@@ -113,6 +118,26 @@ class Totals:
     def output_bytes(self) -> int:
         """Memory of all outputs together."""
         return self._sum("output_bytes")
+
+    @property
+    def signed_macs(self) -> int:
+        """Of `macs`, those with a weight of -1 or 1: an addition or a subtraction."""
+        return self._sum("signed_macs")
+
+    @property
+    def binary_macs(self) -> int:
+        """Of `signed_macs`, those whose input is -1 or 1 too: XNOR and bit count."""
+        return self._sum("binary_macs")
+
+    @property
+    def binary_weights(self) -> int:
+        """Weights that take one bit each at inference; `weight_bytes` has their size in training."""
+        return self._sum("binary_weights")
+
+    @property
+    def packed_bytes(self) -> int:
+        """Memory of the binary weights at inference, with their scales."""
+        return self._sum("packed_bytes")
 
 
 @dataclasses.dataclass(frozen=True)

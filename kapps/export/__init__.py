@@ -14,6 +14,7 @@ For an image model, both formats have the input `image` and the output `probabil
 from kapps._names import attribute_finder
 from kapps.export.export_and_verify import export_and_verify
 from kapps.export.fold import fold
+from kapps.export.pack import pack
 from kapps.export.runtime.tflite_step_model import TFLiteStepModel, load_tflite_encoder_and_step
 from kapps.export.saved_model import saved_model
 from kapps.export.tflite import tflite
@@ -26,6 +27,7 @@ __all__ = [
     "export_and_verify",
     "fold",
     "load_tflite_encoder_and_step",
+    "pack",
     "saved_model",
     "tflite",
     "tflite_encoder_and_step",

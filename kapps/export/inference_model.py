@@ -11,6 +11,7 @@ from kapps.export._inputs import model_input
 from kapps.export._preprocessing import export_preprocessing
 from kapps.export._quantization_ranges import separate_pooling_ranges
 from kapps.export.fold import fold
+from kapps.export.pack import has_binary_kernels, replace_binary_kernels
 from kapps.preprocessing import Preprocessing
 
 
@@ -20,6 +21,7 @@ def inference_model(
     *,
     fold_batch_norms: bool = True,
     separate_ranges: bool = False,
+    pack_binary: bool | None = None,
 ) -> keras.Model:
     """Returns the model as it is exported.
 
@@ -33,6 +35,8 @@ def inference_model(
             [0, 255], and the first layers scale and normalise them. False for the model's own input.
         fold_batch_norms: whether batch norms are folded into the layers before them.
         separate_ranges: whether concatenated average poolings have quantisation ranges of their own (int8, int16).
+        pack_binary: whether binary kernels become constants of one bit a weight (True) or of floats (False); None for
+            the model's own layers.
 
     Raises:
         ValueError: for a model that cannot be exported or rebuilt, and for preprocessing of another model than an image
@@ -41,6 +45,8 @@ def inference_model(
     check_exportable(model)
     network = in_float32(model)
     with keras.device("cpu:0"):
+        if pack_binary is not None and has_binary_kernels(network):
+            network = replace_binary_kernels(network, pack_binary)
         if fold_batch_norms:
             try:
                 network, _ = fold(network)

@@ -4,6 +4,12 @@ from kapps._names import attribute_finder
 from kapps.layers.adaptive_pooling import adaptive_average_pool
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
+from kapps.layers.binary_convolution import (
+    BinaryConv2D,
+    PackedBinaryConv2D,
+    ZeroMeanClip,
+    binary_conv,
+)
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
     average_pool,
@@ -57,6 +63,7 @@ __all__ = [
     "Alignment",
     "AttentionRNN",
     "AttentionalCell",
+    "BinaryConv2D",
     "BlankPadding",
     "ChannelShuffle",
     "ConcatenateContext",
@@ -72,6 +79,7 @@ __all__ = [
     "Maxout",
     "MultiHeadAttention",
     "MultiplicativeLSTMCell",
+    "PackedBinaryConv2D",
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
@@ -83,10 +91,12 @@ __all__ = [
     "SparseMixtureOfExperts",
     "WeightNormConv1D",
     "WeightedSum",
+    "ZeroMeanClip",
     "adaptive_average_pool",
     "add_where_equal",
     "average_pool",
     "batch_norm",
+    "binary_conv",
     "channel_shuffle",
     "conv",
     "conv_bn",

@@ -195,6 +195,18 @@ SCHEDULES = {
         epochs=300, learning_rate=5e-3 * (256 / 2048) ** 0.5, weight_decay=0.02, warmup=5 / 300, algorithm="lamb",
         epsilon=1e-6, scaling=0.5, mixup=0.1, cutmix=1.0, randaugment=0.7,
     ),
+    # Rastegari 2016, arXiv:1603.05279, settings of its authors' code (github.com/allenai/XNOR-Net): 0.01 for 128
+    # images, and a hundredth of it after 52 of 55 epochs. The code divides by 2 and by 5 in turn; here each drop is by
+    # sqrt(10). The code has no weight decay after 29 epochs.
+    "bwn": Schedule(
+        epochs=55, learning_rate=0.02, weight_decay=5e-4, drops=(18 / 55, 29 / 55, 43 / 55, 52 / 55), factor=0.1**0.5,
+    ),
+    # The same for binary inputs: Adam, whose steps do not depend on the scale of the gradients, and no weight decay,
+    # which would be lost among the gradients of binary kernels. 1e-3 for batches of any size.
+    "xnor": Schedule(
+        epochs=55, learning_rate=1e-3, weight_decay=0.0, drops=(18 / 55, 29 / 55, 43 / 55, 52 / 55), factor=0.1**0.5,
+        algorithm="adamw", scaling=0.0,
+    ),
 }  # fmt: skip
 
 

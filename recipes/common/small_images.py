@@ -1,7 +1,8 @@
 """The program of cifar10.py and fashion_mnist.py: trains networks on small images within a budget, and tabulates them.
 
 Images are enlarged for a network whose minimum input size is larger. All networks have the "cosine" schedule; those
-without batch norms have a tenth of its learning rate, as in their papers (0.01, arXiv:1409.1556).
+without batch norms have a tenth of its learning rate, as in their papers (0.01, arXiv:1409.1556). Networks with binary
+weights have the schedule "bwn", and those with binary inputs too "xnor".
 """
 
 import dataclasses
@@ -73,7 +74,7 @@ def define_flags(dataset: str, model: str, channels: int, size: int, augmentatio
     training.define_positive(
         "learning_rate",
         None,
-        f"for 256 images per step [{LEARNING_RATE}; without batch norms a tenth]",
+        f"for 256 images per step [{LEARNING_RATE}; without batch norms a tenth; binary: that of bwn, xnor]",
     )
     flags.DEFINE_integer(
         "seed",
@@ -150,12 +151,9 @@ def train(name, train_source, test_source):
     preprocessing = dataclasses.replace(card.preprocessing.at((size, size)), crop=1.0)
     model = getattr(kapps, name)(input_shape=(size, size, FLAGS.channels), classes=classes)
     record_preprocessing(model, preprocessing)
-    has_batch_norm = any(
-        isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
-    )
-    default = LEARNING_RATE if has_batch_norm else LEARNING_RATE / 10
-    learning_rate = FLAGS.learning_rate or default
-    schedule = dataclasses.replace(training.get_schedule("cosine"), learning_rate=learning_rate)
+    schedule = choose_schedule(model)
+    if FLAGS.learning_rate:
+        schedule = dataclasses.replace(schedule, learning_rate=FLAGS.learning_rate)
     skipped = data.SkippedImages()
     options = {"classes": classes, "channels": FLAGS.channels, "skipped": skipped}
     train_dataset = functools.partial(
@@ -182,10 +180,22 @@ def train(name, train_source, test_source):
         "input": "x".join(map(str, model.input_shape[1:])),
         "parameters": profile.trainable,
         "macs": profile.macs,
-        "rate": learning_rate,
+        "rate": schedule.learning_rate,
         "epochs": result["steps"] * FLAGS.batch_size / train_source.examples,
         **result,
     }
+
+
+def choose_schedule(model):
+    """Returns the schedule of a network: by its binary layers, else "cosine", by whether it has batch norms."""
+    binary = [layer for layer in model.layers if isinstance(layer, kapps.layers.BinaryConv2D)]
+    if binary:
+        return training.get_schedule("xnor" if any(x.binary_input for x in binary) else "bwn")
+    has_batch_norm = any(
+        isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
+    )
+    rate = LEARNING_RATE if has_batch_norm else LEARNING_RATE / 10
+    return dataclasses.replace(training.get_schedule("cosine"), learning_rate=rate)
 
 
 def train_seconds(model, schedule, train_dataset, test, validation):

@@ -66,8 +66,8 @@ BUILDERS = {
 }
 
 PENDING = {
-    "attention_next56", "bam_resnext101", "bam_resnext50", "bwn_alexnet", "cbam_resnext101",
-    "cbam_resnext50", "residual_attention92", "xnor_alexnet",
+    "attention_next56", "bam_resnext101", "bam_resnext50", "cbam_resnext101", "cbam_resnext50",
+    "residual_attention92",
 }  # fmt: skip
 
 
@@ -104,6 +104,7 @@ METRICS = {
     "params": lambda profile: profile.trainable,
     "macs": lambda profile: profile.macs,
     "activations": lambda profile: profile.convolution_outputs,
+    "weight_memory_saving": lambda profile: 4 * profile.binary_weights / profile.packed_bytes,
 }
 
 MODULES = {3: "ab", 4: "abcde", 5: "ab"}

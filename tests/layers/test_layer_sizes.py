@@ -12,6 +12,7 @@ from kapps.layers.recurrent_cells import LearnedState
 from kapps.layers.time_steps import SegmentMean
 
 LAYERS = [
+    (layers.BinaryConv2D, {"filters": 4, "kernel_size": 3}),
     (layers.ChannelShuffle, {"groups": 2}),
     (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),

@@ -29,6 +29,14 @@ def test_the_paper_divides_by_ten_at_30_60_and_80_of_90_epochs():
         assert per_epoch[epoch] == pytest.approx(expected), epoch
 
 
+def test_binary_networks_have_a_hundredth_of_the_rate_at_the_end():
+    """0.01 for 128 images with SGD, 0.001 for any number with Adam, from epoch 1 to 18 of 55."""
+    for name, batch_size, first in (("bwn", 128, 0.01), ("xnor", 128, 1e-3), ("xnor", 800, 1e-3)):
+        per_epoch = rates(name, 55, batch_size)
+        np.testing.assert_allclose(per_epoch[[0, 18]], first)
+        np.testing.assert_allclose(per_epoch[[53, 54]], first / 100)
+
+
 def test_the_rate_scales_with_the_batch():
     assert rates("paper", 90, batch_size=1024)[0] == pytest.approx(0.4)
     assert rates("modern", 100, batch_size=512).max() == pytest.approx(

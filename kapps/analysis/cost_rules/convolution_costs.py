@@ -1,5 +1,6 @@
 """Convolutions in one to three dimensions, and the windows of convolutions and poolings."""
 
+import dataclasses
 import math
 
 from keras import layers
@@ -11,6 +12,7 @@ from kapps.analysis.costs import (
     register_operations,
     size,
 )
+from kapps.layers import BinaryConv2D
 
 
 def activation_operations(layer, elements):
@@ -95,6 +97,32 @@ def convolution(layer, inputs, outputs):
     return layer_cost(layer, inputs, outputs, macs, layer.groups)
 
 
+def binary_convolution(layer, inputs, outputs):
+    """A convolution whose weights are signs, with one multiplication by alpha for each output element.
+
+    A binary input has one comparison for each input element. K has an absolute value and an addition for each of them,
+    the sum of a window and a division for each output pixel, and a multiplication for each output element.
+    """
+    cost = convolution(layer, inputs, outputs)
+    elements, input_elements = size(outputs[0]), size(inputs[0])
+    pixels = elements // layer.filters
+    weights = layer.filters * math.prod(layer.kernel_size)
+    weights *= channels(inputs[0], layer.data_format) // layer.groups
+    return dataclasses.replace(
+        cost,
+        signed_macs=cost.macs,
+        binary_macs=cost.macs * layer.binary_input,
+        binary_weights=weights,
+        packed_bytes=-(-weights // 8) + 4 * layer.filters,
+        additions=cost.additions
+        + layer.input_scale * (input_elements + pixels * math.prod(layer.kernel_size)),
+        elementwise=cost.elementwise
+        + elements
+        + layer.binary_input * input_elements
+        + layer.input_scale * (input_elements + pixels + elements),
+    )
+
+
 def depthwise(layer, inputs, outputs):
     """A product for each output element and kernel position: each channel is a group."""
     macs = size(outputs[0]) * math.prod(layer.kernel_size)
@@ -141,6 +169,7 @@ register_dimensions(
         "SeparableConv{n}D": separable,
     }
 )
+register_cost(BinaryConv2D, binary_convolution)
 
 
 def data_format(operation):

@@ -39,7 +39,7 @@ def saved_model(
     """Exports `model` as a TensorFlow SavedModel in the directory layout of TensorFlow Serving.
 
     The model is rebuilt in float32 and traced with `training=False`. Its batch norms are folded, and its weights are
-    constants of the graph. Signatures:
+    constants of the graph; binary kernels have one bit a weight, and each call unpacks them. Signatures:
 
     - `serving_default` takes `image`, float32 [batch, height, width, channels], of any batch size. Models of other
       inputs take `sequence`, float32 [batch, time, features]; `frames`, float32 [batch, time, height, width, channels];
@@ -91,7 +91,9 @@ def saved_model(
     folder = local_path(directory) / check_file_name(model.name)
     preprocessing = export_preprocessing(model, preprocessing, verbose)
     with phase(f"Exporting {model.name} as a SavedModel", verbose):
-        network = inference_model(model, False if preprocessing is None else preprocessing)
+        network = inference_model(
+            model, False if preprocessing is None else preprocessing, pack_binary=True
+        )
         check_deterministic(network)
         text = text_signatures(
             network, tokenizer, new_tokens=new_tokens, beam=beam, length_penalty=length_penalty

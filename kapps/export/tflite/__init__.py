@@ -91,7 +91,7 @@ def tflite(
     with phase(f"Exporting {model.name} as a TFLite file in {precision}", verbose):
         network = inference_model(
             model, False if preprocessing is None else preprocessing,
-            separate_ranges=precision in CALIBRATED,
+            separate_ranges=precision in CALIBRATED, pack_binary=False,
         )  # fmt: skip
         inputs = _static_inputs(network, length)
         if vocabulary is not None and inputs.name != TOKENS:

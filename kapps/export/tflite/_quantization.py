@@ -104,8 +104,8 @@ def quantization_errors(
         )
     preprocessing = export_preprocessing(model, preprocessing)
     network = inference_model(
-        model, False if preprocessing is None else preprocessing, separate_ranges=True
-    )
+        model, False if preprocessing is None else preprocessing, separate_ranges=True, pack_binary=False
+    )  # fmt: skip
     inputs = model_input(network)
     calibration = check_calibration(network, inputs, precision, calibration, 1, preprocessing)
     with tempfile.TemporaryDirectory() as folder:
