@@ -30,18 +30,19 @@ SZEGEDY = "arXiv:1512.00567"
 conv_bn_relu = partial(conv_bn, activation="relu", epsilon=1e-3)
 
 
-def branch(x, *convolutions, strides=1, name):
+def branch(x, *convolutions, strides=1, name, **norm):
     """Convolutions of (filters, kernel size), in order; the last has the strides.
 
-    Layers are called `<name>_conv1`, `<name>_conv2` ... A strided convolution is not padded.
+    Layers are called `<name>_conv1`, `<name>_conv2` ... A strided convolution is not padded. `norm` has options of
+    `batch_norm`.
     """
     *convolutions, (filters, kernel_size) = convolutions
     for i, (width, size) in enumerate(convolutions, start=1):
-        x = conv_bn_relu(x, width, size, name=f"{name}_conv{i}")
+        x = conv_bn_relu(x, width, size, name=f"{name}_conv{i}", **norm)
     padding = "valid" if strides > 1 else None
     return conv_bn_relu(
         x, filters, kernel_size, strides=strides, padding=padding,
-        name=f"{name}_conv{len(convolutions) + 1}",
+        name=f"{name}_conv{len(convolutions) + 1}", **norm,
     )  # fmt: skip
 
 

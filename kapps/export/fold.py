@@ -110,6 +110,8 @@ def _reason_not_to_fold(norm, layer, calls, consumers):
     """Returns why a batch norm cannot be folded into the layer before it, or None if it can."""
     if calls[norm] > 1:
         return "it is used more than once"
+    if isinstance(norm.input, (list, tuple)):
+        return "it sums several maps"
     if not isinstance(layer, (*_PLAIN, *_DEPTHWISE, *_SEPARABLE, *_TRANSPOSED)):
         return f"it follows {type(layer).__name__}, not a convolution or a dense layer"
     if layer.activation is not keras.activations.linear:

@@ -2,6 +2,7 @@
 
 from kapps._names import attribute_finder
 from kapps.layers.adaptive_pooling import adaptive_average_pool
+from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.binary_convolution import (
@@ -24,6 +25,7 @@ from kapps.layers.convolution import (
     layer_norm,
     max_pool,
 )
+from kapps.layers.cross_layer_depthwise import CrossLayerDepthwiseConv2D
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.grouped_convolution import GroupedConv2D
@@ -60,6 +62,7 @@ from kapps.layers.weight_norm import WeightNormConv1D
 from kapps.layers.weighted_sum import WeightedSum
 
 __all__ = [
+    "AlignCornersResize",
     "Alignment",
     "AttentionRNN",
     "AttentionalCell",
@@ -69,6 +72,7 @@ __all__ = [
     "ConcatenateContext",
     "ConcatenatePairs",
     "CoupledLSTMCell",
+    "CrossLayerDepthwiseConv2D",
     "DropPath",
     "GRUCell",
     "GroupedConv2D",

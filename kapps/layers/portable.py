@@ -31,13 +31,10 @@ def to_keras_layers(model: keras.Model) -> keras.Model:
             f"{model.name} cannot be built of Keras's own layers: Keras has no counterpart of {custom[0]}"
         )
     for layer in model.layers:
-        if not layer.weights:
-            continue
-        target = portable.get_layer(layer.name)
         if hasattr(layer, "keras_weights"):  # Keras's layer has other weights
-            target.set_weights(layer.keras_weights())
-        else:
-            copy_values(layer, target)
+            portable.get_layer(layer.name).set_weights(layer.keras_weights())
+        elif layer.weights:
+            copy_values(layer, portable.get_layer(layer.name))
     return portable
 
 

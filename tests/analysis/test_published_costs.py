@@ -66,8 +66,7 @@ BUILDERS = {
 }
 
 PENDING = {
-    "attention_next56", "bam_resnext101", "bam_resnext50", "cbam_resnext101", "cbam_resnext50",
-    "residual_attention92",
+    "bam_resnext101", "bam_resnext50", "cbam_resnext101", "cbam_resnext50",
 }  # fmt: skip
 
 
