@@ -48,6 +48,7 @@ SUBMODULES = (
     "attention",
     "cards",
     "data",
+    "early_exit",
     "export",
     "families",
     "generation",

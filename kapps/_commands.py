@@ -74,6 +74,7 @@ def predict(options):
     class_names = read_labels(options.labels) if options.labels else None
     model = load_model(options.model, weights=options.weights)
     import kapps
+    from kapps.model_record import main_output
 
     preprocessing = print_preprocessing(model, options.preprocessing)
     _check_labels(options, class_names, model)
@@ -87,7 +88,7 @@ def predict(options):
             status = 1
             continue
         scores = model.predict(batch, verbose=0)
-        scores = scores[0] if isinstance(scores, list) else scores
+        scores = scores[main_output(model.output_names)] if isinstance(scores, list) else scores
         top = min(options.top, scores.shape[-1])
         results.append((path, kapps.decode_predictions(scores, top, class_names)[0]))
     if not results:
@@ -117,10 +118,13 @@ def print_preprocessing(model, passed):
 
 
 def _check_labels(options, class_names, model):
+    from kapps.model_record import main_output
     from kapps.predictions import IMAGENET_CLASSES
 
     outputs = model.output_shape
-    classes = (outputs[0] if isinstance(outputs, list) else outputs)[-1]
+    classes = (outputs[main_output(model.output_names)] if isinstance(outputs, list) else outputs)[
+        -1
+    ]
     if class_names is None and classes != IMAGENET_CLASSES:
         raise UserError(
             f"{options.model} has {classes} classes, and ImageNet has {IMAGENET_CLASSES}: pass --labels=FILE with one "

@@ -16,14 +16,15 @@ from kapps.layers.adaptive_pooling import adaptive_average_pool
 POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
 
-def pool(x, pooling):
+def pool(x, pooling, name="head_pool"):
     """Returns globally pooled features, (batch, channels).
 
     Args:
         x: feature map (batch, height, width, channels).
         pooling: "avg" or "max".
+        name: name of the layer.
     """
-    return POOLINGS[pooling](name="head_pool")(x)
+    return POOLINGS[pooling](name=name)(x)
 
 
 def flatten(x, grid=None):
@@ -106,6 +107,21 @@ def global_average_pooling(
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return classifier(x, classes, activation, use_bias=use_bias)
+
+
+def exit_classifier(x, classes, activation, name):
+    """The head of an early exit: global average pooling and one dense layer, as `global_average_pooling`.
+
+    Args:
+        x: feature map (batch, height, width, channels).
+        classes: number of classes.
+        activation: activation after the logits; None for logits.
+        name: name of the exit, such as "exit1". Its output is called "exit1_predictions".
+    """
+    x = pool(x, "avg", name=f"{name}_pool")
+    return classifier(
+        x, classes, activation, logits=f"{name}_logits", predictions=f"{name}_predictions"
+    )
 
 
 def flatten_dense(

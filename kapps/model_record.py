@@ -7,7 +7,7 @@ and every copy of a model, also of a part of it, and loads them without kapps. A
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kapps.preprocessing import Preprocessing, from_text
 
@@ -18,6 +18,8 @@ FILE = "file"
 """The weights of a network that were loaded from a file that is not published."""
 UNKNOWN = "other"
 """The builder and the weights of a network that kapps did not build."""
+_EXIT = re.compile(r"(?:.*_)?exit\d+_predictions")
+"""The name of an output of an exit before the last, with or without a prefix."""
 _NAME = re.compile(rf"(.*?){LAYER}__([a-z0-9_]+?)__([a-z0-9_]+?)__(\d+x\d+__.*)")
 
 
@@ -103,8 +105,35 @@ def layer_at(model, name: str):
     layers = {layer.name: layer for layer in model.layers}
     if name in layers:
         return layers[name]
-    prefixed = [layer for key, layer in layers.items() if key.endswith(f"_{name}")]
+    prefixed = [
+        layer
+        for key, layer in layers.items()
+        if key.endswith(f"_{name}") and not _EXIT.fullmatch(key)
+    ]
     return prefixed[0] if len(prefixed) == 1 else None
+
+
+def main_output(names: Sequence[str]) -> int:
+    """Returns the index of the output of a model that is its predictions: the one called so, else the first.
+
+    Args:
+        names: of the model's outputs, in order.
+    """
+    exits = [i for i, name in enumerate(names) if _EXIT.fullmatch(name)]
+    main = [
+        i for i, name in enumerate(names) if f"_{name}".endswith("_predictions") and i not in exits
+    ]
+    return main[0] if len(main) == 1 else 0
+
+
+def exit_outputs(names: Sequence[str]) -> list[int]:
+    """Returns the indices of the predictions of a network with several exits, the first exit first; [] for another.
+
+    Args:
+        names: of the model's outputs, in order.
+    """
+    exits = [i for i, name in enumerate(names) if _EXIT.fullmatch(name)]
+    return [*exits, main_output(names)] if exits else []
 
 
 def _all_layers(model) -> Iterator:

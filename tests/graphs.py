@@ -8,6 +8,7 @@ import keras
 
 import kapps
 from kapps import cards
+from kapps.model_record import main_output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Graph:
     card: cards.Card
     builder: object
     model: keras.Model
+
+    @property
+    def predictions(self):
+        """The tensor of the model's predictions; of a network with several exits that of the last."""
+        return self.model.outputs[main_output(self.model.output_names)]
 
     @functools.cached_property
     def profile(self):

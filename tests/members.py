@@ -8,6 +8,8 @@ import graphs
 import keras
 import numpy as np
 
+from kapps.model_record import main_output
+
 WINDOWS = (
     "Conv1D",
     "Conv2D",
@@ -57,7 +59,7 @@ def features(builder, model):
     kinds = {
         f"input {card.kind}",
         f"inputs {len(model.inputs)}",
-        f"output rank {len(model.output.shape)}",
+        f"output rank {len(model.outputs[main_output(model.output_names)].shape)}",
     }
     head = builder.builder.heads["head"]
     kinds.add(f"head {getattr(getattr(head, 'func', head), '__name__', head)}")
@@ -107,10 +109,11 @@ def with_options(builder, options):
     """Returns a builder of the same family with other options than its row's.
 
     Dense layers before the classifier become 64 wide: they hold most parameters of the oldest networks. Frames become
-    16 pixels high and wide.
+    16 pixels high and wide. A network with several exits has its last exit only.
     """
     published = builder.builder
     heads, defaults = dict(published.heads), dict(published.defaults)
+    heads["exits"] = None  # the predictions of the last exit only
     head = heads["head"]
     if head is not None and "units" in inspect.signature(head).parameters:
         heads["head"] = functools.partial(head, units=(64, 64))
@@ -119,6 +122,18 @@ def with_options(builder, options):
     row = {**published.row, **options}
     kind = type(published)
     return kind(published.body, published.name, row, published.card, defaults, heads).function()
+
+
+def with_one_exit(builder):
+    """Returns a builder that makes the same network, with its last exit only if it has several."""
+    published = builder.builder
+    if not published.heads.get("exits"):
+        return builder
+    heads = {**published.heads, "exits": None}
+    kind = type(published)
+    return kind(
+        published.body, published.name, published.row, published.card, published.defaults, heads
+    ).function()
 
 
 def small_options(builder):

@@ -10,6 +10,7 @@ import gc
 import covering
 import graphs
 import keras
+import members
 import numpy as np
 import pytest
 from members import assert_close
@@ -33,10 +34,10 @@ del sys.modules["kapps"]
 
 import kapps
 sys.path.append(tests)
-import covering, graphs
+import covering, graphs, members
 model = keras.saving.load_model(f"{folder}/model.keras", safe_mode=True)
 predict(model, "model")
-builder = graphs.builder(name) if whole else covering.member(name)
+builder = members.with_one_exit(graphs.builder(name)) if whole else covering.member(name)
 options = dict(input_shape=model.input_shape[1:], classes=10, classifier_activation=None)
 predict(builder(weights=f"{folder}/model.weights.h5", **options), "weights")
 """
@@ -53,7 +54,9 @@ def card(builder_name):
 def builder(builder_name, request):
     """The small builder, or with `--all` the published one."""
     whole = request.config.getoption("--all")
-    return graphs.builder(builder_name) if whole else covering.member(builder_name)
+    if whole:
+        return members.with_one_exit(graphs.builder(builder_name))
+    return covering.member(builder_name)
 
 
 @pytest.fixture(scope="module")

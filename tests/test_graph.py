@@ -14,7 +14,7 @@ import pytest
 from kapps import cards
 from kapps.builders import pyramid_outputs
 
-PLACE = re.compile(r"(stem|level\d+|head)_[a-z0-9_]+|predictions")
+PLACE = re.compile(r"(stem|level\d+|exit\d+|head)_[a-z0-9_]+|predictions")
 """The names of layers of networks on images: where the layer stands, then what it is."""
 NUMBERED = re.compile(r"([a-z]+)(\d+)(?=_|$)")
 """The first part of a name of a network on sequences: `layer1`, `encoder2_attention`, `decoder1_state0`."""
@@ -53,17 +53,20 @@ def test_shapes_and_inputs_are_the_cards(graph):
     names = [x.name for x in model.inputs]
     assert names == (INPUTS[card.kind] if len(names) == 1 else ["source", "target"])
     if card.classes or card.vocabulary:
-        assert model.output_shape[-1] == (card.classes or card.vocabulary)
+        assert graph.predictions.shape[-1] == (card.classes or card.vocabulary)
     if card.kind == "image":
-        assert model.output_shape == (None, card.classes)
-    assert model.output.dtype == "float32"
-    assert graphs.layer_of(model.output).name == "predictions"
+        assert {x.shape for x in model.outputs} == {(None, card.classes)}
+    assert {x.dtype for x in model.outputs} == {"float32"}
+    exits = [f"exit{i}_predictions" for i in range(1, len(model.outputs))]
+    assert [graphs.layer_of(x).name for x in model.outputs] == [*exits, "predictions"]
 
 
 def rank(name):
     """Returns a number for the place in a layer's name, which does not fall from one layer to the next."""
     place = name.partition("_")[0]
     order = {"stem": 0, "head": 100, "predictions": 101}
+    if place.startswith("exit"):
+        return 99
     return order[place] if place in order else int(place.removeprefix("level"))
 
 

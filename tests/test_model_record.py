@@ -9,7 +9,15 @@ import pytest
 import kapps
 from kapps import cards, preprocessing
 from kapps.model_preprocessing import find_preprocessing
-from kapps.model_record import RANDOM, ModelRecord, find_record, parse_layer_name
+from kapps.model_record import (
+    RANDOM,
+    ModelRecord,
+    exit_outputs,
+    find_record,
+    layer_at,
+    main_output,
+    parse_layer_name,
+)
 from kapps.preprocessing import NAMES, Preprocessing, from_text, get_preprocessing
 
 SHAPE = (8, 8, 3)
@@ -173,3 +181,20 @@ def test_wrong_preprocessing_is_one_line(values):
     with pytest.raises(ValueError) as error:
         Preprocessing(**values)
     assert next(iter(values)) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_predictions_among_several_outputs():
+    exits = ["exit1_predictions", "exit2_predictions", "predictions"]
+    cases = [
+        (exits, 2, [0, 1, 2]),
+        ([f"left_{name}" for name in exits], 2, [0, 1, 2]),
+        (["predictions", "auxiliary1"], 0, []),
+        (["auxiliary1", "predictions"], 1, []),
+        (["left_predictions", "right_predictions"], 0, []),
+        (["logits"], 0, []),
+    ]
+    for names, main, indices in cases:
+        assert (main_output(names), exit_outputs(names)) == (main, indices), names
+    image = keras.Input((4,))
+    outputs = [keras.layers.Dense(2, name=f"left_{name}")(image) for name in exits]
+    assert layer_at(keras.Model(image, outputs), "predictions").name == "left_predictions"

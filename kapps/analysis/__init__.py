@@ -4,6 +4,7 @@ from kapps._names import attribute_finder
 from kapps.analysis import cost_rules
 from kapps.analysis.binary_savings import binary_savings
 from kapps.analysis.costs import Cost, UnknownCostError, Window, register_cost
+from kapps.analysis.exits import exit_costs
 from kapps.analysis.page import html_page
 from kapps.analysis.profiling import profile
 from kapps.analysis.receptive_field import ReceptiveField
@@ -19,6 +20,7 @@ __all__ = [
     "Window",
     "binary_savings",
     "cost_rules",
+    "exit_costs",
     "html_page",
     "profile",
     "register_cost",

@@ -190,7 +190,7 @@ class Builder:
 
     def finish(
         self, tensors, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False,
-        options: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None, exit_number: int | None = None,
     ) -> keras.Model:  # fmt: skip
         """Returns the model, with the weights of a file if `path` is not None.
 
@@ -203,6 +203,8 @@ class Builder:
             portable: whether to use Keras's own layers only.
             allow_nan: whether the weights may be NaN or infinite.
             options: of the body, without those that have their default.
+            exit_number: of the exit that the model ends at, if it is a part of a network with several exits. The file
+                may hold the whole network.
         """
         if name == self.name:
             inputs = source_inputs(inputs)
@@ -214,7 +216,7 @@ class Builder:
             defaults = {key: option.default for key, option in self.options().items()}
             loading.load(
                 model, path, self.weights_name(), self.family, classes,
-                options={**defaults, **(options or {})}, allow_nan=allow_nan,
+                options={**defaults, **(options or {})}, allow_nan=allow_nan, exit_number=exit_number,
             )  # fmt: skip
         if name == self.name:
             return model

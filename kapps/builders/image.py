@@ -8,6 +8,7 @@ import keras
 
 from kapps import heads
 from kapps._names import nearest
+from kapps._values import is_integer, short
 from kapps.builders._builder import Builder
 from kapps.builders._builder_arguments import (
     ALLOW_NAN,
@@ -36,6 +37,21 @@ WEIGHTS = """`None` (random initialisation), "imagenet" (pretrained weights, dow
 PADDING = """padding of convolutions and poolings with strides: "symmetric" (on every side, as PyTorch's networks) or
             "same" (TensorFlow's SAME, on the right and bottom of a map with an even side); `None` for that of the
             weights, or "{padding}" without weights. Weights of the other padding raise ValueError."""
+
+EXITS = Argument(
+    "exits",
+    True,
+    "bool",
+    "with the classifier, whether the outputs are the predictions of all exits, in order, named\n"
+    '            "exit1_predictions", "exit2_predictions", ..., "predictions"; False for those of the last exit only.',
+)
+STOP_AT = Argument(
+    "stop_at",
+    None,
+    "int | None",
+    "number of the exit that the network ends at, from 1; `None` for the last. Layers that only later\n"
+    "            exits read are not built. A file of weights may be one of the whole network.",
+)
 
 
 class ImageBuilder(Builder):
@@ -99,6 +115,8 @@ class ImageBuilder(Builder):
                 "            are the predictions, then those of the auxiliary classifiers.",
             )
             arguments.append(auxiliary)
+        if self.heads["exits"]:
+            arguments += [EXITS, STOP_AT]
         return arguments
 
     def sizes(self):
@@ -112,7 +130,8 @@ class ImageBuilder(Builder):
 
     def build(
         self, options, *, include_top, weights, input_tensor, input_shape, pooling, classes,
-        classifier_activation, name, portable, allow_nan, padding=None, auxiliary=False,
+        classifier_activation, name, portable, allow_nan, padding=None, auxiliary=False, exits=False,
+        stop_at=None,
     ):  # fmt: skip
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
@@ -140,7 +159,7 @@ class ImageBuilder(Builder):
         network = partial(
             self.network, tensor, image, options, path, self.record(weights, path), include_top=include_top,
             pooling=pooling, classes=classes, activation=classifier_activation, name=name, portable=portable,
-            allow_nan=allow_nan, auxiliary=auxiliary,
+            allow_nan=allow_nan, auxiliary=auxiliary, exits=exits and include_top, stop_at=stop_at,
         )  # fmt: skip
         try:
             return network(padding or published_padding(path) or self.defaults["padding"])
@@ -154,13 +173,20 @@ class ImageBuilder(Builder):
 
     def network(
         self, tensor, image, options, path, record, padding, *, include_top, pooling, classes, activation,
-        name, portable, allow_nan, auxiliary,
+        name, portable, allow_nan, auxiliary, exits, stop_at,
     ):  # fmt: skip
         """Returns the model with one padding, with the weights of a file if `path` is not None."""
         x = keras.layers.Identity(name=record.layer_name())(image)
         with strided_padding(padding):
             x = self.body(x, **options)
         x, inner = x if isinstance(x, tuple) else (x, [])
+        last = len(inner) + 1
+        if stop_at is not None:
+            if not is_integer(stop_at, 1, last):
+                raise ValueError(
+                    f"{name}: stop_at={short(stop_at)} is not the number of an exit, which are 1 to {last}"
+                )
+            *inner, x = [*inner, x][:stop_at]
         if include_top:
             x = self.predictions(name, x, pooling, classes, activation)
             if auxiliary:
@@ -169,9 +195,19 @@ class ImageBuilder(Builder):
                     head(y, classes, activation, f"auxiliary{i}")
                     for i, y in enumerate(inner, start=1)
                 ]
+            if exits and inner:
+                head = self.heads["exits"]
+                earlier = [
+                    head(y, classes, activation, f"exit{i}") for i, y in enumerate(inner, start=1)
+                ]
+                x = [*earlier, x]
         elif pooling:
             x = heads.pool(x, pooling)
-        return self.finish([tensor], [image], x, path, name, portable, allow_nan, options)
+        is_part = self.heads["exits"] and (stop_at or not exits)
+        return self.finish(
+            [tensor], [image], x, path, name, portable, allow_nan, options,
+            exit_number=(stop_at or last) if is_part else None,
+        )  # fmt: skip
 
     def record(self, weights, path) -> ModelRecord:
         """Returns what the model records of itself, for the weights of a file or for random ones."""
@@ -222,6 +258,7 @@ def image_family(
     padding: Literal["symmetric", "same", "valid"] = "symmetric",
     head: Callable = heads.global_average_pooling,
     auxiliary: Callable | None = None,
+    exits: Callable | None = None,
 ) -> Callable[[Callable], Callable[..., keras.Model]]:
     """Returns a decorator that makes a family function of `body(x, *, options) -> features`.
 
@@ -236,6 +273,8 @@ def image_family(
         head: `head(x, classes, activation) -> predictions` from the body's feature map.
         auxiliary: `auxiliary(x, classes, activation, name) -> predictions`, for a body that returns
             (x, [inner feature maps]); adds the argument `auxiliary` to the builders.
+        exits: `exits(x, classes, activation, name) -> predictions`, for a body that returns
+            (x, [feature maps of earlier exits]); adds the arguments `exits` and `stop_at` to the builders.
     """
 
     def decorate(body):
@@ -243,7 +282,7 @@ def image_family(
             minimum=minimum, input_shape=input_shape, classes=classes, preprocessing=preprocessing, any_size=any_size,
             padding=padding,
         )  # fmt: skip
-        functions = {"head": head, "auxiliary": auxiliary}
+        functions = {"head": head, "auxiliary": auxiliary, "exits": exits}
         return ImageBuilder(body, None, {}, None, defaults, functions).function()
 
     return decorate

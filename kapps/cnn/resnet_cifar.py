@@ -40,11 +40,11 @@ def basic_block(x, filters, *, strides, name):
 
 
 @image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10)
-def body(x, *, n):
-    """Builds ResNet for CIFAR with `n` blocks at each of the levels 0, 1 and 2."""
-    x = conv_bn(x, 16, 3, activation="relu", name="stem_conv")
+def body(x, *, n, filters=16):
+    """Builds ResNet for CIFAR with `n` blocks at each of the levels 0, 1 and 2, `filters` wide at level 0."""
+    x = conv_bn(x, filters, 3, activation="relu", name="stem_conv")
     for level, strides, name in levels((n, n, n), first=0):
-        x = basic_block(x, 16 * 2**level, strides=strides, name=name)
+        x = basic_block(x, filters * 2**level, strides=strides, name=name)
     return x
 
 

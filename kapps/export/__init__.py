@@ -12,25 +12,32 @@ For an image model, both formats have the input `image` and the output `probabil
 """
 
 from kapps._names import attribute_finder
+from kapps.export.exit_stages import exit_stages
 from kapps.export.export_and_verify import export_and_verify
 from kapps.export.fold import fold
 from kapps.export.pack import pack
+from kapps.export.runtime.tflite_exits_model import TFLiteExits, load_tflite_exits
 from kapps.export.runtime.tflite_step_model import TFLiteStepModel, load_tflite_encoder_and_step
 from kapps.export.saved_model import saved_model
 from kapps.export.tflite import tflite
 from kapps.export.tflite._encoder_and_step import tflite_encoder_and_step
+from kapps.export.tflite._exits import tflite_exits
 from kapps.export.verify import Report, verify
 
 __all__ = [
     "Report",
+    "TFLiteExits",
     "TFLiteStepModel",
+    "exit_stages",
     "export_and_verify",
     "fold",
     "load_tflite_encoder_and_step",
     "pack",
+    "load_tflite_exits",
     "saved_model",
     "tflite",
     "tflite_encoder_and_step",
+    "tflite_exits",
     "verify",
 ]
 

@@ -1,12 +1,15 @@
 """The inputs of a model, by shape and dtype: an image, a sequence, frames, tokens; or several named inputs."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 IMAGE, SEQUENCE, FRAMES, TOKENS = "image", "sequence", "frames", "tokens"
+STATE = re.compile(r"state\d+")
+"""The name of the features that a stage of a network with several exits takes, also if it takes no others."""
 FLOAT_KINDS = {2: SEQUENCE, 3: IMAGE, 4: FRAMES}
 """The name of a float32 input by its rank without the batch."""
 ALLOWED = (
@@ -140,7 +143,7 @@ def model_input(model: keras.Model) -> ModelInput | ModelInputs:
     inputs = model.inputs if getattr(model, "built", False) and hasattr(model, "inputs") else None
     if not inputs:
         raise ValueError(f"{model.name} has no input of known shape; build it from keras.Input")
-    if len(inputs) > 1:
+    if len(inputs) > 1 or STATE.fullmatch(inputs[0].name):
         return _named_inputs(model)
     shape = tuple(inputs[0].shape)[1:]
     if _is_integer(inputs[0]) and len(shape) == 1:

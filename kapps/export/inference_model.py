@@ -12,6 +12,7 @@ from kapps.export._preprocessing import export_preprocessing
 from kapps.export._quantization_ranges import separate_pooling_ranges
 from kapps.export.fold import fold
 from kapps.export.pack import has_binary_kernels, replace_binary_kernels
+from kapps.model_record import main_output
 from kapps.preprocessing import Preprocessing
 
 
@@ -72,12 +73,13 @@ def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -
     ):
         raise ValueError(f"class_names={short(class_names)} is not a list of names")
     class_names = [str(name) for name in class_names]
-    outputs = list(network.output.values())
-    width = outputs[0].shape[-1]
-    if len(outputs) > 1 or len(class_names) != width:
+    names = list(network.output)
+    width = network.output[names[main_output(names)]].shape[-1]
+    several = len(names) > 1 and "predictions" not in names
+    if several or len(class_names) != width:
         raise ValueError(
             f"{len(class_names)} class names, and {network.name} gives {width} scores an image"
-            + (f" in each of {len(outputs)} outputs" if len(outputs) > 1 else "")
+            + (f" in each of {len(names)} outputs" if several else "")
         )
     text_files.check_class_names(class_names, "class_names")
     return class_names

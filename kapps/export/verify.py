@@ -16,6 +16,7 @@ from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
 from kapps.export._quiet import quiet
 from kapps.export.inference_model import inference_model
+from kapps.model_record import main_output
 from kapps.preprocessing import Preprocessing
 
 BATCH_SIZE = 32
@@ -121,7 +122,8 @@ def verify(
         verbose: 0 for no output; 1 for one line of progress on standard error.
 
     Returns:
-        A `Report` with the largest absolute difference over all outputs, and the top-1 agreement of the first output.
+        A `Report` with the largest absolute difference over all outputs, and the top-1 agreement of the first output,
+        or of the one called "predictions".
         An output of width one agrees if it is on the same side of 0.5 for probabilities, of 0 for logits.
 
     Raises:
@@ -151,7 +153,7 @@ def verify(
             n: runtime.measure_latency(path, example, n, trust=trust, limits=limits)
             for n in threads
         }
-    first = next(iter(expected))
+    first = list(expected)[main_output(list(expected))]
     return Report(
         path=path,
         kind=kind,

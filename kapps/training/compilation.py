@@ -8,9 +8,10 @@ import keras
 import tensorflow as tf
 
 from kapps._checked import checked
-from kapps._keras_compat import all_layers
+from kapps._keras_compat import all_layers, producer
 from kapps.layers import DropPath
-from kapps.model_record import layer_at
+from kapps.model_record import exit_outputs, layer_at
+from kapps.training.losses import JointCrossentropy
 
 _MIRRORED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
@@ -22,6 +23,10 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
     The loss is computed from logits, which lose no precision in a softmax; `model` is the one to save and export.
     If the model has no logits, because its predictions are a mean of probabilities, the loss is computed from the
     predictions. Labels are one-hot. With more than ten classes the metrics include the top-5 accuracy.
+
+    The compiled model of a network with several exits returns the logits of all exits, (batch, exits, classes). Its
+    loss is their `kapps.training.JointCrossentropy`; "accuracy" is that of the last exit, "exit1_accuracy" that of the
+    first.
 
     Args:
         model: classifier with a head of `kapps.heads`, softmax included.
@@ -35,10 +40,13 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
         raise ValueError(
             f"{model.name} has no layer 'predictions', as the heads of kapps.heads have"
         )
+    exits = exit_outputs(getattr(model, "output_names", ()))
+    if exits:
+        return _compile_exits(model, [model.outputs[i] for i in exits], optimizer)
     logits = isinstance(last, keras.layers.Activation)
     trained = keras.Model(model.input, last.input if logits else last.output, name=model.name)
     metrics = ["accuracy"]
-    if model.output_shape[-1] > 10:
+    if last.output.shape[-1] > 10:
         metrics.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
     trained.compile(
         optimizer=optimizer,
@@ -47,6 +55,35 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
         jit_compile=False,
     )
     return trained
+
+
+def _compile_exits(model, predictions, optimizer):
+    """Returns a compiled model of the logits of several exits; each prediction is the output of an activation."""
+    logits = [producer(x).input for x in predictions]
+    trained = keras.Model(model.input, keras.ops.stack(logits, axis=1), name=model.name)
+    exits, last = len(logits), keras.metrics.categorical_accuracy
+    metrics = [
+        keras.metrics.MeanMetricWrapper(
+            _of_exit, name=f"exit{i + 1}_accuracy", metric=last, index=i
+        )
+        for i in range(exits - 1)
+    ]
+    measures = {"accuracy": last}
+    if logits[0].shape[-1] > 10:
+        measures["top5"] = keras.metrics.top_k_categorical_accuracy
+    metrics += [
+        keras.metrics.MeanMetricWrapper(_of_exit, name=name, metric=measure, index=exits - 1)
+        for name, measure in measures.items()
+    ]
+    trained.compile(
+        optimizer=optimizer, loss=JointCrossentropy(), metrics=metrics, jit_compile=False
+    )
+    return trained
+
+
+def _of_exit(y_true, y_pred, *, metric, index):
+    """Returns a metric of one exit's scores, for each image."""
+    return metric(y_true, y_pred[:, index])
 
 
 @checked

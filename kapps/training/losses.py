@@ -1,11 +1,15 @@
 """Losses that Keras lacks.
 
 [1] Vaswani 2017, arXiv:1706.03762, section 5.4
+[2] Huang 2017, arXiv:1703.09844, section 4
 """
+
+from collections.abc import Sequence
 
 import keras
 
 from kapps._checked import checked
+from kapps._values import is_number, short
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -53,6 +57,58 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
     def get_config(self) -> dict:
         return {
             "label_smoothing": self.label_smoothing,
+            "reduction": self.reduction,
+            "name": self.name,
+        }
+
+
+@keras.saving.register_keras_serializable("kapps")
+class JointCrossentropy(keras.losses.Loss):
+    """The sum of the cross-entropies of all exits of a network [2].
+
+    Args:
+        weights: of each exit's cross-entropy; None for 1 each, as in [2].
+        from_logits: whether the exits return logits; otherwise they return probabilities.
+        reduction: as for `keras.losses.Loss`.
+        name: name of the loss.
+
+    Call arguments:
+        y_true: one-hot or smoothed labels, float (batch, classes).
+        y_pred: scores of all exits, float (batch, exits, classes).
+
+    Raises:
+        ValueError: for a weight that is negative or no number.
+    """
+
+    @checked
+    def __init__(
+        self,
+        weights: Sequence[float] | None = None,
+        from_logits: bool = True,
+        reduction="sum_over_batch_size",
+        name="joint_crossentropy",
+    ):
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+        if weights is not None and not all(is_number(x) and x >= 0 for x in weights):
+            raise ValueError(f"weights={short(weights)}: must be numbers, 0 or more, one an exit")
+        self.weights = None if weights is None else tuple(weights)
+        self.from_logits = from_logits
+
+    def call(self, y_true, y_pred):
+        exits = y_pred.shape[1]
+        weights = self.weights or (1.0,) * exits
+        if len(weights) != exits:
+            raise ValueError(f"weights={short(weights)}: {exits} exits need {exits} weights")
+        return sum(
+            weight
+            * keras.ops.categorical_crossentropy(y_true, y_pred[:, i], from_logits=self.from_logits)
+            for i, weight in enumerate(weights)
+        )
+
+    def get_config(self) -> dict:
+        return {
+            "weights": self.weights,
+            "from_logits": self.from_logits,
             "reduction": self.reduction,
             "name": self.name,
         }

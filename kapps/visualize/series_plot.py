@@ -51,6 +51,7 @@ def plot_lines(
     *,
     logarithmic: bool = False,
     levels: dict[str, float] | None = None,
+    marker: str | None = None,
 ) -> None:
     """Plots several lines on one axis. The first line is black: it is the reference.
 
@@ -61,6 +62,7 @@ def plot_lines(
         ylabel: label of the vertical axis.
         logarithmic: whether the vertical axis is logarithmic.
         levels: y values of dashed horizontal lines by name, for example the result of another model.
+        marker: matplotlib's name of the marker at each point, such as "o"; None for no markers.
 
     Raises:
         ValueError: if `lines` is empty, for a suffix that matplotlib does not write, or if matplotlib is not
@@ -69,7 +71,7 @@ def plot_lines(
     """
     figure, axis = _single_axis(lines, "lines")
     for (name, points), colour in zip(lines.items(), (BLACK, *COLOURS), strict=False):
-        axis.plot(*points, color=colour, linewidth=1.2, label=name)
+        axis.plot(*points, color=colour, linewidth=1.2, label=name, marker=marker, markersize=4)
     for name, level in (levels or {}).items():
         axis.axhline(level, color=GREY, linestyle="--", linewidth=1)
         axis.annotate(

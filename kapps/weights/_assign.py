@@ -97,7 +97,8 @@ def adapt_channels(kernel, shape):
 
 def _is_classifier(layer):
     """Returns whether a layer computes logits, with any name of its model before the layer's name."""
-    return f"_{layer.name}".endswith(tuple(f"_{name}" for name in (HEADS[0], *AUXILIARY)))
+    names = "|".join((HEADS[0], *AUXILIARY, r"exit\d+_logits"))
+    return re.search(rf"(^|_)({names})$", layer.name) is not None
 
 
 def _is_other_classifier(layer, array_shape, shape, classes):

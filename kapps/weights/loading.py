@@ -40,7 +40,9 @@ SUFFIXES = (
     ".pth.tar",
 )
 """Usual suffixes of weights files. The content decides, whatever the suffix is."""
-LIBRARIES = ("torchvision", "timm", "pytorchcv", "akamaster", "quark0", "seungwonpark")
+LIBRARIES = (
+    "torchvision", "timm", "pytorchcv", "akamaster", "quark0", "seungwonpark", "kalviny",
+)  # fmt: skip
 """Libraries whose names a state dict may have: functions of this name in the modules of `kapps.weights.names`."""
 MOST_SIMILAR = 5000
 """Names of a file that are compared with a missing one."""
@@ -102,6 +104,7 @@ def load(
     *,
     options: dict[str, Any],
     allow_nan: bool = False,
+    exit_number: int | None = None,
 ) -> None:
     """Loads a file of weights into a model.
 
@@ -114,6 +117,8 @@ def load(
         classes: of the pretrained weights. A model with other classes keeps its initial classifier.
         options: of the model's body.
         allow_nan: whether NaN and infinite values are allowed.
+        exit_number: of the exit that the model ends at, if it is a part of a network with several exits. The file may
+            hold the whole network.
 
     Raises:
         ValueError: in one line, if the file does not hold this model's weights. The model is not changed.
@@ -124,13 +129,16 @@ def load(
             kind = _formats.recognise(path)
             if kind in _formats.STATE_DICTS:
                 state_dicts = _state_dicts.find_state_dicts(_formats.STATE_DICTS[kind](path))
-                _load_state_dict(model, path, state_dicts, family, classes, options, allow_nan)
+                is_part = exit_number is not None
+                _load_state_dict(
+                    model, path, state_dicts, family, classes, options, allow_nan, is_part
+                )
                 return
             with _formats.hdf5_path(path, kind) as extracted:
                 if _hdf5_files.is_keras_applications(extracted):
                     _load_keras_applications(model, extracted, name, family, classes, allow_nan)
                 else:
-                    _load_hdf5(model, extracted, classes, allow_nan)
+                    _load_hdf5(model, extracted, classes, allow_nan, exit_number)
     except OtherPaddingError:
         raise
     except ValueError as error:
@@ -143,18 +151,22 @@ def _mismatch(model, path, error):
     return ValueError(f"{name}: {path} does not hold this model's weights ({reason})")
 
 
-def _load_hdf5(model, path, classes, allow_nan):
+def _load_hdf5(model, path, classes, allow_nan, exit_number):
     with h5py.File(path, "r") as file:
         layers = _hdf5_files.read_layers(file)
         if layers is not None:
             check_padding(model, saved_padding(model, _hdf5_files.layer_names(file)))
-            _load_layers(model, layers, classes, allow_nan)
+            _load_layers(model, layers, classes, allow_nan, exit_number)
             return
     _load_with_keras(model, path, allow_nan)
 
 
-def _load_layers(model, layers, classes, allow_nan):
+def _load_layers(model, layers, classes, allow_nan, exit_number):
     layers = _without_prefix(model, layers)
+    if (
+        f"exit{exit_number}_logits" in layers
+    ):  # of the whole network, where this exit is not the last
+        layers = {**layers, "head_logits": layers[f"exit{exit_number}_logits"]}
     values = []
     for layer in model.layers:
         arrays = layers.pop(layer.name, [])
@@ -170,7 +182,7 @@ def _load_layers(model, layers, classes, allow_nan):
             values.append((layer, variable, array.read(), f"{variable.path} is {array.shape}"))
     unused = tuple(prefix.rpartition("_")[0] for prefix in unused_prefixes(model, _same_name))
     extra = [name for name in layers if not name.startswith(unused)]
-    if extra:
+    if extra and exit_number is None:
         raise ValueError(f"it holds {len(extra)} more layers, such as {printable(min(extra))}")
     assign(model, values, classes, allow_nan)
 
@@ -222,7 +234,7 @@ def _load_keras_applications(model, path, name, family, classes, allow_nan):
     )  # fmt: skip
 
 
-def _load_state_dict(model, path, state_dicts, family, classes, options, allow_nan):
+def _load_state_dict(model, path, state_dicts, family, classes, options, allow_nan, is_part):
     """Loads the first of the state dicts whose names fit."""
     module = _names(family)
     functions = {name: vars(module)[name] for name in LIBRARIES if hasattr(module, name)}
@@ -238,6 +250,7 @@ def _load_state_dict(model, path, state_dicts, family, classes, options, allow_n
             state = _state_dicts.strip_prefixes(current, names)
             missing = names - set(state)
             if not missing:
+                state = {key: state[key] for key in names} if is_part else state
                 others = [other for other, _ in state_dicts if other != key]
                 function = functions[library]
                 check_function(path, module, library, options, family)

@@ -65,9 +65,17 @@ class Results:
         visualize.plot_training_curves(curves, self.directory / filename, xlabel, ylabel)
         return filename
 
-    def table(self, title, columns, note, files=()):
-        """Writes table.txt, table.csv and table.md, and prints the first and the names of all files."""
-        rows = [{c.key: row[c.key] for c in columns} for row in self.rows.values()]
+    def table(self, title, columns, note, files=(), rows=None):
+        """Writes table.txt, table.csv and table.md, and prints the first and the names of all files.
+
+        Args:
+            title, columns: of the `kapps.tables.Table`.
+            note: below the table.
+            files: names of other files that were written.
+            rows: of the table, by default one for each network.
+        """
+        rows = list(self.rows.values()) if rows is None else rows
+        rows = [{c.key: row[c.key] for c in columns} for row in rows]
         table = tables.Table(title, columns, tuple(rows), (note,))
         formats = {"txt": table.text, "csv": table.csv, "md": table.markdown}
         for suffix, render in formats.items():

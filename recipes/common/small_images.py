@@ -143,13 +143,21 @@ def write_results(results, train_source, test_source):
     results.table(title, COLUMNS, note, [curves])
 
 
-def train(name, train_source, test_source):
-    """Trains and saves one network; returns its `Run` (`None` for a budget of seconds) and its row of the table."""
+def train(name, train_source, test_source, *, build=None, seconds=None):
+    """Trains and saves one network; returns its `Run` (`None` for a budget of seconds) and its row of the table.
+
+    Args:
+        name: of the builder.
+        train_source, test_source: the images.
+        build: builder of another member of the family, `build(input_shape=..., classes=...)`.
+        seconds: of training, in place of --seconds.
+    """
     keras.utils.set_random_seed(FLAGS.seed)
     card, classes = kapps.card(name), len(train_source.class_names)
     size = max(FLAGS.image_size, card.minimum)
     preprocessing = dataclasses.replace(card.preprocessing.at((size, size)), crop=1.0)
-    model = getattr(kapps, name)(input_shape=(size, size, FLAGS.channels), classes=classes)
+    build = build or getattr(kapps, name)
+    model = build(input_shape=(size, size, FLAGS.channels), classes=classes)
     record_preprocessing(model, preprocessing)
     schedule = choose_schedule(model)
     if FLAGS.learning_rate:
@@ -171,11 +179,11 @@ def train(name, train_source, test_source):
             test_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed, **options
         )
         validation = shuffled.take(-(-VALIDATION_IMAGES // FLAGS.batch_size)).cache()
-        result = train_seconds(model, schedule, train_dataset, test, validation)
+        result = train_seconds(model, schedule, train_dataset, test, validation, seconds)
     profile = kapps.profile(model)
     return run, {
         "images": skipped.record_images(),
-        "network": name,
+        "network": model.name,
         "family": card.family,
         "input": "x".join(map(str, model.input_shape[1:])),
         "parameters": profile.trainable,
@@ -198,9 +206,9 @@ def choose_schedule(model):
     return dataclasses.replace(training.get_schedule("cosine"), learning_rate=rate)
 
 
-def train_seconds(model, schedule, train_dataset, test, validation):
-    """Trains for --seconds, saves the model, and returns its results."""
-    budget, rows = training.TimeBudget(FLAGS.seconds), []
+def train_seconds(model, schedule, train_dataset, test, validation, seconds=None):
+    """Trains for a number of seconds, by default --seconds, saves the model, and returns its results."""
+    budget, rows = training.TimeBudget(seconds or FLAGS.seconds), []
     trained = training.compile_classifier(model, budget.make_optimizer(schedule, FLAGS.batch_size))
     directory = pathlib.Path(FLAGS.model_dir, model.name)
     # Keras warns after every evaluation of a dataset of unknown length, and images may be skipped.

@@ -37,6 +37,32 @@ def test_the_loss_is_the_cross_entropy_of_the_predictions(head):
     assert all((old != new.numpy()).any() for old, new in zip(before, model.weights, strict=True))
 
 
+def test_all_exits_are_trained_by_the_sum_of_their_losses():
+    draw = np.random.default_rng(0)
+    image = keras.Input((4,))
+    names = ("exit1", "exit2", "head")
+    predictions = ("exit1_predictions", "exit2_predictions", "predictions")
+    outputs = [
+        heads.classifier(image, 12, "softmax", logits=f"{name}_logits", predictions=output)
+        for name, output in zip(names, predictions, strict=True)
+    ]
+    model = keras.Model(image, outputs, name="exits")
+    trained = training.compile_classifier(model, keras.optimizers.SGD(0.1))
+    x = draw.normal(size=(6, 4)).astype("float32")
+    y = np.eye(12, dtype="float32")[draw.integers(0, 12, 6)]
+    measured = trained.evaluate(x, y, verbose=0, return_dict=True)
+    scores = model.predict_on_batch(x)
+    losses = [-np.log((x * y).sum(-1)).mean() for x in scores]
+    assert measured["loss"] == pytest.approx(sum(losses), rel=1e-5)
+    right = [float(np.mean(x.argmax(-1) == y.argmax(-1))) for x in scores]
+    keys = ("exit1_accuracy", "exit2_accuracy", "accuracy")
+    assert [measured[key] for key in keys] == pytest.approx(right)
+    assert 0 <= measured["top5"] <= 1
+    before = [value.numpy() for value in model.weights]
+    trained.fit(x, y, verbose=0)
+    assert all((old != new.numpy()).any() for old, new in zip(before, model.weights, strict=True))
+
+
 def three_outputs(as_dict=False):
     image = keras.Input((4,))
     outputs = {

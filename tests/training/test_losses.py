@@ -1,4 +1,4 @@
-"""Label smoothing of integer labels against Keras's of one-hot labels."""
+"""Label smoothing of integer labels, and the loss of several exits, against Keras's losses of one-hot labels."""
 
 import keras
 import numpy as np
@@ -52,3 +52,28 @@ class TestSmoothedSparseCrossentropy:
     def test_errors(self):
         with pytest.raises(ValueError, match="label_smoothing=1"):
             training.SmoothedSparseCrossentropy(1)
+
+
+class TestJointCrossentropy:
+    def test_is_the_sum_of_the_cross_entropies_of_all_exits(self):
+        draw = np.random.default_rng(0)
+        logits = draw.normal(size=(4, 3, 5)).astype("float32")
+        labels = np.eye(5, dtype="float32")[[0, 4, 2, 2]]
+        one = keras.losses.CategoricalCrossentropy(from_logits=True)
+        losses = [float(one(labels, logits[:, i])) for i in range(3)]
+        assert float(training.JointCrossentropy()(labels, logits)) == pytest.approx(sum(losses))
+        weights = (0.5, 0.0, 2.0)
+        expected = np.dot(weights, losses)
+        loss = training.JointCrossentropy(weights)
+        assert float(loss(labels, logits)) == pytest.approx(expected)
+        loaded = keras.losses.deserialize(keras.losses.serialize(loss))
+        assert float(loaded(labels, logits)) == pytest.approx(expected)
+        probabilities = keras.ops.softmax(logits)
+        probable = training.JointCrossentropy(from_logits=False)
+        assert float(probable(labels, probabilities)) == pytest.approx(sum(losses), rel=1e-5)
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"weights=\[-1\]"):
+            training.JointCrossentropy([-1])
+        with pytest.raises(ValueError, match="3 exits need 3 weights"):
+            training.JointCrossentropy((1, 1))(np.ones((1, 2)), np.ones((1, 3, 2)))

@@ -129,6 +129,7 @@ def functions():
         "randwire": (kapps.families.randwire, {"filters": 8, "nodes": 6, "input_shape": (32, 32, 3), "classes": 2}, "filters:count regular:bool graph:depths seed:index nodes:count edges:depths drop_rate:fraction use_bias:bool last_relu:bool"),
         "squeezenet": (kapps.families.squeezenet, {"input_shape": (64, 64, 3), "classes": 2}, "stem:depths depths bypass:text"),
         "shufflenet_v2": (kapps.families.shufflenet_v2, {"filters": 16, "depths": (1, 1), "input_shape": (32, 32, 3), "classes": 2}, "filters:count depths last:count se:index stem:depths"),
+        "msdnet_cifar": (kapps.families.msdnet_cifar, {"depths": (1, 1), "growth_rate": 2, "filters": 4, "input_shape": (8, 8, 3), "classes": 2}, "depths growth_rate:count filters:count factors:depths exits:bool stop_at:count"),
         "rnn_lm": (kapps.families.rnn_lm, {"vocabulary": 8, "units": (4,)}, "vocabulary:count units:depths dropout:fraction cell:text stateful:bool weight_norm:bool"),
         "transformer_encoder": (kapps.families.transformer_encoder, {"vocabulary": 8, "layers": 1, "d_model": 8, "heads": 2, "ffn": 8}, "vocabulary:count layers:count d_model:count heads:count ffn:count dropout:fraction norm_first:bool activation tied:bool"),
         "tcn": (kapps.families.tcn, {"input_shape": (8, 2), "hidden": 4, "levels": 1, "classes": 2}, "hidden:count levels:count kernel_size:count dropout:fraction every_step:bool"),
@@ -139,6 +140,10 @@ def functions():
     calls = {
         "generate": (kapps.generate, {"model": language, "prompt": [1], "length": 2}, "model prompt:tokens length:count temperature:number top_k:count beam:count end:index length_penalty:number seed:index"),
         "decode_predictions": (kapps.decode_predictions, {"scores": scores, "top": 2, "class_names": list("abcd")}, "scores:array top:count class_names:classes"),
+        "exit_costs": (kapps.analysis.exit_costs, {"model": image}, "model lazy:bool"),
+        "exit_shares": (kapps.early_exit.exit_shares, {"q": 0.5, "exits": 3}, "q:number exits:count"),
+        "fit_thresholds": (kapps.early_exit.fit_thresholds, {"scores": [scores, scores], "shares": (0.5, 0.5)}, "scores:array shares:depths"),
+        "fit_budget": (kapps.early_exit.fit_budget, {"scores": [scores, scores], "costs": (1.0, 2.0), "budget": 1.5}, "scores:array costs:depths budget:number"),
         "profile": (kapps.profile, {"model": image}, "model input_shape:shape batch:count dtype:text"),
         "preprocess": (kapps.preprocess, {"images": pixels, "model": preprocessing}, "images:array model:preprocessing size:depths channels:count"),
         "card": (kapps.card, {"model": "resnet18"}, "model:text weights:path"),

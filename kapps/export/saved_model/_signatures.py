@@ -106,10 +106,12 @@ def _example(spec):
 
 
 def _predict(call, labels, inputs):
-    """Returns the network's outputs; for one output of scores also the top classes and their labels."""
+    """Returns the network's outputs; for one output of scores, or one of predictions among several, also the top
+    classes and their labels."""
     outputs = call(inputs)
-    scores = next(iter(outputs.values()))
-    if len(outputs) > 1 or len(scores.shape) != 2 or scores.shape[-1] < 2:
+    scores = outputs.get("predictions", next(iter(outputs.values())))
+    several = len(outputs) > 1 and "predictions" not in outputs
+    if several or len(scores.shape) != 2 or scores.shape[-1] < 2:
         return outputs
     classes = tf.math.top_k(scores, min(TOP, scores.shape[-1])).indices
     outputs = {**outputs, "classes": tf.cast(classes, tf.int64)}

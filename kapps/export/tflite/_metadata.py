@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import flatbuffers
 
+from kapps.model_record import main_output
 from kapps.preprocessing import Preprocessing
 
 LABELS, VOCABULARY = "labels.txt", "vocabulary.txt"
@@ -33,7 +34,7 @@ def add_metadata(
         content: of the file.
         name: of the model.
         preprocessing: that the file applies to pixels in [0, 255]; None if the file takes the model's own inputs.
-        class_names: of the scores in the first output.
+        class_names: of the scores in the first output, or in the one called "predictions".
         vocabulary: the token of each number in the input "tokens".
     """
     from ai_edge_litert import schema_py_generated as schema
@@ -45,7 +46,7 @@ def add_metadata(
     inputs = [(input_names[i], int(graph.tensors[i].shape[-1])) for i in graph.inputs]
     output_names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.outputs}
     outputs = [output_names[i] for i in graph.outputs]
-    labelled = outputs[0] if class_names else None
+    labelled = outputs[main_output(outputs)] if class_names else None
     buffer = schema.BufferT()
     buffer.data = _model_metadata(
         name, inputs, preprocessing, vocabulary is not None, outputs, labelled
