@@ -30,7 +30,7 @@ class ExitPolicy:
         thresholds: least probability of the most likely class with which an image leaves, for each exit; that of the
             last exit is -inf.
         costs: multiply-accumulates until each exit.
-        q: of the shares of images, which are proportional to q^k at exit k.
+        q: of the fractions of images, which are proportional to q^k at exit k.
     """
 
     thresholds: tuple[float, ...]
@@ -61,7 +61,7 @@ class ExitPolicy:
         return classes[exits - 1, np.arange(len(exits))], exits
 
     def mean_cost(self, scores) -> float:
-        """Returns the mean cost of an image: the sum over the exits of the share of images times the cost.
+        """Returns the mean cost of an image: the sum over the exits of the fraction of images times the cost.
 
         Args:
             scores: as for `choose_exits`.
@@ -69,8 +69,8 @@ class ExitPolicy:
         return float(np.array(self.costs)[self.choose_exits(scores) - 1].mean())
 
 
-def exit_shares(q: float, exits: int) -> np.ndarray:
-    """Returns the share of images that leaves at each exit: q^k at exit k, divided by their sum [1].
+def exit_fractions(q: float, exits: int) -> np.ndarray:
+    """Returns the fraction of images that leaves at each exit: q^k at exit k, divided by their sum [1].
 
     Args:
         q: positive number; below 1 most images leave early, above 1 late.
@@ -83,39 +83,43 @@ def exit_shares(q: float, exits: int) -> np.ndarray:
         raise ValueError(f"q={short(q)} is not a positive number")
     if not is_integer(exits, 1, 10**6):
         raise ValueError(f"exits={short(exits)} is not a number of exits, a positive integer")
-    return _shares(math.log(q), exits)
+    return _fractions(math.log(q), exits)
 
 
-def _shares(log_q, exits):
+def _fractions(log_q, exits):
     logarithms = log_q * np.arange(1, exits + 1)
     powers = np.exp(logarithms - logarithms.max())
     return powers / powers.sum()
 
 
 @checked
-def fit_thresholds(scores, shares) -> tuple[float, ...]:
-    """Returns the threshold of each exit at which a share of the validation images leaves.
+def fit_thresholds(scores, fractions) -> tuple[float, ...]:
+    """Returns the threshold of each exit at which a fraction of the validation images leaves.
 
     At each exit but the last, those of the remaining images with the highest confidence leave, and the threshold is the
     lowest of these. Numbers of images are rounded up, in favour of the earlier exits, so that the mean cost is never
-    above that of the shares; the authors' code rounds them down. An exit at which no image leaves has the threshold
+    above that of the fractions; the authors' code rounds them down. An exit at which no image leaves has the threshold
     inf, the last exit -inf.
 
     Args:
         scores: probabilities of the validation images at each exit, float [n, classes] each.
-        shares: of images for each exit; their sum is 1.
+        fractions: of images for each exit; their sum is 1.
 
     Raises:
-        ValueError: for scores that are not probabilities, and for shares of another number or sum.
+        ValueError: for scores that are not probabilities, and for fractions of another number or sum.
     """
     confidences = _confidences(scores)
-    shares = _numbers("shares", shares)
-    if shares.shape != (len(confidences),) or shares.min() < 0 or abs(shares.sum() - 1) > 1e-6:
+    fractions = _numbers("fractions", fractions)
+    if (
+        fractions.shape != (len(confidences),)
+        or fractions.min() < 0
+        or abs(fractions.sum() - 1) > 1e-6
+    ):
         raise ValueError(
-            f"shares={short(shares.tolist())} are not {len(confidences)} numbers, one an exit, with the sum 1"
+            f"fractions={short(fractions.tolist())} are not {len(confidences)} numbers, one an exit, with the sum 1"
         )
     images = confidences.shape[1]
-    targets = np.ceil(images * np.cumsum(shares) - 1e-6).astype(int)
+    targets = np.ceil(images * np.cumsum(fractions) - 1e-6).astype(int)
     remaining, thresholds = np.ones(images, bool), []
     for confidence, target in zip(confidences[:-1], targets[:-1], strict=True):
         count = target - (images - remaining.sum())
@@ -129,8 +133,8 @@ def fit_thresholds(scores, shares) -> tuple[float, ...]:
 def fit_budget(scores, costs, budget: float) -> ExitPolicy:
     """Returns the thresholds with which the validation images cost at most `budget` in the mean.
 
-    The shares of the exits are proportional to q^k [1], with the largest q whose expected cost, the sum of shares times
-    costs, is in the budget. A budget of at least the last exit's cost sends all images to the last exit.
+    The fractions of the exits are proportional to q^k [1], with the largest q whose expected cost, the sum of fractions
+    times costs, is in the budget. A budget of at least the last exit's cost sends all images to the last exit.
 
     Args:
         scores: probabilities of the validation images at each exit, float [n, classes] each.
@@ -154,14 +158,14 @@ def fit_budget(scores, costs, budget: float) -> ExitPolicy:
         )
     low, high = -LARGEST, LARGEST
     if budget >= costs[-1]:
-        shares, low = np.eye(exits)[-1], math.inf
+        fractions, low = np.eye(exits)[-1], math.inf
     else:
         for _ in range(100):
             middle = (low + high) / 2
-            is_in_budget = _shares(middle, exits) @ costs <= budget
+            is_in_budget = _fractions(middle, exits) @ costs <= budget
             low, high = (middle, high) if is_in_budget else (low, middle)
-        shares = _shares(low, exits)
-    return ExitPolicy(fit_thresholds(scores, shares), tuple(costs.tolist()), math.exp(low))
+        fractions = _fractions(low, exits)
+    return ExitPolicy(fit_thresholds(scores, fractions), tuple(costs.tolist()), math.exp(low))
 
 
 def _confidences(scores) -> np.ndarray:

@@ -156,8 +156,8 @@ def table_rows(rows):
         for number, point in enumerate(row["anytime"], start=1):
             yield {**empty, **common, **point, "use": "anytime", "exit": str(number)}
         for point in row["budgeted"]:
-            shares = " ".join(map(str, point["images"]))
-            yield {**empty, **common, **point, "use": "budgeted", "exit": shares}
+            counts = " ".join(map(str, point["images"]))
+            yield {**empty, **common, **point, "use": "budgeted", "exit": counts}
 
 
 def write_results(results, train_source, test_source):

@@ -1,4 +1,4 @@
-"""Thresholds of exits for a budget: shares, order by confidence, costs, and errors."""
+"""Thresholds of exits for a budget: fractions, order by confidence, costs, and errors."""
 
 import math
 
@@ -31,11 +31,11 @@ def leave_in_order(scores, counts):
     return exits
 
 
-def test_shares_are_powers():
-    np.testing.assert_allclose(early_exit.exit_shares(0.5, 3), np.array([4, 2, 1]) / 7)
-    np.testing.assert_allclose(early_exit.exit_shares(1, 4), 0.25)
-    np.testing.assert_allclose(early_exit.exit_shares(2.0, 2), [1 / 3, 2 / 3])
-    assert early_exit.exit_shares(1e300, 1000)[-1] == 1  # no overflow
+def test_fractions_are_powers():
+    np.testing.assert_allclose(early_exit.exit_fractions(0.5, 3), np.array([4, 2, 1]) / 7)
+    np.testing.assert_allclose(early_exit.exit_fractions(1, 4), 0.25)
+    np.testing.assert_allclose(early_exit.exit_fractions(2.0, 2), [1 / 3, 2 / 3])
+    assert early_exit.exit_fractions(1e300, 1000)[-1] == 1  # no overflow
 
 
 def test_the_most_confident_images_leave_first():
@@ -72,11 +72,11 @@ def test_a_budget_is_met(budget):
     policy = early_exit.fit_budget(scores, COSTS, budget)
     mean = policy.mean_cost(scores)
     assert mean <= budget and mean >= 0.98 * min(budget, 60)
-    shares = np.bincount(policy.choose_exits(scores), minlength=4)[1:] / 2000
+    fractions = np.bincount(policy.choose_exits(scores), minlength=4)[1:] / 2000
     if budget < 60:
-        np.testing.assert_allclose(shares, early_exit.exit_shares(policy.q, 3), atol=1e-3)
+        np.testing.assert_allclose(fractions, early_exit.exit_fractions(policy.q, 3), atol=1e-3)
     else:
-        assert shares.tolist() == [0, 0, 1] and policy.thresholds[0] == math.inf
+        assert fractions.tolist() == [0, 0, 1] and policy.thresholds[0] == math.inf
 
 
 SCORES = probabilities(images=4)
@@ -90,8 +90,8 @@ ERRORS = [
     (early_exit.fit_thresholds, ([x * 20 for x in SCORES], [0.5, 0.5, 0]), "not logits"),
     (early_exit.fit_thresholds, ([SCORES[0], SCORES[1][:2]], [0.5, 0.5]), "shapes"),
     (early_exit.fit_thresholds, (SCORES[0], [1]), "shapes"),
-    (early_exit.exit_shares, (0, 3), "q=0"),
-    (early_exit.exit_shares, (0.5, 0), "exits=0"),
+    (early_exit.exit_fractions, (0, 3), "q=0"),
+    (early_exit.exit_fractions, (0.5, 0), "exits=0"),
     (early_exit.ExitPolicy((0.5, -math.inf), COSTS, 1).choose_exits, (SCORES,), "3 exits"),
 ]
 

@@ -48,18 +48,18 @@ def first_layer(x, filters, *, factors, finest):
     return maps
 
 
-def multi_scale_layer(maps, kept, growth_rate, *, factors, part):
-    """Concatenates the features of each scale in `kept` with new ones: half of them from the finer scale, if any.
+def multi_scale_layer(maps, levels, growth_rate, *, factors, part):
+    """Concatenates the features of each scale in `levels` with new ones: half of them from the finer scale, if any.
 
     Args:
         maps: {level: features} of the layer before.
-        kept: levels of this layer.
+        levels: levels of this layer.
         growth_rate: new channels at the finest scale, k of [1].
         factors: {level: factor}.
         part: name of the layer, without its level.
     """
     features = {}
-    for level in kept:
+    for level in levels:
         name, filters = f"level{level}_{part}", growth_rate * factors[level]
         if level - 1 in maps:
             filters //= 2
@@ -98,9 +98,9 @@ def blocks(maps, depths, growth_rate, *, factors):
     for block, depth in enumerate(depths, start=1):
         for i in range(1, depth + 1):
             part = f"block{block}_layer{i}"
-            kept = range(finest + next(number) // interval, coarsest + 1)
-            is_reduced = len(kept) < len(maps)
-            maps = multi_scale_layer(maps, kept, growth_rate, factors=factors, part=part)
+            levels = range(finest + next(number) // interval, coarsest + 1)
+            is_reduced = len(levels) < len(maps)
+            maps = multi_scale_layer(maps, levels, growth_rate, factors=factors, part=part)
             if is_reduced:
                 maps = transition(maps, factors=factors, part=part)
         ends.append(maps[coarsest])

@@ -57,11 +57,11 @@ def _split(network, outputs):
                     _call(operation, node, values)
         else:
             values = {key: x for key, (x, _) in made.items()}
-        kept = [key for key, (_, stage) in made.items() if stage <= i < last_use.get(key, 0)]
-        results = {f"state{n}": values[key] for n, key in enumerate(kept, start=1)}
+        state_ids = [key for key, (_, stage) in made.items() if stage <= i < last_use.get(key, 0)]
+        results = {f"state{n}": values[key] for n, key in enumerate(state_ids, start=1)}
         ends = {id(x) for x in keras.tree.flatten(inputs)}
         results = {
-            name: keras.layers.Identity(name=f"{name}_kept")(x) if id(x) in ends else x
+            name: keras.layers.Identity(name=f"{name}_passed_on")(x) if id(x) in ends else x
             for name, x in results.items()
         }
         results = {"predictions": values[id(output)], **results}
@@ -70,9 +70,9 @@ def _split(network, outputs):
             f"state{n}": keras.Input(
                 made[key][0].shape[1:], dtype=made[key][0].dtype, name=f"state{n}"
             )
-            for n, key in enumerate(kept, start=1)
+            for n, key in enumerate(state_ids, start=1)
         }
-        values = dict(zip(kept, inputs.values(), strict=True))
+        values = dict(zip(state_ids, inputs.values(), strict=True))
     return stages
 
 

@@ -22,10 +22,10 @@ def hold_out(source, fraction):
             f"{source.name}: {fraction:.1%} of {source.examples} training images are none or all: change --held_out"
         )
     if source.kind not in ("folder", "archive"):
-        kept = [count - max(1, round(fraction * count)) for _, count in source.ranges]
-        first = [(start, n) for (start, _), n in zip(source.ranges, kept, strict=True)]
+        counts = [count - max(1, round(fraction * count)) for _, count in source.ranges]
+        first = [(start, n) for (start, _), n in zip(source.ranges, counts, strict=True)]
         rest = [
-            (start + n, count - n) for (start, count), n in zip(source.ranges, kept, strict=True)
+            (start + n, count - n) for (start, count), n in zip(source.ranges, counts, strict=True)
         ]
         return tuple(
             dataclasses.replace(source, ranges=tuple(part), examples=sum(n for _, n in part))

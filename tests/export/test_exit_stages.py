@@ -8,7 +8,10 @@ import kapps
 from kapps import export
 from kapps.export.tflite import file_precision
 
-OPTIONS = {"depths": (1, 1, 2), "growth_rate": 2, "filters": 4, "input_shape": (16, 16, 3)}
+OPTIONS = {
+    "depths": (2, 1, 1), "factors": (1, 2), "growth_rate": 2, "filters": 4, "input_shape": (8, 8, 3),
+}  # fmt: skip
+"""Two scales in the first two layers; the last exit reads one scale only."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def model(randomise):
 def pixels(count):
     """Returns random images in [0, 255], float32."""
     values = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3))
-    return values.repeat(4, axis=1).repeat(4, axis=2).astype("float32")
+    return values.repeat(2, axis=1).repeat(2, axis=2).astype("float32")
 
 
 def normalised(images):
@@ -40,8 +43,8 @@ def test_stages_run_one_after_the_other(model):
     expected = model(images, training=False)
     stages = export.exit_stages(model)
     assert [sorted(stage.output) for stage in stages] == [
-        ["predictions", "state1", "state2", "state3"],
-        ["predictions", "state1", "state2", "state3"],
+        ["predictions", "state1", "state2"],
+        ["predictions", "state1"],
         ["predictions"],
     ]
     values = images
@@ -108,7 +111,7 @@ def test_files_run_one_after_the_other(model, tmp_path):
 
 
 @pytest.mark.long
-def test_int8_files_and_a_file_of_all_exits(model, tmp_path):
+def test_int8_files(model, tmp_path):
     images = pixels(120)
     expected = model(normalised(images[:8]), training=False)
     export.tflite_exits(model, tmp_path, precision="int8", calibration=images, verbose=0)
@@ -116,8 +119,18 @@ def test_int8_files_and_a_file_of_all_exits(model, tmp_path):
     exits = export.load_tflite_exits(tmp_path)
     for scores, wanted in zip(exits.predictions(images[:8]), expected, strict=True):
         assert np.abs(scores - wanted).max() < 0.15
+
+
+@pytest.mark.long
+def test_files_of_all_exits_have_labels_of_the_predictions(model, tmp_path):
     names = [f"class {i}" for i in range(10)]
-    saved = export.saved_model(model, tmp_path / "saved", class_names=names, verbose=0)
-    for path in (saved, export.tflite(model, tmp_path / "all.tflite", verbose=0)):
-        report = export.verify(model, path, images[:8], verbose=0)
+    options = {"class_names": names, "verbose": 0}
+    saved = export.saved_model(model, tmp_path / "saved", **options)
+    for path in (saved, export.tflite(model, tmp_path / "all.tflite", **options)):
+        report = export.verify(model, path, pixels(8), verbose=0)
         assert report.failure() is None and report.top1_agreement == 1
+    outputs = export.runtime.run(saved, pixels(2))
+    chosen = outputs["predictions"].argmax(-1)
+    assert outputs["classes"][:, 0].tolist() == chosen.tolist()
+    labels = [f"class {i}" for i in chosen]
+    assert outputs["labels"][:, 0].tolist() == labels

@@ -24,7 +24,7 @@ class TFLiteExits:
     def predictions(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """Yields the predictions of each exit, float [n, classes], the first exit first.
 
-        The file of an exit runs when its predictions are asked for, so a program that stops early saves the rest.
+        The file of an exit runs when the iterator is advanced to it: a program that stops early does not run the rest.
 
         Args:
             images: in the format of the first file, float [n, height, width, channels].
