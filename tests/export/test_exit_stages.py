@@ -92,14 +92,14 @@ def test_files_run_one_after_the_other(model, tmp_path):
     export.tflite_exits(model, tmp_path, verbose=0)
     assert sorted(x.name for x in tmp_path.iterdir()) == [f"exit{i}.tflite" for i in (1, 2, 3)]
     exits = export.load_tflite_exits(tmp_path)
-    for scores, wanted in zip(exits.predictions(images), expected, strict=True):
-        np.testing.assert_allclose(scores, wanted, atol=1e-4)
+    for scores, reference in zip(exits.predictions(images), expected, strict=True):
+        np.testing.assert_allclose(scores, reference, atol=1e-4)
     confidence = np.array([np.max(x, axis=-1) for x in expected])
     thresholds = [*np.median(confidence[:2], axis=1), -np.inf]
     scores, numbers = exits.classify(images, thresholds)
-    wanted = 1 + np.argmax(confidence >= np.array(thresholds)[:, None] - 1e-6, axis=0)
-    assert numbers.tolist() == wanted.tolist() and {1, 3} <= set(wanted)
-    chosen = np.stack(expected)[wanted - 1, np.arange(6)]
+    reference = 1 + np.argmax(confidence >= np.array(thresholds)[:, None] - 1e-6, axis=0)
+    assert numbers.tolist() == reference.tolist() and {1, 3} <= set(reference)
+    chosen = np.stack(expected)[reference - 1, np.arange(6)]
     np.testing.assert_allclose(scores, chosen, atol=1e-4)
     with pytest.raises(ValueError, match="are 2, and there are 3 exits"):
         exits.classify(images, [0.5, 0.5])
@@ -117,8 +117,8 @@ def test_int8_files(model, tmp_path):
     export.tflite_exits(model, tmp_path, precision="int8", calibration=images, verbose=0)
     assert {file_precision(tmp_path / f"exit{i}.tflite") for i in (1, 2, 3)} == {"int8"}
     exits = export.load_tflite_exits(tmp_path)
-    for scores, wanted in zip(exits.predictions(images[:8]), expected, strict=True):
-        assert np.abs(scores - wanted).max() < 0.15
+    for scores, reference in zip(exits.predictions(images[:8]), expected, strict=True):
+        assert np.abs(scores - reference).max() < 0.15
 
 
 @pytest.mark.long

@@ -35,14 +35,14 @@ def test_held_out_images_are_not_trained_on(squares, monkeypatch):
     from common import held_out
 
     source = data.open_source(None, squares / "squares.npz", split="train")
-    kept, rest = held_out.hold_out(source, 0.1)
-    assert (kept.examples, rest.examples) == (108, 12)
-    names = [[name.numpy() for name, *_ in part.images()] for part in (kept, rest, source)]
+    training_part, rest = held_out.hold_out(source, 0.1)
+    assert (training_part.examples, rest.examples) == (108, 12)
+    names = [[name.numpy() for name, *_ in part.images()] for part in (training_part, rest, source)]
     assert sorted(names[0] + names[1]) == sorted(names[2]) and len(set(names[2])) == 120
     shards = data.open_source("digits", None, split="train")
-    kept, rest = held_out.hold_out(shards, 0.2)
-    counts = [sum(1 for _ in part.images()) for part in (kept, rest)]
-    assert counts == [kept.examples, rest.examples] and sum(counts) == shards.examples
+    training_part, rest = held_out.hold_out(shards, 0.2)
+    counts = [sum(1 for _ in part.images()) for part in (training_part, rest)]
+    assert counts == [training_part.examples, rest.examples] and sum(counts) == shards.examples
     with pytest.raises(data.DataError, match="change --held_out"):
         held_out.hold_out(source, 0.001)
 
