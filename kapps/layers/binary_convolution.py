@@ -33,9 +33,10 @@ class ZeroMeanClip(keras.constraints.Constraint):
 class BinaryConv2D(layers.Conv2D):
     """A `keras.layers.Conv2D` with the kernel alpha sign(W), where alpha is the mean of |W| of each filter.
 
-    The weights W are real numbers, which training updates; sign(0) is 1. After each update `ZeroMeanClip` subtracts
-    their mean over the input channels and clips them to [-1, 1]. With `binary_input` the input x is sign(x) too, with
-    sign(0) = 0, so that padding stays zero; its gradient is that of x where |x| < 1, and 0 elsewhere. With
+    The inputs are convolved with sign(W), and each output is multiplied by alpha, so that sums of binary inputs are
+    exact. The weights W are real numbers, which training updates; sign(0) is 1. After each update `ZeroMeanClip`
+    subtracts their mean over the input channels and clips them to [-1, 1]. With `binary_input` the input x is sign(x)
+    too, with sign(0) = 0, so that padding stays zero; its gradient is that of x where |x| < 1, and 0 elsewhere. With
     `input_scale` the output is multiplied by K of [1], section 3.2: the mean of |x| over the channels, averaged over
     the window. The authors' code has no K.
 
@@ -49,7 +50,7 @@ class BinaryConv2D(layers.Conv2D):
     `scale_gradient` either one is multiplied by n (1 - 1/c), as in the authors' code.
 
     Input: (batch, height, width, channels), any floating dtype, 2 channels or more. Output: (batch, height', width',
-    filters). Weights: W (height, width, channels, filters) and the bias (filters,). `kernel` is alpha sign(W).
+    filters). Weights: W (height, width, channels, filters) and the bias (filters,); `kernel` is alpha sign(W).
 
     Args:
         filters: number of output channels.
@@ -96,17 +97,23 @@ class BinaryConv2D(layers.Conv2D):
 
     @property
     def kernel(self):
+        signs, alpha = self._signs_and_scales()
+        return signs * alpha
+
+    def _signs_and_scales(self):
+        """Returns sign(W), and alpha (filters,), in the compute dtype."""
         w = _at_least_float32(super().kernel)
-        return ops.cast(binary_kernel(w, self.gradient, self.scale_gradient), self.compute_dtype)
+        signs, alpha = binary_kernel(w, self.gradient, self.scale_gradient)
+        return ops.cast(signs, self.compute_dtype), ops.cast(alpha, self.compute_dtype)
 
     def call(self, inputs):
-        outputs = self.convolution_op(
-            binary_sign(inputs) if self.binary_input else inputs, self.kernel
-        )
+        signs, alpha = self._signs_and_scales()
+        shape = (-1, 1, 1) if self.data_format == "channels_first" else (-1,)
+        x = binary_sign(inputs) if self.binary_input else inputs
+        outputs = self.convolution_op(x, signs) * ops.reshape(alpha, shape)
         if self.input_scale:
             outputs = outputs * self._input_scales(inputs)
         if self.use_bias:
-            shape = (-1, 1, 1) if self.data_format == "channels_first" else (-1,)
             outputs = outputs + ops.reshape(self.bias, shape)
         return outputs if self.activation is None else self.activation(outputs)
 
@@ -140,32 +147,33 @@ class BinaryConv2D(layers.Conv2D):
         return [*weights, ops.convert_to_numpy(self.bias)] if self.use_bias else weights
 
     def to_keras_layers(self):
-        """Returns the same computation as a Keras layer, or a model of Keras's layers where the input is binary."""
+        """Returns the same computation as a Keras layer with the kernel alpha sign(W).
+
+        Where the input is binary, it is a model of Keras's layers: a convolution with sign(W), and alpha and the bias
+        as a depthwise one.
+        """
         own = ("binary_input", "input_scale", "gradient", "scale_gradient")
         config = {key: value for key, value in self.get_config().items() if key not in own}
         config["kernel_constraint"] = None
         if not self.binary_input:
             return layers.Conv2D.from_config(config)
-        config["name"] = f"{self.name}_signs"
-        scaled = {"use_bias": False, "activation": None} if self.input_scale else {}
+        plain = {"use_bias": False, "activation": None, "name": f"{self.name}_signs"}
         x = layers.Input(self.input.shape[1:], dtype=self.compute_dtype)
-        y = layers.Conv2D.from_config({**config, **scaled})(ops.sign(x))
+        y = layers.Conv2D.from_config({**config, **plain})(ops.sign(x))
         if self.input_scale:
             y = y * self._input_scales(x)
-            if self.use_bias:
-                options = {key: config[key] for key in ("data_format", "dtype")}
-                y = layers.DepthwiseConv2D(1, name=f"{self.name}_bias", **options)(y)
-            if self.activation is not None:
-                y = layers.Activation(self.activation)(y)
+        options = {key: config[key] for key in ("data_format", "dtype", "use_bias", "activation")}
+        y = layers.DepthwiseConv2D(1, name=f"{self.name}_scale", **options)(y)
         return keras.Model(x, y, name=self.name)
 
     def keras_weights(self):
-        """Returns the values of those layers' weights: alpha sign(W), and the bias where there is one."""
-        weights = [ops.convert_to_numpy(ops.cast(self.kernel, self.variable_dtype))]
-        if not self.use_bias:
-            return weights
-        ones = [ops.convert_to_numpy(ops.ones((1, 1, self.filters, 1)))] if self.input_scale else []
-        return [*weights, *ones, ops.convert_to_numpy(self.bias)]
+        """Returns the values of those layers' weights: the kernels, and the bias where there is one."""
+        signs, alpha = self._signs_and_scales()
+        kernels = (
+            [signs, ops.reshape(alpha, (1, 1, -1, 1))] if self.binary_input else [signs * alpha]
+        )
+        weights = [ops.convert_to_numpy(ops.cast(x, self.variable_dtype)) for x in kernels]
+        return [*weights, ops.convert_to_numpy(self.bias)] if self.use_bias else weights
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -189,12 +197,11 @@ class PackedBinaryConv2D(BinaryConv2D):
             shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name
         )
 
-    @property
-    def kernel(self):
+    def _signs_and_scales(self):
         table = ops.convert_to_tensor(SIGNS_OF_BYTES, self.compute_dtype)
         signs = ops.take(table, ops.cast(self.bits, "int32"), axis=0)
         signs = ops.reshape(signs, (-1,))[: math.prod(self._shape)]
-        return ops.reshape(signs, self._shape) * ops.cast(self.alpha, self.compute_dtype)
+        return ops.reshape(signs, self._shape), ops.cast(self.alpha, self.compute_dtype)
 
     def to_packed(self):
         """Returns a layer of the same configuration."""
@@ -215,7 +222,7 @@ def binary_sign(x):
 
 
 def binary_kernel(w, gradient="paper", scale_gradient=True):
-    """Returns alpha sign(W) with the gradient of `BinaryConv2D`.
+    """Returns sign(W), and alpha (filters,). Their product has the gradient of `BinaryConv2D`.
 
     Args:
         w: tensor (height, width, channels, filters), float32 or float64.
@@ -223,17 +230,15 @@ def binary_kernel(w, gradient="paper", scale_gradient=True):
         scale_gradient: whether the gradient is multiplied by n (1 - 1/c).
     """
     n, channels = math.prod(w.shape[:-1]), w.shape[-2]
+    factor = n * (1 - 1 / channels) if scale_gradient else 1.0
     magnitudes = ops.abs(w)
-    alpha = ops.mean(magnitudes, axis=(0, 1, 2), keepdims=True)
+    alpha = ops.mean(magnitudes, axis=(0, 1, 2))
     signs = 2 * ops.cast(w >= 0, w.dtype) - 1
-    inside = ops.cast(magnitudes < 1, w.dtype)
-    if gradient == "paper":
-        path = w * ops.stop_gradient(1 / n + alpha * inside)
-    else:
-        path = alpha * _with_gradient_of(signs, w * inside)
-    if scale_gradient:
-        path = path * (n * (1 - 1 / channels))
-    return _with_gradient_of(alpha * signs, path)
+    path = ops.cast(magnitudes < 1, w.dtype)
+    if gradient == "paper":  # the gradient of sign(W) is alpha G
+        path, alpha = path + 1 / (n * ops.maximum(alpha, 1e-12)), ops.stop_gradient(alpha)
+    signs = _with_gradient_of(signs, factor * w * ops.stop_gradient(path))
+    return signs, _with_gradient_of(alpha, factor * alpha)
 
 
 def _at_least_float32(x):
