@@ -27,8 +27,13 @@ def sampled_tensors(shapes, scales=None):
     return tensors
 
 
+def seeded(name):
+    """Returns the random generator of a tensor."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
 def _sample(name, shape, shapes):
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    rng = seeded(name)
     module, _, kind = name.rpartition(".")
     of_norm = f"{module}.running_mean" in shapes
     if kind == "running_mean":

@@ -42,15 +42,55 @@ def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
     return conv_bn(x, 4 * filters, 1, gamma="zeros", name=f"{name}_conv3")
 
 
-def residual(x, block, *, strides, se=0, name):
-    """relu(x + SE(F(x))), with F = `block`; the shortcut projects only where the shape changes."""
+def se_gate(x, *, reduction, name):
+    """The SE block of [3] on a residual branch."""
+    return squeeze_excite(x, x.shape[-1] // reduction, name=f"{name}_se")
+
+
+def residual(x, block, *, strides, gate=None, name):
+    """relu(x + G(F(x))), with F = `block` and a gate G such as `se_gate`, or none.
+
+    The shortcut projects only where the shape changes.
+    """
     y = block(x, strides=strides, name=name)
-    if se:
-        y = squeeze_excite(y, y.shape[-1] // se, name=f"{name}_se")
+    if gate is not None:
+        y = gate(y, name=name)
     if strides > 1 or x.shape[-1] != y.shape[-1]:
         x = conv_bn(x, y.shape[-1], 1, strides=strides, name=f"{name}_shortcut")
     x = layers.Add(name=f"{name}_add")([x, y])
     return layers.Activation("relu", name=f"{name}_out")(x)
+
+
+def features(
+    x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="3x3", stem="7x7", gate=None,
+    between=None,
+):  # fmt: skip
+    """Returns the features of a ResNet, also for the families that add a gate to it.
+
+    Args:
+        x: Keras tensor (batch, height, width, channels).
+        depths, block, groups, group_width, stride_in: as for `body`.
+        stem: "7x7" with strides and a max pooling, or "3x3" for images of 32x32 pixels, whose first level is 0.
+        gate: `gate(y, name=...)`, on the branch of each block before the sum; None for none.
+        between: `between(x, name=...)`, on the map of each level but the last; None for none.
+    """
+    if stem not in ("7x7", "3x3"):
+        raise ValueError(f'stem={stem!r} is not "7x7" or "3x3"')
+    if stem == "7x7":
+        x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
+        x = max_pool(x, name="stem_pool")
+    else:
+        x = conv_bn(x, 64, 3, activation="relu", name="stem_conv")
+    first = 2 if stem == "7x7" else 0
+    for level, strides, name in levels(depths, first=first):
+        if strides > 1 and between is not None:
+            x = between(x, name=f"level{level - 1}")
+        level_block = partial(
+            block, filters=64 * 2 ** (level - first), groups=groups, group_width=group_width,
+            stride_in=stride_in,
+        )  # fmt: skip
+        x = residual(x, level_block, strides=strides, gate=gate, name=name)
+    return x
 
 
 @image_family(minimum=32)
@@ -65,15 +105,10 @@ def body(x, *, depths, block=bottleneck, groups=1, group_width=64, stride_in="3x
         stride_in: "3x3" or "1x1", the convolution of a bottleneck with the strides.
         se: reduction ratio of SE blocks, r of [3]; 0 for no SE blocks.
     """
-    x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
-    x = max_pool(x, name="stem_pool")
-    for level, strides, name in levels(depths):
-        level_block = partial(
-            block, filters=16 * 2**level, groups=groups, group_width=group_width,
-            stride_in=stride_in,
-        )  # fmt: skip
-        x = residual(x, level_block, strides=strides, se=se, name=name)
-    return x
+    return features(
+        x, depths=depths, block=block, groups=groups, group_width=group_width, stride_in=stride_in,
+        gate=partial(se_gate, reduction=se) if se else None,
+    )  # fmt: skip
 
 
 # fmt: off

@@ -15,14 +15,19 @@ from kapps.layers import batch_norm, conv, conv_bn, max_pool
 HE = "arXiv:1603.05027"
 
 
-def bottleneck(x, filters, *, strides, activate, name):
-    """x + F(relu(bn(x))); where the shape changes, the shortcut projects the activated features."""
+def bottleneck(x, filters, *, strides, activate, gate=None, name):
+    """x + F(relu(bn(x))); where the shape changes, the shortcut projects the activated features.
+
+    A gate computes F's features in the sum from F's and the shortcut's: `gate(y, x, name=...)`.
+    """
     y = batch_norm(x, activation="relu", name=f"{name}_preact") if activate else x
     if strides > 1 or x.shape[-1] != 4 * filters:
         x = conv(y, 4 * filters, 1, strides=strides, name=f"{name}_shortcut")
     y = conv_bn(y, filters, 1, activation="relu", name=f"{name}_conv1")
     y = conv_bn(y, filters, 3, strides=strides, activation="relu", name=f"{name}_conv2")
     y = conv(y, 4 * filters, 1, name=f"{name}_conv3")
+    if gate is not None:
+        y = gate(y, x, name=name)
     return layers.Add(name=f"{name}_out")([x, y])
 
 

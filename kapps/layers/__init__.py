@@ -1,6 +1,7 @@
 """Keras layers and functions of layers that two families or more use."""
 
 from kapps._names import attribute_finder
+from kapps.layers.active_shift import ActiveShift
 from kapps.layers.adaptive_pooling import adaptive_average_pool
 from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
@@ -11,6 +12,7 @@ from kapps.layers.binary_convolution import (
     ZeroMeanClip,
     binary_conv,
 )
+from kapps.layers.channel_pool import ChannelPool
 from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
 from kapps.layers.convolution import (
     average_pool,
@@ -49,6 +51,7 @@ from kapps.layers.recurrent_cells import (
     PeepholeLSTMCell,
 )
 from kapps.layers.self_attention import SelfAttention
+from kapps.layers.shift import Shift
 from kapps.layers.sparse_mixture_of_experts import SparseMixtureOfExperts
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.time_steps import (
@@ -62,12 +65,14 @@ from kapps.layers.weight_norm import WeightNormConv1D
 from kapps.layers.weighted_sum import WeightedSum
 
 __all__ = [
+    "ActiveShift",
     "AlignCornersResize",
     "Alignment",
     "AttentionRNN",
     "AttentionalCell",
     "BinaryConv2D",
     "BlankPadding",
+    "ChannelPool",
     "ChannelShuffle",
     "ConcatenateContext",
     "ConcatenatePairs",
@@ -91,6 +96,7 @@ __all__ = [
     "SearchCell",
     "SegmentMean",
     "SelfAttention",
+    "Shift",
     "SinusoidalPositionalEncoding",
     "SparseMixtureOfExperts",
     "WeightNormConv1D",

@@ -24,7 +24,8 @@ class Schedule:
         epochs: number of epochs in the source.
         learning_rate: the peak, for 256 images per update.
         weight_decay: for sgd and rmsprop, the factor of 1/2 |w|^2 in the papers' loss; for adamw and lamb, the
-            decoupled weight decay, a fraction of the weights per unit of learning rate. Norms and biases have none.
+            decoupled weight decay, a fraction of the weights per unit of learning rate. Norms, biases and the
+            displacements of active shifts have none.
         drops: fractions of the training after which the learning rate is multiplied by `factor`; () for a cosine
             decay to zero.
         warmup: fraction of the training in which the learning rate rises from zero.
@@ -160,7 +161,7 @@ class Schedule:
             optimizer = optimizer_class(
                 beta_1=self.momentum, beta_2=self.square_decay, epsilon=self.epsilon, **options
             )
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias", "displacement"])
         return optimizer
 
 

@@ -20,6 +20,7 @@ VARIABLES = {
     "moving_variance": "running_var",
     "scale": "",  # of LayerScale: the layer's name is the tensor's
     "edge_weights": "",  # of WeightedSum, likewise
+    "displacement": "displacement",  # of ActiveShift, which no library has
 }
 """PyTorch's names of Keras's variables."""
 UNUSED = "num_batches_tracked"

@@ -65,9 +65,7 @@ BUILDERS = {
     ("binary_weight", "alexnet"): "bwn_alexnet",
 }
 
-PENDING = {
-    "bam_resnext101", "bam_resnext50", "cbam_resnext101", "cbam_resnext50",
-}  # fmt: skip
+PENDING = set()
 
 
 def inception_3a():

@@ -13,9 +13,11 @@ from kapps.layers.time_steps import SegmentMean
 
 LAYERS = [
     (layers.BinaryConv2D, {"filters": 4, "kernel_size": 3}),
+    (layers.ActiveShift, {"strides": 2, "limit": 3}),
     (layers.ChannelShuffle, {"groups": 2}),
     (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
+    (layers.Shift, {"kernel_size": 3, "dilation": 2}),
     (layers.SelfAttention, {"heads": 2, "key_dim": 4, "value_dim": 3, "output_dim": 5}),
     (layers.SparseMixtureOfExperts, {"experts": 4, "k": 2, "hidden": 8}),
     (Alignment, {"width": 3}),

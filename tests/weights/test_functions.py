@@ -87,7 +87,9 @@ def test_a_name_that_does_not_tell_the_function_raises(family, options, tmp_path
 
 def test_the_options_exist():
     """Each row names options of the family's body."""
-    for family in ("alexnet", "zfnet", "squeezenet", "resnet", "googlenet_bn", "mobilenet_v3"):
+    for family in (
+        "alexnet", "bam", "cbam", "zfnet", "squeezenet", "resnet", "googlenet_bn", "mobilenet_v3",
+    ):  # fmt: skip
         module = importlib.import_module(f"kapps.weights.names.{family}")
         names = set(getattr(kapps.families, family).builder.options())
         for library, rows in module.OPTIONS.items():

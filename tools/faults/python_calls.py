@@ -199,6 +199,8 @@ def functions():
         "SparseMixtureOfExperts": (kapps.layers.SparseMixtureOfExperts, {"experts": 4, "k": 2}, "experts:count k:count hidden:count"),
         "GroupedConv2D": (kapps.layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}, "filters:count groups:count"),
         "ChannelShuffle": (kapps.layers.ChannelShuffle, {"groups": 2}, "groups:count"),
+        "Shift": (kapps.layers.Shift, {}, "kernel_size:count dilation:count"),
+        "ActiveShift": (kapps.layers.ActiveShift, {}, "strides:count limit:count"),
         "SelfAttention": (kapps.layers.SelfAttention, {"heads": 2, "key_dim": 4}, "heads:count key_dim:count"),
         "PeepholeLSTMCell": (kapps.PeepholeLSTMCell, {"units": 4}, "units:count"),
         "GRUCell": (kapps.GRUCell, {"units": 4}, "units:count update:text"),

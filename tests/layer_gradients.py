@@ -1,0 +1,30 @@
+"""Gradients of a layer on every backend of Keras, from one step of SGD with a learning rate of 1."""
+
+import keras
+import numpy as np
+
+
+def gradients(layer, x, upstream):
+    """Returns the gradients of sum(layer(x) * upstream): of x, and of each weight of the layer by its name.
+
+    Args:
+        layer: a built or unbuilt layer.
+        x: array (batch, ...).
+        upstream: array of the layer's output.
+    """
+    # The input is a weight of the layer before, so that the step changes it.
+    image = keras.layers.Dense(x[0].size, use_bias=False, name="image")
+    model = keras.Sequential(
+        [keras.Input((len(x),)), image, keras.layers.Reshape(x.shape[1:]), layer]
+    )
+    image.set_weights([x.reshape(len(x), -1)])
+
+    def loss(expected, output):
+        return keras.ops.sum(expected * output)
+
+    model.compile(keras.optimizers.SGD(1.0), loss, jit_compile=False)
+    before = {v.name: keras.ops.convert_to_numpy(v) * 1 for v in layer.trainable_variables}
+    model.train_on_batch(np.eye(len(x), dtype="float32"), upstream)
+    after = {v.name: keras.ops.convert_to_numpy(v) for v in layer.trainable_variables}
+    moved = x - image.get_weights()[0].reshape(x.shape)
+    return moved, {name: value - after[name] for name, value in before.items()}
