@@ -4,9 +4,9 @@
     KERAS_BACKEND=torch python benchmarks/shift.py
 
 Each form has a process of its own. The processes take turns, so that other work on the machine affects all of them
-alike; the table has medians. The works are the output of a batch of 8 maps; the output and the gradient of the maps, for
-the convolution also of its kernel; and, with TensorFlow, the output of one map in an exported TFLite file. A copy of the
-map, an addition of 1, is the least that the memory allows.
+alike; the table has medians. The works are the output of a batch of 8 maps; the output and the gradient of the maps,
+for the convolution also of its kernel; and, with TensorFlow, the output of one map in an exported TFLite file. A copy
+of the map, an addition of 1, is the least that the memory allows.
 """
 
 import argparse
@@ -180,7 +180,7 @@ def tflite_work(layer, x):
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    function = tf.function(lambda x: layer(x), input_signature=[tf.TensorSpec(x.shape, "float32")])
+    function = tf.function(layer, input_signature=[tf.TensorSpec(x.shape, "float32")])
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function()], layer
     )

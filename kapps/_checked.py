@@ -27,7 +27,7 @@ RANGES = {
     "channels": (1, 2**12), "chunk": (1, MOST), "classes": (1, 2**24), "count": (1, MOST), "d_model": (1, 2**20),
     "digits": (1, 100), "epochs": (1, 10**6), "first": (1, MOST), "first_step": (0, 2**63 - 1), "frames": (1, 2**16),
     "input_frames": (1, 2**16), "key_dim": (1, 2**20), "num_heads": (1, 2**16), "output_dim": (1, 2**20),
-    "pool": (1, 2**16), "value_dim": (1, 2**20), "width": (1, 2**24),
+    "dilation": (1, 2**12), "pool": (1, 2**16), "strides": (1, 2**12), "value_dim": (1, 2**20), "width": (1, 2**24),
     "interval": (1, MOST), "length": (1, 2**24), "limit": (1, MOST), "min_count": (1, MOST), "multiple": (1, 2**20),
     "n": (1, 100), "permutation_seed": (0, 2**63 - 1), "sample_count": (1, MOST), "seed": (0, 2**63 - 1),
     "sequences": (1, MOST), "shards": (1, 10**5), "side": (1, 2**14), "size": (1, 2**24), "skip": (0, MOST),

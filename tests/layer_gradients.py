@@ -1,8 +1,10 @@
-"""Gradients of a layer on every backend of Keras, from one step of SGD with a learning rate of 1."""
+"""Gradients of a layer on every backend of Keras, from the change of weights in one step of SGD."""
 
 import keras
 import numpy as np
 
+RATE = 2.0**-8
+"""Learning rate: small, so that no constraint limits the weights."""
 
 def gradients(layer, x, upstream):
     """Returns the gradients of sum(layer(x) * upstream): of x, and of each weight of the layer by its name.
@@ -22,9 +24,9 @@ def gradients(layer, x, upstream):
     def loss(expected, output):
         return keras.ops.sum(expected * output)
 
-    model.compile(keras.optimizers.SGD(1.0), loss, jit_compile=False)
+    model.compile(keras.optimizers.SGD(RATE), loss, jit_compile=False)
     before = {v.name: keras.ops.convert_to_numpy(v) * 1 for v in layer.trainable_variables}
     model.train_on_batch(np.eye(len(x), dtype="float32"), upstream)
     after = {v.name: keras.ops.convert_to_numpy(v) for v in layer.trainable_variables}
     moved = x - image.get_weights()[0].reshape(x.shape)
-    return moved, {name: value - after[name] for name, value in before.items()}
+    return moved / RATE, {name: (value - after[name]) / RATE for name, value in before.items()}

@@ -11,7 +11,9 @@ from kapps.preprocessing import CIFAR10
 JEON = "arXiv:1806.07370"
 
 
-@image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, padding="valid")
+@image_family(
+    minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, padding="valid"
+)
 def body(x, *, n=3, filters, expansion, limit=2):
     """Builds AS-ResNet for CIFAR.
 

@@ -25,7 +25,9 @@ def channel_gate(x, *, reduction, name):
     """Mc of [1]: the mean of each channel, and a network of two layers; (batch, 1, 1, channels)."""
     channels = x.shape[-1]
     x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
-    x = conv_bn(x, channels // reduction, 1, use_bias=True, activation="relu", name=f"{name}_reduce")
+    x = conv_bn(
+        x, channels // reduction, 1, use_bias=True, activation="relu", name=f"{name}_reduce"
+    )
     return conv(x, channels, 1, use_bias=True, name=f"{name}_expand")
 
 

@@ -31,7 +31,9 @@ def shift_block(x, filters, *, expansion, strides, relu_after_sum, name):
     return layers.Activation("relu", name=f"{name}_out")(x) if relu_after_sum else x
 
 
-@image_family(minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, padding="valid")
+@image_family(
+    minimum=8, input_shape=(32, 32, 3), classes=10, preprocessing=CIFAR10, padding="valid"
+)
 def body(x, *, n, expansion, relu_after_sum=False):
     """Builds ShiftResNet.
 

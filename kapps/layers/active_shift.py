@@ -7,7 +7,10 @@ import numpy as np
 from keras import layers, ops
 
 from kapps._checked import check_argument
-from kapps._values import is_number
+from kapps._values import is_integer, is_number, short
+
+MOST_LIMIT = 64
+"""The largest limit of displacements in pixels; the kernel has (2 * limit + 1) ** 2 values for each channel."""
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -32,9 +35,9 @@ class WithinLimit(keras.constraints.Constraint):
 class ActiveShift(layers.Layer):
     """Moves each channel by a learned displacement, with bilinear interpolation (Jeon 2018, arXiv:1806.07370).
 
-    output[i, j, c] = input[strides * i + y, strides * j + x, c] with the displacement (y, x) of the channel, where values
-    between pixels are interpolated and those outside of the map are zero. The two numbers of a channel are its only
-    parameters. The derivative of the interpolation is that on the right at integers, as in the authors' layer.
+    output[i, j, c] = input[strides * i + y, strides * j + x, c] with the displacement (y, x) of the channel, where
+    values between pixels are interpolated and those outside of the map are zero. The two numbers of a channel are its
+    only parameters. The derivative of the interpolation is that on the right at integers, as in the authors' layer.
 
     It is computed as a depthwise convolution whose kernel has at most four values other than 0 for each channel, so
     displacements have a limit. The authors' layer has none.
@@ -45,7 +48,7 @@ class ActiveShift(layers.Layer):
 
     Args:
         strides: step between two pixels of the output.
-        limit: largest displacement in pixels, an integer. Training keeps the displacements within it.
+        limit: largest displacement in pixels, an integer up to 64. Training keeps the displacements within it.
         gradient_length: length that the gradient of each channel's displacement is scaled to; None for the gradient
             itself. The authors' layer scales it to 1, and their solver multiplies the learning rate by 0.01. With SGD
             that equals a length of 0.01.
@@ -53,16 +56,19 @@ class ActiveShift(layers.Layer):
         **kwargs: of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `strides` or `limit` is not a positive integer, or `gradient_length` is not a positive number.
+        ValueError: if `strides` or `limit` is not such an integer, or `gradient_length` is not a positive number.
     """
 
     def __init__(self, strides=1, limit=2, gradient_length=None, initializer=None, **kwargs):
-        for name, value in (("strides", strides), ("limit", limit)):
-            check_argument("ActiveShift", name, value, int)
+        check_argument("ActiveShift", "strides", strides, int)
         super().__init__(**kwargs)
+        if not is_integer(limit, 1, MOST_LIMIT):
+            raise ValueError(
+                f"{self.name}: limit={short(limit)} is not an integer from 1 to {MOST_LIMIT}"
+            )
         if gradient_length is not None and not (is_number(gradient_length) and gradient_length > 0):
             raise ValueError(
-                f"{self.name}: gradient_length={gradient_length!r} is not None or a positive number"
+                f"{self.name}: gradient_length={short(gradient_length)} is not None or a positive number"
             )
         self.strides, self.limit = (strides, strides), limit
         self.gradient_length = gradient_length

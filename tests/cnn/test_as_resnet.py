@@ -36,7 +36,9 @@ def sample(layer):
     if isinstance(layer, ActiveShift):
         channels = layer.displacement.shape[0]
         x, y = (fingerprints.seeded(f"{name}.{key}") for key in ("alpha", "beta"))
-        layer.displacement.assign(np.stack([y.uniform(-1, 1, channels), x.uniform(-1, 1, channels)], -1))
+        layer.displacement.assign(
+            np.stack([y.uniform(-1, 1, channels), x.uniform(-1, 1, channels)], -1)
+        )
         return 2
     if isinstance(layer, keras.layers.BatchNormalization):
         # The authors' file has them folded into scales and shifts.
@@ -105,7 +107,9 @@ def test_displacements_have_no_weight_decay():
     model = keras.Model(image, ActiveShift()(keras.layers.Conv2D(3, 1, use_bias=False)(image)))
     before = model.get_weights()
     optimizer = schedule.make_optimizer(256, 10)
-    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
+    optimizer.apply(
+        [keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables
+    )
     kernel, displacement = model.get_weights()
     assert np.abs(kernel).sum() < np.abs(before[0]).sum()
     np.testing.assert_array_equal(displacement, before[1])

@@ -92,14 +92,16 @@ def test_gradients_of_one_length():
     upstream = RANDOM.normal(size=(2, 7, 9, 5)).astype("float32")
     upstream[..., 2] = 0
     plain, scaled = (
-        gradients(network(DISPLACEMENTS[:5], limit=3, gradient_length=length).layers[-1], x, upstream)
+        gradients(
+            network(DISPLACEMENTS[:5], limit=3, gradient_length=length).layers[-1], x, upstream
+        )
         for length in (None, 0.25)
     )
-    np.testing.assert_allclose(scaled[0], plain[0], atol=1e-5)
+    np.testing.assert_allclose(scaled[0], plain[0], atol=1e-4)
     plain, scaled = plain[1]["displacement"], scaled[1]["displacement"]
     norms = np.linalg.norm(plain, axis=-1, keepdims=True)
     expected = 0.25 * plain / np.where(norms > 0, norms, 1)
-    np.testing.assert_allclose(scaled, expected, atol=1e-5)
+    np.testing.assert_allclose(scaled, expected, atol=1e-4)
     assert not scaled[2].any()
 
 
@@ -108,9 +110,7 @@ def test_displacements_stay_within_the_limit():
     beyond, limited = network([(5, 0.5), (0.5, -5)]), network([(2, 0.5), (0.5, -2)])
     expected = keras.ops.convert_to_numpy(limited(x))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(beyond(x)), expected, atol=1e-6)
-    model = keras.Sequential(
-        [beyond, keras.layers.GlobalAveragePooling2D()], name="pooled"
-    )
+    model = keras.Sequential([beyond, keras.layers.GlobalAveragePooling2D()], name="pooled")
     model.compile(keras.optimizers.SGD(0.1), "mse")
     model.train_on_batch(x, np.ones((2, 2)))
     values = keras.ops.convert_to_numpy(beyond.layers[-1].displacement)
