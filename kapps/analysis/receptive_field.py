@@ -212,7 +212,8 @@ def _join_whole(first, second, axis, output_shape):
     """Returns the join of two spans, at least one of them whole."""
     first, second = first.without_upsampling(), second.without_upsampling()
     mixed = [_mix(span, _units(span, output_shape), axis) for span in (first, second)]
-    moving = second if first.whole else first
+    along = [span for span in (first, second) if span.axis is not None] or [first]
+    moving = along[-1] if along[0].whole else along[0]
     low, high = min(span.low for span in mixed), max(span.high for span in mixed)
     return Span(low, high, moving.stride, axis, True, first.side)
 

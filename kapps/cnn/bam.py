@@ -50,7 +50,7 @@ def attention_module(x, *, reduction=16, dilation=4, combine="multiply", name):
         spatial_gate(x, reduction=reduction, dilation=dilation, name=f"{name}_spatial"),
     ]
     join = {"multiply": layers.Multiply, "add": layers.Add}[combine]
-    gate = join(name=f"{name}_{combine}")(maps)
+    gate = join(name=f"{name}_joined")(maps)
     gate = layers.Activation("sigmoid", name=f"{name}_gate")(gate)
     y = layers.Multiply(name=f"{name}_scale")([x, gate])
     return layers.Add(name=f"{name}_add")([x, y])

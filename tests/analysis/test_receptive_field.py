@@ -144,6 +144,17 @@ def test_squeeze_and_excitation_sees_the_whole_map():
     assert all(intervals == [(0, 15)] * 16 for intervals in gradient_fields(model))
 
 
+def test_a_second_gate_of_a_vector_keeps_the_stride():
+    """A gate without the axes of the map has no stride of its own."""
+    image = keras.Input((16, 16, 4))
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(image)
+    for _ in range(2):
+        gate = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
+        x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(gate)])
+        fields = kapps.profile(keras.Model(image, x)).rows[-1].receptive_field
+        assert [(field.size, field.stride) for field in fields] == [(16, 2), (16, 2)]
+
+
 @pytest.mark.tensorflow
 def test_channel_shuffle_does_not_change_the_receptive_field():
     image = keras.Input((20, 20, 4))

@@ -98,7 +98,7 @@ def test_training_moves_displacements_by_the_gradients_length(digits):
         moved = keras.ops.convert_to_numpy(layer.displacement) - value
         np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 0.5 * 0.01, rtol=1e-2)
     losses += [model.train_on_batch(images, labels) for _ in range(10)]
-    assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
+    assert np.isfinite(losses).all() and losses[-1] < 0.9 * losses[0]
 
 
 def test_displacements_have_no_weight_decay():

@@ -50,6 +50,7 @@ def test_module_follows_each_level_but_the_last():
             assert kapps.pyramid_outputs(model)[level] is model.get_layer(name).output
 
 
+@pytest.mark.long
 def test_parameters_at_the_authors_100_classes():
     expected = {"bam_resnet18_cifar": 11_243_123, "bam_resnet50_cifar": 24_063_319}
     for name, parameters in expected.items():
@@ -75,6 +76,7 @@ def test_logits_of_resnext50_equal_those_of_the_authors_code():
     fingerprints.assert_fingerprint(output, first, 816.810128, 369415.933)
 
 
+@pytest.mark.long
 def test_state_dicts_of_pytorchcv_and_of_the_authors_load(tmp_path):
     from safetensors.numpy import save_file
 

@@ -65,6 +65,7 @@ def test_gates_are_on_the_branch_of_every_block():
         assert branch == layer.name.replace("_add", "_spatial_scale")
 
 
+@pytest.mark.long
 def test_parameters_at_the_authors_100_classes():
     expected = {"cbam_resnet18_cifar": 11_310_012, "cbam_resnet50_cifar": 26_237_844}
     for name, parameters in expected.items():
@@ -72,6 +73,7 @@ def test_parameters_at_the_authors_100_classes():
         assert sum(np.prod(v.shape) for v in model.trainable_variables) == parameters
 
 
+@pytest.mark.long
 def test_parameters_of_timms_form():
     """timm's channel gate has no biases."""
     for depth, parameters in ((18, 11_777_352), (34, 21_956_456)):
@@ -80,6 +82,7 @@ def test_parameters_of_timms_form():
         assert sum(np.prod(v.shape) for v in model.trainable_variables) == parameters
 
 
+@pytest.mark.long
 def test_state_dicts_of_other_libraries_load(tmp_path):
     module = importlib.import_module("kapps.weights.names.cbam")
     authors, timm = {}, {"use_bias": False, "mean_first": True}

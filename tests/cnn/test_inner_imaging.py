@@ -69,6 +69,7 @@ def test_formula(name, randomise):
     np.testing.assert_allclose(output, expected, atol=1e-4)
 
 
+@pytest.mark.long
 def test_parameters_with_the_se_block():
     """Numbers of the authors' code, with the projection that it lacks in ResNet-164."""
     for options, parameters in (({"n": 18}, 1_896_794), (inner_imaging.WRN, 36_748_026)):
