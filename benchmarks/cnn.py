@@ -21,7 +21,8 @@ NETWORKS = (
     "lenet5", "alexnet_owt", "zfnet", "vgg16", "nin", "squeezenet", "googlenet_bn_3x3", "inception_bn", "inception_v3",
     "inception_v4", "inception_resnet_v2", "resnet50", "resnet50_v2", "resnet20_cifar", "resnext50", "senet154",
     "sknet50", "densenet121", "dpn92", "xception", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
-    "mobilenet_v3_large", "mnasnet_a1", "proxylessnas_mobile", "efficientnet_v2_b0",
+    "mobilenet_v3_large", "mnasnet_a1", "proxylessnas_mobile", "efficientnet_v2_b0", "convnext_tiny", "nasnet_mobile",
+    "pnasnet5_mobile", "amoebanet_a_n4_f50", "darts_v2", "enas_micro15", "randwire_ws_c78",
 )  # fmt: skip
 """One builder of each family."""
 SIMILAR_KERAS = {
@@ -32,6 +33,7 @@ SIMILAR_KERAS = {
     "mobilenet_v2": "MobileNetV2",
     "mobilenet_v3_large": "MobileNetV3Large",
     "efficientnet_v2_b0": "EfficientNetV2B0",
+    "convnext_tiny": "ConvNeXtTiny",
 }
 """Networks of Keras Applications with the same cost that differ in a detail: a bias, padding or preprocessing."""
 SIMILAR_TORCH = {

@@ -8,11 +8,10 @@ Weights and biases are initialised as in the authors' code: a truncated normal d
 from functools import partial
 
 import keras
-from keras import layers
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.layers import LayerScale, add_where_equal, conv, depthwise, layer_norm
+from kapps.layers import FusedDense, LayerScale, add_where_equal, conv, depthwise, layer_norm
 
 LIU = "arXiv:2201.03545"
 
@@ -21,7 +20,7 @@ truncated_normal = partial(keras.initializers.TruncatedNormal, stddev=0.02)
 
 def dense(x, units, *, activation=None, name):
     """A dense layer on the channels of each pixel, which is a 1x1 convolution."""
-    return layers.Dense(
+    return FusedDense(
         units, activation=activation, kernel_initializer=truncated_normal(), name=name
     )(x)
 

@@ -30,6 +30,7 @@ from kapps.layers.convolution import (
 from kapps.layers.cross_layer_depthwise import CrossLayerDepthwiseConv2D
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
+from kapps.layers.fused_dense import FusedDense
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
 from kapps.layers.layer_scale import LayerScale
@@ -79,6 +80,7 @@ __all__ = [
     "CoupledLSTMCell",
     "CrossLayerDepthwiseConv2D",
     "DropPath",
+    "FusedDense",
     "GRUCell",
     "GroupedConv2D",
     "LayerScale",

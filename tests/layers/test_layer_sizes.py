@@ -15,6 +15,7 @@ LAYERS = [
     (layers.BinaryConv2D, {"filters": 4, "kernel_size": 3}),
     (layers.ActiveShift, {"strides": 2, "limit": 3}),
     (layers.ChannelShuffle, {"groups": 2}),
+    (layers.FusedDense, {"units": 4}),
     (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
     (layers.Shift, {"kernel_size": 3, "dilation": 2}),
