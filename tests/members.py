@@ -187,7 +187,8 @@ def _size(model, images):
 def _smaller(value, images):
     """Yields smaller values of an option, the smallest first; of networks on images only tables are shortened."""
     if images and _is_table(value):
-        yield from (value[:rows] for rows in range(2, len(value)))
+        for rows in range(2, len(value)):
+            yield from (value[:rows], value[-rows:])
     if isinstance(value, bool) or not _counts(value) or value == ():
         return
     if isinstance(value, tuple):

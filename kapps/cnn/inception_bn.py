@@ -19,7 +19,7 @@ from functools import partial
 
 from keras import layers
 
-from kapps.builders import image_family, variant
+from kapps.builders import image_family, levels, variant
 from kapps.cnn.googlenet import CEIL_MODE
 from kapps.layers import conv_bn, max_pool
 
@@ -27,15 +27,15 @@ IOFFE = "arXiv:1502.03167"
 
 # fmt: off
 FIGURE_5 = (
-    # 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool proj
-    ((64,   64,  64,  64,  96,  32), (64,   64,  96,  64,  96,  64)),                                  # 3a, 3b
-    ((0,   128, 160,  64,  96,   0), (224,  64,  96,  96, 128, 128), (192,  96, 128,  96, 128, 128),
-     (160, 128, 160, 128, 160, 128), (96,  128, 192, 160, 192, 128)),                                  # 3c, 4a to 4d
-    ((0,   128, 192, 192, 256,   0), (352, 192, 320, 160, 224, 128), (352, 192, 320, 192, 224, 128)),  # 4e, 5a, 5b
+    # 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool, pool proj
+    (64,   64,  64,  64,  96, "average",  32), (64,   64,  96,  64,  96, "average",  64),  # 3a, 3b
+    (0,   128, 160,  64,  96, "max",       0),                                             # 3c
+    (224,  64,  96,  96, 128, "average", 128), (192,  96, 128,  96, 128, "average", 128),  # 4a, 4b
+    (160, 128, 160, 128, 160, "average", 128), (96,  128, 192, 160, 192, "average", 128),  # 4c, 4d
+    (0,   128, 192, 192, 256, "max",       0),                                             # 4e
+    (352, 192, 320, 160, 224, "average", 128), (352, 192, 320, 192, 224, "max",     128),  # 5a, 5b
 )
 # fmt: on
-MAX_POOLED = ("level5_block3",)
-"""The module 5b; all others with strides of 1 have average pooling."""
 
 conv_bn_relu = partial(conv_bn, use_bias=True, activation="relu")
 
@@ -48,7 +48,7 @@ def average_pool(x, *, name):
 
 def inception(x, filters, *, name):
     """1x1; 1x1, 3x3; 1x1, 3x3, 3x3; 3x3 pooling, 1x1. A module without the first branch has strides of 2."""
-    f_1x1, f_3x3_reduce, f_3x3, f_double_reduce, f_double, f_pool_proj = filters
+    f_1x1, f_3x3_reduce, f_3x3, f_double_reduce, f_double, pool, f_pool_proj = filters
     strides = 1 if f_1x1 else 2
     a = [conv_bn_relu(x, f_1x1, 1, name=f"{name}_1x1")] if f_1x1 else []
     b = conv_bn_relu(x, f_3x3_reduce, 1, name=f"{name}_3x3_reduce")
@@ -56,26 +56,37 @@ def inception(x, filters, *, name):
     c = conv_bn_relu(x, f_double_reduce, 1, name=f"{name}_double_reduce")
     c = conv_bn_relu(c, f_double, 3, name=f"{name}_double1")
     c = conv_bn_relu(c, f_double, 3, strides=strides, name=f"{name}_double2")
-    if strides > 1 or name in MAX_POOLED:
+    if pool == "max":
         d = max_pool(x, strides=strides, padding="same", name=f"{name}_pool")
-    else:
+    elif pool == "average" and strides == 1:
         d = average_pool(x, name=f"{name}_pool")
+    else:
+        raise ValueError(
+            f"{pool!r} is no pooling with strides of {strides}: 'max', or 'average' with strides of 1"
+        )
     if f_pool_proj:
         d = conv_bn_relu(d, f_pool_proj, 1, name=f"{name}_pool_proj")
     return layers.Concatenate(name=f"{name}_concat")([*a, b, c, d])
 
 
 @image_family(minimum=15)
-def body(x):
-    """Builds Inception-BN."""
+def body(x, *, modules=FIGURE_5):
+    """Builds Inception-BN.
+
+    Args:
+        modules: a row of Figure 5 for each module: the filters of its convolutions, with 0 for a convolution that it
+            does not have, and its pooling, "average" or "max". A module without its first 1x1 halves the resolution.
+    """
     x = conv_bn_relu(x, 64, 7, strides=2, name="stem_conv1")
     x = max_pool(x, padding=CEIL_MODE, name="stem_pool")
     x = conv_bn_relu(x, 64, 1, name="stem_conv2")
     x = conv_bn_relu(x, 192, 3, name="stem_conv3")
     x = max_pool(x, padding=CEIL_MODE, name="level3_pool")
-    for level, modules in enumerate(FIGURE_5, start=3):
-        for i, filters in enumerate(modules, start=1):
-            x = inception(x, filters, name=f"level{level}_block{i}")
+    strides = [1 if filters[0] else 2 for filters in modules]
+    for filters, (_, _, name) in zip(
+        modules, levels([1] * len(modules), first=2 + strides[0], strides=strides), strict=True
+    ):
+        x = inception(x, filters, name=name)
     return x
 
 
