@@ -130,6 +130,8 @@ def test_layers_are_keras_own_or_registered(graph, layers):
         if not kind.__module__.startswith("keras."):
             assert keras.saving.get_registered_name(kind) == f"kapps>{kind.__qualname__}"
             assert keras.saving.get_registered_object(f"kapps>{kind.__qualname__}") is kind
+    if graph.card.name not in cards.smallest():
+        return  # the members of a family have the same kinds of values in their configurations
     config = graph.model.get_config()
     assert json.loads(json.dumps(keras.saving.serialize_keras_object(config)))
 
