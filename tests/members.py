@@ -148,9 +148,13 @@ def small_options(builder):
     model = graphs.build(with_options(builder, {}))
     kinds, size = features(builder, model), _size(model, images)
     for key, value in values.items():
-        if "vocabulary" in key or (images and not _counts(value) and not _is_table(value)):
+        if key == "genotype":
+            candidates = _smaller_genotypes(value)
+        elif "vocabulary" in key or (images and not _counts(value) and not _is_table(value)):
             continue
-        for smaller in _smaller(value, images):
+        else:
+            candidates = _smaller(value, images)
+        for smaller in candidates:
             changed = {**options, key: smaller}
             try:
                 candidate = graphs.build(with_options(builder, changed))
@@ -182,6 +186,13 @@ def _size(model, images):
         math.prod(8 if length is None else length for length in shape) for shape in outputs
     )
     return model.count_params() + values
+
+
+def _smaller_genotypes(genotype):
+    """Yields genotypes of the first rows of each cell, whose nodes are all concatenated."""
+    for rows in range(1, max(len(cell[0]) for cell in genotype)):
+        cells = [cell[0][:rows] for cell in genotype]
+        yield tuple((cell, tuple(node for node, *_ in cell)) for cell in cells)
 
 
 def _smaller(value, images):

@@ -50,13 +50,11 @@ def run(model, images):
 
 # KA: Keras Applications. The maps of MobileNet before its strided layers are even at 127 pixels too.
 CASES = [
-    ("mobilenet_v1", "mobilenet_v1_025", (96,), (33,)),
-    ("mobilenet_v2", "mobilenet_v2_035", (32, 33), ()),
     ("mobilenet_v3", "mobilenet_v3_small_035", (32, 33), ()),
     ("mobilenet_v3", "mobilenet_v3_large_minimalistic", (32, 33), ()),
     ("efficientnet_v2", "efficientnet_v2_b0", (64, 75), ()),
-    ("mobilenet_v1", "mobilenet_v1_025", (224, 160, 128, 96, 255, 127), (97, 225)),
-    ("mobilenet_v2", "mobilenet_v2_035", (224, 160, 128, 96, 225, 97), ()),
+    ("mobilenet_v1", "mobilenet_v1_025", (224, 160, 128, 96, 255, 127), (33, 225)),
+    ("mobilenet_v2", "mobilenet_v2_035", (224, 160, 128, 96, 225, 33), ()),
     ("mobilenet_v3", "mobilenet_v3_small", (224, 96, 97), ()),
     # The other widths have the same layers.
     *[("mobilenet_v1", name, (), (97,)) for name in mobilenet_v1.KERAS],
