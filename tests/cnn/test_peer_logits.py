@@ -18,12 +18,15 @@ with open(models.REFERENCE / "peer_logits.json", encoding="utf-8") as file:
     ROWS = json.load(file)
 
 
-SLOW = ("darts_v2", "inception_bn", "inception_v3", "inception_v4", "inception_resnet_v2", "vgg11")
-"""Networks whose logits take several seconds."""
+QUICK = (
+    "alexnet_owt", "squeezenet1_1", "googlenet_bn_3x3", "resnet18", "densenet_bc", "shufflenet_v2_050",
+    "efficientnet_b0",
+)  # fmt: skip
+"""Networks that together have most kinds of layers and take a second each; the tests of the others are `long`."""
 
 
 def marked(row):
-    return pytest.param(row, id=row["name"], marks=pytest.mark.long if row["name"] in SLOW else ())
+    return pytest.param(row, id=row["name"], marks=() if row["name"] in QUICK else pytest.mark.long)
 
 
 @pytest.mark.parametrize("row", [marked(row) for row in ROWS])

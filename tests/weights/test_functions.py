@@ -27,11 +27,13 @@ CASES = [
     ("squeezenet", "pytorchcv", "squeezenet_v1_0-0734", {}, {"bypass": "simple"}),
     ("squeezenet", "pytorchcv", "squeezeresnet_v1_0-07", {"bypass": "simple"}, {}),
     ("resnet", "torchvision", "resnet", BOTTLENECKS, {**BOTTLENECKS, "stride_in": "1x1"}),
+    ("mobilenet_v3", "torchvision", "model", MOBILENET_1E3, MOBILENET_1E5),
+]  # fmt: skip
+OTHERS = [  # they take seconds each
     ("resnet", "pytorchcv", "resnet50-06", {**BOTTLENECKS, "stride_in": "1x1"}, BOTTLENECKS),
     ("resnet", "pytorchcv", "seresnet50b-06", WITH_SE, {**WITH_SE, "stride_in": "1x1"}),
     ("resnet", "pytorchcv", "resnet18-0867", {**BOTTLENECKS, "block": basic_block}, None),
     ("googlenet_bn", "torchvision", "model", {"kernel_size": 3, "last_pool": 2}, {"kernel_size": 3}),
-    ("mobilenet_v3", "torchvision", "model", MOBILENET_1E3, MOBILENET_1E5),
     ("mobilenet_v3", "timm", "tf_mobilenetv3_small_100-37f4", MOBILENET_1E3, MOBILENET_1E5),
     ("mobilenet_v3", "timm", "mobilenetv3_small_100_lamb-266a", MOBILENET_1E5, MOBILENET_1E3),
 ]  # fmt: skip
@@ -49,7 +51,10 @@ def _small(head):
     return lambda x, classes, activation: head(x, classes, activation, units=(8, 8))
 
 
-@pytest.mark.parametrize("family, library, file, options, other", CASES)
+@pytest.mark.parametrize(
+    "family, library, file, options, other",
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.long) for case in OTHERS)],
+)
 def test_files_of_another_function_raise(family, library, file, options, other, tmp_path):
     build = getattr(kapps.families, family)
     shape = {"input_shape": (64, 64, 3)}

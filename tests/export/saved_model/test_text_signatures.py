@@ -128,7 +128,10 @@ def test_warm_up_requests_have_text(classifier, tmp_path):
         assert np.isfinite(outputs["probabilities"]).all()
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic"])
+@pytest.mark.parametrize(
+    "precision",
+    ["float32", *(pytest.param(x, marks=pytest.mark.long) for x in ("float16", "dynamic"))],
+)
 def test_tflite_of_tokens_agrees(classifier, tmp_path, precision):
     model, tokenizer, lines = classifier
     vocabulary = tokenizer.get_vocabulary()
