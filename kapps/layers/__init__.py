@@ -30,6 +30,7 @@ from kapps.layers.convolution import (
 from kapps.layers.cross_layer_depthwise import CrossLayerDepthwiseConv2D
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
+from kapps.layers.fast_layer_normalization import FastLayerNormalization
 from kapps.layers.fused_dense import FusedDense
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
@@ -80,6 +81,7 @@ __all__ = [
     "CoupledLSTMCell",
     "CrossLayerDepthwiseConv2D",
     "DropPath",
+    "FastLayerNormalization",
     "FusedDense",
     "GRUCell",
     "GroupedConv2D",

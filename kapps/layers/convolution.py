@@ -5,6 +5,7 @@ from functools import partial
 import keras
 from keras import layers
 
+from kapps.layers.fast_layer_normalization import FastLayerNormalization
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.padding import current_padding, pad
 
@@ -117,7 +118,7 @@ def batch_norm(
 
 def layer_norm(x, *, activation=None, epsilon=1e-6, name):
     """Applies layer normalisation over the channels of each pixel, and the activation, if any, as `batch_norm`."""
-    x = layers.LayerNormalization(epsilon=epsilon, name=name)(x)
+    x = FastLayerNormalization(epsilon=epsilon, name=name)(x)
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 

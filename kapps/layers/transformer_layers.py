@@ -20,6 +20,7 @@ from functools import partial
 
 import keras
 
+from kapps.layers.fast_layer_normalization import FastLayerNormalization
 from kapps.layers.multi_head_attention import MultiHeadAttention
 from kapps.layers.positional_encoding import LearnedPositionalEncoding, SinusoidalPositionalEncoding
 
@@ -97,7 +98,7 @@ def feed_forward(x, *, units, name, activation="relu"):
 
 def layer_norm(name):
     """Returns the layer normalisation of [1]."""
-    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)
+    return FastLayerNormalization(epsilon=EPSILON, name=name)
 
 
 def residual(x, part, *, name, dropout=0.0, norm_first=False):
