@@ -11,6 +11,7 @@ import sys
 import changes
 import child
 import covering
+import graphs
 import models
 import numpy as np
 import pytest
@@ -39,15 +40,19 @@ def pytest_report_header():
 def pytest_generate_tests(metafunc):
     """Parametrises the tests that run over builders.
 
-    `graph_name` is every builder. `builder_name` and `sequence_name` are the covering set, and with the marker
-    `changed` the smallest builder of each family that changed; with `--all` they are every builder. `one_per_head`
-    limits the former to one builder for each head; `one_per_head(others="long")` gives the others the marker `long`.
-    `peer_row`, `applications_row` and `published_name` are the smallest network of each family in each library, with
-    `--all` every one.
+    `graph_name` is every builder, with the marker `long` for `graphs.DEEP`. `builder_name` and `sequence_name` are the
+    covering set, and with the marker `changed` the smallest builder of each family that changed; with `--all` they are
+    every builder. `one_per_head` limits the former to one builder for each head; `one_per_head(others="long")` gives
+    the others the marker `long`. `peer_row`, `applications_row` and `published_name` are the smallest network of each
+    family in each library, with `--all` every one.
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
-        metafunc.parametrize("graph_name", cards.list_models(), scope="module")
+        rows = [
+            pytest.param(name, marks=pytest.mark.long) if name in graphs.DEEP else name
+            for name in cards.list_models()
+        ]
+        metafunc.parametrize("graph_name", rows, scope="module")
     for fixture, kind in (("builder_name", "image"), ("sequence_name", "sequence")):
         if fixture in metafunc.fixturenames:
             limit = metafunc.definition.get_closest_marker("one_per_head")

@@ -136,6 +136,12 @@ def test_layers_are_keras_own_or_registered(graph, layers):
     assert json.loads(json.dumps(keras.saving.serialize_keras_object(config)))
 
 
+def test_deep_networks_are_listed(graph):
+    name, layers = graph.card.name, len(graph.model.layers)
+    deep = layers > graphs.DEEP_LAYERS and name not in cards.smallest()
+    assert deep == (name in graphs.DEEP), f"{name} has {layers} layers: see graphs.DEEP"
+
+
 def test_features_are_covered_by_the_conformance_suites(graph):
     missing = members.features(graph.builder, graph.model) - covering.covered()
     assert not missing, f"not in the covering set: {missing}; run python tests/covering.py"

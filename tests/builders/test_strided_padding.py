@@ -12,7 +12,7 @@ from kapps import cards
 from kapps.layers import conv, max_pool, strided_padding
 from kapps.layers.padding import PADDINGS
 
-QUICK = set(covering.names("image")) - {"enas_micro15", "randwire_ws_c78"}
+QUICK = set(covering.names("image")) - {"enas_micro15", "randwire_er_c78", "snas_aggressive_cifar"}
 NAMES = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
     for name in cards.smallest(by="module")
