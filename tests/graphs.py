@@ -5,20 +5,14 @@ import functools
 import importlib
 
 import keras
+import models
 
 import kapps
 from kapps import cards
 from kapps.model_record import main_output
 
-DEEP_LAYERS = 600
-DEEP = {
-    "amoebanet_a_n4_f50", "amoebanet_a_n6_f190", "amoebanet_a_n6_f204", "amoebanet_a_n6_f448",
-    "amoebanet_a_cifar_f36", "darts_v2", "darts_v2_cifar", "densenet201", "densenet264", "densenet264_k48",
-    "densenet_bc250", "densenet_bc190", "dpn131", "efficientnet_b6", "efficientnet_b7", "efficientnet_v2_m",
-    "efficientnet_v2_l", "efficientnet_v2_xl", "enas_micro18", "inception_resnet_v2", "nasnet_mobile",
-    "nasnet_large", "pnasnet5_mobile", "pnasnet5_large", "resnet200", "se_resnet152", "resnet200_v2",
-    "se_shufflenet_v2_164", "sknet101", "snas_mild_cifar", "snas_moderate_cifar",
-}  # fmt: skip
+DEEP_LAYERS = 300
+DEEP = set((models.REFERENCE / "deep_graphs.txt").read_text(encoding="utf-8").split())
 """Builders of more than `DEEP_LAYERS` layers, each with a smaller one in its family: their graph tests are `long`."""
 
 

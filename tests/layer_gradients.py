@@ -6,6 +6,7 @@ import numpy as np
 RATE = 2.0**-8
 """Learning rate: small, so that no constraint limits the weights."""
 
+
 def gradients(layer, x, upstream):
     """Returns the gradients of sum(layer(x) * upstream): of x, and of each weight of the layer by its name.
 

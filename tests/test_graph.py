@@ -139,7 +139,7 @@ def test_layers_are_keras_own_or_registered(graph, layers):
 def test_deep_networks_are_listed(graph):
     name, layers = graph.card.name, len(graph.model.layers)
     deep = layers > graphs.DEEP_LAYERS and name not in cards.smallest()
-    assert deep == (name in graphs.DEEP), f"{name} has {layers} layers: see graphs.DEEP"
+    assert deep == (name in graphs.DEEP), f"{name} has {layers} layers: see deep_graphs.txt"
 
 
 def test_features_are_covered_by_the_conformance_suites(graph):
