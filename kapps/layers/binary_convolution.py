@@ -14,8 +14,8 @@ from kapps._checked import check_argument
 from kapps.layers.padding import pad
 
 GRADIENTS = ("paper", "exact")
-SIGNS_OF_BYTES = 2.0 * np.unpackbits(np.arange(256, dtype="uint8")[:, None], axis=1) - 1.0
-"""The signs of the eight weights of each byte, from the highest bit to the lowest."""
+SHIFTS = np.arange(7, -1, -1, dtype="uint8")
+"""The places of the eight weights of a byte: the first weight is the highest bit."""
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -198,9 +198,10 @@ class PackedBinaryConv2D(BinaryConv2D):
         )
 
     def _signs_and_scales(self):
-        table = ops.convert_to_tensor(SIGNS_OF_BYTES, self.compute_dtype)
-        signs = ops.take(table, ops.cast(self.bits, "int32"), axis=0)
-        signs = ops.reshape(signs, (-1,))[: math.prod(self._shape)]
+        bits = ops.right_shift(ops.expand_dims(self.bits, -1), ops.convert_to_tensor(SHIFTS))
+        bits = ops.bitwise_and(bits, ops.ones_like(bits))
+        bits = ops.reshape(bits, (-1,))[: math.prod(self._shape)]
+        signs = 2 * ops.cast(bits, self.compute_dtype) - 1
         return ops.reshape(signs, self._shape), ops.cast(self.alpha, self.compute_dtype)
 
     def to_packed(self):

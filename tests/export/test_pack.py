@@ -65,10 +65,9 @@ def test_a_file_of_packed_kernels_is_about_32_times_smaller(model, files):
     assert profile.binary_weights == kernels and profile.packed_bytes == kernels // 8 + 2 * 4 * 96
     saved = (files / "float.keras").stat().st_size - (files / "packed.keras").stat().st_size
     assert saved == pytest.approx(4 * kernels * 31 / 32, rel=0.05)
-    packed_sizes = {}
     with zipfile.ZipFile(files / "packed.keras") as archive:
-        packed_sizes = {info.filename: info.file_size for info in archive.infolist()}
-    assert packed_sizes["model.weights.h5"] < 4 * kernels / 6  # HDF5 and the other layers included
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+    assert sizes["model.weights.h5"] < 4 * kernels / 6  # HDF5 and the other layers included
 
 
 def test_packing_again_and_models_without_binary_kernels(model, images):
