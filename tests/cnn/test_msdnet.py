@@ -6,6 +6,7 @@ import math
 import fingerprints
 import graphs
 import keras
+import members
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -14,6 +15,7 @@ import kapps
 from kapps.analysis import exit_costs
 from kapps.weights import from_torch, to_torch
 from kapps.weights.names.msdnet import kalviny
+from kapps.weights.names.msdnet_cifar import pytorchcv
 
 TWO_SCALES = {"depths": (1, 1, 1), "factors": (1, 2), "filters": 4, "input_shape": (8, 8, 3)}
 TINY = {"depths": (1, 2, 2), "growth_rate": 2, "filters": 4, "input_shape": (16, 16, 3)}
@@ -78,6 +80,27 @@ def test_logits_of_every_exit_equal_those_of_the_authors_code(name):
     assert count == tensors
     for number, fingerprint in exits.items():
         fingerprints.assert_fingerprint(logits[number], *fingerprint)
+
+
+@pytest.mark.peers
+def test_logits_of_every_exit_equal_pytorchcv(operations):
+    import torch
+    from pytorchcv.model_provider import get_model
+
+    torch.manual_seed(0)
+    peer = get_model("msdnet22_cifar10").eval()
+    for norm in (x for x in peer.modules() if isinstance(x, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.running_var, 0.7, 1.4)
+        torch.nn.init.normal_(norm.running_mean, 0, 0.1)
+    model = kapps.msdnet_anytime10_cifar(classifier_activation=None)
+    state = {key: x.numpy() for key, x in peer.state_dict().items()}
+    from_torch(model, state, pytorchcv, 10)
+    images = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype("float32")
+    with torch.no_grad():
+        inputs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+        expected = [x.numpy() for x in peer(inputs, only_last=False)]
+    for x, y in zip(model(images, training=False), expected, strict=True):
+        members.assert_close(keras.ops.convert_to_numpy(x), y, within=1e-4)
 
 
 @pytest.mark.long
