@@ -184,6 +184,7 @@ def tflite_work(layer, x):
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function()], layer
     )
+    converter.experimental_enable_resource_variables = False  # the kernel is a constant of the file
     interpreter = Interpreter(model_content=converter.convert(), num_threads=_timing.CORES)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)

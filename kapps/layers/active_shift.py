@@ -87,7 +87,7 @@ class ActiveShift(layers.Layer):
 
     def bilinear_kernel(self):
         """Returns the depthwise kernel (2 * limit + 1, 2 * limit + 1, channels, 1) of the displacements."""
-        displacement = ops.convert_to_tensor(self.displacement)
+        displacement = 1 * self.displacement  # a tensor: no custom gradient takes a variable
         if self.gradient_length is not None:
             displacement = _with_gradient_length(displacement, self.gradient_length)
         values = ops.stop_gradient(displacement)

@@ -97,6 +97,9 @@ def test_gradients_of_one_length():
         )
         for length in (None, 0.25)
     )
+    model = network(DISPLACEMENTS[:5], limit=3, gradient_length=0.25)
+    expected = sampled(x, DISPLACEMENTS[:5])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, atol=1e-5)
     np.testing.assert_allclose(scaled[0], plain[0], atol=1e-4)
     plain, scaled = plain[1]["displacement"], scaled[1]["displacement"]
     norms = np.linalg.norm(plain, axis=-1, keepdims=True)
