@@ -10,7 +10,7 @@ import numpy as np
 
 from kapps._local_paths import local_path
 from kapps.export import runtime
-from kapps.export._float32 import check_exportable
+from kapps.export._float32 import check_exportable, iterate_layers
 from kapps.export._inputs import count_rows, model_input, slice_rows
 from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
@@ -43,6 +43,8 @@ class Report:
         top1_agreement: the fraction of examples in [0, 1] for which file and model have the same top class.
         bytes: the size of the file, or of all files in the directory.
         milliseconds: {number of threads: latency of one example}; empty if it was not measured.
+        binary_inputs: whether a layer of the model reads signs. Where rounding moves a value across zero its sign
+            changes, so that outputs may differ by more than rounding.
     """
 
     path: pathlib.Path
@@ -54,6 +56,7 @@ class Report:
     top1_agreement: float
     bytes: int
     milliseconds: dict[int, float]
+    binary_inputs: bool = False
 
     def __str__(self) -> str:
         """Returns the report on one line."""
@@ -71,11 +74,13 @@ class Report:
 
         Args:
             max_difference: for a float32 file, the largest allowed difference, relative to `largest_value` if that is
-                above 1.
-            min_agreement: for a file in another precision, the lowest allowed top-1 agreement.
+                above 1; not for a model with binary inputs.
+            min_agreement: for a file in another precision or of a model with binary inputs, the lowest allowed top-1
+                agreement.
         """
         allowed = max_difference * max(1.0, self.largest_value)
-        if self.precision == "float32" and not self.largest_difference <= allowed:
+        exact = self.precision == "float32" and not self.binary_inputs
+        if exact and not self.largest_difference <= allowed:
             return f"{self.path} differs from the model by {self.largest_difference:.1e}; {allowed:.1e} is allowed"
         if not self.top1_agreement >= min_agreement:
             return (
@@ -168,6 +173,9 @@ def verify(
         ),
         bytes=sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file()),
         milliseconds=latencies,
+        binary_inputs=any(
+            getattr(layer, "binary_input", False) for layer in iterate_layers(reference)
+        ),
     )
 
 

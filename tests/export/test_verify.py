@@ -14,7 +14,7 @@ import kapps.export
 from kapps.cards import Preprocessing
 from kapps.export import _worker
 from kapps.export.runtime._tensorflow import PROGRAM
-from kapps.export.verify import largest_difference, top1_agreement
+from kapps.export.verify import Report, largest_difference, top1_agreement
 
 PIXELS = Preprocessing(size=(12, 12))
 IMAGES = np.random.default_rng(0).integers(0, 256, (35, 12, 12, 3)).astype("uint8")
@@ -162,3 +162,14 @@ def test_errors_of_one_line(files, model, tmp_path):
         with pytest.raises(ValueError, match=words) as error:
             kapps.export.verify(other_model, path, images)
         assert "\n" not in str(error.value)
+
+
+def test_binary_inputs_need_agreement_and_not_the_difference():
+    """The file is right where rounding changes a sign."""
+    values = dict(
+        path=pathlib.Path("net"), kind="tflite", precision="float32", examples=100, largest_difference=0.02,
+        largest_value=1.0, bytes=1, milliseconds={},
+    )  # fmt: skip
+    assert Report(**values, top1_agreement=1.0).failure()
+    assert Report(**values, top1_agreement=1.0, binary_inputs=True).failure() is None
+    assert "agreement" in Report(**values, top1_agreement=0.9, binary_inputs=True).failure()
