@@ -70,7 +70,13 @@ class BinaryConv2D(layers.Conv2D):
         self, filters, kernel_size, binary_input=False, input_scale=False, gradient="paper",
         scale_gradient=True, **kwargs,
     ):  # fmt: skip
-        check_argument("BinaryConv2D", "filters", filters, int)
+        for name, value in (("filters", filters), ("groups", kwargs.get("groups", 1))):
+            check_argument("BinaryConv2D", name, value, int)
+        own = {
+            "binary_input": binary_input, "input_scale": input_scale, "scale_gradient": scale_gradient
+        }  # fmt: skip
+        for name, value in own.items():
+            check_argument("BinaryConv2D", name, value, bool)
         kwargs.setdefault("kernel_constraint", ZeroMeanClip())
         super().__init__(filters, kernel_size, **kwargs)
         if gradient not in GRADIENTS:

@@ -106,8 +106,7 @@ def binary_convolution(layer, inputs, outputs):
     cost = convolution(layer, inputs, outputs)
     elements, input_elements = size(outputs[0]), size(inputs[0])
     pixels = elements // layer.filters
-    weights = layer.filters * math.prod(layer.kernel_size)
-    weights *= channels(inputs[0], layer.data_format) // layer.groups
+    weights = cost.macs // pixels
     return dataclasses.replace(
         cost,
         signed_macs=cost.macs,
