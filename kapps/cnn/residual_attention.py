@@ -15,9 +15,9 @@ Departures from the authors' networks:
 - The classifier of their AttentionNeXt-92 reads a map that no layer computes. Here it reads the pooled features, as in
   the other networks.
 
-The networks of pytorchcv have these parameters and compute another function: their poolings are padded on every side,
-a skip connection of a mask is 2 x + f(x) and not x + f(x), and the trunk is added to the mask before its last two
-convolutions.
+`form="pytorch"` builds the networks of pytorchcv and other ports to PyTorch. They have the same parameters and compute
+another function: poolings are padded on every side, a skip connection of a mask is 2 x + f(x) and not x + f(x), and the
+trunk is added to the mask before its last two convolutions.
 """
 
 from functools import partial
@@ -41,30 +41,32 @@ def unit(x, filters, *, strides=1, preactivation, name):
     return resnet.residual(x, block, strides=strides, name=name)
 
 
-def skip(x, residual, *, name):
-    """The skip connection between two maps of a mask: a residual unit."""
-    return residual(x, name=name)
+def pool(x, *, form, name):
+    """3x3 max pooling with strides of 2, of signed values."""
+    if form == "caffe":
+        return max_pool(x, padding="same", name=name)
+    return max_pool(x, negative=True, name=name)
 
 
-def resize(x, other, *, name):
-    """Interpolates a map to the height and width of another."""
-    return AlignCornersResize(name=name)([x, other])
-
-
-def soft_mask(x, trunk, residual, *, poolings, preactivation, name):
+def soft_mask(x, trunk, residual, *, poolings, preactivation, form, name):
     """M: 3x3 max poolings and units, interpolations and units, two 1x1 convolutions and a sigmoid."""
     maps = []
     for i in range(1, poolings + 1):
-        x = max_pool(x, padding="same", name=f"{name}_down{i}_pool")
+        x = pool(x, form=form, name=f"{name}_down{i}_pool")
         x = residual(x, name=f"{name}_down{i}")
         maps.append(x)
     for i in range(poolings, 1, -1):
         x = residual(x, name=f"{name}_up{i}")
-        x = resize(x, maps[i - 2], name=f"{name}_up{i}_resize")
-        y = skip(maps[i - 2], residual, name=f"{name}_skip{i - 1}")
+        smaller, x = x, maps[i - 2]
+        y = residual(x, name=f"{name}_skip{i - 1}")
+        if form == "pytorch":
+            y = layers.Add(name=f"{name}_skip{i - 1}_twice")([x, y])
+        x = AlignCornersResize(name=f"{name}_up{i}_resize")([smaller, x])
         x = layers.Add(name=f"{name}_up{i}_sum")([x, y])
     x = residual(x, name=f"{name}_up1")
-    x = resize(x, trunk, name=f"{name}_up1_resize")
+    x = AlignCornersResize(name=f"{name}_up1_resize")([x, trunk])
+    if form == "pytorch":
+        x = layers.Add(name=f"{name}_up1_sum")([x, trunk])
     if preactivation:
         x = batch_norm(x, activation="relu", name=f"{name}_mask_norm")
     x = conv_bn(x, trunk.shape[-1], 1, activation="relu", name=f"{name}_mask_conv1")
@@ -72,13 +74,13 @@ def soft_mask(x, trunk, residual, *, poolings, preactivation, name):
     return layers.Activation("sigmoid", name=f"{name}_mask")(x)
 
 
-def attention_module(x, *, poolings, preactivation, name):
+def attention_module(x, *, poolings, preactivation, form, name):
     """(1 + M) T between two units, with T two units."""
     residual = partial(unit, filters=x.shape[-1], preactivation=preactivation)
     x = residual(x, name=f"{name}_trunk1")
     trunk = residual(residual(x, name=f"{name}_trunk2"), name=f"{name}_trunk3")
     mask = soft_mask(
-        x, trunk, residual, poolings=poolings, preactivation=preactivation, name=name
+        x, trunk, residual, poolings=poolings, preactivation=preactivation, form=form, name=name
     )  # fmt: skip
     x = layers.Multiply(name=f"{name}_attention")([trunk, mask])
     x = layers.Add(name=f"{name}_attended")([trunk, x])
@@ -86,22 +88,27 @@ def attention_module(x, *, poolings, preactivation, name):
 
 
 @image_family(minimum=32)
-def body(x, *, modules, poolings=(3, 2, 1), filters=256, preactivation=True):
-    """Builds a residual attention network. Level 5 has three residual units and no module.
+def body(x, *, modules, poolings=(3, 2, 1), filters=256, preactivation=True, form="caffe"):
+    """Builds a residual attention network. Its last level has three residual units and no module.
 
     Args:
         modules: number of attention modules at the levels 2, 3 and 4, after one residual unit.
         poolings: number of poolings of the masks at these levels.
         filters: channels at level 2; each next level has twice as many.
         preactivation: whether the units are pre-activated; else they are those of ResNeXt.
+        form: "caffe" for the authors' function, "pytorch" for that of the ports to PyTorch.
     """
+    if form not in ("caffe", "pytorch"):
+        raise ValueError(f'form={form!r} is not "caffe" or "pytorch"')
+    if len(poolings) < len(modules):
+        raise ValueError(f"poolings={poolings} has fewer levels than modules={modules}")
     x = conv_bn(x, 64, 7, strides=2, activation="relu", name="stem_conv")
-    x = max_pool(x, padding="same", name="stem_pool")
+    x = pool(x, form=form, name="stem_pool")
     for level, strides, name in levels([*(1 + n for n in modules), 3]):
         stage = level - 2
         if stage < len(modules) and not name.endswith("_block1"):
             x = attention_module(
-                x, poolings=poolings[stage], preactivation=preactivation, name=name
+                x, poolings=poolings[stage], preactivation=preactivation, form=form, name=name
             )  # fmt: skip
         else:
             x = unit(

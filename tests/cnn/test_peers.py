@@ -144,7 +144,10 @@ def test_logits_equal_keras_applications(applications_row, randomise):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("family, size", [("senet", 64), ("sknet", 224), ("polynet", 75)])
+@pytest.mark.parametrize(
+    "family, size",
+    [("senet", 64), ("sknet", 224), ("polynet", 75), ("residual_attention", 64)],
+)
 def test_logits_of_shallow_networks_equal_the_peers(family, size, operations):
     """Few blocks, so that rounding errors of float32 do not grow with depth."""
     import torch
@@ -153,60 +156,31 @@ def test_logits_of_shallow_networks_equal_the_peers(family, size, operations):
     if family == "senet":
         import timm
 
-        depths, source = (1, 2, 2, 1), "timm"
-        model = timm.create_model("senet154", layers=depths)
+        options, source = {"depths": (1, 2, 2, 1)}, "timm"
+        model = timm.create_model("senet154", layers=options["depths"])
     elif family == "polynet":
         from pytorchcv.models.polynet import PolyNet
 
-        depths, source = (1, 1, 1), "pytorchcv"
+        options, source = {"depths": (1, 1, 1)}, "pytorchcv"
         model = PolyNet([[1.0], [0, 0.85], [0, 0.7]], [[0], [0, 0.925], [0, 0.775]])
-        model = peer_networks.with_global_pooling(model)
+    elif family == "residual_attention":
+        from pytorchcv.models.resattnet import ResAttNet
+
+        options = {"modules": (1, 1, 1), "filters": 32, "form": "pytorch"}
+        source, channels = "pytorchcv", [[32] * 2, [64] * 2, [128] * 2, [256] * 3]
+        model = ResAttNet(channels, 64, [[0, 1]] * 3 + [[0] * 3], [1, 2, 1])
     else:
         from pytorchcv.models.sknet import SKNet
 
-        depths, source = (1, 2, 1, 1), "pytorchcv"
-        model = SKNet([[256 * 2**i] * depth for i, depth in enumerate(depths)], 64)
+        options, source = {"depths": (1, 2, 1, 1)}, "pytorchcv"
+        model = SKNet([[256 * 2**i] * depth for i, depth in enumerate(options["depths"])], 64)
+    if source == "pytorchcv":
+        model = peer_networks.with_global_pooling(model)
     model = adapt_norms(model, size)
     shape = (size, size, 3)
-    ours = family_function(family)(depths=depths, input_shape=shape, classifier_activation=None)
+    ours = family_function(family)(input_shape=shape, classifier_activation=None, **options)
     module = importlib.import_module(f"kapps.weights.names.{family}")
     from_torch(ours, arrays(model.state_dict()), getattr(module, source))
-    compare(ours, model, noise(shape))
-
-
-@pytest.mark.peers
-def test_logits_of_residual_attention_equal_pytorchcv_with_its_three_differences(
-    operations, monkeypatch
-):
-    """Its padding of poolings, its skip connections, and the trunk that it adds to the mask."""
-    import torch
-    from pytorchcv.models.resattnet import ResAttNet
-
-    from kapps.cnn import residual_attention
-
-    def max_pool(x, padding, name, pool=residual_attention.max_pool):
-        return pool(x, negative=True, name=name)
-
-    def skip(x, residual, *, name):
-        return keras.layers.Add(name=f"{name}_twice")([x, residual(x, name=name)])
-
-    def resize(x, other, *, name, interpolate=residual_attention.resize):
-        x = interpolate(x, other, name=name)
-        trunk = name.endswith("_up1_resize")
-        return keras.layers.Add(name=f"{name}_trunk")([x, other]) if trunk else x
-
-    for function in (max_pool, skip, resize):
-        monkeypatch.setattr(residual_attention, function.__name__, function)
-    torch.manual_seed(0)
-    channels = [[32] * 2, [64] * 2, [128] * 2, [256] * 3]
-    model = ResAttNet(channels, 64, [[0, 1]] * 3 + [[0] * 3], [1, 2, 1])
-    model = adapt_norms(peer_networks.with_global_pooling(model), 64)
-    shape = (64, 64, 3)
-    ours = family_function("residual_attention")(
-        modules=(1, 1, 1), filters=32, input_shape=shape, classifier_activation=None
-    )
-    names = importlib.import_module("kapps.weights.names.residual_attention")
-    from_torch(ours, arrays(model.state_dict()), names.pytorchcv)
     compare(ours, model, noise(shape))
 
 

@@ -16,6 +16,7 @@ ALEXNET = {"groups": 1, "norm": (2.0, 5, 2e-5), "norm_first": True, "stem_paddin
 ZFNET = {"filters": (8, 8, 8, 8, 8), "norm": (2.0, 5, 2e-5), "norm_first": True}
 BOTTLENECKS = {"depths": (1, 1, 1, 1)}
 WITH_SE = {**BOTTLENECKS, "se": 16}
+ATTENTION = {"modules": (1,), "poolings": (2,), "filters": 16}
 MOBILENET_1E5 = {"blocks": TABLE_2[:1], "epsilon": 1e-5}
 MOBILENET_1E3 = {"blocks": TABLE_2[:1], "epsilon": 1e-3}
 CASES = [
@@ -27,6 +28,7 @@ CASES = [
     ("squeezenet", "pytorchcv", "squeezenet_v1_0-0734", {}, {"bypass": "simple"}),
     ("squeezenet", "pytorchcv", "squeezeresnet_v1_0-07", {"bypass": "simple"}, {}),
     ("resnet", "torchvision", "resnet", BOTTLENECKS, {**BOTTLENECKS, "stride_in": "1x1"}),
+    ("residual_attention", "pytorchcv", "model", {**ATTENTION, "form": "pytorch"}, ATTENTION),
     ("mobilenet_v3", "torchvision", "model", MOBILENET_1E3, MOBILENET_1E5),
 ]  # fmt: skip
 OTHERS = [  # they take seconds each
@@ -94,6 +96,7 @@ def test_the_options_exist():
     """Each row names options of the family's body."""
     for family in (
         "alexnet", "bam", "cbam", "zfnet", "squeezenet", "resnet", "googlenet_bn", "mobilenet_v3",
+        "residual_attention",
     ):  # fmt: skip
         module = importlib.import_module(f"kapps.weights.names.{family}")
         names = set(getattr(kapps.families, family).builder.options())

@@ -6,6 +6,11 @@ from kapps.weights.names._stages import block_part
 
 CONVOLUTIONS = {"conv1": "branch1/conv1_1x1", "conv2": "branch1/conv2_3x3", "conv3": "branch1/conv3_1x1"}  # fmt: skip
 SHORTCUT = "branch2/conv1_1x1"
+ENDS_PYTORCHCV = {
+    "stem_conv": "features.init_block.conv.conv",
+    "stem_conv_bn": "features.init_block.conv.bn",
+    "head_logits": "output",
+}
 PYTORCHCV = {
     "preact": "body.conv1.bn", "conv1": "body.conv1.conv", "conv1_bn": "body.conv2.bn", "conv2": "body.conv2.conv",
     "conv2_bn": "body.conv3.bn", "conv3": "body.conv3.conv", "shortcut": "identity_conv",
@@ -24,6 +29,7 @@ UNITS_PYTORCHCV = {
     "last": "final_block",
 }
 """The places of a module's units in pytorchcv."""
+OPTIONS = {"pytorchcv": (("", {"form": "pytorch"}),)}
 
 
 def fwang91(layer: str, layers: list[str]) -> str:
@@ -60,14 +66,11 @@ def fwang91(layer: str, layers: list[str]) -> str:
 
 
 def pytorchcv(layer: str) -> str:
-    """Names as in `pytorchcv.models.resattnet`, whose network is another function of the same parameters."""
-    ends = {
-        "stem_conv": "features.init_block.conv.conv",
-        "stem_conv_bn": "features.init_block.conv.bn",
-    }
-    ends |= {"level5_norm": "features.post_activ.bn", "head_logits": "output"}
-    if layer in ends:
-        return ends[layer]
+    """Names as in `pytorchcv.models.resattnet`."""
+    if re.fullmatch(r"level\d_norm", layer):
+        return "features.post_activ.bn"
+    if layer in ENDS_PYTORCHCV:
+        return ENDS_PYTORCHCV[layer]
     level, block, part = block_part(layer)
     place = f"features.stage{level - 1}.unit{block}"
     inner, name = _inner(part)
