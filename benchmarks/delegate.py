@@ -117,6 +117,19 @@ def table_row(name, comparison):
     return f"| {' | '.join(cells)} |"
 
 
+def build(name, depth):
+    """Returns the builder's network for ten classes; with fewer cells if `depth` is not None."""
+    import kapps
+
+    side = max(32, kapps.card(name).minimum)
+    options = {"input_shape": (side, side, 3), "classes": 10}
+    if depth is None:
+        return getattr(kapps, name)(**options)
+    row = getattr(kapps, name).builder.row
+    (key,) = {"n", "depth"} & row.keys()
+    return getattr(kapps.families, kapps.card(name).family)(**{**row, key: depth}, **options)
+
+
 def main():
     """Prints a Markdown table; exits with status 1 if a file does not agree with its network."""
     parser = argparse.ArgumentParser(
@@ -125,6 +138,9 @@ def main():
     parser.add_argument("networks", nargs="*", help="builders [the smallest of each family]")
     parser.add_argument("--steps", type=int, default=200, help="most training steps [200]")
     parser.add_argument("--rate", type=float, default=1e-3, help="Adam's learning rate [0.001]")
+    parser.add_argument(
+        "--depth", type=int, help="option n or depth of networks of cells [as published]"
+    )
     options = parser.parse_args()
 
     import keras
@@ -135,8 +151,7 @@ def main():
     print("| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS), sep="\n", flush=True)
     for name in options.networks or kapps.cards.smallest("module"):
         keras.utils.set_random_seed(0)
-        side = max(32, kapps.card(name).minimum)
-        model = getattr(kapps, name)(input_shape=(side, side, 3), classes=10)
+        model = build(name, options.depth)
         with tempfile.TemporaryDirectory() as folder:
             comparison = compare(model, options.steps, options.rate, folder)
         print(table_row(name, comparison), flush=True)

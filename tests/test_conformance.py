@@ -104,6 +104,7 @@ def test_shapes_with_and_without_the_top(builder, model, size):
     assert body_names(pooled) == body_names(features) == body_names(model)
 
 
+@pytest.mark.one_per_head(others="long")
 def test_levels_are_those_of_the_loaded_model(model):
     levels = kapps.pyramid_outputs(model)
     loaded = graphs.build(keras.Model.from_config, config=model.get_config())
@@ -112,6 +113,7 @@ def test_levels_are_those_of_the_loaded_model(model):
     }
 
 
+@pytest.mark.one_per_head(others="long")
 def test_any_size(builder, card, model, size, digits):
     options = {"classes": 10, "classifier_activation": None}
     if not card.any_size:

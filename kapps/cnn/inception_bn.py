@@ -62,7 +62,7 @@ def inception(x, filters, *, name):
         d = average_pool(x, name=f"{name}_pool")
     else:
         raise ValueError(
-            f"{pool!r} is no pooling with strides of {strides}: 'max', or 'average' with strides of 1"
+            f"{pool!r} is not a pooling with strides of {strides}: 'max', or 'average' with strides of 1"
         )
     if f_pool_proj:
         d = conv_bn_relu(d, f_pool_proj, 1, name=f"{name}_pool_proj")

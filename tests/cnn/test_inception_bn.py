@@ -1,5 +1,6 @@
 """Inception-BN: map sizes of Figure 5, strides, poolings and kernel sizes."""
 
+import graphs
 import keras
 import pytest
 
@@ -23,7 +24,7 @@ FIGURE_5 = {
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.inception_bn(include_top=False)
+    return graphs.build(kapps.inception_bn, include_top=False)
 
 
 def test_map_sizes_of_figure_5(model):

@@ -1,5 +1,6 @@
 """Inception-ResNet: map sizes, scaled residuals, and the last module."""
 
+import graphs
 import keras
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ MAPS = {  # arXiv:1602.07261, Figures 14 and 15, and for version 2 its authors' 
 
 @pytest.fixture(scope="module", params=MODULES)
 def model(request):
-    return getattr(kapps, request.param)(include_top=False)
+    return graphs.build(getattr(kapps, request.param), include_top=False)
 
 
 def test_map_sizes(model):

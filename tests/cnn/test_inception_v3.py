@@ -1,5 +1,6 @@
 """Inception-v3: map sizes of Table 1, padding, branches, and the auxiliary classifier."""
 
+import graphs
 import keras
 import pytest
 
@@ -9,7 +10,7 @@ from kapps.cnn.inception_v3 import auxiliary
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.inception_v3(include_top=False)
+    return graphs.build(kapps.inception_v3, include_top=False)
 
 
 def concatenated(model, name):
@@ -52,7 +53,7 @@ def test_inception_c_has_expanded_filter_banks(model):
 
 
 def test_auxiliary_classifier():
-    model = kapps.inception_v3(auxiliary=True)
+    model = graphs.build(kapps.inception_v3, auxiliary=True)
     assert model.output_names == ["predictions", "auxiliary1"]
     pool = model.get_layer("auxiliary1_pool")
     assert pool.input._keras_history.operation.name == "level4_block5_concat"

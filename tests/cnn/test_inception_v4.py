@@ -1,5 +1,6 @@
 """Inception-v4: map sizes of the figures, padding, and average pooling."""
 
+import graphs
 import keras
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ FIGURES = {
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.inception_v4(include_top=False)
+    return graphs.build(kapps.inception_v4, include_top=False)
 
 
 def test_map_sizes_of_the_figures(model):

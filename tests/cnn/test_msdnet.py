@@ -153,7 +153,7 @@ def test_scales_are_dropped_and_channels_halved():
     ]
     transitions = [widths(model, f"{layer}_transition") for layer in layers]
     assert transitions == [{}, {}, {1: 10, 2: 20}, {}, {2: 16}]
-    # A bottleneck is at most as wide as its input; a scale gets half of its new channels from the finer one.
+    # A bottleneck has at most the channels of its input; a scale gets half of its new channels from the finer one.
     assert model.get_layer("level1_block1_layer1_down_conv1").filters == 2
     assert model.get_layer("level1_block1_layer1_down_conv2").filters == 2
     assert model.get_layer("level2_block1_layer1_normal_conv1").filters == 16

@@ -1,5 +1,6 @@
 """SENet-154: its differences from SE-ResNeXt-152."""
 
+import graphs
 import keras
 import pytest
 
@@ -38,7 +39,7 @@ def test_dropout_of_the_head(model):
 @pytest.mark.long
 def test_number_of_layers():
     """The 154 layers are the convolutions of the residual branches, of the stem, and the classifier."""
-    model = kapps.senet154(input_shape=(32, 32, 3))
+    model = graphs.build(kapps.senet154, input_shape=(32, 32, 3))
     names = [x.name for x in model.layers if hasattr(x, "kernel")]
     path = [x for x in names if "_se_" not in x and "_shortcut" not in x]
     assert len(path) == 3 + 3 * 50 + 1

@@ -1,5 +1,6 @@
 """VGG: the configurations of Table 1, and the parameters of Table 2."""
 
+import graphs
 import keras
 import pytest
 
@@ -66,7 +67,7 @@ def test_batch_norms_are_between_convolution_and_relu():
 
 
 def test_dropout_follows_both_dense_layers():
-    model = kapps.vgg11(input_shape=(32, 32, 3), classes=10)
+    model = graphs.build(kapps.vgg11, input_shape=(32, 32, 3), classes=10)
     ending = [layer.name.removeprefix("head_") for layer in model.layers[-6:]]
     assert ending == ["dense1", "dropout1", "dense2", "dropout2", "logits", "predictions"]
     assert model.get_layer("head_dense1").kernel.shape == (7 * 7 * 512, 4096)

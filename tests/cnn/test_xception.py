@@ -1,5 +1,6 @@
 """Xception: logits equal to Keras Applications, the middle flow and separable convolutions."""
 
+import graphs
 import keras
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_logits_equal_keras_applications(size, randomise):
 
 @pytest.fixture(scope="module")
 def model():
-    return kapps.xception(input_shape=(64, 64, 3))
+    return graphs.build(kapps.xception, input_shape=(64, 64, 3))
 
 
 def test_no_layer_between_depthwise_and_pointwise(model):
@@ -57,4 +58,6 @@ def test_middle_flow_has_identity_shortcuts(model):
 
 def test_dropout_of_the_head(model):
     assert model.get_layer("head_dropout").rate == 0.5
-    assert not any("dropout" in x.name for x in kapps.xception(include_top=False).layers)
+    assert not any(
+        "dropout" in x.name for x in graphs.build(kapps.xception, include_top=False).layers
+    )

@@ -100,6 +100,7 @@ def test_images_are_counted_by_split_and_a_resumed_run_keeps_the_others(make):
     assert restored.names == skipped.names
 
 
+@pytest.mark.long
 def test_each_split_without_a_decodable_image_raises_an_error(make):
     """The training images would else be searched forever: the images of the other split are good."""
     good = make.encoded(make.photograph(40, 50), "JPEG")

@@ -23,6 +23,7 @@ MODELS = {
     "without feeding": lambda: families.luong(units=6, layers=1, score="dot", window="global", input_feeding=False,
     **TEXT), "trained positions": lambda: families.transformer(**SIZES, positions=9),
 }  # fmt: skip
+QUICK = ("Cho's", "transformer", "Bahdanau's", "Luong's")
 
 
 def array(x):
@@ -47,7 +48,9 @@ def run(step, target, states):
     return np.stack(logits, axis=1)
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind", [x if x in QUICK else pytest.param(x, marks=pytest.mark.long) for x in MODELS]
+)
 def test_encoder_and_step_equal_the_whole_model(kind):
     keras.utils.set_random_seed(0)
     model = large(MODELS[kind]())

@@ -8,6 +8,7 @@ import pytest
 from kapps.training import losses, metrics, optimizers, schedules
 
 INSTANCES = [
+    losses.JointCrossentropy(weights=(1.0, 0.5), from_logits=False),
     losses.SmoothedSparseCrossentropy(0.2, name="smoothed"),
     metrics.Perplexity(from_logits=False, name="perplexity2"),
     optimizers.Lamb(0.3, weight_decay=0.1),

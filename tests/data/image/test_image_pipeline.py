@@ -39,7 +39,14 @@ def equal(first, second):
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("height, width", [(300, 400), (401, 257), (90, 120), (224, 224)])
+@pytest.mark.parametrize(
+    "height, width",
+    [
+        (401, 257),
+        (90, 120),
+        *(pytest.param(*x, marks=pytest.mark.long) for x in ((300, 400), (224, 224))),
+    ],
+)
 def test_evaluation_resizes_and_crops_as_torchvision(make, interpolation, height, width):
     # torchvision: Resize(256) resizes the shorter side to 256 and rounds the longer down; CenterCrop(224) rounds its
     # offset.
