@@ -59,7 +59,13 @@ def model(digits):
     return model
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision",
+    [
+        x if x in ("float32", "int8") else pytest.param(x, marks=pytest.mark.long)
+        for x in PRECISIONS
+    ],
+)
 def test_every_precision_agrees_with_the_trained_network(model, digits, precision, tmp_path):
     calibration = digits["train"][0][:200] if precision in CALIBRATED else None
     options = {"preprocessing": PIXELS, "precision": precision, "calibration": calibration}
