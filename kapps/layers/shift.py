@@ -27,8 +27,8 @@ class Shift(layers.Layer):
     output[i, j, c] = input[i + y, j + x, c] with the offset (y, x) of the channel (see `shift_offsets`), and zeros
     outside of the map. Which group moves where has no influence on networks with 1x1 convolutions before and after.
 
-    It is computed as a depthwise convolution whose kernel has a single 1 for each channel. This is the fastest form on
-    every backend on a CPU (`benchmarks/shift.py`), and a delegated operation in a TFLite file. Infinite and NaN values
+    It is computed as a depthwise convolution whose kernel has a single 1 for each channel: the fastest form with
+    TensorFlow on a CPU (`benchmarks/shift.py`), and one delegated operation in a TFLite file. Infinite and NaN values
     spread to the pixels around them.
 
     Input and output: (batch, height, width, channels), any floating dtype.
