@@ -43,6 +43,10 @@ def test_each_order_reads_the_relu_of_the_last_one(small):
         "level4_block1_order1_relu",
         "level4_block1_order2_relu",
     ]
+    relus = [small.get_layer(f"level4_block1_order{i}_relu") for i in (1, 2)]
+    assert [graphs.layer_of(relu.input).name for relu in relus] == [
+        f"level4_block1_order{i}_conv_bn" for i in (1, 2)
+    ]
     outputs = [node.output_tensors[0] for node in call_nodes(convolution)]
     assert [small.get_layer(name).input is x for name, x in zip(names, outputs, strict=True)] == [
         True
