@@ -2,7 +2,7 @@
 
 [1] Wu 2017, arXiv:1711.08141, and its authors' code
 
-As in the authors' code, a ReLU follows the branch, and none the sum. An earlier version of that code has it after the
+As in the authors' code, a ReLU follows the branch, and none the sum. Another version of that code has it after the
 sum: `relu_after_sum=True`. Of the groups of channels that a shift moves the authors' code takes every ninth channel, and
 this one neighbours, which is a permutation of the channels between two 1x1 convolutions; channels that are left over
 do not move here.

@@ -12,6 +12,7 @@ from kapps.export._preprocessing import export_preprocessing
 from kapps.export._quantization_ranges import separate_pooling_ranges
 from kapps.export.fold import fold
 from kapps.export.pack import has_binary_kernels, replace_binary_kernels
+from kapps.layers import ActiveShift, copy_values
 from kapps.model_record import main_output
 from kapps.preprocessing import Preprocessing
 
@@ -48,6 +49,8 @@ def inference_model(
     with keras.device("cpu:0"):
         if pack_binary is not None and has_binary_kernels(network):
             network = replace_binary_kernels(network, pack_binary)
+        if any(isinstance(layer, ActiveShift) for layer in network.layers):
+            network = _with_constant_shifts(network)
         if fold_batch_norms:
             try:
                 network, _ = fold(network)
@@ -62,6 +65,24 @@ def inference_model(
         # `training=False` is explicit because a model's default leaves augmentation layers on.
         outputs = network(_as_network_input(network, x), training=False)
         return keras.Model(inputs, _named_outputs(network, outputs), name=model.name)
+
+
+def _with_constant_shifts(network):
+    """Returns a copy whose active shifts are depthwise convolutions, since a kernel that is computed has no good int8
+    values."""
+
+    def copy_layer(layer):
+        if isinstance(layer, ActiveShift):
+            return layer.to_keras_layers()
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(network, clone_function=copy_layer)
+    for layer in network.layers:
+        if isinstance(layer, ActiveShift):
+            copy.get_layer(layer.name).set_weights(layer.keras_weights())
+        elif layer.weights:
+            copy_values(layer, copy.get_layer(layer.name))
+    return copy
 
 
 def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -> list[str] | None:

@@ -149,3 +149,18 @@ def test_exported_active_shift_is_one_depthwise_convolution(strides, tmp_path):
     names = [operation["op_name"] for operation in Interpreter(str(path))._get_ops_details()]
     expected = {"CONV_2D", "DEPTHWISE_CONV_2D", "MEAN"} | ({"PAD"} if strides > 1 else set())
     assert {name for name in names if name != "DELEGATE"} == expected
+
+
+@pytest.mark.tensorflow
+@pytest.mark.long
+def test_int8_file_has_constant_kernels(tmp_path):
+    """A kernel that the file computes would be rounded to int8 on the way."""
+    from kapps import export
+
+    image = keras.Input((8, 8, 6))
+    y = ActiveShift()(keras.layers.Conv2D(6, 1)(image))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(y))
+    x = np.random.default_rng(0).normal(size=(100, 8, 8, 6)).astype("float32")
+    path = export.tflite(model, tmp_path / "shift.tflite", precision="int8", calibration=x)
+    largest = np.abs(keras.ops.convert_to_numpy(model(x))).max()
+    assert export.verify(model, path, x).largest_difference < 0.1 * largest
