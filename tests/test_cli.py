@@ -314,6 +314,7 @@ def test_verify(run, exported, tmp_path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_verify_of_tokens(run, tmp_path):
     tokens = keras.Input((5,), dtype="int32")

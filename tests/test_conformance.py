@@ -243,6 +243,7 @@ def kernels(model):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.one_per_head(others="long")
 def test_a_saved_model_agrees_with_the_model(model, size, digits, tmp_path):
     from kapps import export
 

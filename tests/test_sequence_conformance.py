@@ -270,6 +270,7 @@ def test_files_load_in_a_new_process(builder, options, model, inputs, tmp_path, 
 
 
 @pytest.mark.tensorflow
+@pytest.mark.one_per_head(others="long")
 def test_a_saved_model_agrees_with_the_model(model, inputs, tmp_path):
     from kapps import export
 

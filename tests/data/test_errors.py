@@ -129,7 +129,10 @@ def write_shards(directory, count=30):
     return directory / "train-00001-of-00003.tfrecord"
 
 
-@pytest.mark.parametrize("make_dataset", [kapps.data.train_dataset, kapps.data.eval_dataset])
+@pytest.mark.parametrize(
+    "make_dataset",
+    [kapps.data.train_dataset, pytest.param(kapps.data.eval_dataset, marks=pytest.mark.long)],
+)
 def test_an_error_names_the_shard_that_became_corrupt(tmp_path, make_dataset):
     shard = write_shards(tmp_path)
     content = bytearray(shard.read_bytes())
