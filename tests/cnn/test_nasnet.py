@@ -198,11 +198,11 @@ def test_logits_equal_pytorch(family, library, sizes, operations):
     model = adapt_norms(model, sizes[-1])
     names = getattr({"nasnet": nasnet, "pnasnet": pnasnet}[family], library)
     state = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
-    ours = getattr(kapps.families, family)(
-        **options, input_shape=(None, None, 3), classes=10, classifier_activation=None
-    )
-    from_torch(ours, state, names)
     for size in sizes:
+        ours = getattr(kapps.families, family)(
+            **options, input_shape=(size, size, 3), classes=10, classifier_activation=None
+        )
+        from_torch(ours, state, names)
         images = np.random.default_rng(size).normal(size=(2, size, size, 3)).astype("float32")
         with torch.no_grad():
             expected = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
