@@ -10,9 +10,10 @@ from kapps.export._float32 import check_exportable, in_float32, rebuild_error
 from kapps.export._inputs import model_input
 from kapps.export._preprocessing import export_preprocessing
 from kapps.export._quantization_ranges import separate_pooling_ranges
+from kapps.export._replacement import has_layers, replace_layers
 from kapps.export.fold import fold
-from kapps.export.pack import has_binary_kernels, replace_binary_kernels
-from kapps.layers import ActiveShift, copy_values
+from kapps.export.pack import replace_binary_kernels
+from kapps.layers import ActiveShift, BinaryConv2D
 from kapps.model_record import main_output
 from kapps.preprocessing import Preprocessing
 
@@ -47,10 +48,13 @@ def inference_model(
     check_exportable(model)
     network = in_float32(model)
     with keras.device("cpu:0"):
-        if pack_binary is not None and has_binary_kernels(network):
+        if pack_binary is not None and has_layers(network, BinaryConv2D):
             network = replace_binary_kernels(network, pack_binary)
-        if any(isinstance(layer, ActiveShift) for layer in network.layers):
-            network = _with_constant_shifts(network)
+        if has_layers(network, ActiveShift):
+            # A kernel that is computed has no good int8 values.
+            network = replace_layers(
+                network, ActiveShift, ActiveShift.to_keras_layers, ActiveShift.keras_weights
+            )
         if fold_batch_norms:
             try:
                 network, _ = fold(network)
@@ -65,24 +69,6 @@ def inference_model(
         # `training=False` is explicit because a model's default leaves augmentation layers on.
         outputs = network(_as_network_input(network, x), training=False)
         return keras.Model(inputs, _named_outputs(network, outputs), name=model.name)
-
-
-def _with_constant_shifts(network):
-    """Returns a copy whose active shifts are depthwise convolutions, since a kernel that is computed has no good int8
-    values."""
-
-    def copy_layer(layer):
-        if isinstance(layer, ActiveShift):
-            return layer.to_keras_layers()
-        return type(layer).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(network, clone_function=copy_layer)
-    for layer in network.layers:
-        if isinstance(layer, ActiveShift):
-            copy.get_layer(layer.name).set_weights(layer.keras_weights())
-        elif layer.weights:
-            copy_values(layer, copy.get_layer(layer.name))
-    return copy
 
 
 def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -> list[str] | None:

@@ -1,9 +1,12 @@
 """Packs binary kernels to one bit a weight (Rastegari 2016, arXiv:1603.05279)."""
 
+import operator
+
 import keras
 
 from kapps._checked import checked
-from kapps.layers import BinaryConv2D, copy_values
+from kapps.export._replacement import has_layers, replace_layers
+from kapps.layers import BinaryConv2D
 
 
 @checked
@@ -27,19 +30,11 @@ def pack(model: keras.Model) -> keras.Model:
         raise ValueError(
             f"{model.name} is not a built functional or sequential model, so there is no graph to pack"
         )
-    if not has_binary_kernels(model):
+    if not has_layers(model, BinaryConv2D):
         raise ValueError(
             f"{model.name} has no binary kernel to pack: pass a model with kapps.layers.BinaryConv2D"
         )
     return replace_binary_kernels(model, packed=True)
-
-
-def has_binary_kernels(model: keras.Model) -> bool:
-    """Returns whether a layer of the model, or of a model inside it, is a `BinaryConv2D`."""
-    return any(
-        isinstance(layer, BinaryConv2D) or (hasattr(layer, "layers") and has_binary_kernels(layer))
-        for layer in model.layers
-    )
 
 
 def replace_binary_kernels(model: keras.Model, packed: bool) -> keras.Model:
@@ -50,23 +45,5 @@ def replace_binary_kernels(model: keras.Model, packed: bool) -> keras.Model:
         packed: whether they have one bit a weight; if not, the layers are Keras's own, with float kernels of two values
             a filter.
     """
-
-    def copy_layer(layer):
-        if isinstance(layer, keras.Model):
-            return replace_binary_kernels(layer, packed)
-        if isinstance(layer, BinaryConv2D):
-            return layer.to_packed() if packed else layer.to_keras_layers()
-        return type(layer).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=copy_layer)
-    for layer in model.layers:
-        if isinstance(layer, keras.Model) or not layer.weights:
-            continue
-        target = copy.get_layer(layer.name)
-        if not isinstance(layer, BinaryConv2D):
-            copy_values(layer, target)
-        elif packed:
-            target.set_weights(layer.packed_weights())
-        else:
-            target.set_weights(layer.keras_weights())
-    return copy
+    names = ("to_packed", "packed_weights") if packed else ("to_keras_layers", "keras_weights")
+    return replace_layers(model, BinaryConv2D, *map(operator.methodcaller, names))

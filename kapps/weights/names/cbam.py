@@ -23,34 +23,28 @@ PARTS = {
 }  # fmt: skip
 
 
-def _gate(layer):
-    """Returns (level, block, part) of a layer of a gate, or None."""
+def _name(layer, column, stage, plain):
+    """Returns the name of a layer: of a gate from `PARTS`, of any other from the function `plain`."""
     gate = re.fullmatch(r"level(\d)_block(\d+)_((?:channel|spatial)_\w+)", layer)
-    return gate and (int(gate[1]), int(gate[2]), gate[3])
+    if gate is None:
+        return plain(layer)
+    return f"{stage(int(gate[1]) - 1, int(gate[2]))}.{PARTS[gate[3]][column]}"
 
 
 def pytorchcv(layer: str) -> str:
     """Names as in `pytorchcv.models.cbamresnet`."""
-    gate = _gate(layer)
-    if gate is None:
-        return resnet.pytorchcv(layer)
-    level, block, part = gate
-    return f"features.stage{level - 1}.unit{block}.{PARTS[part][0]}"
+    return _name(layer, 0, "features.stage{}.unit{}".format, resnet.pytorchcv)
 
 
 def timm(layer: str) -> str:
     """Names as in `timm.models.resnet` with `block_args={"attn_layer": "cbam"}`."""
-    gate = _gate(layer)
-    if gate is None:
-        return resnet.timm(layer)
-    level, block, part = gate
-    return f"layer{level - 1}.{block - 1}.{PARTS[part][1]}"
+    return _name(layer, 1, _torchvision_block, resnet.timm)
 
 
 def jongchan(layer: str) -> str:
     """Names as in github.com/Jongchan/attention-module, the authors' code, in its form for ImageNet."""
-    gate = _gate(layer)
-    if gate is None:
-        return resnet.torchvision(layer)
-    level, block, part = gate
-    return f"layer{level - 1}.{block - 1}.{PARTS[part][2]}"
+    return _name(layer, 2, _torchvision_block, resnet.torchvision)
+
+
+def _torchvision_block(stage, block):
+    return f"layer{stage}.{block - 1}"
