@@ -30,7 +30,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
-from common import held_out, small_images
+from common import held_out, small_image_training, small_images
 from common import results as _results
 
 import kapps
@@ -205,7 +205,7 @@ def main(_):
         name: (RESNET, functools.partial(kapps.families.resnet_cifar, **row))
         for name, row in options.items()
     }
-    identity = small_images.identity() | {"held_out": FLAGS.held_out}
+    identity = small_image_training.identity() | {"held_out": FLAGS.held_out}
     results = _results.Results(
         FLAGS.model_dir, identity, data.images_identity(train_source, test_source)
     )
@@ -215,7 +215,7 @@ def main(_):
             continue
         seconds = None if FLAGS.epochs else FLAGS.seconds * (1 if build else len(options))
         with data.explain_errors(train_source, test_source):
-            run, row = small_images.train(
+            run, row = small_image_training.train(
                 card_name, train_source, test_source, build=build, seconds=seconds
             )
             if not build:
