@@ -3,8 +3,10 @@
 import keras
 from keras import layers, ops
 
+from kapps.layers._faster_form import faster_form_of
 
-@keras.saving.register_keras_serializable("kapps")
+
+@faster_form_of(layers.LayerNormalization)
 class FastLayerNormalization(layers.LayerNormalization):
     """A `keras.layers.LayerNormalization` that takes about a third less time on a CPU with TensorFlow.
 
@@ -15,8 +17,6 @@ class FastLayerNormalization(layers.LayerNormalization):
 
     Input and output: (batch, ..., channels), any floating dtype.
     """
-
-    profile_as = layers.LayerNormalization  # `kapps.profile` counts it as this layer
 
     def call(self, inputs):
         last = set(self.axis) <= {-1, len(inputs.shape) - 1}
@@ -33,11 +33,3 @@ class FastLayerNormalization(layers.LayerNormalization):
         if self.center:
             x = x + ops.cast(self.beta, dtype)
         return ops.cast(x, self.compute_dtype)
-
-    def to_keras_layers(self):
-        """Returns the `keras.layers.LayerNormalization` of the same configuration."""
-        return layers.LayerNormalization.from_config(self.get_config())
-
-
-# A weights file names a layer by its class. With this name the files of both layers are interchangeable.
-FastLayerNormalization.__name__ = "LayerNormalization"

@@ -4,9 +4,10 @@ import keras
 from keras import layers, ops
 
 from kapps._checked import check_argument
+from kapps.layers._faster_form import faster_form_of
 
 
-@keras.saving.register_keras_serializable("kapps")
+@faster_form_of(layers.Dense)
 class FusedDense(layers.Dense):
     """A `keras.layers.Dense` on the channels of maps that is fast on a CPU.
 
@@ -19,8 +20,6 @@ class FusedDense(layers.Dense):
     Input: (batch, ..., channels), any floating dtype. Output: (batch, ..., units).
     """
 
-    profile_as = layers.Dense  # `kapps.profile` counts it as this layer
-
     def __init__(self, units, *args, **kwargs):
         check_argument("FusedDense", "units", units, int)
         super().__init__(units, *args, **kwargs)
@@ -30,11 +29,3 @@ class FusedDense(layers.Dense):
             return super().call(inputs, training=training)
         rows = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])), training=training)
         return ops.reshape(rows, (-1, *inputs.shape[1:-1], self.units))
-
-    def to_keras_layers(self):
-        """Returns the `keras.layers.Dense` of the same configuration."""
-        return layers.Dense.from_config(self.get_config())
-
-
-# A weights file names a layer by its class. With this name the files of both layers are interchangeable.
-FusedDense.__name__ = "Dense"

@@ -6,9 +6,10 @@ import keras
 from keras import layers
 
 from kapps._checked import check_argument
+from kapps.layers._faster_form import faster_form_of
 
 
-@keras.saving.register_keras_serializable("kapps")
+@faster_form_of(layers.Conv2D)
 class GroupedConv2D(layers.Conv2D):
     """A `keras.layers.Conv2D` with groups whose training step is fast on a CPU.
 
@@ -21,8 +22,6 @@ class GroupedConv2D(layers.Conv2D):
 
     Input: (batch, height, width, channels), any floating dtype. Output: (batch, height', width', filters).
     """
-
-    profile_as = layers.Conv2D  # `kapps.profile` counts it as this layer
 
     def __init__(self, *args, **kwargs):
         values = {**dict(zip(("filters", "kernel_size"), args, strict=False)), **kwargs}
@@ -52,14 +51,6 @@ class GroupedConv2D(layers.Conv2D):
 
     def _channels_first(self):
         return self.data_format == "channels_first"
-
-    def to_keras_layers(self):
-        """Returns the `keras.layers.Conv2D` of the same configuration."""
-        return layers.Conv2D.from_config(self.get_config())
-
-
-# A weights file names a layer by its class. With this name the files of both layers are interchangeable.
-GroupedConv2D.__name__ = "Conv2D"
 
 
 def _on_tensorflow_cpu():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.layers import FusedDense, to_keras_layers
+from kapps.layers import FusedDense
 
 MAPS = np.random.default_rng(0).normal(size=(2, 5, 4, 6)).astype("float32")
 
@@ -61,18 +61,3 @@ def test_product_bias_and_activation_are_one_operation():
         )
     assert orders[0] == ["MatMul", "BiasAdd", "Relu", "Reshape"]
     assert orders[1] != orders[0]  # Keras's layer needs no other form if they are equal
-
-
-def test_files_are_those_of_keras(tmp_path):
-    ours, theirs = models((5, 4, 6))
-    ours.save_weights(tmp_path / "net.weights.h5")
-    theirs.set_weights([0 * weight for weight in theirs.get_weights()])
-    theirs.load_weights(tmp_path / "net.weights.h5")
-    ours.save(tmp_path / "net.keras")
-    loaded = keras.saving.load_model(tmp_path / "net.keras", safe_mode=True)
-    assert type(loaded.get_layer("dense")) is FusedDense
-    portable = to_keras_layers(ours)
-    assert type(portable.get_layer("dense")) is keras.layers.Dense
-    for model in (theirs, loaded, portable):
-        first, second = (keras.ops.convert_to_numpy(x(MAPS)) for x in (model, ours))
-        np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)

@@ -170,40 +170,6 @@ def chain(layer_class):
     return keras.Model(image, keras.layers.Conv2D(2, 1, name="last")(x))
 
 
-@pytest.mark.parametrize("source, target", [(0, 1), (1, 0)])
-def test_weights_files_are_those_of_keras(source, target, tmp_path):
-    models = [chain(GroupedConv2D), chain(keras.layers.Conv2D)]
-    models[source].save_weights(tmp_path / "net.weights.h5")
-    models[target].load_weights(tmp_path / "net.weights.h5")
-    x = images(4)[:, :8]
-    first, second = (keras.ops.convert_to_numpy(model(x)) for model in models)
-    close([first, first], [second, second], within=1e-5)
-
-
-def test_loads_in_safe_mode(tmp_path):
-    model = chain(GroupedConv2D)
-    model.save(tmp_path / "net.keras")
-    loaded = keras.saving.load_model(tmp_path / "net.keras", safe_mode=True)
-    assert isinstance(loaded.get_layer("grouped"), GroupedConv2D)
-    assert not isinstance(loaded.get_layer("last"), GroupedConv2D)
-    x = images(4)[:, :8]
-    np.testing.assert_array_equal(
-        *(keras.ops.convert_to_numpy(network(x)) for network in (model, loaded))
-    )
-
-
-def test_to_keras_layers_keeps_names_weights_and_values():
-    model = chain(GroupedConv2D)
-    portable = to_keras_layers(model)
-    assert not any(isinstance(layer, GroupedConv2D) for layer in portable.layers)
-    assert [layer.name for layer in portable.layers] == [layer.name for layer in model.layers]
-    x = images(4)[:, :8]
-    ours, theirs = (keras.ops.convert_to_numpy(network(x)) for network in (model, portable))
-    close([ours, ours], [theirs, theirs], within=1e-5)
-    portable.get_layer("grouped").kernel.assign(0 * portable.get_layer("grouped").kernel)
-    assert np.abs(model.get_layer("grouped").get_weights()[0]).max() > 0  # the weights are copied
-
-
 def test_to_keras_layers_of_an_unbuilt_model_raises():
     with pytest.raises(ValueError, match="not built"):
         to_keras_layers(keras.Sequential([keras.layers.Conv2D(2, 3)], name="unbuilt"))
