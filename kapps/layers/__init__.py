@@ -6,6 +6,7 @@ from kapps.layers.adaptive_pooling import adaptive_average_pool
 from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
+from kapps.layers.bilinear_upsampling import BilinearKernel, bilinear_upsample
 from kapps.layers.binary_convolution import (
     BinaryConv2D,
     PackedBinaryConv2D,
@@ -36,6 +37,7 @@ from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
 from kapps.layers.layer_scale import LayerScale
 from kapps.layers.lrn import LocalResponseNormalization
+from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_attention import MultiHeadAttention
 from kapps.layers.padding import current_padding, published_epsilon, strided_padding
@@ -55,6 +57,13 @@ from kapps.layers.recurrent_cells import (
 from kapps.layers.self_attention import SelfAttention
 from kapps.layers.shift import Shift
 from kapps.layers.sparse_mixture_of_experts import SparseMixtureOfExperts
+from kapps.layers.spatial_sizes import (
+    CropLike,
+    ResizeLike,
+    crop_like,
+    double_like,
+    resize_like,
+)
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.time_steps import (
     BlankPadding,
@@ -72,6 +81,7 @@ __all__ = [
     "Alignment",
     "AttentionRNN",
     "AttentionalCell",
+    "BilinearKernel",
     "BinaryConv2D",
     "BlankPadding",
     "ChannelPool",
@@ -79,6 +89,7 @@ __all__ = [
     "ConcatenateContext",
     "ConcatenatePairs",
     "CoupledLSTMCell",
+    "CropLike",
     "CrossLayerDepthwiseConv2D",
     "DropPath",
     "FastLayerNormalization",
@@ -89,6 +100,8 @@ __all__ = [
     "LearnedPositionalEncoding",
     "LearnedState",
     "LocalResponseNormalization",
+    "MaxPoolWithIndices",
+    "MaxUnpool",
     "Maxout",
     "MultiHeadAttention",
     "MultiplicativeLSTMCell",
@@ -96,6 +109,7 @@ __all__ = [
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
+    "ResizeLike",
     "ReverseSequence",
     "SearchCell",
     "SegmentMean",
@@ -110,6 +124,7 @@ __all__ = [
     "add_where_equal",
     "average_pool",
     "batch_norm",
+    "bilinear_upsample",
     "binary_conv",
     "channel_shuffle",
     "conv",
@@ -117,15 +132,18 @@ __all__ = [
     "conv_norm",
     "conv_relu",
     "copy_values",
+    "crop_like",
     "current_padding",
     "depthwise",
     "depthwise_bn",
     "depthwise_norm",
+    "double_like",
     "inverted_residual",
     "layer_norm",
     "make_divisible",
     "max_pool",
     "published_epsilon",
+    "resize_like",
     "split_channels",
     "squeeze_excite",
     "strided_padding",
