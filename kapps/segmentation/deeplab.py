@@ -6,8 +6,6 @@ The rates 12, 24 and 36 are those of [1] for an output stride of 8; for 16 they 
 torchvision has a 3x3 convolution, which [1] has not.
 """
 
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
@@ -51,7 +49,7 @@ def deeplab_v3(
     filters: int = 256,
     auxiliary: str | None = None,
     dropout: float = 0.5,
-    classifier_activation: str | Callable | None = "softmax",
+    classifier_activation="softmax",
     name: str | None = None,
 ) -> keras.Model:
     """Returns DeepLabV3 over a body, whose weights are kept.

@@ -6,8 +6,6 @@ The head is a 3x3 convolution to a quarter of the channels, and a 1x1 convolutio
 bilinear interpolation. `kapps.segmentation.fcn8s` is the network of [1].
 """
 
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
@@ -51,7 +49,7 @@ def fcn(
     output_stride: int | None = None,
     auxiliary: str | None = None,
     dropout: float = 0.1,
-    classifier_activation: str | Callable | None = "softmax",
+    classifier_activation="softmax",
     name: str | None = None,
 ) -> keras.Model:
     """Returns a fully convolutional network over a body, whose weights are kept.

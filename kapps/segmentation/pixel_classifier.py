@@ -90,7 +90,9 @@ def copy_layers(source: keras.Model, model: keras.Model) -> None:
     for layer in model.layers:
         other = names.get(layer.name)
         shapes = [tuple(variable.shape) for variable in layer.weights]
-        if other is not None and shapes == [tuple(variable.shape) for variable in other.weights]:
+        if other is None or not shapes:
+            continue
+        if shapes == [tuple(variable.shape) for variable in other.weights]:
             copy_values(other, layer)
 
 
