@@ -57,6 +57,7 @@ SUBMODULES = (
     "preprocessing",
     "recurrent",
     "search",
+    "segmentation",
     "training",
     "visualize",
     "weights",

@@ -39,6 +39,7 @@ from . import layers as layers
 from . import preprocessing as preprocessing
 from . import recurrent as recurrent
 from . import search as search
+from . import segmentation as segmentation
 from . import training as training
 from . import visualize as visualize
 from . import weights as weights

@@ -21,24 +21,34 @@ HE, XIE = "arXiv:1512.03385", "arXiv:1611.05431"
 ZAGORUYKO, HU = "arXiv:1605.07146", "arXiv:1709.01507"
 
 
-def basic_block(x, filters, *, strides, groups, group_width, stride_in, name):
+def basic_block(
+    x, filters, *, strides, groups, group_width, stride_in, dilation=1, first_dilation=None, name
+):  # fmt: skip
     """3x3, 3x3. It has no groups: [2] groups only bottlenecks."""
     if (groups, group_width, stride_in) != (1, 64, "3x3"):
         raise ValueError(
             f"{name}: basic_block has no groups, group_width or stride_in; bottleneck has them"
         )
-    x = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")
-    return conv_bn(x, filters, 3, gamma="zeros", name=f"{name}_conv2")
+    x = conv_bn(
+        x, filters, 3, strides=strides, dilation=first_dilation or dilation, activation="relu",
+        name=f"{name}_conv1",
+    )  # fmt: skip
+    return conv_bn(x, filters, 3, dilation=dilation, gamma="zeros", name=f"{name}_conv2")
 
 
-def bottleneck(x, filters, *, strides, groups, group_width, stride_in, name):
+def bottleneck(
+    x, filters, *, strides, groups, group_width, stride_in, dilation=1, first_dilation=None, name
+):  # fmt: skip
     """1x1, 3x3 in `groups`, 1x1 to four times `filters`."""
     inner = filters * groups * group_width // 64
     if stride_in not in ("3x3", "1x1"):
         raise ValueError(f'stride_in={stride_in!r} is not "3x3" or "1x1"')
     first, second = {"3x3": (1, strides), "1x1": (strides, 1)}[stride_in]
     x = conv_bn(x, inner, 1, strides=first, activation="relu", name=f"{name}_conv1")
-    x = conv_bn(x, inner, 3, strides=second, groups=groups, activation="relu", name=f"{name}_conv2")
+    x = conv_bn(
+        x, inner, 3, strides=second, dilation=first_dilation or dilation, groups=groups,
+        activation="relu", name=f"{name}_conv2",
+    )  # fmt: skip
     return conv_bn(x, 4 * filters, 1, gamma="zeros", name=f"{name}_conv3")
 
 

@@ -19,39 +19,55 @@ from kapps.segmentation.pixel_classifier import feature_map, predict_pixels
 LEVELS = (2, 3, 4, 5)
 
 
-def neck(function, body, filters, levels, extra):
-    """Returns {level: map} of the neck; arguments as for `fpn`."""
-    maps = pyramid_outputs(body)
-    levels = [n for n in LEVELS if n in maps] if levels is None else sorted(levels)
-    missing = [n for n in levels if n not in maps]
-    if missing or not levels or levels != list(range(levels[0], levels[0] + len(levels))):
-        raise ValueError(
-            f"{function}: levels={short(tuple(levels))} are not consecutive levels of {body.name}, which has "
-            f"{', '.join(map(str, maps))}"
-        )
-    options = {"use_bias": True, "initializer": "he_uniform"}
+def neck(maps, filters=256, extra=None):
+    """Returns {level: output} of the neck.
+
+    Args:
+        maps: {level: Keras tensor (batch, height, width, channels)} of consecutive levels.
+        filters, extra: as for `fpn`.
+    """
+    options = {"use_bias": True, "initializer": "lecun_uniform"}
+    levels = sorted(maps)
     merged, x = {}, None
     for level in reversed(levels):
         lateral = conv(maps[level], filters, 1, **options, name=f"level{level}_fpn_lateral")
-        if x is None:
-            x = lateral
-        else:
+        if x is not None:
             x = double_like(x, lateral, name=f"level{level}_fpn_up")
-            x = layers.Add(name=f"level{level}_fpn_sum")([lateral, x])
-        merged[level] = x
+            lateral = layers.Add(name=f"level{level}_fpn_sum")([lateral, x])
+        x = merged[level] = lateral
     outputs = {
         level: conv(merged[level], filters, 3, **options, name=f"level{level}_fpn_conv")
         for level in levels
     }
-    last, x = levels[-1], outputs[levels[-1]]
+    first, second = levels[-1] + 1, levels[-1] + 2
+    x = outputs[levels[-1]]
     if extra == "pool":
-        outputs[last + 1] = max_pool(x, 1, name=f"level{last + 1}_fpn_pool")
+        outputs[first] = max_pool(x, 1, name=f"level{first}_fpn_pool")
     elif extra == "p6p7":
-        for level in (last + 1, last + 2):
-            x = conv(x, filters, 3, strides=2, **options, name=f"level{level}_fpn_conv")
-            outputs[level] = x
-            x = layers.Activation("relu", name=f"level{level + 1}_fpn_relu")(x) if level == last + 1 else x  # fmt: skip
+        x = conv(x, filters, 3, strides=2, **options, name=f"level{first}_fpn_conv")
+        outputs[first] = x
+        x = layers.Activation("relu", name=f"level{second}_fpn_relu")(x)
+        outputs[second] = conv(
+            x, filters, 3, strides=2, **options, name=f"level{second}_fpn_conv"
+        )  # fmt: skip
     return outputs
+
+
+def body_levels(function, body, levels):
+    """Returns {level: map} of a body for the neck; arguments as for `fpn`.
+
+    Raises:
+        ValueError: if the body lacks a level, or the levels are not consecutive.
+    """
+    maps = pyramid_outputs(body)
+    levels = [n for n in LEVELS if n in maps] if levels is None else sorted(levels)
+    is_range = bool(levels) and levels == list(range(levels[0], levels[0] + len(levels)))
+    if not is_range or not set(levels) <= set(maps):
+        raise ValueError(
+            f"{function}: levels={short(tuple(levels))} are not consecutive levels of {body.name}, which has "
+            f"{', '.join(map(str, maps))}"
+        )
+    return {level: maps[level] for level in levels}
 
 
 @checked
@@ -87,7 +103,7 @@ def fpn(
     feature_map("fpn", body)
     if extra not in ("pool", "p6p7", None):
         raise ValueError(f'fpn: extra={short(extra)} is not "pool", "p6p7" or None')
-    outputs = neck("fpn", body, filters, levels, extra)
+    outputs = neck(body_levels("fpn", body, levels), filters, extra)
     return keras.Model(body.input, list(outputs.values()), name=name or f"fpn_{body.name}")
 
 
@@ -120,7 +136,7 @@ def fpn_decoder(
         ValueError: as for `fpn`.
     """
     feature_map("fpn_decoder", body)
-    finest, *others = neck("fpn_decoder", body, filters, levels, None).items()
+    finest, *others = neck(body_levels("fpn_decoder", body, levels), filters).items()
     maps = [finest[1]] + [
         resize_like(x, finest[1], name=f"head_level{level}_resize") for level, x in others
     ]
