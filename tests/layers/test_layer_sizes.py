@@ -17,6 +17,8 @@ LAYERS = [
     (layers.ChannelShuffle, {"groups": 2}),
     (layers.FusedDense, {"units": 4}),
     (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
+    (layers.MaxPoolWithIndices, {"size": 2}),
+    (layers.MaxUnpool, {"size": 2}),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
     (layers.Shift, {"kernel_size": 3, "dilation": 2}),
     (layers.SelfAttention, {"heads": 2, "key_dim": 4, "value_dim": 3, "output_dim": 5}),
