@@ -1,0 +1,154 @@
+"""Segmentation models over small bodies: sizes, names, weights, losses, files and errors."""
+
+import functools
+
+import graphs
+import keras
+import numpy as np
+import pytest
+
+import kapps
+from kapps.cnn.resnet import basic_block
+from kapps.segmentation import (
+    deeplab_v3,
+    fcn,
+    fcn8s,
+    fcn16s,
+    fcn32s,
+    fpn,
+    fpn_decoder,
+    is_segmentation,
+    segnet,
+    segnet_basic,
+    unet,
+)
+
+SMALL = {"depths": (1, 1, 1, 1), "block": basic_block, "include_top": False}
+OVER_BODIES = {
+    "fcn": fcn,
+    "fcn_os8": functools.partial(fcn, output_stride=8, auxiliary="level4_block1_out"),
+    "deeplab_v3": functools.partial(deeplab_v3, filters=8, rates=(1, 2), output_stride=16),
+    "unet": functools.partial(unet, filters=2, convolutions=1),
+    "fpn_decoder": functools.partial(fpn_decoder, filters=8),
+}
+
+
+def body_of(size, **options):
+    return kapps.families.resnet(input_shape=(*size, 3), **SMALL, **options)
+
+
+@pytest.mark.parametrize("name", OVER_BODIES)
+def test_predictions_have_the_images_size_and_sum_to_1(name):
+    body = body_of((None, None))
+    model = OVER_BODIES[name](body, 4)
+    assert is_segmentation(model) and not is_segmentation(body)
+    assert kapps.model_record.find_record(model).builder == "resnet"
+    for size in ((64, 96), (71, 45)):
+        x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype("float32")
+        outputs = model(x, training=False)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        fixed = OVER_BODIES[name](body_of(size), 4)
+        fixed.set_weights(model.get_weights())
+        again = fixed(x, training=False)
+        again = again if isinstance(again, (list, tuple)) else [again]
+        for y, other in zip(outputs, again, strict=True):
+            y, other = map(keras.ops.convert_to_numpy, (y, other))
+            assert y.shape == (2, *size, 4) and y.dtype == np.float32
+            np.testing.assert_allclose(y.sum(axis=-1), 1, atol=1e-5)
+            np.testing.assert_allclose(y, other, atol=1e-5)
+
+
+def test_weights_of_the_body_are_kept():
+    body = body_of((64, 64))
+    for build in OVER_BODIES.values():
+        model = build(body, 4)
+        for layer in body.layers:
+            for before, after in zip(
+                layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(before, after)
+
+
+def test_outputs_of_a_model_with_an_auxiliary_classifier_are_named():
+    model = OVER_BODIES["fcn_os8"](body_of((64, 64)), 4)
+    assert model.output_names == ["predictions", "auxiliary1_predictions"]
+    assert model.get_layer("auxiliary1_conv").input.shape == (None, 8, 8, 256)
+
+
+def test_one_step_lowers_the_loss_and_a_file_keeps_the_model(tmp_path):
+    model = segnet((32, 33, 3), 3, depths=(1, 1), filters=4)
+    x = np.random.default_rng(0).normal(size=(2, 32, 33, 3)).astype("float32")
+    labels = (x[..., 0] > 0).astype("int32")
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy())
+    losses = [float(model.train_on_batch(x, labels)) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    y, again = (keras.ops.convert_to_numpy(m(x, training=False)) for m in (model, loaded))
+    np.testing.assert_allclose(again, y, atol=1e-6)
+
+
+def test_segnet_passes_positions_of_odd_maps():
+    model = graphs.build(segnet, input_shape=(360, 480, 3))
+    sides = [model.get_layer(f"level{n}_pool").output[0].shape[1:3] for n in range(1, 6)]
+    assert sides == [(180, 240), (90, 120), (45, 60), (23, 30), (12, 15)]
+    for level in range(1, 5):
+        before = model.get_layer(f"level{level}_conv1").output.shape[1:3]
+        after = model.get_layer(f"head_level{level}_conv1").output.shape[1:3]
+        assert before == after == sides[level - 1]
+    names = [layer.name for layer in graphs.build(segnet_basic).layers]
+    assert "level0_conv_bn_relu" in names and "head_level0_conv_bn_relu" not in names
+
+
+@pytest.mark.long
+def test_fcn_on_vgg_crops_as_the_authors_networks_and_takes_the_weights_of_vgg():
+    for build, stride in ((fcn32s, 32), (fcn16s, 16), (fcn8s, 8)):
+        model = graphs.build(build, input_shape=(500, 375, 3))
+        kernel = model.get_layer("head_up").kernel
+        assert kernel.shape == (2 * stride, 2 * stride, 21, 21) and not kernel.trainable
+        assert model.output_shape == (None, 500, 375, 21)
+        same = graphs.build(build, input_shape=(70, 65, 3), padding="same")
+        assert same.output_shape == (None, 70, 65, 21)
+    with keras.device("cpu"):
+        vgg = kapps.vgg16(classes=2)
+    model = fcn32s((64, 64, 3), 3, vgg=vgg)
+    np.testing.assert_array_equal(
+        model.get_layer("level5_fc6").get_weights()[0].reshape(-1, 4096),
+        vgg.get_layer("head_dense1").get_weights()[0],
+    )
+    np.testing.assert_array_equal(
+        model.get_layer("level4_conv3").get_weights()[0],
+        vgg.get_layer("level4_conv3").get_weights()[0],
+    )
+
+
+def test_fc6_as_a_convolution_gives_the_values_of_the_dense_layer():
+    """An image of 224x224 pixels without the border of 100 has one position where fc6 reads the whole map."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 7, 7, 4)).astype("float32")
+    kernel = rng.normal(size=(7 * 7 * 4, 5)).astype("float32")
+    y = keras.ops.conv(x, kernel.reshape(7, 7, 4, 5), padding="valid")
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(y).ravel(), x.ravel() @ kernel, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_errors_are_one_line():
+    body, top = body_of((64, 64)), kapps.families.resnet(**{**SMALL, "include_top": True})
+    cases = [
+        (fcn, (top,), {}, "include_top=False"),
+        (fcn, (body,), {"auxiliary": "level9_out"}, "auxiliary='level9_out'"),
+        (fcn, (body,), {"classes": 0}, "classes=0"),
+        (deeplab_v3, (body,), {"rates": (0,)}, "rates="),
+        (unet, (kapps.segmentation.dilate(body),), {}, "is not half as large"),
+        (fpn, (body,), {"levels": (2, 4)}, "levels=(2, 4)"),
+        (fpn, (body,), {"levels": (5, 6)}, "levels=(5, 6)"),
+        (fpn, (body,), {"extra": "p8"}, "extra='p8'"),
+        (fcn8s, ((16, 16, 3),), {}, "at least 32"),
+        (fcn8s, ((64, 64, 3),), {"padding": 3}, "padding=3"),
+        (kapps.segmentation.fcn_resnet50, ("missing.pth",), {}, "missing.pth"),
+    ]
+    for function, arguments, options, words in cases:
+        with pytest.raises(ValueError) as caught:
+            function(*arguments, **options)
+        assert words in str(caught.value) and "\n" not in str(caught.value), (function, options)
