@@ -6,7 +6,11 @@ from kapps.layers.adaptive_pooling import adaptive_average_pool
 from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
-from kapps.layers.bilinear_upsampling import BilinearKernel, bilinear_upsample
+from kapps.layers.bilinear_upsampling import (
+    BilinearConv2DTranspose,
+    BilinearKernel,
+    bilinear_upsample,
+)
 from kapps.layers.binary_convolution import (
     BinaryConv2D,
     PackedBinaryConv2D,
@@ -81,6 +85,7 @@ __all__ = [
     "Alignment",
     "AttentionRNN",
     "AttentionalCell",
+    "BilinearConv2DTranspose",
     "BilinearKernel",
     "BinaryConv2D",
     "BlankPadding",

@@ -36,6 +36,27 @@ class BilinearKernel(keras.initializers.Initializer):
         return {}
 
 
+@keras.saving.register_keras_serializable("kapps")
+class BilinearConv2DTranspose(layers.Conv2DTranspose):
+    """A `keras.layers.Conv2DTranspose` whose kernel is not trainable if the layer is made with trainable=False.
+
+    Keras makes the kernel of such a layer trainable, so that a model would train it, also after it was loaded from a
+    file. It has the arguments and weights of Keras's layer.
+
+    Input: (batch, height, width, channels), any floating dtype. Output: (batch, height', width', filters).
+    """
+
+    profile_as = layers.Conv2DTranspose  # `kapps.profile` counts it as this layer
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.kernel.trainable = self.trainable
+
+    def to_keras_layers(self):
+        """Returns the `keras.layers.Conv2DTranspose` of the same configuration, whose kernel may be trainable."""
+        return layers.Conv2DTranspose.from_config(self.get_config())
+
+
 def bilinear_upsample(x, strides, *, padding="valid", trainable=False, name):
     """Enlarges a map `strides` times by a transposed convolution, whose kernel has twice as many rows and columns.
 
@@ -46,7 +67,7 @@ def bilinear_upsample(x, strides, *, padding="valid", trainable=False, name):
         trainable: whether training changes the kernel. In the authors' code of FCN it stays bilinear.
         name: of the layer.
     """
-    return layers.Conv2DTranspose(
+    return BilinearConv2DTranspose(
         x.shape[-1],
         2 * strides,
         strides=strides,
