@@ -4,7 +4,8 @@ arXiv:1511.07122).
 A layer with strides that would reduce the resolution below the output stride loses them, and every window after it is
 dilated by the lost factor. It reads its own input with the dilation of the layers before it, as in torchvision's
 `replace_stride_with_dilation` and timm's `output_stride`. The unit of the new map that stands at a unit of the old one
-then has the same value, apart from padding.
+then has the same value. With padding="same" this holds for maps with odd sides only: on even sides TensorFlow pads a layer
+with strides on the right and bottom, and one without strides on every side.
 """
 
 import keras
@@ -83,15 +84,17 @@ def _dilated(layer, model, stride, dilation, output_stride):
             ]
         return config, stride, dilation
     window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
-    if window is None or len(window) != 2:
+    step = max(getattr(layer, "strides", None) or (1,))
+    if window is None and step == 1:
         return config, stride, dilation
-    step, is_lost = max(layer.strides), stride * max(layer.strides) > output_stride
-    if max(window) > 1 and (dilation > 1 or (is_lost and step > 1)):
-        if isinstance(layer, POOLINGS) or not hasattr(layer, "dilation_rate"):
-            raise ValueError(
-                f"dilate: {model} has {layer.name} ({type(layer).__name__}), which has no dilation; pass a body whose "
-                f"levels below 1/{output_stride} begin with a convolution, or a larger output_stride"
-            )
+    is_lost = stride * step > output_stride
+    is_dilated = (window is None or max(window) > 1) and (dilation > 1 or is_lost)
+    if is_dilated and (isinstance(layer, POOLINGS) or not hasattr(layer, "dilation_rate")):
+        raise ValueError(
+            f"dilate: {model} has {layer.name} ({type(layer).__name__}), which has no dilation; pass a body whose "
+            f"levels below 1/{output_stride} begin with a convolution, or a larger output_stride"
+        )
+    if is_dilated:
         config["dilation_rate"] = [rate * dilation for rate in layer.dilation_rate]
     if not is_lost:
         return config, stride * step, dilation
