@@ -9,7 +9,7 @@ from keras import layers, ops
 class BilinearKernel(keras.initializers.Initializer):
     """Kernel of a transposed convolution that interpolates each channel (Long 2014, arXiv:1411.4038, section 3.3).
 
-    A kernel of length k has the weights 1 - |i - c| / f, with f = ceil(k / 2) and the centre c = (k - 1) / 2 for an even
+    A kernel of length k has the weights 1 - |i - c| / f, with f = ceil(k / 2) and the centre c = (k - 1) / 2 for even
     k, f - 1 for an odd one. They are the weights of the authors' surgery.py. Other pairs of channels have zeros.
     """
 

@@ -171,8 +171,8 @@ def double_like(x, other, *, name):
     known = None not in (*size, *new_size)
     if known and any(n != -(-m // 2) for n, m in zip(size, new_size, strict=True)):
         raise ValueError(
-            f"{name}: a map of {tuple(size)} is not half as large as one of {tuple(new_size)}; pass a body whose levels "
-            "halve the resolution"
+            f"{name}: a map of {tuple(size)} is not half as large as one of {tuple(new_size)}; pass an image whose "
+            "sides the body halves, such as multiples of 32, and a body without dilation"
         )
     x = layers.UpSampling2D(2, name=name)(x)
     return crop_like(x, other, name=f"{name}_crop")

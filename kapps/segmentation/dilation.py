@@ -1,10 +1,11 @@
-"""Dilation in place of strides: a trained network with a finer last map (Chen 2014, arXiv:1412.7062; Yu 2015,
-arXiv:1511.07122).
+"""Dilation in place of strides: a trained network with a finer last map.
+
+Chen 2014, arXiv:1412.7062; Yu 2015, arXiv:1511.07122.
 
 A layer with strides that would reduce the resolution below the output stride loses them, and every window after it is
 dilated by the lost factor. It reads its own input with the dilation of the layers before it, as in torchvision's
 `replace_stride_with_dilation` and timm's `output_stride`. The unit of the new map that stands at a unit of the old one
-then has the same value. With padding="same" this holds for maps with odd sides only: on even sides TensorFlow pads a layer
+then has the same value. With padding="same" this holds for odd sides only: on even sides TensorFlow pads a layer
 with strides on the right and bottom, and one without strides on every side.
 """
 

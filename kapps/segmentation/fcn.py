@@ -2,7 +2,7 @@
 
 [1] Long 2014, arXiv:1411.4038, and torchvision's `fcn_resnet50` and `fcn_resnet101`
 
-The head is a 3x3 convolution to a quarter of the channels, and a 1x1 convolution to the classes, whose map is enlarged by
+The head is a 3x3 convolution to a quarter of the channels, and a 1x1 to the classes, whose map is enlarged by
 bilinear interpolation. `kapps.segmentation.fcn8s` is the network of [1].
 """
 

@@ -2,7 +2,7 @@
 
 [1] Lin 2016, arXiv:1612.03144, and torchvision's `FeaturePyramidNetwork`
 
-A 1x1 convolution of each level is added to the next coarser map, whose pixels are repeated twice; a 3x3 convolution of each
+A 1x1 convolution of each level is added to the next coarser map, whose pixels are repeated twice; a 3x3 of each
 sum is an output. There are no activations and no norms. P6 is every second pixel of P5. RetinaNet's P6 and P7
 (Lin 2017, arXiv:1708.02002) are 3x3 convolutions with strides: P6 of P5, as in torchvision's newer form, not of C5.
 """

@@ -1,4 +1,4 @@
-"""What the segmentation models have in common: the check of a body, the classifier of each pixel, the image's record."""
+"""What the segmentation models have in common: the check of a body, and the classifier of each pixel."""
 
 import keras
 from keras import layers
@@ -76,8 +76,8 @@ def new_image(name: str, input_shape, preprocessing: Preprocessing):
     sides = [side for side in shape[:2] if side is not None]
     if len(shape) != 3 or shape[2] is None or min(sides, default=32) < 32:
         raise ValueError(
-            f"{name}: input_shape={short(input_shape)} is not (height, width, channels) with sides of at least 32 pixels "
-            "or None, such as (224, 224, 3)"
+            f"{name}: input_shape={short(input_shape)} is not (height, width, channels) with sides of at least 32 "
+            "pixels or None, such as (224, 224, 3)"
         )
     image = keras.Input(shape, name="image")
     record = ModelRecord(name, RANDOM, preprocessing)

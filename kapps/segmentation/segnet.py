@@ -2,7 +2,7 @@
 
 [1] Badrinarayanan 2015, arXiv:1511.00561, and the authors' networks for Caffe (github.com/alexgkendall/SegNet-Tutorial)
 
-The encoder of SegNet has the 13 convolutions of VGG-16. The decoder writes each value to the position of the maximum and
+The encoder of SegNet has the 13 convolutions of VGG-16. The decoder writes each value to the place of the maximum and
 has the same convolutions in reverse order, the last of them for the classes. SegNet-Basic has four 7x7 convolutions in
 each half, and no ReLU in the decoder. Convolutions have biases and a batch norm, as in the authors' networks.
 

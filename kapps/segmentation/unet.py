@@ -1,8 +1,8 @@
 """U-shaped decoder over any body: resize, concatenate with the body's map of that size, convolve.
 
-[1] Ronneberger 2015, arXiv:1505.04597, in the form of segmentation_models: each step repeats the pixels twice and has two
-3x3 convolutions with batch norm. Resizing before a convolution has no checkerboard pattern, which a transposed convolution
-has where its kernel is no multiple of its strides (Odena 2016, distill.pub).
+[1] Ronneberger 2015, arXiv:1505.04597, as segmentation_models has it: each step repeats the pixels twice and has two
+3x3 convolutions with batch norm. Resizing and convolving leaves no checkerboard, which a transposed convolution
+leaves where its kernel is no multiple of its strides (Odena 2016, distill.pub).
 
 [1] enlarges by transposed convolutions, has convolutions without padding, and crops the maps of the contracting path.
 """

@@ -63,7 +63,8 @@ def torchvision_fpn(layer: str, layers: list[str]) -> str:
 def pytorch_fcn(layer: str, layers: list[str]) -> str:
     """Names as in github.com/wkentaro/pytorch-fcn; `layers` are the names of all layers, in order."""
     if layer == "head_up":
-        finest = min(int(match[1]) for match in (re.fullmatch(r"head_score(\d)", x) for x in layers) if match)  # fmt: skip
+        scores = [re.fullmatch(r"head_score(\d)", name) for name in layers]
+        finest = min(int(match[1]) for match in scores if match)
         return {5: "upscore", 4: "upscore16", 3: "upscore8"}[finest]
     if layer in PYTORCH_FCN:
         return PYTORCH_FCN[layer]
