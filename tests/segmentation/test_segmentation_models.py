@@ -39,6 +39,7 @@ def body_of(size, **options):
     return kapps.families.resnet(input_shape=(*size, 3), **SMALL, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OVER_BODIES)
 def test_predictions_have_the_images_size_and_sum_to_1(name):
     body = body_of((None, None))
@@ -60,6 +61,7 @@ def test_predictions_have_the_images_size_and_sum_to_1(name):
             np.testing.assert_allclose(y, other, atol=1e-5)
 
 
+@pytest.mark.long
 def test_weights_of_the_body_are_kept():
     body = body_of((64, 64))
     for build in OVER_BODIES.values():
@@ -111,8 +113,7 @@ def test_fcn_on_vgg_crops_as_the_authors_networks_and_takes_the_weights_of_vgg()
         assert model.output_shape == (None, 500, 375, 21)
         same = graphs.build(build, input_shape=(70, 65, 3), padding="same")
         assert same.output_shape == (None, 70, 65, 21)
-    with keras.device("cpu"):
-        vgg = kapps.vgg16(classes=2)
+    vgg = kapps.vgg16(classes=2)
     model = fcn32s((64, 64, 3), 3, vgg=vgg)
     np.testing.assert_array_equal(
         model.get_layer("level5_fc6").get_weights()[0].reshape(-1, 4096),
