@@ -85,8 +85,12 @@ def new_image(name: str, input_shape, preprocessing: Preprocessing):
 
 
 def copy_layers(source: keras.Model, model: keras.Model) -> None:
-    """Copies the weights of the layers that two models have under one name and with the same shapes."""
-    names = {layer.name: layer for layer in source.layers}
+    """Copies the weights of the layers that two models have under one name and with the same shapes.
+
+    Raises:
+        ValueError: if there is no such layer.
+    """
+    names, copied = {layer.name: layer for layer in source.layers}, 0
     for layer in model.layers:
         other = names.get(layer.name)
         shapes = [tuple(variable.shape) for variable in layer.weights]
@@ -94,6 +98,12 @@ def copy_layers(source: keras.Model, model: keras.Model) -> None:
             continue
         if shapes == [tuple(variable.shape) for variable in other.weights]:
             copy_values(other, layer)
+            copied += 1
+    if not copied:
+        raise ValueError(
+            f"{model.name}: {source.name} has no layer with the name and shapes of one of this model's; pass a "
+            "kapps.vgg16 with its default name"
+        )
 
 
 @checked

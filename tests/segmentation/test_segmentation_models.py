@@ -149,6 +149,7 @@ def test_errors_are_one_line():
         (fpn, (body,), {"extra": "p8"}, "extra='p8'"),
         (fcn8s, ((16, 16, 3),), {}, "at least 32"),
         (fcn8s, ((64, 64, 3),), {"padding": 3}, "padding=3"),
+        (functools.partial(segnet, filters=4), ((64, 64, 3),), {"vgg": body}, "has no layer with the name"),
         (kapps.segmentation.fcn_resnet50, ("missing.pth",), {}, "missing.pth"),
     ]
     for function, arguments, options, words in cases:
