@@ -31,21 +31,16 @@ class MaxPoolWithIndices(layers.Layer):
 
     def call(self, inputs):
         size = self.size
-        pooled = ops.max_pool(inputs, size, size, padding="same", data_format="channels_last")
-        values = self.window_values(inputs, *ops.shape(pooled)[1:3])
+        x = _extended(_extended(inputs, 1, size), 2, size)
+        pooled = ops.max_pool(x, size, size, padding="valid", data_format="channels_last")
+        values = self.window_values(x, *ops.shape(pooled)[1:3])
         indices = ops.full_like(values[-1], len(values) - 1, dtype="int32")
         for i in reversed(range(len(values) - 1)):
             indices = ops.where(ops.equal(values[i], pooled), i, indices)
         return pooled, ops.cast(indices, "int32")
 
     def window_values(self, x, rows, columns):
-        """Returns the values at each position of all windows, a list of maps of the output's size.
-
-        Windows that end outside of the map have copies of the map's last row and column there. A copy comes after the
-        value itself, so it is never the first maximum.
-        """
-        x = _extended(x, 1, self.size)
-        x = _extended(x, 2, self.size)
+        """Returns the values at each position of all windows, a list of maps of the output's size."""
         places = [(i, j) for i in range(self.size) for j in range(self.size)]
         return [x[:, i :: self.size, j :: self.size][:, :rows, :columns] for i, j in places]
 
@@ -131,7 +126,10 @@ class MaxUnpool(layers.Layer):
 
 
 def _extended(x, axis, size):
-    """Returns a map with copies of its last row (axis 1) or column (axis 2), so that windows of `size` cover it."""
+    """Returns a map with copies of its last row (axis 1) or column (axis 2), so that windows of `size` cover it.
+
+    A copy comes after the value itself, so it is never the first maximum of a window.
+    """
     length = x.shape[axis]
     copies = size - 1 if length is None else -length % size
     last = x[:, -1:] if axis == 1 else x[:, :, -1:]
