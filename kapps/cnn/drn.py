@@ -1,4 +1,4 @@
-"""Dilated residual networks C and D, whose last convolutions remove the patterns that dilation leaves in a map.
+"""DRN C and D: dilated residual networks whose last convolutions remove the patterns that dilation leaves in a map.
 
 [1] Yu 2017, arXiv:1705.09914, and the authors' code (github.com/fyu/drn)
 

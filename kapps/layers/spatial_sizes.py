@@ -168,11 +168,11 @@ def double_like(x, other, *, name):
         ValueError: if x has another size.
     """
     size, new_size = x.shape[1:3], other.shape[1:3]
-    known = None not in (*size, *new_size)
-    if known and any(n != -(-m // 2) for n, m in zip(size, new_size, strict=True)):
+    is_known = None not in (*size, *new_size)
+    if is_known and any(n != -(-m // 2) for n, m in zip(size, new_size, strict=True)):
         raise ValueError(
             f"{name}: a map of {tuple(size)} is not half as large as one of {tuple(new_size)}; pass an image whose "
-            "sides the body halves, such as multiples of 32, and a body without dilation"
+            "sides are multiples of 32, and a body without dilation"
         )
     x = layers.UpSampling2D(2, name=name)(x)
     return crop_like(x, other, name=f"{name}_crop")

@@ -3,10 +3,10 @@
 [1] Long 2014, arXiv:1411.4038, and the authors' networks for Caffe (github.com/shelhamer/fcn.berkeleyvision.org)
 
 The dense layers of VGG-16 are convolutions, fc6 and fc7. Each class map is enlarged by transposed convolutions that
-interpolate, is added to the class map of a finer level (of none, one or two), and is cut to the size of the image. As in
-the authors' networks, the first convolution is padded by 100 pixels on every side, so that all images have a map,
-and the crops are theirs. The transposed kernels stay bilinear in training; [1, section 4.3] says that those of the skip
-connections are learned, which the authors' networks do not do.
+interpolate, is added to the class map of a finer level (of none, one or two), and is cut to the size of the image.
+As in the authors' networks, the first convolution is padded by 100 pixels on every side, so that all images have a
+map, and the crops are theirs. The transposed kernels stay bilinear in training; [1, section 4.3] says that those of
+the skip connections are learned, which the authors' networks do not do.
 
 `padding="same"` is a form without the 100 pixels: every layer keeps its map's size. With the same weights it computes
 other values near the border.

@@ -34,7 +34,7 @@ def body_map(function: str, body: keras.Model, layer: str):
     """Returns the output of a body's layer by its name.
 
     Raises:
-        ValueError: if the body has no such layer, or its output is no map.
+        ValueError: if the body has no such layer, or its output is not a map.
     """
     names = [other.name for other in body.layers]
     x = body.get_layer(layer).output if layer in names else None

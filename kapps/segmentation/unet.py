@@ -2,7 +2,7 @@
 
 [1] Ronneberger 2015, arXiv:1505.04597, as segmentation_models has it: each step repeats the pixels twice and has two
 3x3 convolutions with batch norm. Resizing and convolving leaves no checkerboard, which a transposed convolution
-leaves where its kernel is no multiple of its strides (Odena 2016, distill.pub).
+leaves unless the length of its kernel is a multiple of its strides (Odena 2016, distill.pub).
 
 [1] enlarges by transposed convolutions, has convolutions without padding, and crops the maps of the contracting path.
 """

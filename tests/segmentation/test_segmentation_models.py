@@ -149,7 +149,7 @@ def test_errors_are_one_line():
         (fpn, (body,), {"extra": "p8"}, "extra='p8'"),
         (fcn8s, ((16, 16, 3),), {}, "at least 32"),
         (fcn8s, ((64, 64, 3),), {"padding": 3}, "padding=3"),
-        (functools.partial(segnet, filters=4), ((64, 64, 3),), {"vgg": body}, "has no layer with the name"),
+        (segnet, ((64, 64, 3),), {"vgg": body, "filters": 4}, "has no layer with the name"),
         (kapps.segmentation.fcn_resnet50, ("missing.pth",), {}, "missing.pth"),
     ]
     for function, arguments, options, words in cases:
@@ -169,7 +169,7 @@ def test_decoders_take_the_bodies_of_all_kinds_of_families():
             assert model.output_shape == (None, 96, 64, 5), (name, build)
             for layer in body.layers:
                 assert model.get_layer(layer.name) is layer
-        assert list(kapps.pyramid_outputs(fpn_of(body))) == list(kapps.pyramid_outputs(body)) + [6]
+        assert list(kapps.pyramid_outputs(fpn_of(body))) == [*kapps.pyramid_outputs(body), 6]
 
 
 def fpn_of(body):
