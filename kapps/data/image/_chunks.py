@@ -14,6 +14,10 @@ CHUNK = 8
 """Number of images that are decoded in one step."""
 
 
+def _why_undecodable_image(encoded, label):  # noqa: ARG001  # of a class, which is always valid here
+    return why_undecodable(encoded)
+
+
 def decode_chunks(
     images: tf.data.Dataset,
     decode: Callable,
@@ -22,6 +26,9 @@ def decode_chunks(
     source: Source,
     skipped: SkippedImages,
     strict: bool,
+    *,
+    channels: int | None = None,
+    explain: Callable = _why_undecodable_image,
 ) -> tf.data.Dataset:
     """Decodes images in chunks. Images that cannot be decoded are left out and recorded.
 
@@ -31,21 +38,28 @@ def decode_chunks(
     images share one, and why each format has one. Chunks are decoded in parallel.
 
     Args:
-        images: dataset of (name, encoded image, label, seed).
-        decode: function of (format, encoded image, orientation, seed) that returns an image.
+        images: dataset of (name, encoded image, label, seed). A label is the number of a class, or an encoded label
+            map.
+        decode: function of (format, encoded image, orientation, seed, label) that returns an image.
         image_spec: shape and type of these images.
         finish: function of (images, labels, seeds) that returns the elements of the result, of up to `CHUNK` images.
         source: the dataset that is read, for messages.
         skipped: records the images that cannot be decoded.
         strict: whether such an image raises an error instead.
+        channels: of the encoded images, if `decode` returns images with more.
+        explain: function of (encoded image, label) that returns why an image cannot be decoded. If it raises
+            DataError, the run stops with the name of the image and the error.
     """
 
-    def record(names, encoded):
+    def record(names, encoded, labels):
         """Returns b"" or an error message. An exception raised here would print a traceback for each thread."""
-        reasons = {
-            name.decode(errors="backslashreplace"): why_undecodable(content)
-            for name, content in zip(names, encoded, strict=True)
-        }
+        reasons = {}
+        for name, content, label in zip(names, encoded, labels, strict=True):
+            name = name.decode(errors="backslashreplace")
+            try:
+                reasons[name] = explain(content, label)
+            except DataError as error:
+                return f"DataError: {name} of {source.name}: {error}".encode()
         if strict:
             name, reason = next(iter(reasons.items()))
             message = (
@@ -59,8 +73,8 @@ def decode_chunks(
             return f"DataError: {error}".encode()
         return b""
 
-    def record_in_graph(names, encoded):
-        message = tf.numpy_function(record, [names, encoded], tf.string)
+    def record_in_graph(names, encoded, labels):
+        message = tf.numpy_function(record, [names, encoded, labels], tf.string)
         tf.debugging.Assert(message == b"", [message])
         return True
 
@@ -69,9 +83,9 @@ def decode_chunks(
         blank = tf.zeros([count, *image_spec.shape], image_spec.dtype)
         return tf.zeros([count], tf.int64), blank
 
-    def decode_format(name, positions, encoded, orientations, seeds):
+    def decode_format(name, positions, *inputs):
         """Returns the positions of the images that can be decoded, and these images."""
-        images = tf.data.Dataset.from_tensor_slices((positions, encoded, orientations, seeds))
+        images = tf.data.Dataset.from_tensor_slices((positions, *inputs))
         images = images.map(lambda position, *image: (position, decode(name, *image)))
         # A blank image follows and is cut off below: `get_single_element` fails if there is no image.
         images = images.ignore_errors(log_warning=False)
@@ -98,14 +112,14 @@ def decode_chunks(
 
     def decode_chunk(names, encoded, labels, seeds):
         positions = tf.range(tf.size(names, tf.int64))
-        channels = image_spec.shape[-1]
-        prepared, formats, orientations = decode_image.prepare_images(encoded, channels)
-        inputs = positions, prepared, orientations, seeds
-        decoded, images = decode_mixed(formats, *inputs)
+        prepared, formats, orientations = decode_image.prepare_images(
+            encoded, channels or image_spec.shape[-1]
+        )
+        decoded, images = decode_mixed(formats, positions, prepared, orientations, seeds, labels)
         failed = tf.sets.difference([positions], [decoded]).values
         tf.cond(
             tf.size(failed) > 0,
-            lambda: record_in_graph(tf.gather(names, failed), tf.gather(encoded, failed)),
+            lambda: record_in_graph(*(tf.gather(x, failed) for x in (names, encoded, labels))),
             lambda: True,
         )
         return finish(images, tf.gather(labels, decoded), tf.gather(seeds, decoded))

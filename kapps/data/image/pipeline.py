@@ -14,6 +14,7 @@ import tensorflow as tf
 from kapps.data.errors import DataError, SkippedImages, checked_data
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import decode_chunks
+from kapps.data.image._order import CACHE_BYTES, ordered_images, shuffle_size
 from kapps.data.image.dataset_checks import check_arguments, check_classes
 from kapps.data.image.source import Source
 from kapps.preprocessing import Preprocessing
@@ -29,9 +30,6 @@ AUGMENTATIONS = {
 }
 """Arguments of `train_dataset` for each value of a recipe's --augmentation."""
 _CROPS = ("imagenet", "cifar", "none")
-_CACHE_BYTES = 2**30
-_SHUFFLE_BYTES = 2**28
-"""Size of the encoded images in a shuffle buffer, if the source is not cached."""
 
 
 @checked_data
@@ -69,7 +67,7 @@ def train_dataset(
     skipped: SkippedImages | None = None,
     first_step: int = 0,
     shard: tuple[int, int] = (0, 1),
-    cache_bytes: int = _CACHE_BYTES,
+    cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
     """Returns an endless dataset of full batches for training. `steps_per_epoch` of them are an epoch.
 
@@ -107,49 +105,18 @@ def train_dataset(
     check_classes(source)
     if augmentation not in _CROPS:
         raise DataError(f"augmentation {augmentation!r}: choose one of {', '.join(_CROPS)}")
-    worker, workers = shard
-    if batch_size % workers:
-        raise DataError(f"batch_size={batch_size} is not divisible by {workers} workers")
     if randaugment and channels != 3:
         raise DataError(f"RandAugment needs 3 channels, not {channels}")
     magnitude = 0.5 if randaugment is True else float(randaugment)
     rand_augment = augment.make_rand_augment(magnitude) if randaugment else None
-    seed = int(seed)
-    is_cached = source.bytes <= cache_bytes
-    cached = source.images().cache() if is_cached else None
-    shuffle_size = source.examples if is_cached else _shuffle_size(source)
     skipped = skipped or SkippedImages()
-    skipped.add_source(source, "training")
-    skipped_names = tf.constant(skipped.names_of(source.split), tf.string)
-    worker_batch_size, first_image = batch_size // workers, first_step * batch_size
-    decodable = max(1, source.examples - len(skipped.names_of(source.split)))
-    first_epoch, images_done = divmod(first_image, decodable)
+    dataset = ordered_images(
+        source, batch_size, seed=int(seed), skipped=skipped, first_step=first_step, shard=shard,
+        cache_bytes=cache_bytes,
+    )  # fmt: skip
+    worker_batch_size = batch_size // shard[1]
 
-    def epoch(number):
-        # A shuffle mixes the seed of its graph into its own. A fixed seed makes the order independent of the program's
-        # global seed. It must not be 0, which fails together with a seed in a tensor.
-        tf.random.set_seed(1)
-        order = tf.random.stateless_uniform([2], [seed, number], 0, 2**62, tf.int64)
-        images = cached if is_cached else source.images(order[0])
-        if (
-            is_cached or source.kind != "folder"
-        ):  # the paths of a folder are shuffled before they are read
-            images = images.shuffle(shuffle_size, seed=order[1], reshuffle_each_iteration=False)
-        return images.enumerate().map(
-            lambda position, image: (
-                *image,
-                tf.stack([tf.constant(seed, tf.int64), number * 2**32 + position]),
-            )
-        )
-
-    def is_of_this_worker(name, encoded, label, seed):  # noqa: ARG001
-        position = seed[1] // 2**32 * source.examples + seed[1] % 2**32
-        return position >= first_image and position % batch_size // worker_batch_size == worker
-
-    def is_not_skipped(name, encoded, label, seed):  # noqa: ARG001
-        return tf.reduce_all(name != skipped_names)
-
-    def decode(image_format, encoded, orientation, seed):
+    def decode(image_format, encoded, orientation, seed, _):
         crop_seed = augment.fold_in(seed, 0)
         if augmentation == "imagenet":
             image = decode_image.random_crop(
@@ -178,18 +145,12 @@ def train_dataset(
         batch_seed = tf.stack([tf.constant(seed, tf.int64), number])
         return augment.mix_batch(images, labels, batch_seed, mixup, cutmix)
 
-    if workers > 1:
-        dataset = tf.data.Dataset.counter(first_image // source.examples).flat_map(epoch)
-        dataset = dataset.filter(is_of_this_worker)
-    else:
-        dataset = tf.data.Dataset.counter(first_epoch).flat_map(epoch)
-        if first_image:
-            dataset = dataset.filter(is_not_skipped).skip(images_done)
     image_spec = tf.TensorSpec([*preprocessing.size, channels], tf.uint8)
     dataset = decode_chunks(dataset, decode, image_spec, augment_chunk, source, skipped, strict)
     dataset = dataset.rebatch(worker_batch_size, drop_remainder=True).enumerate(first_step)
     dataset = dataset.map(finish_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _finish(dataset, worker_batch_size, preprocessing, channels, classes)
+    image_shape = [worker_batch_size, *preprocessing.size, channels]
+    return finish_dataset(dataset, image_shape, [worker_batch_size, classes])
 
 
 @checked_data
@@ -202,7 +163,7 @@ def eval_dataset(
     channels: int = 3,
     strict: bool = False,
     skipped: SkippedImages | None = None,
-    cache_bytes: int = _CACHE_BYTES,
+    cache_bytes: int = CACHE_BYTES,
     seed: int | None = None,
 ) -> tf.data.Dataset:
     """Returns a dataset of every image once, resized and cropped as `preprocessing` says.
@@ -217,7 +178,7 @@ def eval_dataset(
     """
     check_arguments(source, preprocessing, batch_size, classes, channels)
 
-    def decode(image_format, encoded, orientation, _):
+    def decode(image_format, encoded, orientation, *_):
         image = decode_image.decode_format(image_format, encoded, orientation, channels)
         return decode_image.resize_and_crop(image, preprocessing)
 
@@ -228,7 +189,7 @@ def eval_dataset(
     skipped.add_source(source, "evaluation")
     images = source.images(seed)
     if seed is not None:
-        images = images.shuffle(_shuffle_size(source), seed=seed, reshuffle_each_iteration=False)
+        images = images.shuffle(shuffle_size(source), seed=seed, reshuffle_each_iteration=False)
     elif source.bytes <= cache_bytes:
         images = images.cache()
     unused_seed = tf.zeros([2], tf.int64)
@@ -242,7 +203,7 @@ def eval_dataset(
         strict,
     )
     dataset = dataset.rebatch(batch_size).map(finish_batch, tf.data.AUTOTUNE, deterministic=True)
-    return _finish(dataset, None, preprocessing, channels, classes)
+    return finish_dataset(dataset, [None, *preprocessing.size, channels], [None, classes])
 
 
 @checked_data
@@ -255,18 +216,14 @@ def take_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
     return next(iter(dataset.unbatch().batch(count)))[0].numpy()
 
 
-def _shuffle_size(source: Source) -> int:
-    """Returns the number of images in a shuffle buffer, if the source is not cached."""
-    mean_bytes = max(1, source.bytes // source.examples)
-    return min(source.examples, max(1024, _SHUFFLE_BYTES // mean_bytes))
-
-
-def _finish(dataset, batch_size, preprocessing, channels, classes) -> tf.data.Dataset:
-    """Sets static shapes and options, and prefetches."""
+def finish_dataset(
+    dataset: tf.data.Dataset, image_shape: list[int | None], label_shape: list[int | None]
+) -> tf.data.Dataset:
+    """Sets the static shapes of the batches and the options of the dataset, and prefetches."""
 
     def set_shapes(images, labels):
-        images = tf.ensure_shape(images, [batch_size, *preprocessing.size, channels])
-        return images, tf.ensure_shape(labels, [batch_size, classes])
+        images = tf.ensure_shape(images, image_shape)
+        return images, tf.ensure_shape(labels, label_shape)
 
     options = tf.data.Options()
     options.deterministic = True

@@ -95,7 +95,7 @@ class Source:
 
     @tf.autograph.experimental.do_not_convert  # AutoGraph cannot convert `os.fsencode`, and prints a warning
     def _file_tensors(self) -> tuple[tf.Tensor, ...]:
-        labels = tf.constant(self.labels, tf.int64)
+        labels = self._label_tensor()
         if self.kind == "archive":
             return tf.constant(self.files), tf.constant(self.encoded), labels
         # As bytes: TensorFlow would encode a path in UTF-8, whatever the locale is.
@@ -134,26 +134,34 @@ class Source:
                 return f"{problem} (dataset {self.name})"
         return None
 
-    def _read_shard(self, path, shard_name, compression, first, count) -> tf.data.Dataset:
-        last_class = len(self.class_names) - 1
-        first_label = self.record_format.first_label
+    def _label_tensor(self) -> tf.Tensor:
+        """Returns what belongs to each image of a folder or an archive."""
+        return tf.constant(self.labels, tf.int64)
 
+    def _read_shard(self, path, shard_name, compression, first, count) -> tf.data.Dataset:
         def parse(number, record):
-            encoded, label = self.record_format.parse(record)
             record_number = tf.strings.as_string(number)
-            value = tf.strings.as_string(label + first_label)
-            problem = f", which is not in {first_label}..{first_label + last_class}"
-            message = tf.strings.join(
-                [
-                    *("DataError: record ", record_number, " of ", shard_name),
-                    *(" has the label ", value, problem),
-                ]
-            )
-            tf.debugging.Assert((label >= 0) & (label <= last_class), [message])
+            encoded, label = self._parse_record(record, record_number, shard_name)
             return tf.strings.join([shard_name, ", record ", record_number]), encoded, label
 
         records = tf.data.TFRecordDataset(path, compression).enumerate()
         return records.skip(first).take(count).map(parse)
+
+    def _parse_record(self, record, record_number, shard_name) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the encoded image and the label of a record."""
+        last_class = len(self.class_names) - 1
+        first_label = self.record_format.first_label
+        encoded, label = self.record_format.parse(record)
+        value = tf.strings.as_string(label + first_label)
+        problem = f", which is not in {first_label}..{first_label + last_class}"
+        message = tf.strings.join(
+            [
+                *("DataError: record ", record_number, " of ", shard_name),
+                *(" has the label ", value, problem),
+            ]
+        )
+        tf.debugging.Assert((label >= 0) & (label <= last_class), [message])
+        return encoded, label
 
 
 def _printable(name: str) -> str:

@@ -34,7 +34,7 @@ def read_grey_images(
     skipped = skipped or SkippedImages()
     skipped.add_source(source, "training" if source.split == "train" else "evaluation")
 
-    def decode_grey(image_format, encoded, orientation, _):
+    def decode_grey(image_format, encoded, orientation, *_):
         image = decode_format(image_format, encoded, orientation, 1)
         return to_uint8(tf.image.resize(image, (side, side)))
 
