@@ -41,7 +41,7 @@ NUMBERS = {
     "seconds": (0.0, 1e12), "length_penalty": (-1e3, 1e3),
 }  # fmt: skip
 """The least and the most of a number, by the argument's name."""
-INTERVALS = {"crop_area": 1.0, "crop_ratio": 100.0}
+INTERVALS = {"crop_area": 1.0, "crop_ratio": 100.0, "scale_range": 100.0}
 """The most of a pair (least, most) of positive numbers, by the argument's name."""
 
 

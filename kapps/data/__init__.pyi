@@ -1,5 +1,6 @@
 from . import errors as errors
 from . import image as image
+from . import segmentation as segmentation
 from . import sequence as sequence
 from . import text as text
 from . import translation as translation

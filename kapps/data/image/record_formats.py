@@ -43,10 +43,10 @@ class RecordFormat:
 
     def problem(self, record: bytes) -> str | None:
         """Returns why a serialized record cannot be parsed, or `None` if it can."""
-        example = _example(record)
+        example = parse_example(record)
         if example is None:
             return "it is not a tf.train.Example"
-        if _is_single(example, self.image, "bytes") and _is_single(example, self.label, "int64"):
+        if is_single(example, self.image, "bytes") and is_single(example, self.label, "int64"):
             try:
                 self.parse(record)
             except (tf.errors.OpError, UnicodeDecodeError):  # TensorFlow is stricter than protobuf
@@ -65,13 +65,13 @@ def record_format(record: bytes, path: str) -> RecordFormat:
     Raises:
         DataError: the record is in none of the formats.
     """
-    example = _example(record)
+    example = parse_example(record)
     if example is None:
         raise DataError(
             f"shard {path}, record 0: it is not a tf.train.Example: kapps reads {_expected()}"
         )
     for image, label in _FEATURES:
-        if _is_single(example, image, "bytes") and _is_single(example, label, "int64"):
+        if is_single(example, image, "bytes") and is_single(example, label, "int64"):
             return RecordFormat(image, label)
     raise DataError(
         f"shard {path} holds other records: record 0 has {describe(example)}; kapps reads {_expected()}"
@@ -91,7 +91,8 @@ def _expected() -> str:
     return " or ".join(f'"{image}" (bytes) with "{label}" (int64)' for image, label in _FEATURES)
 
 
-def _example(record: bytes) -> tf.train.Example | None:
+def parse_example(record: bytes) -> tf.train.Example | None:
+    """Returns a serialized example, or `None` for other content."""
     try:
         return tf.train.Example.FromString(record)
     except Exception:  # protobuf's DecodeError, which TensorFlow does not export
@@ -106,7 +107,8 @@ def _kind(feature: tf.train.Feature) -> str:
     return _KINDS[kind] + ("" if count == 1 else f", {count:,} values")
 
 
-def _is_single(example: tf.train.Example, name: str, kind: str) -> bool:
+def is_single(example: tf.train.Example, name: str, kind: str) -> bool:
+    """Returns whether a feature of an example has one value of a kind."""
     features = example.features.feature
     return name in features and _kind(features[name]) == kind
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kapps.data.errors import DataError
 from kapps.data.image.record_files import RecordFile, inspect_records
-from kapps.data.image.record_formats import RecordFormat, record_format
+from kapps.data.image.record_formats import record_format
 from kapps.data.image.record_labels import resolve_classes
 from kapps.data.image.shard_names import SPLITS, find_shards
 from kapps.data.image.source import Source
@@ -29,6 +29,32 @@ def open_shards(directory: str | os.PathLike, split: str, name: str = "") -> Sou
         DataError: the split, a shard or labels.txt is missing, or a shard is corrupt, empty or holds other records.
     """
     directory = os.fspath(directory)
+    fields, files, selected = read_shards(directory, split, name)
+    records = record_format(*first_record(selected))
+    first = sorted(files, key=lambda key: key != "train")  # "train" decides if all are too many
+    records, class_names, note = resolve_classes(
+        directory, records, [file for key in first for file in files[key] if file.records]
+    )
+    return Source(
+        kind="records", class_names=class_names, record_format=records,
+        notes=(note,) if note else (), **fields,
+    )  # fmt: skip
+
+
+def read_shards(
+    directory: str, split: str, name: str = ""
+) -> tuple[dict, dict[str, list[RecordFile]], list[RecordFile]]:
+    """Returns the fields of a `Source` of shards that do not depend on their records, and the shards.
+
+    Args:
+        directory, split, name: as for `open_shards`.
+
+    Returns:
+        (fields, {split: its shards}, the shards of the split).
+
+    Raises:
+        DataError: the split or a shard is missing, or a shard is corrupt or empty.
+    """
     name = name or directory
     shards = find_shards(directory)
     if not set(shards) & {*SPLITS, split}:
@@ -43,35 +69,26 @@ def open_shards(directory: str | os.PathLike, split: str, name: str = "") -> Sou
     examples = sum(file.records for file in selected)
     if not examples:
         raise DataError(f"the {split!r} shards of {name} are empty: write them again")
-    records = _first_format(selected)
-    first = sorted(files, key=lambda key: key != "train")  # "train" decides if all are too many
-    records, class_names, note = resolve_classes(
-        directory, records, [file for key in first for file in files[key] if file.records]
-    )
-    return Source(
-        name=name,
-        split=split,
-        kind="records",
-        class_names=class_names,
-        examples=examples,
-        bytes=sum(file.bytes for file in selected),
-        files=tuple(file.path for file in selected),
-        ranges=tuple((0, file.records) for file in selected),
-        root=directory,
-        compressions=tuple(file.compression for file in selected),
-        record_format=records,
-        notes=(note,) if note else (),
-        splits=tuple(shards),
-    )
+    fields = {
+        "name": name,
+        "split": split,
+        "examples": examples,
+        "bytes": sum(file.bytes for file in selected),
+        "files": tuple(file.path for file in selected),
+        "ranges": tuple((0, file.records) for file in selected),
+        "root": directory,
+        "compressions": tuple(file.compression for file in selected),
+        "splits": tuple(shards),
+    }
+    return fields, files, selected
 
 
-def _first_format(files: list[RecordFile]) -> RecordFormat:
-    """Returns the format of the first record of the shards."""
+def first_record(files: list[RecordFile]) -> tuple[bytes, str]:
+    """Returns the first record of the shards, and the path of its shard."""
     file = next(file for file in files if file.records)
     try:
-        record = next(iter(file.dataset())).numpy()
+        return next(iter(file.dataset())).numpy(), file.path
     except tf.errors.OpError:
         raise DataError(
             f"shard {file.path}, record 0: it is corrupt; write or download it again"
         ) from None
-    return record_format(record, file.path)

@@ -30,6 +30,20 @@ def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: st
     builder = load_tfds_builder(dataset, data_dir)
     name = dataset or os.fspath(data_dir)
     class_names = _class_names(builder.info.features, name)
+    return Source(kind="tfds", class_names=class_names, **read_tfds_split(builder, name, split))
+
+
+def read_tfds_split(builder, name: str, split: str) -> dict:
+    """Returns the fields of a `Source` of a TFDS dataset that do not depend on its features.
+
+    Args:
+        builder: a `tfds.core.DatasetBuilder`.
+        name: of the dataset, for errors.
+        split: the requested split.
+
+    Raises:
+        DataError: the dataset lacks the split or a file, or is not stored as TFRecord.
+    """
     split_name, bracket, section = split.partition("[")
     split = select_split(split_name, builder.info.splits, name) + bracket + section
     try:
@@ -47,19 +61,19 @@ def open_tfds(dataset: str | None, data_dir: str | os.PathLike | None, split: st
         if not tf.io.gfile.exists(path):
             raise DataError(f"shard {path} of {name} is missing: prepare the dataset again")
     local = [inspect_records(path) for path in paths if os.path.isfile(path)]
-    return Source(
-        name=name,
-        split=split,
-        kind="tfds",
-        splits=tuple(builder.info.splits),
-        class_names=class_names,
-        examples=split_info.num_examples,
-        bytes=sum(tf.io.gfile.stat(path).length for path in set(paths)),
-        files=paths,
-        ranges=tuple((instruction.skip, instruction.take) for instruction in instructions),
-        root=os.fspath(builder.data_dir),
-        compressions=tuple(file.compression for file in local) if len(local) == len(paths) else (),
-    )
+    return {
+        "name": name,
+        "split": split,
+        "splits": tuple(builder.info.splits),
+        "examples": split_info.num_examples,
+        "bytes": sum(tf.io.gfile.stat(path).length for path in set(paths)),
+        "files": paths,
+        "ranges": tuple((instruction.skip, instruction.take) for instruction in instructions),
+        "root": os.fspath(builder.data_dir),
+        "compressions": tuple(file.compression for file in local)
+        if len(local) == len(paths)
+        else (),
+    }
 
 
 def _class_names(features, name: str) -> tuple[str, ...]:
