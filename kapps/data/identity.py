@@ -12,6 +12,7 @@ import numpy as np
 
 from kapps.data.errors import DataError
 from kapps.data.image.source import Source
+from kapps.data.segmentation.mask_source import MaskSource
 
 _MAX_FILES = 1000
 """Largest number of files whose names are part of an identity, so that an error can name a file."""
@@ -27,6 +28,8 @@ def source_identity(source: Source) -> dict:
     """
     identity = {"unit": "images", "classes": list(source.class_names), "parts": {}}
     if source.shards:
+        if isinstance(source, MaskSource):
+            identity["parts"]["values of the masks"] = _mask_values(source)
         for path, (first, count) in zip(source.files, source.ranges, strict=True):
             name = _relative(path, source.root)
             parts = identity["parts"].setdefault(name, [0, _digest([])])
@@ -40,13 +43,39 @@ def source_identity(source: Source) -> dict:
     else:
         names = [_relative(path, source.root) for path in source.files]
         sizes = contents = [_size(path) for path in source.files]
-    rows = {name: [] for name in source.class_names}
-    for name, content, label in zip(names, contents, source.labels, strict=True):
-        rows[source.class_names[label]] += [name, content]
-    identity["parts"] = {name: [len(row) // 2, _digest(row)] for name, row in rows.items()}
+    if isinstance(source, MaskSource):
+        sizes, contents = _add_masks(source, sizes, contents)
+        content = [row for pair in zip(names, contents, strict=True) for row in pair]
+        identity["parts"] = {
+            "images": [len(names), _digest(content)],
+            "values of the masks": _mask_values(source),
+        }
+    else:
+        rows = {name: [] for name in source.class_names}
+        for name, content, label in zip(names, contents, source.labels, strict=True):
+            rows[source.class_names[label]] += [name, content]
+        identity["parts"] = {name: [len(row) // 2, _digest(row)] for name, row in rows.items()}
     if len(names) <= _MAX_FILES:
         identity["files"] = dict(zip(names, sizes, strict=True))
     return identity
+
+
+def _add_masks(source, sizes, contents):
+    """Returns the sizes and the contents of the images, each with those of its mask."""
+    if source.kind == "archive":
+        mask_sizes = [len(encoded) for encoded in source.encoded_masks]
+        mask_contents = [hashlib.sha256(encoded).hexdigest() for encoded in source.encoded_masks]
+    else:
+        mask_sizes = mask_contents = [_size(path) for path in source.masks]
+    return (
+        [sum(pair) for pair in zip(sizes, mask_sizes, strict=True)],
+        list(zip(contents, mask_contents, strict=True)),
+    )
+
+
+def _mask_values(source):
+    """Returns what the values of masks mean, as a part of an identity."""
+    return [len(source.class_names), _digest([source.classes])]
 
 
 def images_identity(train_source: Source, test_source: Source) -> dict:

@@ -37,6 +37,7 @@ from .image_schedules import SCHEDULES as SCHEDULES
 from .image_schedules import Schedule as Schedule
 from .image_schedules import get_schedule as get_schedule
 from .losses import JointCrossentropy as JointCrossentropy
+from .losses import SegmentationCrossentropy as SegmentationCrossentropy
 from .losses import SmoothedSparseCrossentropy as SmoothedSparseCrossentropy
 from .memory_needs import WEIGHT_COPIES as WEIGHT_COPIES
 from .memory_needs import image_memory as image_memory
@@ -58,6 +59,13 @@ from .run_record import write_run_record as write_run_record
 from .runs import Run as Run
 from .runs import print_table as print_table
 from .schedules import InverseSquareRoot as InverseSquareRoot
+from .segmentation_compilation import compile_segmenter as compile_segmenter
+from .segmentation_metrics import MeanIoU as MeanIoU
+from .segmentation_metrics import PixelAccuracy as PixelAccuracy
+from .segmentation_metrics import class_ious as class_ious
+from .segmentation_metrics import confusion_matrix as confusion_matrix
+from .segmentation_metrics import median_frequency_weights as median_frequency_weights
+from .segmentation_metrics import segmentation_scores as segmentation_scores
 from .schedules import transformer_schedule as transformer_schedule
 from .vanishing_gradient import VanishingGradientModel as VanishingGradientModel
 from .vanishing_gradient import vanishing_gradient_penalty as vanishing_gradient_penalty

@@ -112,3 +112,73 @@ class JointCrossentropy(keras.losses.Loss):
             "reduction": self.reduction,
             "name": self.name,
         }
+
+
+@keras.saving.register_keras_serializable("kapps")
+class SegmentationCrossentropy(keras.losses.Loss):
+    """The cross-entropy of the pixels with a class: void pixels count neither in the sum nor in its divisor.
+
+    With w the weight of a class, z the logits and y the label of a pixel:
+
+        L = sum w_y (log sum_k exp z_k - z_y) / sum w_y
+
+    The sums are over all pixels with a class of a batch, of each replica on several devices. This equals PyTorch's
+    `CrossEntropyLoss(weight, ignore_index)`.
+
+    Args:
+        classes: number of classes. Labels from `classes` on are void.
+        weights: of each class; None for 1 each.
+        from_logits: whether the model returns logits; otherwise it returns probabilities.
+        reduction: as for `keras.losses.Loss`.
+        name: name of the loss.
+
+    Call arguments:
+        y_true: labels, int (batch, height, width).
+        y_pred: scores, float (batch, height, width, classes).
+
+    Raises:
+        ValueError: for a weight that is negative or no number, and for another number of weights than classes.
+    """
+
+    @checked
+    def __init__(
+        self,
+        classes: int,
+        weights: Sequence[float] | None = None,
+        from_logits: bool = True,
+        reduction="sum_over_batch_size",
+        name="segmentation_crossentropy",
+    ):
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+        if weights is not None and not all(is_number(x) and x >= 0 for x in weights):
+            raise ValueError(f"weights={short(weights)}: must be numbers, 0 or more, one a class")
+        if weights is not None and len(weights) != classes:
+            raise ValueError(
+                f"weights={short(weights)}: {classes} classes need {classes} weights, not {len(weights)}"
+            )
+        self.classes = classes
+        self.weights = None if weights is None else tuple(weights)
+        self.from_logits = from_logits
+
+    def call(self, y_true, y_pred):
+        labels = keras.ops.cast(y_true, "int32")
+        has_class = keras.ops.logical_and(labels >= 0, labels < self.classes)
+        labels = keras.ops.where(has_class, labels, 0)
+        losses = keras.ops.sparse_categorical_crossentropy(
+            labels, y_pred, from_logits=self.from_logits
+        )
+        weights = keras.ops.cast(has_class, losses.dtype)
+        if self.weights is not None:
+            table = keras.ops.convert_to_tensor(self.weights, losses.dtype)
+            weights = weights * keras.ops.take(table, labels, axis=0)
+        # The mean of all pixels, which Keras takes, is then the weighted mean of those with a class.
+        return losses * weights / keras.ops.maximum(keras.ops.mean(weights), 1e-7)
+
+    def get_config(self) -> dict:
+        return {
+            "classes": self.classes,
+            "weights": self.weights,
+            "from_logits": self.from_logits,
+            "reduction": self.reduction,
+            "name": self.name,
+        }

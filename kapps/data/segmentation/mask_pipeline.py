@@ -209,6 +209,7 @@ def _decode_pairs(
 
     def decode(image_format, encoded, orientation, seed, prepared):
         image = decode_image.decode_format(image_format, encoded, orientation, channels)
+        image = tf.ensure_shape(image, [None, None, channels])
         mask = check_pair(image, decode_mask(prepared, source.classes))
         return process(image, mask, seed)
 
