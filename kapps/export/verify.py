@@ -10,6 +10,7 @@ import numpy as np
 
 from kapps._local_paths import local_path
 from kapps.export import runtime
+from kapps.export._class_maps import gives_class_maps, miou_agreement
 from kapps.export._float32 import check_exportable, iterate_layers
 from kapps.export._inputs import count_rows, model_input, slice_rows
 from kapps.export._preprocessing import export_preprocessing
@@ -27,6 +28,8 @@ MAX_DIFFERENCE = 1e-4
 """The largest difference of a float32 file from the model, relative to the largest output if that is above 1."""
 MIN_AGREEMENT = 0.98
 """The lowest top-1 agreement of a file in another precision."""
+MIN_MIOU = 0.9
+"""The lowest mIoU agreement of a file in another precision; a small class counts as much as a large one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +44,13 @@ class Report:
         largest_difference: the largest absolute difference of an output value; infinite if a value is NaN.
         largest_value: the largest absolute value in the model's outputs.
         top1_agreement: the fraction of examples in [0, 1] for which file and model have the same top class.
+            Of a network that scores every pixel, the fraction of pixels.
         bytes: the size of the file, or of all files in the directory.
         milliseconds: {number of threads: latency of one example}; empty if it was not measured.
         binary_inputs: whether a layer of the model reads signs. Where rounding moves a value across zero its sign
             changes, so that outputs may differ by more than rounding.
+        miou_agreement: of a network that scores every pixel, the mean IoU in [0, 1] of the class maps of file and model;
+            None for other networks.
     """
 
     path: pathlib.Path
@@ -57,18 +63,26 @@ class Report:
     bytes: int
     milliseconds: dict[int, float]
     binary_inputs: bool = False
+    miou_agreement: float | None = None
 
     def __str__(self) -> str:
         """Returns the report on one line."""
         return (
             f"{self.path}: {self.kind}, {self.precision}, {self.bytes:,} bytes, {self.examples} examples, "
             f"largest difference {self.largest_difference:.1e}, "
-            f"top-1 agreement {self.top1_agreement:.1%}"
+            f"{self.agreement[0]} {self.agreement[1]:.1%}"
             + "".join(f", {ms:.1f} ms on {n} threads" for n, ms in self.milliseconds.items())
         )
 
+    @property
+    def agreement(self) -> tuple[str, float]:
+        """The name and the value of the agreement that `failure` requires: of top classes, or of class maps."""
+        if self.miou_agreement is None:
+            return "top-1 agreement", self.top1_agreement
+        return "mIoU agreement", self.miou_agreement
+
     def failure(
-        self, max_difference: float = MAX_DIFFERENCE, min_agreement: float = MIN_AGREEMENT
+        self, max_difference: float = MAX_DIFFERENCE, min_agreement: float | None = None
     ) -> str | None:
         """Returns on one line why the file fails verification, or None if it passes.
 
@@ -76,15 +90,18 @@ class Report:
             max_difference: for a float32 file, the largest allowed difference, relative to `largest_value` if that is
                 above 1; not for a model with binary inputs.
             min_agreement: for a file in another precision or of a model with binary inputs, the lowest allowed top-1
-                agreement.
+                agreement, or of a network that scores every pixel, mIoU agreement. None for 0.98 and 0.9.
         """
         allowed = max_difference * max(1.0, self.largest_value)
         exact = self.precision == "float32" and not self.binary_inputs
         if exact and not self.largest_difference <= allowed:
             return f"{self.path} differs from the model by {self.largest_difference:.1e}; {allowed:.1e} is allowed"
-        if not self.top1_agreement >= min_agreement:
+        name, value = self.agreement
+        if min_agreement is None:
+            min_agreement = MIN_AGREEMENT if self.miou_agreement is None else MIN_MIOU
+        if not value >= min_agreement:
             return (
-                f"{self.path} ({self.precision}) has a top-1 agreement of {self.top1_agreement:.1%} on {self.examples} "
+                f"{self.path} ({self.precision}) has a {name} of {value:.1%} on {self.examples} "
                 f"examples; {min_agreement:.1%} is required"
             )
         return None
@@ -130,6 +147,7 @@ def verify(
         A `Report` with the largest absolute difference over all outputs, and the top-1 agreement of the first output,
         or of the one called "predictions".
         An output of width one agrees if it is on the same side of 0.5 for probabilities, of 0 for logits.
+        Of a network that scores every pixel, the report also has the mean IoU of the class maps.
 
     Raises:
         ValueError: if the path is not an exported file, if file, model and inputs do not fit, and for a SavedModel with
@@ -176,6 +194,9 @@ def verify(
         binary_inputs=any(
             getattr(layer, "binary_input", False) for layer in iterate_layers(reference)
         ),
+        miou_agreement=miou_agreement(outputs[first], expected[first])
+        if gives_class_maps(reference)
+        else None,
     )
 
 

@@ -194,7 +194,7 @@ class Run:
         )
         if reports:
             print()
-            print_table(EXPORTED, *map(_report_row, reports))
+            print_table(_report_columns(reports), *map(_report_row, reports))
         print()
         print(f"written: {', '.join(str(self.directory / name) for name in WRITTEN)}")
         summary = f"{skipped.summary()}; " if skipped else ""
@@ -235,15 +235,15 @@ def print_table(*rows: tuple[str, ...]) -> None:
     print(align_columns(rows))
 
 
-EXPORTED = (
-    "exported", "precision", "size", "largest difference", "top-1 agreement", "ms", "ms, 2 threads",
-)  # fmt: skip
+def _report_columns(reports):
+    agreement = reports[0].agreement[0]
+    return "exported", "precision", "size", "largest difference", agreement, "ms", "ms, 2 threads"
 
 
 def _report_row(report):
     size, difference = f"{report.bytes / 1e6:.1f} MB", f"{report.largest_difference:.1e}"
     times = (f"{report.milliseconds[n]:.1f}" for n in (1, 2))
-    agreement = f"{report.top1_agreement:.1%}"
+    agreement = f"{report.agreement[1]:.1%}"
     return str(report.path), report.precision, size, difference, agreement, *times
 
 

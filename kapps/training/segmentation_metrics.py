@@ -19,9 +19,6 @@ from keras import ops
 from kapps._checked import check_argument, checked
 from kapps._values import short
 
-VOID = 255
-"""The label of pixels without a class, of `kapps.data.segmentation`."""
-
 
 class _ConfusionMetric(keras.metrics.Metric):
     """A metric that is computed from a confusion matrix. Counts are integers, which do not lose pixels by rounding.

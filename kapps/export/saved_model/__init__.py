@@ -60,6 +60,9 @@ def saved_model(
     `class_names`, `labels`, string [batch, k]. Outputs in a dictionary keep its names, several other outputs have the
     names of their layers, and outputs with a time axis come without `classes` and `labels`.
 
+    Of a network whose layer "predictions" scores every pixel, the scores are float32 [batch, height, width, classes],
+    and `classes` is the class map, uint8 [batch, height, width], at the size of the network's input; without `labels`.
+
     Args:
         model: a functional or sequential model of such inputs, under any dtype policy.
         directory: a local directory. The SavedModel is written to `<directory>/<model.name>/<n>`, where n is one more

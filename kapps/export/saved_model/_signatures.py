@@ -3,6 +3,7 @@
 | model | signatures |
 | --- | --- |
 | images, with preprocessing | `serving_default`, `serve_bytes` |
+| the same, of a network that scores every pixel | `classes` is a class map, without `labels` |
 | sequences, frames, several inputs | `serving_default` |
 | tokens, with a tokenizer | `serving_default`, `serve_text`; of a language model also `continue_text` |
 | a source and a target, with subwords | `serving_default`, `translate` |
@@ -15,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from kapps.data.image import decode_image
+from kapps.export._class_maps import gives_class_maps
 from kapps.export._inputs import IMAGE, model_input
 from kapps.export.saved_model._text_signatures import TEXT, TokenizedText, TranslatedText
 from kapps.export.saved_model._write import Signature, with_constant_weights
@@ -65,7 +67,8 @@ def make_signatures(
         call = functools.partial(network, training=False)
     else:
         call = with_constant_weights(network)
-    predict = functools.partial(_predict, call, labels)
+    add_classes = _add_class_map if gives_class_maps(network) else _add_top_classes
+    predict = functools.partial(_predict, call, functools.partial(add_classes, labels))
     inputs = model_input(network)
     signatures = {"serving_default": Signature(predict, inputs.spec(None))}
     if preprocessing is not None and inputs.shape[-1] in (1, 3):
@@ -105,17 +108,27 @@ def _example(spec):
     return tf.fill([1, *shape], tf.cast(128 if is_image else 1, spec.dtype))
 
 
-def _predict(call, labels, inputs):
-    """Returns the network's outputs; for one output of scores, or one of predictions among several, also the top
-    classes and their labels."""
+def _predict(call, add_classes, inputs):
+    """Returns the network's outputs; for one output of scores, or one of predictions among several, also classes."""
     outputs = call(inputs)
     scores = outputs.get("predictions", next(iter(outputs.values())))
     several = len(outputs) > 1 and "predictions" not in outputs
-    if several or len(scores.shape) != 2 or scores.shape[-1] < 2:
+    return outputs if several else add_classes(outputs, scores)
+
+
+def _add_top_classes(labels, outputs, scores):
+    """Returns the outputs with the most likely classes of each image and their labels."""
+    if len(scores.shape) != 2 or scores.shape[-1] < 2:
         return outputs
     classes = tf.math.top_k(scores, min(TOP, scores.shape[-1])).indices
     outputs = {**outputs, "classes": tf.cast(classes, tf.int64)}
     return {**outputs, "labels": labels(outputs["classes"])} if labels else outputs
+
+
+def _add_class_map(_, outputs, scores):
+    """Returns the outputs with the most likely class of each pixel, uint8 [batch, height, width]."""
+    classes = tf.argmax(scores, -1, output_type=tf.int32)
+    return {**outputs, "classes": tf.cast(classes, tf.uint8)}
 
 
 def _sized(preprocessing, inputs):
