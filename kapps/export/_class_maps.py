@@ -26,7 +26,11 @@ def gives_class_maps(network: keras.Model) -> bool:
     operation = producer(scores)  # the model inside, or a layer
     layers = getattr(operation, "output_names", None) or [operation.name]
     is_named = any(f"_{name}".endswith("_predictions") for name in layers)
-    same_size = tuple(scores.shape[1:3]) == tuple(inputs.shape[:2])
+    size = tuple(axis or 224 for axis in inputs.shape[:2])
+    if None in inputs.shape:  # any size: the scores are those of one
+        image = keras.KerasTensor((1, *size, inputs.shape[-1]), "float32")
+        scores = network.compute_output_spec(image)[names[main_output(names)]]
+    same_size = tuple(scores.shape[1:3]) == size
     return is_named and same_size and 2 <= (scores.shape[-1] or 0) <= MAX_CLASSES
 
 
