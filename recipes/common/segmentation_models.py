@@ -1,0 +1,95 @@
+"""The networks of segmentation.py: those of `kapps.segmentation` by name, and a small body for training from scratch."""
+
+import importlib
+import inspect
+
+import keras
+
+import kapps
+from kapps import layers
+from kapps._names import nearest
+from kapps.model_record import RANDOM, ModelRecord
+from kapps.preprocessing import INCEPTION
+
+SMALL = "small"
+"""The name of the small body."""
+
+
+def small_body(input_shape, preprocessing, width=16):
+    """Returns a residual network of four levels, for images from 32 pixels: level n has width * 2^(n - 1) channels.
+
+    Args:
+        input_shape: (height, width, channels).
+        preprocessing: that the network records.
+        width: channels of the first level.
+    """
+    image = keras.Input(input_shape, name="image")
+    record = ModelRecord("small_body", RANDOM, preprocessing)
+    x = keras.layers.Identity(name=record.layer_name())(image)
+    for level in range(1, 5):
+        filters, name = width * 2 ** (level - 1), f"level{level}_block1"
+        x = layers.conv_bn(x, filters, 3, strides=2, activation="relu", name=f"{name}_conv")
+        for block in range(2, 2 + (level + 1) // 2):  # 1 1 2 2
+            name = f"level{level}_block{block}"
+            residual = layers.conv_bn(x, filters, 3, activation="relu", name=f"{name}_conv1")
+            residual = layers.conv_bn(residual, filters, 3, name=f"{name}_conv2")
+            x = keras.layers.Add(name=f"{name}_add")([x, residual])
+            x = keras.layers.Activation("relu", name=f"{name}_out")(x)
+    return keras.Model(image, x, name=SMALL)
+
+
+def body_preprocessing(model, body, weights, size):
+    """Returns the preprocessing of the images: that of the body's card, or of the network's own, without a crop.
+
+    Args:
+        model, body, weights: the recipe's flags.
+        size: (height, width) of the images.
+    """
+    preprocessing = INCEPTION
+    if takes_body(model) and body != SMALL:
+        preprocessing = kapps.cards.image_card(body, weights).preprocessing
+    return kapps.Preprocessing(
+        size, 1.0, preprocessing.interpolation, preprocessing.scale, preprocessing.mean,
+        preprocessing.std, preprocessing.blue_first,
+    )  # fmt: skip
+
+
+def takes_body(model):
+    """Returns whether a function of `kapps.segmentation` takes a body.
+
+    Raises:
+        ValueError: for a name that is no function that makes a network.
+    """
+    functions = importlib.import_module("kapps.segmentation")
+    names = [
+        name
+        for name in functions.__all__
+        if "classes" in inspect.signature(getattr(functions, name)).parameters
+    ]
+    if model not in names:
+        raise ValueError(
+            f"--model={model} is not a network of kapps.segmentation: choose one of {', '.join(names)}."
+            f"{nearest(model, names)}"
+        )
+    return "body" in inspect.signature(getattr(functions, model)).parameters
+
+
+def build_network(model, body, weights, input_shape, classes, preprocessing, width):
+    """Returns the network of the recipe's flags, with a softmax for each pixel.
+
+    Args:
+        model: name of a function of `kapps.segmentation`.
+        body: name of a builder of images, or "small".
+        weights: of the body: None, "imagenet" or a file.
+        input_shape: (height, width, channels).
+        classes: number of classes.
+        preprocessing: of the images, for the record of the small body.
+        width: channels of the first level of the small body.
+    """
+    make = getattr(importlib.import_module("kapps.segmentation"), model)
+    if not takes_body(model):
+        return make(input_shape=input_shape, classes=classes)
+    if body == SMALL:
+        return make(small_body(input_shape, preprocessing, width), classes=classes)
+    network = getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
+    return make(network, classes=classes)

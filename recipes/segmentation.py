@@ -1,0 +1,176 @@
+"""Trains a network that classifies each pixel of an image, and exports it as a SavedModel and a .tflite file.
+
+    python recipes/segmentation.py                                  # scenes of digits, which are part of kapps
+    python recipes/segmentation.py --data_dir=camvid.zip --classes=camvid.csv --void=11 --width=32 --epochs=60
+    python recipes/segmentation.py --data_dir=VOC2012 --classes=21 --model=fcn --body=resnet50 --weights=imagenet
+
+The networks are those of `kapps.segmentation`, over the body of any builder, or a small one (--body=small). Papers: Long
+2014, arXiv:1411.4038, for fcn and the metrics; Ronneberger 2015, arXiv:1505.04597, for unet; Badrinarayanan 2015,
+arXiv:1511.00561, for segnet and --class_weights. The recipe writes `model.keras`, `history.csv`, `curves.png`,
+`run.json`, `classes.csv` (the IoU of each class) and `grid.png` (images, masks and predictions) to --model_dir, and a
+SavedModel for TensorFlow Serving and a .tflite file to --export_dir, whose class maps it compares with the model's.
+"""
+
+import functools
+import pathlib
+
+import common.environment  # noqa: F401  # before TensorFlow
+
+import tensorflow as tf
+from absl import flags
+from common.segmentation_models import SMALL, body_preprocessing, build_network
+from common.segmentation_results import count_confusion, plot_grid, write_classes
+
+from kapps import data, export, training
+from kapps.data import segmentation
+from kapps.data.image import decode_image
+
+FLAGS = flags.FLAGS
+# fmt: off
+flags.DEFINE_string("model", "unet", "a network of kapps.segmentation")
+flags.DEFINE_string("body", SMALL, "a builder, one of `kapps.list_models()`, or small")
+flags.DEFINE_integer("width", 16, "channels of the first level of --body=small", 4, 1024)
+training.define_path("weights", None, '"imagenet", or a weights file of the body [random initialisation]', "file", ("imagenet",))
+flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES}, which is part of kapps [without --data_dir]")
+training.define_path("data_dir", None, "directory or .zip of images and masks, TFRecord shards, or the directory of TFDS")
+flags.DEFINE_string("classes", None, "file of the names and colours of the classes, or their number")
+flags.DEFINE_integer("void", segmentation.VOID, "value in the masks of pixels without a class", 0, 255)
+flags.DEFINE_integer("batch_size", 16, "images per step, over all devices", 1, 2**20)
+flags.DEFINE_integer("epochs", 12, "epochs of the training", 1, 10**6)
+flags.DEFINE_list("image_size", None, "height,width in pixels [those of the first image]")
+flags.DEFINE_enum("augmentation", None, list(segmentation.SEGMENTATION_AUGMENTATIONS), "[street; digits for digits]")
+flags.DEFINE_enum("class_weights", "none", ["none", "median"], "of the loss; median: by the frequency of the classes")
+training.define_positive("learning_rate", 3e-3, "peak learning rate of AdamW")
+training.define_flags(model_dir="runs/segmentation")
+# fmt: on
+
+RUN_FLAGS = (
+    "model", "body", "width", "weights", "dataset", "data_dir", "classes", "void", "batch_size", "epochs",
+    "image_size", "augmentation", "class_weights", "learning_rate", "precision", "seed", "deterministic",
+)  # fmt: skip
+"""Flags that determine the training: a run resumes only with the same values."""
+WEIGHT_DECAY, WARM_UP = 0.01, 0.05
+COMPARED, CALIBRATION = 32, 100
+"""Number of images that exported files are compared with the model on, and of those that determine int8 ranges."""
+
+
+def open_sources(strategy):
+    """Returns the training and the evaluation images; without flags, the scenes of digits."""
+    if not FLAGS.data_dir and not FLAGS.dataset:
+        FLAGS.dataset = segmentation.DIGIT_SCENES
+    classes = FLAGS.classes
+    if classes is not None and classes.isdecimal():
+        classes = int(classes)
+    train, test = (
+        segmentation.open_masks(
+            FLAGS.dataset, FLAGS.data_dir, split, classes=classes, void=FLAGS.void
+        )
+        for split in ("train", "validation")
+    )
+    if training.is_chief(strategy):
+        print(data.describe_sources(train, test), flush=True)
+    return train, test
+
+
+def set_defaults(source):
+    """Sets the flags without a value from the images, and returns (height, width)."""
+    if FLAGS.augmentation is None:
+        is_digits = FLAGS.dataset == segmentation.DIGIT_SCENES
+        FLAGS.augmentation = "digits" if is_digits else "street"
+    if FLAGS.image_size is None:
+        with data.explain_errors(source):
+            _, encoded, _ = next(iter(source.images()))
+            size = tf.shape(decode_image.decode(encoded))[:2].numpy()
+        FLAGS.image_size = [str(side) for side in size]
+    values = FLAGS.image_size
+    if len(values) != 2 or not all(x.isdecimal() and 32 <= int(x) <= 8192 for x in values):
+        raise ValueError(
+            f"--image_size={','.join(values)} is not a height and a width from 32 to 8192, such as 120,160"
+        )
+    return tuple(map(int, values))
+
+
+def find_class_weights(source):
+    """Returns the weights of the classes in the loss, or None."""
+    if FLAGS.class_weights == "none":
+        return None
+    return training.median_frequency_weights(segmentation.count_class_pixels(source))
+
+
+def main(_):
+    # The strategy is first: TensorFlow cannot connect workers after its first operation.
+    strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
+    training.set_seed(FLAGS.seed, FLAGS.deterministic)
+
+    # Data
+    train_source, test_source = open_sources(strategy)
+    size = set_defaults(train_source)
+    training.require_memory(
+        training.image_memory(FLAGS.batch_size, *size), "lower --batch_size or --image_size"
+    )
+    preprocessing = body_preprocessing(FLAGS.model, FLAGS.body, FLAGS.weights, size)
+    skipped = data.SkippedImages()
+    options = {"strict": FLAGS.strict_data, "skipped": skipped}
+    train_dataset = functools.partial(
+        segmentation.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
+        **segmentation.SEGMENTATION_AUGMENTATIONS[FLAGS.augmentation], **options,
+    )  # fmt: skip
+    test = segmentation.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
+    steps = data.steps_per_epoch(train_source, FLAGS.batch_size)
+    class_weights = find_class_weights(train_source)
+    identity = data.images_identity(train_source, test_source)
+    training.compare_workers(strategy, identity)
+
+    # Precision, model, optimizer
+    FLAGS.precision = training.set_precision(FLAGS.precision)
+    classes = len(train_source.class_names)
+    schedule = training.Schedule(
+        epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate, weight_decay=WEIGHT_DECAY, warmup=WARM_UP,
+        algorithm="adamw", scaling=0.0,
+    )  # fmt: skip
+    with strategy.scope():
+        model = build_network(
+            FLAGS.model, FLAGS.body, FLAGS.weights, (*size, 3), classes, preprocessing, FLAGS.width
+        )
+        optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
+        training.check_compile_options(optimizer, model=model, strategy=strategy)
+        trained = training.compile_segmenter(model, optimizer, class_weights=class_weights)
+
+    # Fit and evaluate
+    run = training.Run(
+        FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=steps, batch_size=FLAGS.batch_size,
+        identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
+        data=identity,
+    )  # fmt: skip
+    run.print_summary(
+        model, train_source, f"augmentation {FLAGS.augmentation}", FLAGS.precision
+    )
+    with data.explain_errors(train_source, test_source):
+        before, after = run.fit(trained, train_dataset, test, skipped=skipped)
+        if not run.is_chief:
+            return
+        model = run.save(model)
+        confusion = count_confusion(model, test, classes)
+        batch = next(test.as_numpy_iterator())
+        shuffled = segmentation.eval_dataset(
+            train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed
+        )
+        compared, calibration = data.take_images(test, COMPARED), data.take_images(shuffled, CALIBRATION)
+
+    # Results, export, verification
+    directory = pathlib.Path(FLAGS.model_dir)
+    colours = train_source.classes.colours
+    plot_grid(model, batch, preprocessing, colours, directory / "grid.png")
+    reports, errors = export.export_and_verify(
+        model, FLAGS.export_dir, compared, preprocessing=preprocessing, precisions=FLAGS.tflite,
+        class_names=train_source.class_names, calibration=calibration,
+    )  # fmt: skip
+    write_classes(confusion, train_source.class_names, directory / "classes.csv")
+    run.finish(before, after, reports, flags=training.get_flag_values(), skipped=skipped)
+    print(f"written: {directory / 'classes.csv'}, {directory / 'grid.png'}")
+    if errors:
+        raise ValueError("; ".join(errors))
+
+
+if __name__ == "__main__":
+    training.run_main(main)
