@@ -1,5 +1,6 @@
 """The networks of segmentation.py: those of `kapps.segmentation` by name, and a small body for training from scratch."""
 
+import dataclasses
 import importlib
 import inspect
 
@@ -8,7 +9,7 @@ import keras
 import kapps
 from kapps import layers
 from kapps._names import nearest
-from kapps.model_record import RANDOM, ModelRecord
+from kapps.model_record import RANDOM, UNKNOWN, ModelRecord
 from kapps.preprocessing import INCEPTION
 
 SMALL = "small"
@@ -24,7 +25,7 @@ def small_body(input_shape, preprocessing, width=16):
         width: channels of the first level.
     """
     image = keras.Input(input_shape, name="image")
-    record = ModelRecord("small_body", RANDOM, preprocessing)
+    record = ModelRecord(UNKNOWN, RANDOM, preprocessing)
     x = keras.layers.Identity(name=record.layer_name())(image)
     for level in range(1, 5):
         filters, name = width * 2 ** (level - 1), f"level{level}_block1"
@@ -48,10 +49,7 @@ def body_preprocessing(model, body, weights, size):
     preprocessing = INCEPTION
     if takes_body(model) and body != SMALL:
         preprocessing = kapps.cards.image_card(body, weights).preprocessing
-    return kapps.Preprocessing(
-        size, 1.0, preprocessing.interpolation, preprocessing.scale, preprocessing.mean,
-        preprocessing.std, preprocessing.blue_first,
-    )  # fmt: skip
+    return dataclasses.replace(preprocessing, size=size, crop=1.0)
 
 
 def takes_body(model):
