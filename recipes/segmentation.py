@@ -16,14 +16,12 @@ import pathlib
 
 import common.environment  # noqa: F401  # before TensorFlow
 
-import tensorflow as tf
 from absl import flags
-from common.segmentation_models import SMALL, body_preprocessing, build_network
+from common.segmentation_models import SMALL, body_preprocessing, build_network, takes_body
 from common.segmentation_results import count_confusion, plot_grid, write_classes
 
 from kapps import data, export, training
 from kapps.data import segmentation
-from kapps.data.image import decode_image
 
 FLAGS = flags.FLAGS
 # fmt: off
@@ -72,22 +70,26 @@ def open_sources(strategy):
     return train, test
 
 
+def read_size():
+    """Returns (height, width) of --image_size, or None."""
+    values = FLAGS.image_size
+    if values is None:
+        return None
+    if len(values) != 2 or not all(x.isdecimal() and 32 <= int(x) <= 8192 for x in values):
+        raise ValueError(
+            f"--image_size={','.join(values)} is not a height and a width from 32 to 8192, such as 120,160"
+        )
+    return tuple(map(int, values))
+
+
 def set_defaults(source):
     """Sets the flags without a value from the images, and returns (height, width)."""
     if FLAGS.augmentation is None:
         is_digits = FLAGS.dataset == segmentation.DIGIT_SCENES
         FLAGS.augmentation = "digits" if is_digits else "street"
     if FLAGS.image_size is None:
-        with data.explain_errors(source):
-            _, encoded, _ = next(iter(source.images()))
-            size = tf.shape(decode_image.decode(encoded))[:2].numpy()
-        FLAGS.image_size = [str(side) for side in size]
-    values = FLAGS.image_size
-    if len(values) != 2 or not all(x.isdecimal() and 32 <= int(x) <= 8192 for x in values):
-        raise ValueError(
-            f"--image_size={','.join(values)} is not a height and a width from 32 to 8192, such as 120,160"
-        )
-    return tuple(map(int, values))
+        FLAGS.image_size = [str(side) for side in segmentation.first_image_size(source)]
+    return read_size()
 
 
 def find_class_weights(source):
@@ -103,6 +105,8 @@ def main(_):
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data
+    takes_body(FLAGS.model)  # raises ValueError for an unknown name
+    read_size()
     train_source, test_source = open_sources(strategy)
     size = set_defaults(train_source)
     training.require_memory(

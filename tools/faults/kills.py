@@ -132,6 +132,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "--data=folders --image_size=28 --model=lenet5 --epochs=2 --batch_size=8 --checkpoint_every=2",
         8,
     ),
+    "segmentation": (
+        "segmentation",
+        f"--data_dir=masks --classes=2 --width=4 --batch_size=4 --epochs=2 {SMALL}",
+        6,
+    ),
     "autoregression": (
         "autoregression",
         "--series=series.csv --units=2 --epochs=2 --steps=1 --steps=4",
@@ -184,6 +189,13 @@ def make_data(folder):
             for i in range(count):
                 pixels = np.random.default_rng(i).integers(0, 255, (30, 30, 3))
                 keras.utils.save_img(path / f"{name}{i}.png", pixels, scale=False)
+    for split, count in (("train", 12), ("val", 3)):
+        for i in range(count):
+            pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3))
+            for kind, values in (("images", pixels), ("masks", pixels[..., :1] // 128)):
+                path = folder / "masks" / split / kind / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                keras.utils.save_img(path, values, scale=False)
 
 
 def run_recipe(case, folder, name, kill, with_export):
@@ -314,6 +326,8 @@ def read_results(folder):
             "counters.png",
             "predictions.png",
             "forecast.png",
+            "grid.png",
+            "classes.csv",
         ):
             results[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name == "checkpoints":

@@ -11,6 +11,7 @@ from kapps.data.segmentation.mask_pipeline import (
 )
 from kapps.data.segmentation.mask_pipeline import count_class_pixels as count_class_pixels
 from kapps.data.segmentation.mask_pipeline import eval_dataset as eval_dataset
+from kapps.data.segmentation.mask_pipeline import first_image_size as first_image_size
 from kapps.data.segmentation.mask_pipeline import train_dataset as train_dataset
 from kapps.data.segmentation.mask_records import write_mask_tfrecords as write_mask_tfrecords
 from kapps.data.segmentation.mask_source import MaskSource as MaskSource

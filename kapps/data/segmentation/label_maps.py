@@ -24,6 +24,7 @@ _GREY, _PALETTE = 0, 3
 _FACTORS = {1: 255, 2: 85, 4: 17, 8: 1}
 """What TensorFlow multiplies grey pixels by, by their number of bits."""
 _COLOUR, _UNREADABLE = b"\0", b"!"
+_OTHER_FORMATS = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP"}
 _LISTED = 3
 
 
@@ -38,8 +39,9 @@ def prepare_mask(encoded: bytes) -> bytes:
     """
     header = encoded[12:_HEADER_END]
     if not encoded.startswith(_PNG) or len(header) < 21 or header[:4] != b"IHDR":
-        reason = why_undecodable(encoded)
-        return _UNREADABLE + (reason if "PNG" in reason else f"{reason}, not PNG").encode()
+        names = [name for start, name in _OTHER_FORMATS.items() if encoded.startswith(start)]
+        reason = f"{names[0]}, not PNG" if names else why_undecodable(encoded)
+        return _UNREADABLE + reason.encode()
     bits, kind = header[12], header[13]
     if bits not in _FACTORS:
         return _UNREADABLE + f"PNG of {bits} bits; masks have at most 8".encode()

@@ -7,6 +7,7 @@ Order, random numbers, resumption, workers and images that cannot be decoded are
 mask is the last channel of its image until the batch is complete, so that both are always processed alike.
 """
 
+import contextlib
 import dataclasses
 import functools
 
@@ -155,6 +156,21 @@ def eval_dataset(
         strict,
     )
     return _finish(dataset.rebatch(batch_size), None, preprocessing, channels)
+
+
+@checked_data
+def first_image_size(source: MaskSource) -> tuple[int, int]:
+    """Returns (height, width) of the first image of a source that can be decoded.
+
+    Raises:
+        DataError: no image can be decoded.
+    """
+    with explain_errors(source):
+        for _, encoded, _ in source.images().as_numpy_iterator():
+            with contextlib.suppress(tf.errors.OpError):
+                height, width, _ = decode_image.decode_graph(3)(tf.constant(encoded)).shape
+                return height, width
+    raise DataError(f"no image of {source.name} can be decoded")
 
 
 @checked_data

@@ -41,8 +41,8 @@ def test_every_kind_of_png_is_the_same_label_map(make, classes, kind):
         "grey": lambda: Image.fromarray(NUMBERS),
         "palette": lambda: palette_image(NUMBERS),
         "2 bits": lambda: palette_image(NUMBERS),
-        "transparent": lambda: Image.fromarray(
-            np.stack([NUMBERS, np.full_like(NUMBERS, 9)], -1), "LA"
+        "transparent": lambda: Image.merge(
+            "LA", [Image.fromarray(NUMBERS), Image.fromarray(np.full_like(NUMBERS, 9))]
         ),
         "colours": lambda: Image.fromarray(COLOURS[NUMBERS]),
         "RGBA": lambda: Image.fromarray(COLOURS[NUMBERS]).convert("RGBA"),

@@ -1,0 +1,74 @@
+"""segmentation.py in a process of its own, with a small network, and its errors."""
+
+import csv
+import functools
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import recipe_process
+from PIL import Image
+
+RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "segmentation.py"
+run = functools.partial(recipe_process.run, "segmentation.py")
+
+
+def write_pairs(folder, count=12):
+    """Writes images of 32 x 40 pixels whose masks are 1 where they are light, in a train and a val split."""
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (folder / split / kind).mkdir(parents=True)
+        for number in range(count):
+            mask = np.zeros((32, 40), np.uint8)
+            y, x = random.integers(0, 16, 2)
+            mask[y : y + 16, x : x + 20] = 1
+            image = np.where(mask == 1, 200, 40)[..., None] + random.integers(0, 40, (32, 40, 3))
+            Image.fromarray(image.astype(np.uint8)).save(folder / split / "images" / f"{number}.png")
+            Image.fromarray(mask).save(folder / split / "masks" / f"{number}.png")
+    text = "name,r,g,b\ndark,0,0,0\nlight,255,255,0\n"
+    (folder / "classes.csv").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.long
+def test_from_images_and_masks_to_verified_files(tmp_path):
+    write_pairs(tmp_path / "pairs")
+    done = run(
+        tmp_path, "--data_dir=pairs", "--epochs=8", "--batch_size=4", "--width=8",
+        "--class_weights=median", "--augmentation=none", "--tflite=float32", "--tflite=int8",
+        "--learning_rate=0.01",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    results = content["results"]
+    assert results["after"]["mean_iou"] > max(0.6, results["before"]["mean_iou"])
+    assert content["flags"]["image_size"] == ["32", "40"]
+    with (tmp_path / "run" / "classes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == ["dark", "light"]
+    mean = np.mean([float(row["iou"]) for row in rows])
+    assert mean == pytest.approx(results["after"]["mean_iou"], abs=1e-4)
+    assert sum(int(row["pixels"]) for row in rows) == 12 * 32 * 40
+    names = [pathlib.Path(file["path"]).name for file in results["exported"]]
+    assert names == ["1", "1.tflite", "1.int8.tflite"]
+    assert all(file["miou_agreement"] > 0.9 for file in results["exported"])
+    assert "mIoU agreement" in done.stdout
+    for name in ("grid.png", "curves.png"):
+        with Image.open(tmp_path / "run" / name) as image:
+            assert image.width > 300
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model=unett"], "Did you mean unet"),
+        (["--data_dir=nowhere", "--classes=3"], "nowhere"),
+        (["--image_size=32"], "--image_size=32"),
+        (["--batch_size=5000", "--image_size=32,32"], "training images"),
+    ],
+)
+def test_an_error_of_the_user_is_one_line(tmp_path, mistaken, flags, message):
+    line = mistaken(RECIPE, tmp_path, "--model_dir=run", "--export_dir=exported", *flags)
+    assert line.startswith("segmentation.py: ") and message in line
+    assert not (tmp_path / "run").exists() and not (tmp_path / "exported").exists()
