@@ -1,10 +1,10 @@
 """Trains a network that classifies each pixel of an image, and exports it as a SavedModel and a .tflite file.
 
     python recipes/segmentation.py                                  # scenes of digits, which are part of kapps
-    python recipes/segmentation.py --data_dir=camvid.zip --classes=camvid.csv --void=11 --width=32 --epochs=60
+    python recipes/segmentation.py --data_dir=street --classes=street.csv --void=11 --width=32 --epochs=60
     python recipes/segmentation.py --data_dir=VOC2012 --classes=21 --model=fcn --body=resnet50 --weights=imagenet
 
-The networks are those of `kapps.segmentation`, over the body of any builder, or a small one (--body=small). Papers: Long
+The networks are those of `kapps.segmentation`, over the body of any builder or a small one (--body=small). Papers: Long
 2014, arXiv:1411.4038, for fcn and the metrics; Ronneberger 2015, arXiv:1505.04597, for unet; Badrinarayanan 2015,
 arXiv:1511.00561, for segnet and --class_weights. The recipe writes `model.keras`, `history.csv`, `curves.png`,
 `run.json`, `classes.csv` (the IoU of each class) and `grid.png` (images, masks and predictions) to --model_dir, and a
@@ -28,9 +28,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "unet", "a network of kapps.segmentation")
 flags.DEFINE_string("body", SMALL, "a builder, one of `kapps.list_models()`, or small")
 flags.DEFINE_integer("width", 16, "channels of the first level of --body=small", 4, 1024)
-training.define_path("weights", None, '"imagenet", or a weights file of the body [random initialisation]', "file", ("imagenet",))
-flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES}, which is part of kapps [without --data_dir]")
-training.define_path("data_dir", None, "directory or .zip of images and masks, TFRecord shards, or the directory of TFDS")
+training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
+flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES} [without --data_dir]")
+training.define_path("data_dir", None, "directory or .zip of images and masks, shards, or TFDS's directory")
 flags.DEFINE_string("classes", None, "file of the names and colours of the classes, or their number")
 flags.DEFINE_integer("void", segmentation.VOID, "value in the masks of pixels without a class", 0, 255)
 flags.DEFINE_integer("batch_size", 16, "images per step, over all devices", 1, 2**20)

@@ -49,7 +49,7 @@ class Report:
         milliseconds: {number of threads: latency of one example}; empty if it was not measured.
         binary_inputs: whether a layer of the model reads signs. Where rounding moves a value across zero its sign
             changes, so that outputs may differ by more than rounding.
-        miou_agreement: of a network that scores every pixel, the mean IoU in [0, 1] of the class maps of file and model;
+        miou_agreement: of a network that scores every pixel, the mean IoU, in [0, 1], of its class maps and the file's;
             None for other networks.
     """
 

@@ -116,7 +116,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
         classes: number of classes.
 
     Raises:
-        ValueError: for arrays of different shapes, and for a prediction that is no class.
+        ValueError: for arrays of different shapes, and for a prediction outside the classes.
     """
     if labels.shape != predictions.shape:
         raise ValueError(

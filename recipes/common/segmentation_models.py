@@ -1,4 +1,4 @@
-"""The networks of segmentation.py: those of `kapps.segmentation` by name, and a small body for training from scratch."""
+"""The networks of segmentation.py: those of `kapps.segmentation` by name, and a small body to train from scratch."""
 
 import dataclasses
 import importlib
@@ -56,7 +56,7 @@ def takes_body(model):
     """Returns whether a function of `kapps.segmentation` takes a body.
 
     Raises:
-        ValueError: for a name that is no function that makes a network.
+        ValueError: for the name of another function, or of none.
     """
     functions = importlib.import_module("kapps.segmentation")
     names = [

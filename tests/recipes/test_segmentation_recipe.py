@@ -65,7 +65,6 @@ def test_from_images_and_masks_to_verified_files(tmp_path):
         (["--model=unett"], "Did you mean unet"),
         (["--data_dir=nowhere", "--classes=3"], "nowhere"),
         (["--image_size=32"], "--image_size=32"),
-        (["--batch_size=5000", "--image_size=32,32"], "training images"),
     ],
 )
 def test_an_error_of_the_user_is_one_line(tmp_path, mistaken, flags, message):

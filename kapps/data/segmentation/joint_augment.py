@@ -39,7 +39,7 @@ def random_scale_and_crop(
         image: uint8 [height, width, channels].
         mask: uint8 [height, width, 1].
         size: (height, width) of the crop.
-        scale_range: least and largest factor, of which logarithms are uniform. At 1 the image just covers the crop.
+        scale_range: least and largest factor; its logarithm is uniform. At 1 the image just covers the crop.
         seed: int64 [2].
 
     Returns:

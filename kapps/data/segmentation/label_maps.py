@@ -128,7 +128,7 @@ def explain_pair(image: bytes, prepared: bytes, classes: MaskClasses) -> str:
         classes: of the mask.
 
     Raises:
-        DataError: the mask has a value or a colour that is no class: other masks have it too.
+        DataError: the mask has a value or a colour of no class: other masks have it too.
     """
     try:
         height, width, _ = decode_image.decode_graph(3)(tf.constant(image)).shape

@@ -53,7 +53,7 @@ class MaskClasses:
         return table
 
     def palette(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the colours as red * 65,536 + green * 256 + blue in order, int32 [n], and their classes, uint8 [n]."""
+        """Returns the colours in order, int32 [n], red * 65,536 + green * 256 + blue, and their classes, uint8 [n]."""
         colours = [*self.colours, *self.void_colours] if self.has_palette else []
         codes = np.array([r << 16 | g << 8 | b for r, g, b in colours], np.int32)
         numbers = [*range(len(self.colours)), *[VOID] * len(self.void_colours)]
@@ -86,7 +86,7 @@ def read_mask_classes(classes: str | os.PathLike | int, void: int = VOID) -> Mas
         classes: a text file of class names, one per line; the number of a line is the number of the class. Or a .csv
             file with a first line of the names of its columns: name; optionally value, the number in the masks
             (otherwise the number of the row); and optionally r, g and b, the colour in the masks. A row whose value is
-            `void` is no class, and its colour is void too. Or a number of classes, which have numbers as names.
+            `void` is not a class, and its colour is void too. Or a number of classes, which have numbers as names.
         void: number in the masks of pixels without a class, from 0 to 255.
 
     Raises:
@@ -149,7 +149,7 @@ def _make(rows, void, path) -> MaskClasses:
     classes = [row for row in rows if row[1] != void]
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise DataError(
-            f"{path} has {len(classes)} classes besides void={void}: kapps reads 2 to {MAX_CLASSES}"
+            f"{path} has {len(classes)} classes without void={void}: kapps reads 2 to {MAX_CLASSES}"
         )
     for kind, index in (("name", 0), ("value", 1), ("colour", 2)):
         # A class may not share its colour with void either.

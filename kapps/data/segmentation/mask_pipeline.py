@@ -74,7 +74,7 @@ def train_dataset(
 
     Raises:
         DataError: source and options do not match. Iteration raises `tf.errors.OpError` if a shard cannot be read, for
-            a mask with a value that is no class, and for an image that cannot be decoded if `strict`.
+            a mask with a value of no class, and for an image that cannot be decoded if `strict`.
             `kapps.data.explain_errors` converts it to a `DataError`.
     """
     _check(source, preprocessing, batch_size, channels)
@@ -183,7 +183,7 @@ def count_class_pixels(source: MaskSource) -> np.ndarray:
         int64 [2, classes]: pixels of each class; pixels that are not void of the images that have the class.
 
     Raises:
-        DataError: a mask has a value that is no class, or no mask can be decoded. Masks that cannot be decoded are
+        DataError: a mask has a value of no class, or no mask can be decoded. Masks that cannot be decoded are
             left out.
     """
     classes = len(source.class_names)

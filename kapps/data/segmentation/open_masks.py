@@ -79,41 +79,41 @@ def open_masks(
         return _open_zip(path, split, classes, void)
     if not os.path.isdir(path):
         raise DataError(f"data directory {data_dir} does not exist: pass one that holds images")
-    found = next((file for name in CLASS_FILES if os.path.isfile(file := f"{path}/{name}")), None)
+    class_file = next((file for name in CLASS_FILES if os.path.isfile(file := f"{path}/{name}")), None)
     if os.path.isfile(os.path.join(path, "dataset_info.json")):
-        return open_mask_tfds(None, path, split, _classes(classes, found, void, path))
+        return open_mask_tfds(None, path, split, _classes(classes, class_file, void, path))
     if find_shards(path):
-        return open_mask_shards(path, split, _classes(classes, found, void, path))
+        return open_mask_shards(path, split, _classes(classes, class_file, void, path))
     return _open_folders(path, split, classes, void)
 
 
-def _classes(classes, found, void: int, name: str) -> MaskClasses:
-    """Returns the classes that are passed, or those of a file that was found."""
-    if classes is None and found is None:
+def _classes(classes, class_file, void: int, name: str) -> MaskClasses:
+    """Returns the classes that are passed, or those of a file in the dataset."""
+    if classes is None and class_file is None:
         raise DataError(
             f"{name} has no {', '.join(CLASS_FILES[:-1])} or {CLASS_FILES[-1]}: pass classes, a file of them or their"
             " number"
         )
-    return read_mask_classes(found if classes is None else classes, void)
+    return read_mask_classes(class_file if classes is None else classes, void)
 
 
 def _find_class_file(listing) -> str | None:
     """Returns the name of a file of classes in a listing, and takes it out of the files that are left out."""
     names = [name for name in listing.left_out if name.rpartition("/")[2] in CLASS_FILES]
-    found = min(
+    class_file = min(
         names,
         key=lambda name: (name.count("/"), CLASS_FILES.index(name.rpartition("/")[2])),
         default=None,
     )
-    if found is not None:
-        del listing.left_out[found]
-    return found
+    if class_file is not None:
+        del listing.left_out[class_file]
+    return class_file
 
 
 def _open_folders(directory: str, split: str, passed, void: int) -> MaskSource:
     listing = list_directory(directory)
-    found = _find_class_file(listing)
-    classes = _classes(passed, found and os.path.join(directory, found), void, directory)
+    class_file = _find_class_file(listing)
+    classes = _classes(passed, class_file and os.path.join(directory, class_file), void, directory)
     layout = arrange_pairs(
         listing, split, directory, lambda name: read_lines(os.path.join(directory, name))
     )
@@ -164,9 +164,9 @@ def _open_zip(path: str, split: str, passed, void: int) -> MaskSource:
             members = {name.replace("\\", "/"): name for name in archive.namelist()}
             folders = {name.rstrip("/") for name in members if name.endswith("/")}
             listing = list_names([name for name in members if not name.endswith("/")], folders)
-            found = _find_class_file(listing)
-            if passed is None and found is not None:
-                classes = _read_member(archive, members[found], lambda x: read_mask_classes(x, void))
+            class_file = _find_class_file(listing)
+            if passed is None and class_file is not None:
+                classes = _read_member(archive, members[class_file], lambda x: read_mask_classes(x, void))
             else:
                 classes = _classes(passed, None, void, path)
             layout = arrange_pairs(
