@@ -20,9 +20,11 @@ try {
     await page.waitForSelector('.row');
     result.imageRows = await readRows();
     result.time = await page.textContent('#time');
+    result.mask = await page.evaluate(() => [...document.getElementById('mask').getContext('2d').getImageData(9, 9, 1, 1).data]);
     await page.screenshot({path: screenshot});
     await page.click('#clear');
     result.rowsAfterClear = (await readRows()).length;
+    result.maskAfterClear = await page.evaluate(() => [...document.getElementById('mask').getContext('2d').getImageData(9, 9, 1, 1).data]);
     const box = await (await page.$('#image')).boundingBox();
     await page.mouse.move(box.x + 60, box.y + 140);
     await page.mouse.down();

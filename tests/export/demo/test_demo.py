@@ -88,6 +88,25 @@ def test_page_classifies_an_image_and_a_drawing(file, modules, tmp_path):
 
 
 @pytest.mark.browser
+def test_page_paints_the_class_of_every_pixel_over_the_image(modules, tmp_path):
+    image = keras.Input((12, 16, 3))
+    scores = keras.layers.Conv2D(3, 1)
+    model = keras.Model(
+        image, keras.layers.Softmax(name="predictions")(scores(image)), name="pixels"
+    )
+    scores.set_weights([4 * np.eye(3, dtype="float32")[None, None], np.zeros(3, "float32")])
+    preprocessing = Preprocessing(size=(12, 16), crop=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    path = kapps.export.tflite(
+        model, tmp_path / "pixels.tflite", preprocessing=preprocessing, class_names=NAMES[:3]
+    )
+    page = visit(path, modules, tmp_path)
+    assert (page["ready"], page["error"], page["pageErrors"]) == ("yes", "", [])
+    assert page["imageRows"][0][:2] == ["green", "100.0 %"] and len(page["imageRows"]) == 1
+    assert page["mask"] == [128, 0, 0, 255]  # the colour of class 1
+    assert page["maskAfterClear"] == [0, 0, 0, 0]
+
+
+@pytest.mark.browser
 def test_page_shows_the_error_of_a_file_that_does_not_run(file, modules, tmp_path):
     corrupt = tmp_path / "corrupt.tflite"
     corrupt.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
