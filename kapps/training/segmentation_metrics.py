@@ -118,6 +118,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
     Raises:
         ValueError: for arrays of different shapes, and for a prediction outside the classes.
     """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape:
         raise ValueError(
             f"labels are {list(labels.shape)} and predictions {list(predictions.shape)}: pass one prediction a pixel"
@@ -139,6 +140,7 @@ def class_ious(confusion: np.ndarray) -> np.ndarray:
     Args:
         confusion: of `confusion_matrix`.
     """
+    confusion = np.asarray(confusion)
     if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
         raise ValueError(f"confusion={short(confusion)} is not a square matrix [classes, classes]")
     both = np.diag(confusion).astype("float64")
@@ -152,6 +154,7 @@ def segmentation_scores(confusion: np.ndarray) -> dict[str, float]:
     Args:
         confusion: of `confusion_matrix`.
     """
+    confusion = np.asarray(confusion)
     ious, labelled = class_ious(confusion), confusion.sum(1)
     present = labelled > 0
     accuracies = np.diag(confusion)[present] / labelled[present]
@@ -176,7 +179,7 @@ def median_frequency_weights(counts: np.ndarray) -> tuple[float, ...]:
     Args:
         counts: [2, classes], of `kapps.data.segmentation.count_class_pixels`.
     """
-    pixels, total = counts.astype("float64")
+    pixels, total = np.asarray(counts, "float64")
     frequency = pixels / np.maximum(total, 1)
     median = np.median(frequency[frequency > 0]) if frequency.any() else 0.0
     weights = np.divide(median, frequency, out=np.zeros_like(frequency), where=frequency > 0)

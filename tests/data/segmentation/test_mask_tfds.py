@@ -36,6 +36,17 @@ class KappsMasks(tfds.core.GeneratorBasedBuilder):
             yield index, {"image": image, "label": 0, "segmentation_mask": MASKS[index]}
 
 
+class KappsImages(KappsMasks):
+    """The same without masks."""
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=(None, None, 3))}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, first, last):
+        yield 0, {"image": MASKS[0].repeat(3, -1)}
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     """The directory where TFDS prepared `KappsMasks`, and a file of the classes."""
@@ -63,16 +74,5 @@ def test_masks_of_a_dataset_by_name_and_by_directory(directory):
 
 
 def test_a_dataset_without_masks_raises(directory):
-    class KappsImages(KappsMasks):
-        """The same without masks."""
-
-        def _info(self):
-            features = {"image": tfds.features.Image(shape=(None, None, 3))}
-            features = tfds.features.FeaturesDict(features)
-            return tfds.core.DatasetInfo(builder=self, features=features)
-
-        def _generate_examples(self, first, last):
-            yield 0, {"image": MASKS[0].repeat(3, -1)}
-
     with pytest.raises(data.DataError, match="kapps needs an image and a mask"):
         segmentation.open_masks("kapps_images", directory, classes=3)
