@@ -22,6 +22,7 @@ from common.segmentation_results import count_confusion, plot_grid, write_classe
 
 from kapps import data, export, training
 from kapps.data import segmentation
+from kapps.model_record import record_preprocessing
 
 FLAGS = flags.FLAGS
 # fmt: off
@@ -136,6 +137,7 @@ def main(_):
         model = build_network(
             FLAGS.model, FLAGS.body, FLAGS.weights, (*size, 3), classes, preprocessing, FLAGS.width
         )
+        record_preprocessing(model, preprocessing)
         optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
         training.check_compile_options(optimizer, model=model, strategy=strategy)
         trained = training.compile_segmenter(model, optimizer, class_weights=class_weights)

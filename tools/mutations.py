@@ -121,6 +121,9 @@ MUTATIONS = [
     # Training.
     _mutation("label smoothing: wrong sign", "kapps/training/losses.py", "losses + self.label_smoothing *", "losses - self.label_smoothing *", "tests/training/test_losses.py"),
     _mutation("warmup: one step late", "kapps/training/schedules.py", '+ 1  # Keras counts from 0', '+ 0  # Keras counts from 0', "tests/training/test_schedules.py"),
+    _mutation("segmentation: labels and predictions exchanged", "kapps/training/segmentation_metrics.py", "labels * classes + predictions, 0)", "predictions * classes + labels, 0)", "tests/training/test_segmentation_metrics.py"),
+    _mutation("segmentation: void pixels in the divisor of the loss", "kapps/training/losses.py", "keras.ops.mean(weights), 1e-7)", "keras.ops.mean(weights) * 0 + 1, 1e-7)", "tests/training/test_segmentation_metrics.py"),
+    _mutation("segmentation: the image is mirrored without its mask", "kapps/data/segmentation/mask_pipeline.py", "return augment.random_flip(pair, augment.fold_in(seed, 1)) if flip else pair", "return tf.concat([augment.random_flip(image, augment.fold_in(seed, 1)), mask], -1) if flip else pair", "tests/data/segmentation"),
     _mutation("learning rate not scaled by the batch size", "kapps/training/image_schedules.py", "(batch_size * accumulation / 256) ** self.scaling", "1.0", "tests/training/test_image_schedules.py"),
     _mutation("LAMB: momentum of the wrong beta", "kapps/training/optimizers.py", "(gradient - mean) * (1 - self.beta_1)", "(gradient - mean) * (1 - self.beta_2)", "tests/training/test_optimizers.py"),
     _mutation("checkpoint without the carried states", "kapps/training/checkpoint_state.py", "*model.optimizer.variables, *list_carried_states(model)]", "*model.optimizer.variables]", "tests/training/test_checkpoints.py"),

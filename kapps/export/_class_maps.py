@@ -24,6 +24,8 @@ def gives_class_maps(network: keras.Model) -> bool:
     if inputs.name != IMAGE or len(scores.shape) != 4:
         return False
     operation = producer(scores)  # the model inside, or a layer
+    if isinstance(operation, keras.Sequential):
+        operation = operation.layers[-1]
     layers = getattr(operation, "output_names", None) or [operation.name]
     is_named = any(f"_{name}".endswith("_predictions") for name in layers)
     size = tuple(axis or 224 for axis in inputs.shape[:2])
