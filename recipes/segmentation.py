@@ -1,7 +1,7 @@
 """Trains a network that classifies each pixel of an image, and exports it as a SavedModel and a .tflite file.
 
     python recipes/segmentation.py                                  # scenes of digits, which are part of kapps
-    python recipes/segmentation.py --data_dir=street --classes=street.csv --void=11 --width=32 --epochs=60
+    python recipes/segmentation.py --data_dir=street --classes=street.csv --void=11 --width=16 --epochs=60
     python recipes/segmentation.py --data_dir=VOC2012 --classes=21 --model=fcn --body=resnet50 --weights=imagenet
 
 The networks are those of `kapps.segmentation`, over the body of any builder or a small one (--body=small). Papers: Long
@@ -28,23 +28,24 @@ FLAGS = flags.FLAGS
 # fmt: off
 flags.DEFINE_string("model", "unet", "a network of kapps.segmentation")
 flags.DEFINE_string("body", SMALL, "a builder, one of `kapps.list_models()`, or small")
-flags.DEFINE_integer("width", 16, "channels of the first level of --body=small", 4, 1024)
+flags.DEFINE_integer("width", 8, "channels of --body=small at the resolution of the image", 4, 1024)
 training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
 flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES} [without --data_dir]")
 training.define_path("data_dir", None, "directory or .zip of images and masks, shards, or TFDS's directory")
+flags.DEFINE_string("test_split", "validation", "split that the network is evaluated on")
 flags.DEFINE_string("classes", None, "file of the names and colours of the classes, or their number")
 flags.DEFINE_integer("void", segmentation.VOID, "value in the masks of pixels without a class", 0, 255)
 flags.DEFINE_integer("batch_size", 16, "images per step, over all devices", 1, 2**20)
 flags.DEFINE_integer("epochs", 12, "epochs of the training", 1, 10**6)
 flags.DEFINE_list("image_size", None, "height,width in pixels [those of the first image]")
 flags.DEFINE_enum("augmentation", None, list(segmentation.SEGMENTATION_AUGMENTATIONS), "[street; digits for digits]")
-flags.DEFINE_enum("class_weights", "none", ["none", "median"], "of the loss; median: by the frequency of the classes")
+flags.DEFINE_enum("class_weights", "none", ["none", "root", "median"], "of the loss; median: of the frequency of the classes, divided by it; root: its square root")
 training.define_positive("learning_rate", 3e-3, "peak learning rate of AdamW")
 training.define_flags(model_dir="runs/segmentation")
 # fmt: on
 
 RUN_FLAGS = (
-    "model", "body", "width", "weights", "dataset", "data_dir", "classes", "void", "batch_size", "epochs",
+    "model", "body", "width", "weights", "dataset", "data_dir", "test_split", "classes", "void", "batch_size", "epochs",
     "image_size", "augmentation", "class_weights", "learning_rate", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that determine the training: a run resumes only with the same values."""
@@ -64,7 +65,7 @@ def open_sources(strategy):
         segmentation.open_masks(
             FLAGS.dataset, FLAGS.data_dir, split, classes=classes, void=FLAGS.void
         )
-        for split in ("train", "validation")
+        for split in ("train", FLAGS.test_split)
     )
     if training.is_chief(strategy):
         print(data.describe_sources(train, test), flush=True)
@@ -97,7 +98,8 @@ def find_class_weights(source):
     """Returns the weights of the classes in the loss, or None."""
     if FLAGS.class_weights == "none":
         return None
-    return training.median_frequency_weights(segmentation.count_class_pixels(source))
+    power = 0.5 if FLAGS.class_weights == "root" else 1.0
+    return training.median_frequency_weights(segmentation.count_class_pixels(source), power)
 
 
 def main(_):

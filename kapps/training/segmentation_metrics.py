@@ -170,17 +170,18 @@ def _mean(values) -> float:
 
 
 @checked
-def median_frequency_weights(counts: np.ndarray) -> tuple[float, ...]:
-    """Returns the weight of each class: the median frequency of all classes, divided by its own [2].
+def median_frequency_weights(counts: np.ndarray, power: float = 1.0) -> tuple[float, ...]:
+    """Returns the weight of each class: the median frequency of all classes, divided by its own [2], to a power.
 
     The frequency of a class is its pixels divided by all pixels of the images that have the class. A class without
     pixels has weight 0.
 
     Args:
         counts: [2, classes], of `kapps.data.segmentation.count_class_pixels`.
+        power: 1 for [2]. At 0.5, rare classes weigh less: they are predicted for fewer pixels of other classes.
     """
     pixels, total = np.asarray(counts, "float64")
     frequency = pixels / np.maximum(total, 1)
     median = np.median(frequency[frequency > 0]) if frequency.any() else 0.0
     weights = np.divide(median, frequency, out=np.zeros_like(frequency), where=frequency > 0)
-    return tuple(map(float, weights))
+    return tuple(map(float, weights**power))

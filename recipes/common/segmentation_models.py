@@ -14,23 +14,28 @@ from kapps.preprocessing import INCEPTION
 
 SMALL = "small"
 """The name of the small body."""
+_BLOCKS = (0, 1, 1, 2, 2)
+"""Number of residual blocks of each of its levels, from 0."""
 
 
 def small_body(input_shape, preprocessing, width=16):
-    """Returns a residual network of four levels, for images from 32 pixels: level n has width * 2^(n - 1) channels.
+    """Returns a residual network for images from 32 pixels: level n has width * 2^n channels, from level 0.
+
+    Level 0 has the resolution of the image, so that a decoder sees thin objects.
 
     Args:
         input_shape: (height, width, channels).
         preprocessing: that the network records.
-        width: channels of the first level.
+        width: channels of level 0.
     """
     image = keras.Input(input_shape, name="image")
     record = ModelRecord(UNKNOWN, RANDOM, preprocessing)
     x = keras.layers.Identity(name=record.layer_name())(image)
-    for level in range(1, 5):
-        filters, name = width * 2 ** (level - 1), f"level{level}_block1"
-        x = layers.conv_bn(x, filters, 3, strides=2, activation="relu", name=f"{name}_conv")
-        for block in range(2, 2 + (level + 1) // 2):  # 1 1 2 2
+    for level, blocks in enumerate(_BLOCKS):
+        filters, name = width * 2**level, f"level{level}_block1"
+        strides = 1 if level == 0 else 2
+        x = layers.conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv")
+        for block in range(2, 2 + blocks):
             name = f"level{level}_block{block}"
             residual = layers.conv_bn(x, filters, 3, activation="relu", name=f"{name}_conv1")
             residual = layers.conv_bn(residual, filters, 3, name=f"{name}_conv2")
@@ -82,12 +87,13 @@ def build_network(model, body, weights, input_shape, classes, preprocessing, wid
         input_shape: (height, width, channels).
         classes: number of classes.
         preprocessing: of the images, for the record of the small body.
-        width: channels of the first level of the small body.
+        width: channels of level 0 of the small body, and of the U-shaped decoder over it.
     """
     make = getattr(importlib.import_module("kapps.segmentation"), model)
     if not takes_body(model):
         return make(input_shape=input_shape, classes=classes)
     if body == SMALL:
-        return make(small_body(input_shape, preprocessing, width), classes=classes)
+        options = {"filters": width} if model == "unet" else {}
+        return make(small_body(input_shape, preprocessing, width), classes=classes, **options)
     network = getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
     return make(network, classes=classes)

@@ -106,7 +106,10 @@ def test_loss_is_the_weighted_mean_of_the_pixels_with_a_class(batches, weights):
 def test_median_frequency_weights_are_those_of_the_formula():
     # Class 0: 30 of 100 pixels; class 1: 10 of 100; class 2: 5 of 10; class 3 does not occur.
     counts = np.array([[30, 10, 5, 0], [100, 100, 10, 0]])
-    assert training.median_frequency_weights(counts) == pytest.approx((1.0, 3.0, 0.6, 0.0))
+    weights = (1.0, 3.0, 0.6, 0.0)
+    assert training.median_frequency_weights(counts) == pytest.approx(weights)
+    roots = np.sqrt(weights)
+    assert training.median_frequency_weights(counts, 0.5) == pytest.approx(roots)
 
 
 def network(activation="softmax", name="predictions"):
