@@ -147,7 +147,7 @@ def test_other_networks_and_arrays_raise():
     x = keras.layers.Conv2D(2, 3, name="predictions")(image)  # smaller than the image
     with pytest.raises(ValueError, match="each pixel"):
         training.compile_segmenter(keras.Model(image, x), optimizer)
-    with pytest.raises(ValueError, match="3 weights"):
+    with pytest.raises(ValueError, match="2 weights"):
         losses.SegmentationCrossentropy(2, (1.0, 1.0, 1.0))
     with pytest.raises(ValueError):
         losses.SegmentationCrossentropy(2, (1.0, -1.0))
