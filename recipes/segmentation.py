@@ -39,7 +39,8 @@ flags.DEFINE_integer("batch_size", 16, "images per step, over all devices", 1, 2
 flags.DEFINE_integer("epochs", 12, "epochs of the training", 1, 10**6)
 flags.DEFINE_list("image_size", None, "height,width in pixels [those of the first image]")
 flags.DEFINE_enum("augmentation", None, list(segmentation.SEGMENTATION_AUGMENTATIONS), "[street; digits for digits]")
-flags.DEFINE_enum("class_weights", "none", ["none", "root", "median"], "of the loss; median: of the frequency of the classes, divided by it; root: its square root")
+flags.DEFINE_enum("class_weights", "none", ["none", "root", "median"],
+                  "in the loss: 1 each, the square roots of those by median frequency, those by median frequency")
 training.define_positive("learning_rate", 3e-3, "peak learning rate of AdamW")
 training.define_flags(model_dir="runs/segmentation")
 # fmt: on
@@ -150,9 +151,7 @@ def main(_):
         identity={name: FLAGS[name].value for name in RUN_FLAGS}, checkpoint_interval=FLAGS.checkpoint_every,
         data=identity,
     )  # fmt: skip
-    run.print_summary(
-        model, train_source, f"augmentation {FLAGS.augmentation}", FLAGS.precision
-    )
+    run.print_summary(model, train_source, f"augmentation {FLAGS.augmentation}", FLAGS.precision)
     with data.explain_errors(train_source, test_source):
         before, after = run.fit(trained, train_dataset, test, skipped=skipped)
         if not run.is_chief:
@@ -163,7 +162,10 @@ def main(_):
         shuffled = segmentation.eval_dataset(
             train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed
         )
-        compared, calibration = data.take_images(test, COMPARED), data.take_images(shuffled, CALIBRATION)
+        compared, calibration = (
+            data.take_images(test, COMPARED),
+            data.take_images(shuffled, CALIBRATION),
+        )
 
     # Results, export, verification
     directory = pathlib.Path(FLAGS.model_dir)

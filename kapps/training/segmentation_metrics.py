@@ -37,7 +37,7 @@ class _ConfusionMetric(keras.metrics.Metric):
             (classes, classes), initializer="zeros", dtype="int64", name="confusion"
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None) -> None:  # noqa: ARG002  # pixels count once
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:  # pixels count once
         counts = count_pairs(y_true, y_pred, self.classes)
         self.confusion.assign(self.confusion + ops.cast(counts, "int64"))
 

@@ -71,9 +71,7 @@ def test_signatures_return_scores_and_class_maps(files, model):
     expected = model.predict(normalised.astype("float32"), verbose=0)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
     assert outputs["classes"].dtype == tf.uint8
-    np.testing.assert_array_equal(
-        outputs["classes"], outputs["probabilities"].numpy().argmax(-1)
-    )
+    np.testing.assert_array_equal(outputs["classes"], outputs["probabilities"].numpy().argmax(-1))
     encoded = [tf.io.encode_png(tf.cast(image, tf.uint8)).numpy() for image in IMAGES]
     served = signatures["serve_bytes"](image_bytes=tf.constant(encoded))
     assert served["classes"].shape == (5, 12, 16)

@@ -25,7 +25,9 @@ def write_pairs(folder, count=12):
             y, x = random.integers(0, 16, 2)
             mask[y : y + 16, x : x + 20] = 1
             image = np.where(mask == 1, 200, 40)[..., None] + random.integers(0, 40, (32, 40, 3))
-            Image.fromarray(image.astype(np.uint8)).save(folder / split / "images" / f"{number}.png")
+            Image.fromarray(image.astype(np.uint8)).save(
+                folder / split / "images" / f"{number}.png"
+            )
             Image.fromarray(mask).save(folder / split / "masks" / f"{number}.png")
     text = "name,r,g,b\ndark,0,0,0\nlight,255,255,0\n"
     (folder / "classes.csv").write_text(text, encoding="utf-8")

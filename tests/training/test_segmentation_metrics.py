@@ -46,9 +46,7 @@ def test_metrics_equal_the_formulas_on_the_whole_dataset(batches):
             for labels, scores in batches:
                 metric.update_state(labels, scores)
             assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
-    np.testing.assert_array_equal(
-        keras.ops.convert_to_numpy(mean_iou.confusion), confusion
-    )
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(mean_iou.confusion), confusion)
     labels, scores = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     np.testing.assert_array_equal(
         training.confusion_matrix(labels, scores.argmax(-1), CLASSES), confusion

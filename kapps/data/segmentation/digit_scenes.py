@@ -111,7 +111,9 @@ def _paint(image, shape, random, side, mean):
     colours = random.uniform(0, 255, (16, 3))
     distances = np.linalg.norm(colours - mean, axis=1)
     # The first colour with enough contrast; the one with the most if there is none.
-    index = np.argmax(distances > _CONTRAST) if (distances > _CONTRAST).any() else distances.argmax()
+    index = (
+        np.argmax(distances > _CONTRAST) if (distances > _CONTRAST).any() else distances.argmax()
+    )
     window = slice(y, y + side), slice(x, x + side)
     image[window] += opacity[..., None] * (colours[index] - image[window])
     return opacity, window

@@ -53,7 +53,9 @@ def random_scale_and_crop(
     resized = tf.maximum(1.0, tf.round(shape * factor))
     factors = resized / shape
     place = tf.random.stateless_uniform([2], fold_in(seed, 1))
-    offset = tf.round(place * (resized - tf.constant(size, tf.float32)))  # negative where it is smaller
+    offset = tf.round(
+        place * (resized - tf.constant(size, tf.float32))
+    )  # negative where it is smaller
     cropped = tf.raw_ops.ScaleAndTranslate(
         images=image[None], size=size, scale=factors, translation=-offset,
         kernel_type="triangle", antialias=True,

@@ -152,9 +152,7 @@ def _describe_invalid(is_invalid: np.ndarray, prepared: bytes, classes: MaskClas
     is_colour = prepared.startswith(_COLOUR)
     pixels = tf.io.decode_png(prepared[1:], 3 if is_colour else 1).numpy()[is_invalid]
     if is_colour and not classes.has_palette:
-        return (
-            "its mask is a PNG of colours: pass a .csv file of classes with the columns name, r, g, b"
-        )
+        return "its mask is a PNG of colours: pass a .csv file of classes with the columns name, r, g, b"
     if is_colour:
         colours = [str(tuple(map(int, row))) for row in np.unique(pixels, axis=0)[:_LISTED]]
         return (

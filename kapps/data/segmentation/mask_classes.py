@@ -58,7 +58,9 @@ class MaskClasses:
         codes = np.array([r << 16 | g << 8 | b for r, g, b in colours], np.int32)
         numbers = [*range(len(self.colours)), *[VOID] * len(self.void_colours)]
         order = np.argsort(codes, kind="stable")
-        return codes[order], np.array(numbers, np.uint8)[order] if colours else np.zeros(0, np.uint8)
+        return codes[order], np.array(numbers, np.uint8)[order] if colours else np.zeros(
+            0, np.uint8
+        )
 
     def describe(self) -> str:
         """Returns the values of the classes, for errors: "0..20", or a list."""
@@ -128,9 +130,7 @@ def _read_csv(path, void: int) -> MaskClasses:
             )
         read = functools.partial(_read_byte, path, number, header, cells)
         colour = None if None in channels else tuple(map(read, channels))
-        rows.append(
-            (cells[name].strip(), len(rows) if value is None else read(value), colour)
-        )
+        rows.append((cells[name].strip(), len(rows) if value is None else read(value), colour))
     return _make(rows, void, str(path))
 
 

@@ -21,7 +21,9 @@ class MaskSource(Source):
         encoded_masks: the encoded masks ("archive"); () for other kinds.
     """
 
-    classes: MaskClasses = dataclasses.field(default=MaskClasses(("0", "1"), (0, 1), voc_colours(2)))
+    classes: MaskClasses = dataclasses.field(
+        default=MaskClasses(("0", "1"), (0, 1), voc_colours(2))
+    )
     masks: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     encoded_masks: tuple[bytes, ...] = dataclasses.field(default=(), repr=False)
 

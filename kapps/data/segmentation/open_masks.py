@@ -79,7 +79,9 @@ def open_masks(
         return _open_zip(path, split, classes, void)
     if not os.path.isdir(path):
         raise DataError(f"data directory {data_dir} does not exist: pass one that holds images")
-    class_file = next((file for name in CLASS_FILES if os.path.isfile(file := f"{path}/{name}")), None)
+    class_file = next(
+        (file for name in CLASS_FILES if os.path.isfile(file := f"{path}/{name}")), None
+    )
     if os.path.isfile(os.path.join(path, "dataset_info.json")):
         return open_mask_tfds(None, path, split, _classes(classes, class_file, void, path))
     if find_shards(path):
@@ -166,7 +168,9 @@ def _open_zip(path: str, split: str, passed, void: int) -> MaskSource:
             listing = list_names([name for name in members if not name.endswith("/")], folders)
             class_file = _find_class_file(listing)
             if passed is None and class_file is not None:
-                classes = _read_member(archive, members[class_file], lambda x: read_mask_classes(x, void))
+                classes = _read_member(
+                    archive, members[class_file], lambda x: read_mask_classes(x, void)
+                )
             else:
                 classes = _classes(passed, None, void, path)
             layout = arrange_pairs(

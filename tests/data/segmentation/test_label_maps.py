@@ -69,7 +69,10 @@ def test_a_mask_that_cannot_be_read_has_a_reason(make, classes):
         (make.encoded(deep, "PNG"), "16 bits"),
         (b"", "empty file"),
         (png[:60], "corrupt or truncated PNG"),
-        (make.encoded(Image.fromarray(NUMBERS[:, :9]), "PNG"), "9 x 9 pixels, and the image 9 x 13"),
+        (
+            make.encoded(Image.fromarray(NUMBERS[:, :9]), "PNG"),
+            "9 x 9 pixels, and the image 9 x 13",
+        ),
     ]:
         reason = explain(make, image, mask, classes)
         assert "its mask" in reason and words in reason and "\n" not in reason

@@ -9,9 +9,7 @@ from kapps.data import segmentation
 from kapps.data.segmentation.digit_scenes import make_scene
 from kapps.preprocessing import Preprocessing
 
-PIXELS = Preprocessing(
-    size=(32, 40), crop=1.0, scale=1.0, mean=(100.0,) * 3, std=(1.0,) * 3
-)
+PIXELS = Preprocessing(size=(32, 40), crop=1.0, scale=1.0, mean=(100.0,) * 3, std=(1.0,) * 3)
 
 
 @pytest.fixture

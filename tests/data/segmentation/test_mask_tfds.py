@@ -21,9 +21,7 @@ class KappsMasks(tfds.core.GeneratorBasedBuilder):
         features = {
             "image": tfds.features.Image(shape=(None, None, 3)),
             "label": tfds.features.ClassLabel(num_classes=2),
-            "segmentation_mask": tfds.features.Image(
-                shape=(None, None, 1), use_colormap=True
-            ),
+            "segmentation_mask": tfds.features.Image(shape=(None, None, 1), use_colormap=True),
         }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
