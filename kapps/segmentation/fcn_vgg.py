@@ -56,18 +56,18 @@ def class_map(x, classes, name):
     return layers.Conv2D(classes, 1, kernel_initializer="zeros", name=name)(x)
 
 
-def _network(
-    name, finest, input_shape, classes, activation, vgg, padding, at_once, learn_upsampling
-):  # fmt: skip
-    """Returns the network whose finest class map has the level `finest`: 5, 4 or 3."""
-    default = f"fcn{2**finest}s"
-    if padding not in (BORDER, "same"):
-        raise ValueError(f'{default}: padding={padding!r} is not {BORDER} or "same"')
-    record = None if vgg is None else find_record(vgg)
-    image, x = new_image(default, input_shape, CAFFE if record is None else record.preprocessing)
-    maps = vgg16_maps(x, padding)
-    valid = padding == BORDER
-    options = {"padding": "valid" if valid else "same", "trainable": learn_upsampling}
+def sum_of_class_maps(maps, image, classes, *, padding=BORDER, at_once=False, trainable=False):
+    """Returns the sum of the class maps of some levels, enlarged to the image's size.
+
+    Args:
+        maps: {level: feature map} of level 5 and of those from 4 down to the finest that is used.
+        image: Keras tensor of the image's size.
+        classes: number of classes.
+        padding, at_once: as for `fcn8s`.
+        trainable: whether training changes the transposed kernels.
+    """
+    valid, finest = padding == BORDER, min(maps)
+    options = {"padding": "valid" if valid else "same", "trainable": trainable}
     x = class_map(maps[5], classes, "head_score5")
     for level in range(4, finest - 1, -1):
         x = bilinear_upsample(x, 2, **options, name=f"head_up{level}")
@@ -81,7 +81,22 @@ def _network(
             x = crop_like(x, y, name=f"head_crop{level}")
         x = layers.Add(name=f"head_sum{level}")([x, y])
     x = bilinear_upsample(x, 2**finest, **options, name="head_up")
-    x = crop_like(x, image, offset=LAST_OFFSETS[finest] if valid else 0, name="head_crop")
+    return crop_like(x, image, offset=LAST_OFFSETS[finest] if valid else 0, name="head_crop")
+
+
+def _network(
+    name, finest, input_shape, classes, activation, vgg, padding, at_once, learn_upsampling
+):  # fmt: skip
+    """Returns the network whose finest class map has the level `finest`: 5, 4 or 3."""
+    default = f"fcn{2**finest}s"
+    if padding not in (BORDER, "same"):
+        raise ValueError(f'{default}: padding={padding!r} is not {BORDER} or "same"')
+    record = None if vgg is None else find_record(vgg)
+    image, x = new_image(default, input_shape, CAFFE if record is None else record.preprocessing)
+    maps = {level: y for level, y in vgg16_maps(x, padding).items() if level >= finest}
+    x = sum_of_class_maps(
+        maps, image, classes, padding=padding, at_once=at_once, trainable=learn_upsampling
+    )  # fmt: skip
     x = layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
     model = keras.Model(image, x, name=name)
     if vgg is not None:

@@ -18,6 +18,7 @@ BODIES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [64, 97])
 def test_every_second_pixel_is_that_of_the_body(size, randomise):
     body = kapps.families.resnet(

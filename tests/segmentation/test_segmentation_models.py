@@ -23,7 +23,10 @@ from kapps.segmentation import (
     segnet_basic,
     unet,
 )
+from kapps.segmentation.fcn_vgg import copy_vgg
 from kapps.segmentation.pixel_classifier import copy_layers
+from kapps.weights import from_torch, to_torch
+from kapps.weights.names.segmentation import torchvision
 
 SMALL = {"depths": (1, 1, 1, 1), "block": basic_block, "include_top": False}
 OVER_BODIES = {
@@ -79,6 +82,21 @@ def test_outputs_of_a_model_with_an_auxiliary_classifier_are_named():
     assert model.get_layer("auxiliary1_conv").input.shape == (None, 8, 8, 256)
 
 
+@pytest.mark.long
+def test_weights_of_other_classes_leave_the_classifiers_random():
+    body = body_of((64, 64))
+    for build, norm in (("fcn_os8", "classifier.1"), ("deeplab_v3", "classifier.2")):
+        state = to_torch(OVER_BODIES[build](body, 21), torchvision)
+        state[f"{norm}.weight"] += 1
+        model = OVER_BODIES[build](body, 4)
+        classifier = model.get_layer("head_logits").get_weights()[0]
+        from_torch(model, state, torchvision, 21)
+        np.testing.assert_array_equal(model.get_layer("head_logits").get_weights()[0], classifier)
+        gamma = model.get_layer("head_conv_bn").get_weights()[0]
+        np.testing.assert_array_equal(gamma, state[f"{norm}.weight"])
+
+
+@pytest.mark.long
 def test_one_step_lowers_the_loss_and_a_file_keeps_the_model(tmp_path):
     model = segnet((32, 33, 3), 3, depths=(1, 1), filters=4)
     x = np.random.default_rng(0).normal(size=(2, 32, 33, 3)).astype("float32")
@@ -104,8 +122,7 @@ def test_segnet_passes_positions_of_odd_maps():
     assert "level0_conv_bn_relu" in names and "head_level0_conv_bn_relu" not in names
 
 
-@pytest.mark.long
-def test_fcn_on_vgg_crops_as_the_authors_networks_and_takes_the_weights_of_vgg():
+def test_fcn_on_vgg_crops_as_the_authors_networks():
     for build, stride in ((fcn32s, 32), (fcn16s, 16), (fcn8s, 8)):
         model = graphs.build(build, input_shape=(500, 375, 3))
         kernel = model.get_layer("head_up").kernel
@@ -113,29 +130,32 @@ def test_fcn_on_vgg_crops_as_the_authors_networks_and_takes_the_weights_of_vgg()
         assert model.output_shape == (None, 500, 375, 21)
         same = graphs.build(build, input_shape=(70, 65, 3), padding="same")
         assert same.output_shape == (None, 70, 65, 21)
-    vgg = kapps.vgg16(classes=2)
-    model = fcn32s((64, 64, 3), 3, vgg=vgg)
-    np.testing.assert_array_equal(
-        model.get_layer("level5_fc6").get_weights()[0].reshape(-1, 4096),
-        vgg.get_layer("head_dense1").get_weights()[0],
+        learned = graphs.build(build, input_shape=(70, 65, 3), learn_upsampling=True)
+        assert learned.get_layer("head_up").kernel.trainable
+
+
+def test_dense_layers_of_vgg_become_convolutions_of_the_same_values():
+    """On an image of VGG's size without the border, fc6 reads the whole map at one position."""
+    image = keras.Input((7, 7, 2))
+    x = features = keras.layers.Conv2D(2, 3, padding="same", name="level4_conv3")(image)
+    for name in ("head_dense1", "head_dense2"):
+        x = keras.layers.Flatten()(x)
+        x = keras.layers.Dense(4, name=name)(x)
+    vgg, x = (
+        keras.Model(image, x),
+        keras.layers.Conv2D(2, 3, padding="same", name="level4_conv3")(image),
     )
-    np.testing.assert_array_equal(
-        model.get_layer("level4_conv3").get_weights()[0],
-        vgg.get_layer("level4_conv3").get_weights()[0],
-    )
+    x = keras.layers.Conv2D(4, 7, name="level5_fc6")(x)
+    model = keras.Model(image, keras.layers.Conv2D(4, 1, name="level5_fc7")(x))
+    copy_vgg(vgg, model)
+    x = np.random.default_rng(0).normal(size=(2, 7, 7, 2)).astype("float32")
+    y, expected = (keras.ops.convert_to_numpy(network(x)) for network in (model, vgg))
+    np.testing.assert_allclose(y.reshape(2, 4), expected, rtol=1e-4, atol=1e-5)
+    copy_vgg(keras.Model(image, features), model)  # a VGG without its classifier
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(x)), y)
 
 
-def test_fc6_as_a_convolution_gives_the_values_of_the_dense_layer():
-    """An image of 224x224 pixels without the border of 100 has one position where fc6 reads the whole map."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(1, 7, 7, 4)).astype("float32")
-    kernel = rng.normal(size=(7 * 7 * 4, 5)).astype("float32")
-    y = keras.ops.conv(x, kernel.reshape(7, 7, 4, 5), padding="valid")
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(y).ravel(), x.ravel() @ kernel, rtol=1e-4, atol=1e-4
-    )
-
-
+@pytest.mark.long
 def test_errors_are_one_line():
     body, top = body_of((64, 64)), kapps.families.resnet(**{**SMALL, "include_top": True})
     cases = [
