@@ -12,6 +12,7 @@ from kapps.cnn.resnet import basic_block
 from kapps.model_record import find_record
 from kapps.segmentation import (
     deeplab_v3,
+    dilate,
     fcn,
     fcn8s,
     fcn16s,
@@ -134,6 +135,17 @@ def test_fcn_on_vgg_crops_as_the_authors_networks():
         assert learned.get_layer("head_up").kernel.trainable
 
 
+def test_receptive_fields_are_the_published_ones():
+    """Of Table 1 of FCN's paper; with the border the first unit lies 100 pixels further up. Dilation changes none."""
+    profile = kapps.profile(graphs.build(fcn32s, input_shape=(500, 500, 3)))
+    fields = profile.row("level5_fc7").receptive_field
+    assert [(field.size, field.stride) for field in fields] == [(404, 32)] * 2
+    body = graphs.graph("resnet50", include_top=False).model
+    for stride in (8, 16):
+        fields = kapps.profile(graphs.build(dilate, model=body, output_stride=stride)).rows[-1]
+        assert [(x.size, x.stride) for x in fields.receptive_field] == [(427, stride)] * 2
+
+
 def test_dense_layers_of_vgg_become_convolutions_of_the_same_values():
     """On an image of VGG's size without the border, fc6 reads the whole map at one position."""
     image = keras.Input((7, 7, 2))
@@ -163,7 +175,7 @@ def test_errors_are_one_line():
         (fcn, (body,), {"auxiliary": "level9_out"}, "auxiliary='level9_out'"),
         (fcn, (body,), {"classes": 0}, "classes=0"),
         (deeplab_v3, (body,), {"rates": (0,)}, "rates="),
-        (unet, (kapps.segmentation.dilate(body),), {}, "is not half as large"),
+        (unet, (dilate(body),), {}, "is not half as large"),
         (fpn, (body,), {"levels": (2, 4)}, "levels=(2, 4)"),
         (fpn, (body,), {"levels": (5, 6)}, "levels=(5, 6)"),
         (fpn, (body,), {"extra": "p8"}, "extra='p8'"),

@@ -57,11 +57,12 @@ def test_files_have_builtin_operations_and_agree(name, randomise, tmp_path):
     shape = model.input_shape[1:]
     images = np.random.default_rng(0).normal(size=(24, *shape)).astype("float32")
     expected = model.predict(images, verbose=0)
-    for precision, within in (("float32", 1e-5), ("int8", 0.1)):
+    for precision in ("float32", "int8"):
         calibration = images[:20] if precision == "int8" else None
         options = {"preprocessing": False, "precision": precision, "calibration": calibration}
         file = kapps.export.tflite(model, tmp_path / f"{precision}.tflite", verbose=0, **options)
         (outputs,) = runtime.run(file, images[:4]).values()
         assert outputs.shape == expected[:4].shape
-        difference = np.abs(outputs - expected[:4])
-        assert difference.max() < within if precision == "float32" else difference.mean() < within
+        if precision == "float32":
+            np.testing.assert_allclose(outputs, expected[:4], atol=1e-5)
+        assert np.mean(outputs.argmax(axis=-1) == expected[:4].argmax(axis=-1)) > 0.9
