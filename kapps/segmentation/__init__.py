@@ -12,6 +12,10 @@ kapps.segmentation.segnet       SegNet and SegNet-Basic
 kapps.segmentation.fcn_resnet50 torchvision's networks by their names
 
 Predictions are float32 (batch, height, width, classes) at the image's size.
+
+The functions are not builders: they have no card. A model has the record of its body: `kapps.card(model)` is the
+body's. Layers that a function adds are called "head_..." or "auxiliary1_...", and those of the neck "level<n>_fpn_...":
+`kapps.pyramid_outputs` of a model over a body returns the body's maps, and of a neck P2, P3 and so on.
 """
 
 from kapps._names import attribute_finder
