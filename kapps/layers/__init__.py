@@ -69,6 +69,7 @@ from kapps.layers.spatial_sizes import (
     resize_like,
 )
 from kapps.layers.squeeze_excite import squeeze_excite
+from kapps.layers.synthesizer_attention import SynthesizerAttention
 from kapps.layers.time_steps import (
     BlankPadding,
     ConcatenateContext,
@@ -122,6 +123,7 @@ __all__ = [
     "Shift",
     "SinusoidalPositionalEncoding",
     "SparseMixtureOfExperts",
+    "SynthesizerAttention",
     "WeightNormConv1D",
     "WeightedSum",
     "ZeroMeanClip",

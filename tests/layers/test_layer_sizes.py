@@ -23,6 +23,7 @@ LAYERS = [
     (layers.Shift, {"kernel_size": 3, "dilation": 2}),
     (layers.SelfAttention, {"heads": 2, "key_dim": 4, "value_dim": 3, "output_dim": 5}),
     (layers.SparseMixtureOfExperts, {"experts": 4, "k": 2, "hidden": 8}),
+    (layers.SynthesizerAttention, {"heads": 2, "key_dim": 4, "length": 9, "rank": 3}),
     (Alignment, {"width": 3}),
     (DropPath, {"rate": 0.1, "steps": 9}),
     (LearnedPositionalEncoding, {"length": 9}),
