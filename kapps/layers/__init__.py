@@ -6,6 +6,7 @@ from kapps.layers.adaptive_pooling import adaptive_average_pool
 from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
+from kapps.layers.axial_positional_encoding import AxialPositionalEncoding
 from kapps.layers.bilinear_upsampling import (
     BilinearConv2DTranspose,
     BilinearKernel,
@@ -36,6 +37,7 @@ from kapps.layers.cross_layer_depthwise import CrossLayerDepthwiseConv2D
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.fast_layer_normalization import FastLayerNormalization
+from kapps.layers.feed_forward import FeedForward, sigmoid_gelu
 from kapps.layers.fused_dense import FusedDense
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
@@ -60,6 +62,7 @@ from kapps.layers.recurrent_cells import (
 )
 from kapps.layers.self_attention import SelfAttention
 from kapps.layers.shift import Shift
+from kapps.layers.sparse_attention import SparseAttention
 from kapps.layers.sparse_mixture_of_experts import SparseMixtureOfExperts
 from kapps.layers.spatial_sizes import (
     CropLike,
@@ -86,6 +89,7 @@ __all__ = [
     "Alignment",
     "AttentionRNN",
     "AttentionalCell",
+    "AxialPositionalEncoding",
     "BilinearConv2DTranspose",
     "BilinearKernel",
     "BinaryConv2D",
@@ -99,6 +103,7 @@ __all__ = [
     "CrossLayerDepthwiseConv2D",
     "DropPath",
     "FastLayerNormalization",
+    "FeedForward",
     "FusedDense",
     "GRUCell",
     "GroupedConv2D",
@@ -122,6 +127,7 @@ __all__ = [
     "SelfAttention",
     "Shift",
     "SinusoidalPositionalEncoding",
+    "SparseAttention",
     "SparseMixtureOfExperts",
     "SynthesizerAttention",
     "WeightNormConv1D",
@@ -151,6 +157,7 @@ __all__ = [
     "max_pool",
     "published_epsilon",
     "resize_like",
+    "sigmoid_gelu",
     "split_channels",
     "squeeze_excite",
     "strided_padding",
