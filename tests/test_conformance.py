@@ -185,6 +185,7 @@ def test_files_load_in_a_new_process(model, card, size, digits, tmp_path, forked
     assert_close(np.load(tmp_path / "portable.npy"), expected, within=1e-5)
 
 
+@pytest.mark.one_per_head(others="long")
 def test_portable_models_have_only_keras_layers(builder, model, size, digits):
     shape = (size, size, 3)
     portable = builder(input_shape=shape, classes=10, classifier_activation=None, portable=True)

@@ -161,7 +161,8 @@ def test_every_character_is_printed_in_every_locale(settings):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["ASCII", pytest.param("UTF-8", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["ASCII", "UTF-8"])
 def test_names_of_folders_and_texts_do_not_depend_on_the_locale(tmp_path, name):
     for folder, image in (("Löwe", "größe.jpg"), ("二つ", "b.jpg")):
         (tmp_path / "set/train" / folder).mkdir(parents=True)

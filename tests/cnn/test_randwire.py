@@ -131,6 +131,7 @@ def test_edges_that_are_no_graph_are_one_line(edges):
     assert "edges" in str(raised.value) and "\n" not in str(raised.value)
 
 
+@pytest.mark.long
 def test_a_file_has_the_graphs(tmp_path):
     """They are those of the seed, other seeds and stages have others, and `edges` builds them again."""
     model = kapps.families.randwire(**SMALL, seed=3)

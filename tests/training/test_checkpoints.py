@@ -185,6 +185,7 @@ def test_a_corrupt_checkpoint_is_skipped(tmp_path, whole, restored, defect, caps
     assert "step-0000000018.npz is the last good" in checkpoints.describe_last()
 
 
+@pytest.mark.long
 def test_a_training_that_skipped_a_corrupt_checkpoint_ends_with_the_same_bits(tmp_path, whole):
     fit(small(), tmp_path, epochs=1)
     DEFECTS["truncated"](tmp_path / "step-0000000010.npz")
@@ -284,6 +285,7 @@ def test_notes_are_restored(tmp_path):
     assert checkpoints.restore(small()) == 10 and checkpoints.notes == {"before": {"loss": 2.0}}
 
 
+@pytest.mark.long
 def test_a_process_that_does_not_write_restores_too(tmp_path, whole):
     fit(small(), tmp_path, epochs=1)
     before = sorted(path.name for path in tmp_path.iterdir())

@@ -99,7 +99,7 @@ def test_images_of_the_right_size_keep_their_pixels():
 OPTIONS = [
     pytest.param({}, marks=pytest.mark.long),
     {"augmentation": "cifar", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1},
-    {"cache_bytes": 0, "mixup": 0.4},
+    pytest.param({"cache_bytes": 0, "mixup": 0.4}, marks=pytest.mark.long),
     pytest.param({"randaugment": True}, marks=pytest.mark.long),
 ]
 
