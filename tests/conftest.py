@@ -107,6 +107,11 @@ LONGEST = ("recipes", "distribution")
 """Folders of the tests that take longest."""
 
 
+def pytest_configure(config):
+    if config.pluginmanager.hasplugin("xdist"):
+        config.option.loadscopereorder = False  # groups of few tests would come last
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """With `--dist loadgroup`, runs tests that share a model or a module in one process.
@@ -115,7 +120,6 @@ def pytest_collection_modifyitems(config, items):
     """
     if not config.pluginmanager.hasplugin("xdist"):
         return
-    config.option.loadscopereorder = False  # groups of few tests would come last
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
@@ -142,6 +146,22 @@ def seeds():
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+def zeros(initializer, shape, dtype=None, **_):
+    """Returns zeros, in place of a random initializer's values."""
+    import keras
+
+    return keras.ops.zeros(shape, dtype)
+
+
+@pytest.fixture
+def unweighted(monkeypatch):
+    """Initialises random weights with zeros, for networks that are built but not run."""
+    import keras
+
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+    monkeypatch.setattr(keras.initializers.RandomNormal, "__call__", zeros)
 
 
 @pytest.fixture(scope="session")

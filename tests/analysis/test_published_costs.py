@@ -7,6 +7,7 @@ networks too.
 import csv
 import pathlib
 
+import graphs
 import keras
 import pytest
 from keras import layers
@@ -219,14 +220,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("network", rows, ids=[" ".join(network) for network in networks])
 
 
-def test_costs_are_as_published(network, unweighted):
+def test_costs_are_as_published(network):
     (shape,) = {row["input"] for row in rows_by_network()[network]}
     if network in PIECES:
         model = PIECES[network]()
     else:
         channels, height, width = map(int, shape.split("x"))
         builder = getattr(kapps, BUILDERS[network])
-        model = builder(input_shape=(height, width, channels), **OPTIONS.get(builder.__name__, {}))
+        options = {"input_shape": (height, width, channels), **OPTIONS.get(builder.__name__, {})}
+        model = graphs.build(builder, **options)
     profile = kapps.profile(model)
     for row in rows_by_network()[network]:
         if tolerance(row) is None:

@@ -66,6 +66,8 @@ def test_padding_changes_only_the_layers_with_strides(name):
         builder = members.with_options(builder, {"depths": depths})
     if "n" in builder.builder.row:
         builder = members.with_options(builder, {"n": 1})
+    if "depth" in builder.builder.row and "genotype" in builder.builder.options():
+        builder = members.with_options(builder, {"depth": 3})  # both kinds of cells
     options = {"input_shape": (card.minimum + 13,) * 2 + (3,), "include_top": False}
     default = graphs.build(builder, **options)
     if card.padding == "valid":

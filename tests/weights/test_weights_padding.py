@@ -2,6 +2,7 @@
 
 import importlib
 
+import graphs
 import keras
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from kapps import cards
 from kapps.cnn.mobilenet_v3 import TABLE_2
 from kapps.cnn.resnet import basic_block
 from kapps.weights import from_keras, from_torch, keras_applications, to_keras, to_torch
-from kapps.weights.names import efficientnet, mobilenet_v1, mobilenet_v2, mobilenet_v3, resnet
+from kapps.weights.names import (
+    efficientnet,
+    efficientnet_v2,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet,
+)
 
 SHAPE = (32, 32, 3)
 LOGITS = {"classifier_activation": None}
@@ -53,15 +61,17 @@ CASES = [
     ("mobilenet_v3", "mobilenet_v3_small_035", (32, 33), ()),
     ("mobilenet_v3", "mobilenet_v3_large_minimalistic", (32, 33), ()),
     ("efficientnet_v2", "efficientnet_v2_b0", (64, 75), ()),
-    ("mobilenet_v1", "mobilenet_v1_025", (224, 160, 128, 96, 255, 127), (33, 225)),
-    ("mobilenet_v2", "mobilenet_v2_035", (224, 160, 128, 96, 225, 33), ()),
-    ("mobilenet_v3", "mobilenet_v3_small", (224, 96, 97), ()),
-    # The other widths have the same layers.
-    *[("mobilenet_v1", name, (), (97,)) for name in mobilenet_v1.KERAS],
-    *[("mobilenet_v2", name, (97,), ()) for name in mobilenet_v2.KERAS],
-    *[("mobilenet_v3", name, (97,), ()) for name in mobilenet_v3.KERAS],
-    *[("efficientnet_v2", f"efficientnet_v2_{size}", (75,), ()) for size in ("b1", "b2", "b3", "s")],
-]  # fmt: skip
+    ("mobilenet_v1", "mobilenet_v1_025", (96, 127), (33,)),
+    ("mobilenet_v2", "mobilenet_v2_035", (96, 97, 33), ()),
+    ("mobilenet_v3", "mobilenet_v3_small", (96, 97), ()),
+]
+WIDTHS = [
+    (names.__name__.rpartition(".")[2], name)
+    for names in (mobilenet_v1, mobilenet_v2, mobilenet_v3, efficientnet_v2)
+    for name in names.KERAS
+    if cards.card(name).params < 25e6
+]
+"""The networks of every width but the largest, which have the same kinds of layers."""
 
 
 @pytest.mark.long
@@ -87,6 +97,21 @@ def test_logits_equal_keras_applications(family, name, sizes, odd, randomise):
     for layer, values in back.items():
         keras_applications.named_layers(theirs)[layer].set_weights(values)
     assert_close(run(theirs, images), run(ours, images), within=1e-4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family, name", WIDTHS)
+def test_weights_of_every_width_fit_those_of_keras_applications(family, name, unweighted):
+    """Ones in place of all weights of the other network become ones in place of all weights."""
+    function, options = member(family, name)
+    theirs = graphs.build(function, input_shape=(96, 96, 3), **options)
+    state = {
+        layer: [np.ones(variable.shape, "float32") for variable in other.weights]
+        for layer, other in keras_applications.named_layers(theirs).items()
+    }
+    ours = getattr(kapps, name)(input_shape=(96, 96, 3), **LOGITS)
+    from_keras(ours, state, importlib.import_module(f"kapps.weights.names.{family}").keras)
+    assert all(np.all(keras.ops.convert_to_numpy(weight) == 1) for weight in ours.weights)
 
 
 @pytest.mark.long
