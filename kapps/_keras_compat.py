@@ -52,6 +52,11 @@ def get_mask(tensor):
     return getattr(tensor, "_keras_mask", None)
 
 
+def first_mask(masks):
+    """Returns the first mask of a structure of masks, such as those of a list of tensors, or None."""
+    return next((mask for mask in keras.tree.flatten(masks) if mask is not None), None)
+
+
 def set_mask(tensor, mask):
     """Sets the Keras mask of a tensor."""
     tensor._keras_mask = mask

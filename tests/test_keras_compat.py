@@ -65,6 +65,9 @@ def test_masks():
     other = keras.Input((4, 3))
     compat.set_mask(other, compat.get_mask(x))
     assert compat.get_mask(other) is compat.get_mask(x)
+    mask = compat.get_mask(x)
+    assert compat.first_mask([None, {"a": mask}]) is compat.first_mask(mask) is mask
+    assert compat.first_mask(None) is compat.first_mask([None, None]) is None
 
 
 def test_methods_of_attention():

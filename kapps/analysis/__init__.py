@@ -6,6 +6,7 @@ from kapps.analysis.binary_savings import binary_savings
 from kapps.analysis.costs import Cost, UnknownCostError, Window, register_cost
 from kapps.analysis.exits import exit_costs
 from kapps.analysis.page import html_page
+from kapps.analysis.product_key_usage import product_key_usage
 from kapps.analysis.profiling import profile
 from kapps.analysis.receptive_field import ReceptiveField
 from kapps.analysis.results import Group, Profile, Row
@@ -22,6 +23,7 @@ __all__ = [
     "cost_rules",
     "exit_costs",
     "html_page",
+    "product_key_usage",
     "profile",
     "register_cost",
 ]

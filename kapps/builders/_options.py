@@ -29,7 +29,7 @@ NUMBERS_OF_PARTS = {
 FRACTIONS = {"dropout", "drop_rate"}
 """Options that are fractions in [0, 1)."""
 EXAMPLES = {
-    "attention_units": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),
+    "attention_units": (None, 1), "block": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),
     "positions": (None, 1), "pyramid": (None, 1), "segment": (None, 1), "source_vocabulary": (None, 1),
     "drop_steps": (None, 1),
     "merge": (None, "concat"), "residual": (None, 1), "bypass": (None, "simple"), "norm": (None, "batch"),

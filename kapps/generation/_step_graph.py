@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import layers
 
-from kapps._keras_compat import get_mask, run_through_graph, set_mask
+from kapps._keras_compat import first_mask, get_mask, run_through_graph, set_mask
 from kapps.generation._keras_adapters import find_decoding, is_pointwise
 from kapps.generation._step_layers import DecodingMemory, DecodingStep, MaskToInt, StepCounter
 from kapps.model_record import layer_at
@@ -124,7 +124,7 @@ class StepGraph:
         arguments = {}
         for name, value in rest:
             if name in masks:
-                if value is not None and get_mask(x) is None:
+                if first_mask(value) is not None and get_mask(keras.tree.flatten(x)[0]) is None:
                     self.raise_error(layer, f"has a {name} that is not the mask of {first}")
             elif value is not x and self.is_dependent(value):
                 self.raise_error(
@@ -185,7 +185,7 @@ class StepGraph:
         if POSITION not in self.inputs:
             self.inputs[POSITION] = self.new_input((1,), "int32", POSITION)
             counter = StepCounter(name=f"{POSITION}_next")
-            self.outputs[POSITION] = counter([self.inputs[POSITION], x])
+            self.outputs[POSITION] = counter([self.inputs[POSITION], keras.tree.flatten(x)[0]])
         return self.inputs[POSITION]
 
     def raise_error(self, layer, reason=None):

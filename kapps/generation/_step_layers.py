@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from kapps._keras_compat import first_mask
 from kapps.generation._keras_adapters import find_decoding
 from kapps.generation.cache_protocol import is_cache
 
@@ -36,10 +37,10 @@ class Holder(layers.Layer):
 class DecodingStep(Holder):
     """One decoding step of a layer, by the cache protocol.
 
-    Input: x (batch, 1, ...), and what the layer uses of: position, int32 (batch, 1); its state, {name: tensor}; and
-    what the encoder computed for it, {name: tensor}, masks as int32. Output: the layer's output (batch, 1, ...), and
-    with a state a tuple of the output and the new state, {name: tensor}. Where the mask of x hides the step, the
-    state stays the same.
+    Input: x (batch, 1, ...), or a list of such tensors, and what the layer uses of: position, int32 (batch, 1); its
+    state, {name: tensor}; and what the encoder computed for it, {name: tensor}, masks as int32. Output: the layer's
+    output (batch, 1, ...), and with a state a tuple of the output and the new state, {name: tensor}. Where the mask of
+    x hides the step, the state stays the same.
     """
 
     def call(self, x, position=None, state=None, memory=None, mask=None, x_mask=None):
@@ -49,7 +50,7 @@ class DecodingStep(Holder):
             memory = memory or {}
             arguments.append({n: m > 0 if n.endswith("_mask") else m for n, m in memory.items()})
         output, new_state = decoding.decoding_step(*arguments)
-        x_mask = mask if x_mask is None else x_mask
+        x_mask = first_mask(mask if x_mask is None else x_mask)
         if x_mask is not None:
             # A cache needs no mask: a hidden step does not advance the position, and the next step writes the same
             # entry.
@@ -61,7 +62,7 @@ class DecodingStep(Holder):
 
     def compute_mask(self, x, mask=None):
         del x
-        return [mask]  # of the output; the states have none
+        return [first_mask(mask)]  # of the output; the states have none
 
 
 def keep_hidden(mask, new, old):

@@ -56,7 +56,7 @@ class CausalLayer(Protocol):
         """Returns the output (batch, 1, ...) of one step and the new state, a dictionary with the names of `state`.
 
         Args:
-            x: the layer's first argument for one step, (batch, 1, ...).
+            x: the layer's first argument for one step, (batch, 1, ...), or a list if the argument is a list of tensors.
             position: int32 (batch, 1), the number of steps before this one that no mask hides.
             state: {name: tensor}, as `decoding_state` declares it.
         """

@@ -3,7 +3,9 @@
 from kapps._names import attribute_finder
 from kapps.layers.active_shift import ActiveShift
 from kapps.layers.adaptive_pooling import adaptive_average_pool
+from kapps.layers.adaptive_span import AdaptiveSpanAttention
 from kapps.layers.align_corners_resize import AlignCornersResize
+from kapps.layers.all_attention import AllAttention
 from kapps.layers.attention_cells import AttentionalCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.axial_positional_encoding import AxialPositionalEncoding
@@ -42,6 +44,7 @@ from kapps.layers.fused_dense import FusedDense
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
 from kapps.layers.layer_scale import LayerScale
+from kapps.layers.learned_spans import freeze_spans, learned_spans, span_penalty
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
 from kapps.layers.maxout import Maxout
@@ -53,6 +56,7 @@ from kapps.layers.peephole_conv_lstm import (
 )
 from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import LearnedPositionalEncoding, SinusoidalPositionalEncoding
+from kapps.layers.product_keys import ProductKeyMemory
 from kapps.layers.recurrent_cells import (
     CoupledLSTMCell,
     GRUCell,
@@ -60,6 +64,7 @@ from kapps.layers.recurrent_cells import (
     MultiplicativeLSTMCell,
     PeepholeLSTMCell,
 )
+from kapps.layers.relative_position_scores import RelativePositionScores
 from kapps.layers.self_attention import SelfAttention
 from kapps.layers.shift import Shift
 from kapps.layers.sparse_attention import SparseAttention
@@ -85,8 +90,10 @@ from kapps.layers.weighted_sum import WeightedSum
 
 __all__ = [
     "ActiveShift",
+    "AdaptiveSpanAttention",
     "AlignCornersResize",
     "Alignment",
+    "AllAttention",
     "AttentionRNN",
     "AttentionalCell",
     "AxialPositionalEncoding",
@@ -120,6 +127,8 @@ __all__ = [
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
+    "ProductKeyMemory",
+    "RelativePositionScores",
     "ResizeLike",
     "ReverseSequence",
     "SearchCell",
@@ -151,13 +160,16 @@ __all__ = [
     "depthwise_bn",
     "depthwise_norm",
     "double_like",
+    "freeze_spans",
     "inverted_residual",
     "layer_norm",
+    "learned_spans",
     "make_divisible",
     "max_pool",
     "published_epsilon",
     "resize_like",
     "sigmoid_gelu",
+    "span_penalty",
     "split_channels",
     "squeeze_excite",
     "strided_padding",

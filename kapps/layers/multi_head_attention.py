@@ -32,6 +32,20 @@ def masked_softmax(scores, mask=None):
     return ops.where(mask, weights, ops.zeros_like(weights))
 
 
+def soft_masked_softmax(scores, mask):
+    """Returns m exp(s) / sum(m exp(s)) along the last axis; the mask m, in [0, 1], has a value above 0 in each row.
+
+    Args:
+        scores: (blocks, heads, queries, steps), float32 or float64.
+        mask: (heads, steps).
+    """
+    mask = ops.expand_dims(ops.cast(mask, scores.dtype), 1)
+    is_visible = mask > 0
+    largest = ops.max(ops.where(is_visible, scores, HIDDEN_SCORE), axis=-1, keepdims=True)
+    weights = mask * ops.exp(ops.where(is_visible, scores - ops.stop_gradient(largest), 0.0))
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
+
+
 @keras.saving.register_keras_serializable("kapps")
 class MultiHeadAttention(_keras_compat.MultiHeadAttention):
     """Keras's layer [1], with scores and softmax in float32 under any precision policy.

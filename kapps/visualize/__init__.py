@@ -8,6 +8,7 @@ from kapps.visualize.cell_plot import plot_cells
 from kapps.visualize.error_distribution_plot import plot_error_distributions
 from kapps.visualize.profile_plot import plot_profile
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
+from kapps.visualize.span_plot import plot_spans
 from kapps.visualize.training_curves import plot_history, plot_training_curves
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "plot_lines",
     "plot_predictions",
     "plot_profile",
+    "plot_spans",
     "plot_training_curves",
     "plot_zipf",
     "save_figure",

@@ -12,6 +12,8 @@ from kapps.layers.recurrent_cells import LearnedState
 from kapps.layers.time_steps import SegmentMean
 
 LAYERS = [
+    (layers.AdaptiveSpanAttention, {"heads": 2, "span": 8, "ramp": 3, "limit": 4, "block": 2}),
+    (layers.AllAttention, {"heads": 2, "span": 8, "persistent": 4}),
     (layers.BinaryConv2D, {"filters": 4, "kernel_size": 3}),
     (layers.ActiveShift, {"strides": 2, "limit": 3}),
     (layers.ChannelShuffle, {"groups": 2}),
@@ -20,6 +22,8 @@ LAYERS = [
     (layers.MaxPoolWithIndices, {"size": 2}),
     (layers.MaxUnpool, {"size": 2}),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
+    (layers.ProductKeyMemory, {"sub_keys": 4, "k": 2, "heads": 2, "key_dim": 4, "units": 3}),
+    (layers.RelativePositionScores, {"heads": 2, "span": 8}),
     (layers.Shift, {"kernel_size": 3, "dilation": 2}),
     (layers.SelfAttention, {"heads": 2, "key_dim": 4, "value_dim": 3, "output_dim": 5}),
     (layers.AxialPositionalEncoding, {"lengths": [4]}),
