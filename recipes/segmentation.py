@@ -39,7 +39,7 @@ flags.DEFINE_integer("batch_size", 16, "images per step, over all devices", 1, 2
 flags.DEFINE_integer("epochs", 12, "epochs of the training", 1, 10**6)
 flags.DEFINE_list("image_size", None, "height,width in pixels [those of the first image]")
 flags.DEFINE_enum("augmentation", None, list(segmentation.SEGMENTATION_AUGMENTATIONS), "[street; digits for digits]")
-flags.DEFINE_enum("class_weights", "none", ["none", "root", "median"],
+flags.DEFINE_enum("class_weights", "root", ["none", "root", "median"],
                   "in the loss: 1 each, the square roots of those by median frequency, those by median frequency")
 training.define_positive("learning_rate", 3e-3, "peak learning rate of AdamW")
 training.define_flags(model_dir="runs/segmentation")

@@ -63,6 +63,7 @@ def test_which_networks_give_class_maps():
     assert not gives_class_maps(_inference_model.inference_model(keras.Model(image, x)))
 
 
+@pytest.mark.long
 def test_signatures_return_scores_and_class_maps(files, model):
     signatures = tf.saved_model.load(str(files["saved_model"])).signatures
     outputs = signatures["serving_default"](image=tf.constant(IMAGES))
@@ -80,6 +81,7 @@ def test_signatures_return_scores_and_class_maps(files, model):
     assert labels.read_text(encoding="utf-8").split() == list("abcd")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["saved_model", "tflite", "int8"])
 def test_verification_reports_the_agreement_of_class_maps(files, model, kind):
     report = kapps.export.verify(model, files[kind], IMAGES, preprocessing=PIXELS, verbose=0)
@@ -100,6 +102,7 @@ def test_verification_reports_the_agreement_of_class_maps(files, model, kind):
     assert "mIoU agreement of 50.0%" in bad.failure() and bad.failure(min_agreement=0.4) is None
 
 
+@pytest.mark.long
 def test_resizing_is_a_builtin_operation(files):
     assert "RESIZE_BILINEAR" in file_operations(files["tflite"])
 

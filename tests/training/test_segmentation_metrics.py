@@ -116,7 +116,7 @@ def network(activation="softmax", name="predictions"):
     return keras.Model(image, keras.layers.Activation(activation, name=name)(x), name="net")
 
 
-@pytest.mark.parametrize("activation", ["softmax", "linear"])
+@pytest.mark.parametrize("activation", ["softmax", pytest.param("linear", marks=pytest.mark.long)])
 def test_compiled_network_shares_weights_and_learns(activation):
     keras.utils.set_random_seed(0)
     model = network(activation)

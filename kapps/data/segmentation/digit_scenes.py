@@ -1,6 +1,7 @@
 """Scenes of handwritten digits with their masks: the images for segmentation that are part of kapps.
 
-A scene has several digits of different sizes and colours on a background with clutter: lines, and fragments of digits.
+A scene has several light digits of different sizes and colours on a dark background with clutter: lines, and fragments
+of digits. Digits overlap little.
 The class of a pixel is the digit that it shows, or background. The soft edge of a digit is void. Every scene depends
 only on its split and its number.
 """
@@ -26,12 +27,14 @@ SCENES = {"train": 1200, "validation": 300}
 NAMES = ("background", *map(str, range(10)))
 _DIGIT = 8
 """Height and width of a digit that is part of kapps."""
-_SIDES = (16, 32)
+_SIDES = (20, 32)
 """Least and largest height and width of a digit in a scene."""
 _INSIDE, _EDGE = 0.4, 0.2
 """Opacity above which a pixel is of the digit, and above which it is void."""
-_CONTRAST = 150
-"""Least distance of the colour of a digit from the mean colour of the background, of 441."""
+_DARK, _LIGHT = (0, 90), (120, 255)
+"""Ranges of red, green and blue of the background, and of what is painted on it."""
+_PLACES = 8
+"""Number of random places of which a digit gets the one that hides the fewest pixels of others."""
 
 
 @functools.cache
@@ -73,21 +76,18 @@ def make_scene(
     if len(digits) != len(labels) or len(digits) == 0:
         raise DataError(f"{len(digits)} digits and {len(labels)} labels: pass as many of each")
     random = np.random.default_rng([seed, number])
-    image, mean = _make_background(random)
-    mask = np.zeros((SIDE, SIDE), np.uint8)
-    for _ in range(random.integers(3, 7)):
+    image, mask = _make_background(random), np.zeros((SIDE, SIDE), np.uint8)
+    for _ in range(random.integers(1, 5)):
         # A quarter of a digit looks like a part of one, and is background.
         digit = digits[random.integers(len(digits))]
         y, x = random.integers(0, 2, 2) * (_DIGIT // 2)
         fragment = digit[y : y + _DIGIT // 2, x : x + _DIGIT // 2]
-        _paint(image, fragment, random, random.integers(8, 17), mean)
-    for _ in range(random.integers(1, 4)):
+        _paint(image, mask, fragment, random, random.integers(8, 13))
+    for _ in range(random.integers(0, 3)):
         _draw_line(image, random)
-    for _ in range(random.integers(2, 6)):
-        index = random.integers(len(digits))
-        opacity, window = _paint(
-            image, digits[index], random, random.integers(_SIDES[0], _SIDES[1] + 1), mean
-        )
+    for _ in range(random.integers(2, 5)):
+        index, side = random.integers(len(digits)), random.integers(_SIDES[0], _SIDES[1] + 1)
+        opacity, window = _paint(image, mask, digits[index], random, side)
         part = mask[window]
         part[opacity > _EDGE] = VOID
         part[opacity > _INSIDE] = 1 + labels[index]
@@ -96,26 +96,22 @@ def make_scene(
 
 
 def _make_background(random):
-    """Returns a gradient between two colours, float [SIDE, SIDE, 3], and its mean colour."""
-    first, last = random.uniform(0, 255, (2, 3))
+    """Returns a gradient between two dark colours, float [SIDE, SIDE, 3]."""
+    first, last = random.uniform(*_DARK, (2, 3))
     angle = random.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:SIDE, :SIDE] / (SIDE - 1) - 0.5
     position = np.clip(0.5 + x * np.cos(angle) + y * np.sin(angle), 0, 1)[..., None]
-    return first * (1 - position) + last * position, (first + last) / 2
+    return first * (1 - position) + last * position
 
 
-def _paint(image, shape, random, side, mean):
-    """Paints an enlarged shape at a random position in a random colour; returns its opacity and its window."""
+def _paint(image, mask, shape, random, side):
+    """Paints an enlarged shape in a random light colour where it hides few digits; returns its opacity and window."""
     opacity = enlarge(shape, side)
-    y, x = random.integers(0, SIDE - side + 1, 2)
-    colours = random.uniform(0, 255, (16, 3))
-    distances = np.linalg.norm(colours - mean, axis=1)
-    # The first colour with enough contrast; the one with the most if there is none.
-    index = (
-        np.argmax(distances > _CONTRAST) if (distances > _CONTRAST).any() else distances.argmax()
-    )
-    window = slice(y, y + side), slice(x, x + side)
-    image[window] += opacity[..., None] * (colours[index] - image[window])
+    places = random.integers(0, SIDE - side + 1, (_PLACES, 2))
+    windows = [(slice(y, y + side), slice(x, x + side)) for y, x in places]
+    window = min(windows, key=lambda window: np.sum((mask[window] > 0) & (opacity > _EDGE)))
+    colour = random.uniform(*_LIGHT, 3)
+    image[window] += opacity[..., None] * (colour - image[window])
     return opacity, window
 
 

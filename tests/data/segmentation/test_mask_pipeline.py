@@ -66,6 +66,7 @@ def test_image_and_mask_have_the_same_scale_crop_and_mirroring(write_pairs):
     assert voids > 0
 
 
+@pytest.mark.long
 def test_colours_change_the_image_only(write_pairs):
     source = write_pairs(6)
     options = {"scale_range": (1.0, 1.0), "flip": False}
@@ -88,6 +89,7 @@ def test_evaluation_resizes_the_mask_to_the_nearest_pixels(write_pairs):
         np.testing.assert_array_equal(label_map, mask[1::2, 1::2])
 
 
+@pytest.mark.long
 def test_a_training_repeats_and_resumes(write_pairs):
     source = write_pairs(10)
 
@@ -105,6 +107,7 @@ def test_a_training_repeats_and_resumes(write_pairs):
     assert equal(first, together)
 
 
+@pytest.mark.long
 def test_masks_that_do_not_fit_are_skipped_by_name(make, write_pairs):
     small = make.encoded(Image.fromarray(np.zeros((5, 5), np.uint8)), "PNG")
     source = write_pairs(4, changes={1: {"masks": small}, 2: {"masks": b"rubbish"}})
@@ -117,6 +120,7 @@ def test_masks_that_do_not_fit_are_skipped_by_name(make, write_pairs):
         take(segmentation.eval_dataset(source, PIXELS, 4, strict=True))
 
 
+@pytest.mark.long
 def test_a_value_that_is_no_class_stops_the_run(make, write_pairs):
     wrong = make.encoded(Image.fromarray(np.full((50, 60), 7, np.uint8)), "PNG")
     source = write_pairs(3, changes={1: {"masks": wrong}})

@@ -54,6 +54,7 @@ def directory(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_masks_of_a_dataset_by_name_and_by_directory(directory):
     classes = directory / "trimap.csv"
     for void, names in ((255, ("animal", "background", "border")), (3, ("animal", "background"))):
