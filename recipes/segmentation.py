@@ -35,7 +35,7 @@ training.define_path("data_dir", None, "directory or .zip of images and masks, s
 flags.DEFINE_string("test_split", "validation", "split that the network is evaluated on")
 flags.DEFINE_string("classes", None, "file of the names and colours of the classes, or their number")
 flags.DEFINE_integer("void", segmentation.VOID, "value in the masks of pixels without a class", 0, 255)
-flags.DEFINE_integer("batch_size", 16, "images per step, over all devices", 1, 2**20)
+flags.DEFINE_integer("batch_size", 8, "images per step, over all devices", 1, 2**20)
 flags.DEFINE_integer("epochs", 12, "epochs of the training", 1, 10**6)
 flags.DEFINE_list("image_size", None, "height,width in pixels [those of the first image]")
 flags.DEFINE_enum("augmentation", None, list(segmentation.SEGMENTATION_AUGMENTATIONS), "[street; digits for digits]")

@@ -37,7 +37,7 @@ def write_pairs(folder, count=12):
 def test_from_images_and_masks_to_verified_files(tmp_path):
     write_pairs(tmp_path / "pairs")
     done = run(
-        tmp_path, "--data_dir=pairs", "--epochs=12", "--batch_size=4", "--width=8",
+        tmp_path, "--data_dir=pairs", "--epochs=12", "--batch_size=4", "--width=4",
         "--class_weights=median", "--augmentation=none", "--tflite=float32", "--tflite=int8",
         "--learning_rate=0.01",
     )  # fmt: skip
