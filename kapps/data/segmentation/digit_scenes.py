@@ -34,7 +34,7 @@ _INSIDE, _EDGE = 0.4, 0.2
 _DARK, _LIGHT = (0, 90), (120, 255)
 """Ranges of red, green and blue of the background, and of what is painted on it."""
 _PLACES = 8
-"""Number of random places of which a digit gets the one that hides the fewest pixels of others."""
+"""Number of random places to choose from: a digit is painted where it hides the fewest pixels of others."""
 
 
 @functools.cache
