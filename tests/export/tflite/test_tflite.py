@@ -187,3 +187,22 @@ def test_metadata_has_the_fields_of_the_schema(model, digits, tmp_path):
     assert text(inner(outputs, 6, 0), 0) == "labels.txt"
     pixels = digits["validation"][0][:20]
     assert kapps.export.verify(model, file, pixels, preprocessing=PIXELS).failure() is None
+
+
+def test_activations_that_are_always_zero_have_a_range_in_int8(tmp_path):
+    """XNNPACK did not run a file whose ReLU was zero for all calibration examples."""
+    image = x = keras.Input((16, 16, 3))
+    y = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    for units, activation, bias in ((4, "relu", -9.0), (8, "sigmoid", 0.3)):
+        initializer = keras.initializers.Constant(bias)
+        y = keras.layers.Conv2D(units, 1, activation=activation, bias_initializer=initializer)(y)
+    x = keras.layers.Multiply()([keras.layers.Conv2D(8, 3)(x), y])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, "softmax")(x))
+    images = np.random.default_rng(0).normal(size=(32, 16, 16, 3)).astype("float32")
+    path = tmp_path / "model.tflite"
+    kapps.export.tflite(
+        model, path, precision="int8", calibration=images, preprocessing=False, verbose=0
+    )
+    report = kapps.export.verify(model, path, images, preprocessing=False, verbose=0)
+    assert report.largest_difference < 0.01
