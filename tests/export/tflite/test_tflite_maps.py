@@ -8,7 +8,7 @@ import kapps
 from kapps.cnn.resnet import basic_block
 from kapps.export import runtime
 from kapps.layers import bilinear_upsample, double_like, resize_like
-from kapps.segmentation import deeplab_v3, segnet, unet
+from kapps.segmentation import deeplab_v3, segnet
 
 pytestmark = pytest.mark.long
 
@@ -44,7 +44,6 @@ def over_body(function, **options):
 MODELS = {
     "segnet": small_segnet,
     "resized": resized,
-    "unet": lambda: over_body(unet, filters=4, convolutions=1),
     "deeplab_v3": lambda: over_body(deeplab_v3, filters=8, rates=(1, 2), output_stride=16),
 }
 
