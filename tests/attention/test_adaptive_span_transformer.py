@@ -131,6 +131,7 @@ def test_decoding_equals_the_whole_pass_before_and_after_freezing(norm_first):
     assert size == 2 * sum(limits) * D and max(limits) < SPAN
 
 
+@pytest.mark.long
 def test_padding_and_later_steps_change_no_logit():
     model = build()
     expected, is_token = array(model(TOKENS, training=False)), TOKENS > 0

@@ -122,6 +122,7 @@ def test_decoding_equals_the_whole_pass_and_persistent_vectors_have_no_state(nor
     assert len(frozen.trainable_variables) == len(model.trainable_variables) - 2
 
 
+@pytest.mark.long
 def test_padding_and_later_steps_change_no_logit():
     model = build()
     expected, is_token = array(model(TOKENS, training=False)), TOKENS > 0

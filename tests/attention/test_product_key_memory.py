@@ -81,6 +81,7 @@ def test_decoding_equals_the_whole_pass_and_a_memory_has_no_state():
     np.testing.assert_allclose(np.stack(logits, 1)[is_token], expected[is_token], atol=1e-5)
 
 
+@pytest.mark.long
 def test_padding_and_later_steps_change_no_logit():
     model = build()
     expected = array(model(TOKENS, training=False))

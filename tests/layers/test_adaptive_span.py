@@ -177,6 +177,7 @@ def decode(model, tokens):
     return np.stack(logits, axis=1), sizes
 
 
+@pytest.mark.long
 def test_decoding_equals_the_whole_pass_with_a_state_of_s_steps():
     model = language_model()
     logits, sizes = decode(model, TOKENS)
@@ -186,6 +187,7 @@ def test_decoding_equals_the_whole_pass_with_a_state_of_s_steps():
     assert sizes == dict.fromkeys(names, (2, SPAN, HEADS * D))
 
 
+@pytest.mark.long
 def test_frozen_spans_cut_the_state_to_the_longest_span_plus_the_ramp(tmp_path):
     model = language_model(layers=3, span=16)
     spans = learned_spans(model)
@@ -255,7 +257,7 @@ def test_the_loss_of_the_spans_is_apart_from_the_tasks():
     assert not model.losses  # the loss is part of training only
 
 
-@pytest.mark.parametrize("rate, end", [(1e3, 0.0), (-1e3, 1.0)])
+@pytest.mark.parametrize("rate, end", [(1e3, 0.0), pytest.param(-1e3, 1.0, marks=pytest.mark.long)])
 def test_training_keeps_spans_between_0_and_all(rate, end):
     """A step that is much too long ends at the boundary, by the constraint."""
     model = language_model(span_loss=1.0)
@@ -268,6 +270,7 @@ def test_training_keeps_spans_between_0_and_all(rate, end):
         np.testing.assert_array_equal(array(model.get_layer(f"layer{i}").v), [end, end])
 
 
+@pytest.mark.long
 def test_gradients_of_the_spans_are_the_finite_differences():
     keras.config.set_dtype_policy("float64")
     try:
@@ -327,6 +330,7 @@ def test_spans_grow_to_the_distance_of_the_answer():
     assert learned_spans(model)["layer1"].max() < k - RAMP
 
 
+@pytest.mark.long
 def test_half_precision_and_configuration():
     model = language_model()
     expected = array(model(TOKENS, training=False))
