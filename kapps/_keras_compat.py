@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 from keras.src.backend.common import global_state
+from keras.src.backend.common.variables import AutocastScope
 
 # Functional models and their tensors
 
@@ -186,7 +187,12 @@ def random_choice(layer):
     return layer._random_choice
 
 
-# Variables without values
+# Variables without values, and in their own dtype
+
+
+def without_autocast():
+    """Returns a context in which variables have their own dtype, also inside a layer of mixed precision."""
+    return AutocastScope(None)
 
 
 @contextlib.contextmanager

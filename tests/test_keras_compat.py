@@ -217,6 +217,23 @@ def test_no_other_module_uses_a_private_attribute_of_keras():
     assert not uses
 
 
+def test_variables_have_their_own_dtype_without_autocast():
+    class Dtypes(keras.layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(2,), name="w")
+
+        def call(self, x):
+            self.inside = self.w.value.dtype
+            with compat.without_autocast():
+                self.without = self.w.value.dtype
+            return x * self.w
+
+    layer = Dtypes(dtype="mixed_float16")
+    layer(np.ones(2, "float32"))
+    assert keras.backend.standardize_dtype(layer.inside) == "float16"
+    assert keras.backend.standardize_dtype(layer.without) == "float32"
+
+
 def test_variables_without_values_never_get_any():
     with compat.without_values():
         layer = keras.layers.Dense(2**40)

@@ -33,6 +33,7 @@ EXAMPLES = {
     "positions": (None, 1), "pyramid": (None, 1), "segment": (None, 1), "source_vocabulary": (None, 1),
     "drop_steps": (None, 1),
     "merge": (None, "concat"), "residual": (None, 1), "bypass": (None, "simple"), "norm": (None, "batch"),
+    "buckets": (None, (2, 2)), "ffn_chunk": (None, 1),
     "edges": (None, (((0, 1),),)),
 }  # fmt: skip
 """Further values that an option takes, where its default is None."""

@@ -46,6 +46,7 @@ from kapps.layers.inverted_residual import add_where_equal, inverted_residual, m
 from kapps.layers.layer_scale import LayerScale
 from kapps.layers.learned_spans import freeze_spans, learned_spans, span_penalty
 from kapps.layers.lrn import LocalResponseNormalization
+from kapps.layers.lsh_attention import LSHAttention
 from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_attention import MultiHeadAttention
@@ -65,6 +66,7 @@ from kapps.layers.recurrent_cells import (
     PeepholeLSTMCell,
 )
 from kapps.layers.relative_position_scores import RelativePositionScores
+from kapps.layers.reversible_stack import ReversibleStack
 from kapps.layers.self_attention import SelfAttention
 from kapps.layers.shift import Shift
 from kapps.layers.sparse_attention import SparseAttention
@@ -114,6 +116,7 @@ __all__ = [
     "FusedDense",
     "GRUCell",
     "GroupedConv2D",
+    "LSHAttention",
     "LayerScale",
     "LearnedPositionalEncoding",
     "LearnedState",
@@ -131,6 +134,7 @@ __all__ = [
     "RelativePositionScores",
     "ResizeLike",
     "ReverseSequence",
+    "ReversibleStack",
     "SearchCell",
     "SegmentMean",
     "SelfAttention",

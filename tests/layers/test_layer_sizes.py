@@ -21,6 +21,10 @@ LAYERS = [
     (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
     (layers.MaxPoolWithIndices, {"size": 2}),
     (layers.MaxUnpool, {"size": 2}),
+    (
+        layers.LSHAttention,
+        {"heads": 2, "key_dim": 4, "value_dim": 3, "buckets": 4, "rounds": 2, "chunk": 8},
+    ),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
     (layers.ProductKeyMemory, {"sub_keys": 4, "k": 2, "heads": 2, "key_dim": 4, "units": 3}),
     (layers.RelativePositionScores, {"heads": 2, "span": 8}),
