@@ -92,13 +92,13 @@ def test_a_chunk_of_all_steps_is_full_attention(chunk):
 
 
 def recall(query, rounds):
-    """Returns the share of the attention weights of full attention that the pairs of LSH attention have."""
+    """Returns the fraction of the weights of full attention that are at pairs of LSH attention."""
     steps = len(query)
     eye = np.eye(steps)
-    found = attend(query, eye, rotations((16,), rounds, query.shape[1]), 16) > 0
-    assert not np.triu(found, 1).any()  # no later step
+    pairs = attend(query, eye, rotations((16,), rounds, query.shape[1]), 16) > 0
+    assert not np.triu(pairs, 1).any()  # no later step
     weights = full_attention(query, eye)[1:]
-    return (weights * found[1:]).sum() / weights.sum()
+    return (weights * pairs[1:]).sum() / weights.sum()
 
 
 def test_recall_rises_with_rounds_and_with_similar_keys():
