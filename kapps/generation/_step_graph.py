@@ -1,5 +1,6 @@
 """Runs through a model's graph with one step of the target, and collects the inputs and outputs of that step."""
 
+import collections
 import inspect
 
 import keras
@@ -41,6 +42,9 @@ class StepGraph:
         self.encoder_outputs = {}  # the inputs of the step that the encoder computes, by name
         self.memory_inputs = {}  # by id: a tensor of the encoder, and the input that replaces it
         self.dependent = {id(self.target): self.target}  # the tensors that depend on it, by id
+        self.calls = collections.Counter()  # of each layer with a state or a memory
+        self.holders = {}  # the layers around them, by kind and id of the layer; all calls use the same one
+        self.memories = {}  # by ids: the memory of a layer and the tensors that it reads, which later calls use again
 
     def new_input(self, shape, dtype, name):
         return keras.Input(shape, batch_size=self.batch, dtype=dtype, name=name)
@@ -93,26 +97,37 @@ class StepGraph:
         except ValueError as error:
             self.raise_error(layer, str(error))
         first_states = keras.tree.flatten(arguments.pop("initial_state", None))
-        memory = self.memory_of(layer, decoding, arguments)
+        self.calls[layer.name] += 1
+        count = self.calls[layer.name]
+        call_name = layer.name if count == 1 else f"{layer.name}_call{count}"
+        memory = self.memory_of(layer, decoding, arguments, call_name)
         sizes = [self.batch, self.length]
         if hasattr(decoding, "decoding_memory"):
             sizes.append(memory)
         specs = decoding.decoding_state(*sizes)
-        state = {name: self.state_input(layer, name, spec) for name, spec in specs.items()}
+        state = {
+            name: self.state_input(f"{call_name}_{name}", spec) for name, spec in specs.items()
+        }
         # A layer's states beyond its initial_state start from zeros.
         for name, first in zip(specs, first_states, strict=False):
             if first is not None:
-                self.encoder_outputs[f"{layer.name}_{name}"] = first
+                self.encoder_outputs[f"{call_name}_{name}"] = first
         inputs = {"state": state or None, "memory": memory or None}
         if getattr(decoding, "decoding_position", True):
             inputs["position"] = self.position(x)
-        step = DecodingStep(layer, name=layer.name, dtype=layer.dtype_policy)
-        output = step(x, **inputs)
+        output = self.holder(DecodingStep, layer, layer.name)(x, **inputs)
         if not state:
             return output
         output, new_state = output
-        self.outputs.update({f"{layer.name}_{name}": new for name, new in new_state.items()})
+        self.outputs.update({f"{call_name}_{name}": new for name, new in new_state.items()})
         return output
+
+    def holder(self, kind, layer, name):
+        """Returns the layer of a kind around a layer; the same one for all its calls, so that files have it once."""
+        key = kind, id(layer), name
+        if key not in self.holders:
+            self.holders[key] = kind(layer, name=name, dtype=layer.dtype_policy)
+        return self.holders[key]
 
     def split_arguments(self, layer, *args, **kwargs):
         """Returns the first argument of a layer's call, and by name those that do not depend on the target."""
@@ -135,8 +150,8 @@ class StepGraph:
                 arguments[name] = value
         return x, arguments
 
-    def memory_of(self, layer, decoding, arguments):
-        """Returns the inputs of the step for what a layer reads of the encoder, by name."""
+    def memory_of(self, layer, decoding, arguments, call_name):
+        """Returns the inputs of the step for what a call of a layer reads of the encoder, by name."""
         tensors = {
             name: value
             for name, value in arguments.items()
@@ -148,10 +163,13 @@ class StepGraph:
             self.raise_error(
                 layer, f"reads {', '.join(tensors)} of the encoder and has no decoding_memory"
             )
+        key = (id(layer), *(id(x) for x in tensors.values()))
+        if key in self.memories:
+            return self.memories[key][0]
         held = getattr(decoding, "decoding_memory_layer", layer)
-        make_memory = DecodingMemory(held, name=f"{layer.name}_memory", dtype=held.dtype_policy)
+        make_memory = self.holder(DecodingMemory, held, f"{layer.name}_memory")
         memory = {
-            name: self.memory_input(x, f"{layer.name}_{name}")
+            name: self.memory_input(x, f"{call_name}_{name}")
             for name, x in make_memory(tensors).items()
         }
         parameters = inspect.signature(layer.call).parameters
@@ -160,6 +178,7 @@ class StepGraph:
             mask = get_mask(tensors[name.removesuffix("_mask")]) if mask is None else mask
             if mask is not None:
                 memory[name] = self.memory_input(mask, SOURCE_MASK)
+        self.memories[key] = memory, tensors  # the tensors, so that their ids stay theirs
         return memory
 
     def memory_input(self, x, name):
@@ -172,11 +191,8 @@ class StepGraph:
             self.memory_inputs[id(x)] = x, self.inputs[name]
         return self.memory_inputs[id(x)][1]
 
-    def state_input(self, layer, name, spec):
+    def state_input(self, name, spec):
         """Returns the input of one state of a layer."""
-        name = f"{layer.name}_{name}"
-        if name in self.inputs:
-            self.raise_error(layer, "is called twice")
         self.inputs[name] = self.new_input(spec.shape[1:], spec.dtype, name)
         return self.inputs[name]
 

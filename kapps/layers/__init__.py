@@ -42,6 +42,7 @@ from kapps.layers.fast_layer_normalization import FastLayerNormalization
 from kapps.layers.feed_forward import FeedForward, sigmoid_gelu
 from kapps.layers.fused_dense import FusedDense
 from kapps.layers.grouped_convolution import GroupedConv2D
+from kapps.layers.halting import AdaptiveComputationTime, HaltingStep, HaltingUnit
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
 from kapps.layers.layer_scale import LayerScale
 from kapps.layers.learned_spans import freeze_spans, learned_spans, span_penalty
@@ -56,7 +57,11 @@ from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTMCell,
 )
 from kapps.layers.portable import copy_values, to_keras_layers
-from kapps.layers.positional_encoding import LearnedPositionalEncoding, SinusoidalPositionalEncoding
+from kapps.layers.positional_encoding import (
+    LearnedPositionalEncoding,
+    SinusoidalPositionalEncoding,
+    StepEncoding,
+)
 from kapps.layers.product_keys import ProductKeyMemory
 from kapps.layers.recurrent_cells import (
     CoupledLSTMCell,
@@ -92,6 +97,7 @@ from kapps.layers.weighted_sum import WeightedSum
 
 __all__ = [
     "ActiveShift",
+    "AdaptiveComputationTime",
     "AdaptiveSpanAttention",
     "AlignCornersResize",
     "Alignment",
@@ -116,6 +122,8 @@ __all__ = [
     "FusedDense",
     "GRUCell",
     "GroupedConv2D",
+    "HaltingStep",
+    "HaltingUnit",
     "LSHAttention",
     "LayerScale",
     "LearnedPositionalEncoding",
@@ -142,6 +150,7 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "SparseAttention",
     "SparseMixtureOfExperts",
+    "StepEncoding",
     "SynthesizerAttention",
     "WeightNormConv1D",
     "WeightedSum",

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from kapps._checked import check_argument
+from kapps._values import is_integer, short
 
 
 def positions_of(x, start=0):
@@ -121,3 +122,47 @@ class LearnedPositionalEncoding(PositionalEncoding):
         """A product and a sum of each value (see `kapps.analysis.register_cost`)."""
         del input_shapes
         return {"elementwise": 2 * math.prod(output_shapes[0])}
+
+
+@keras.saving.register_keras_serializable("kapps")
+class StepEncoding(SinusoidalPositionalEncoding):
+    """Adds sines and cosines of the position, and a vector of the step of a recurrence (arXiv:1807.03819, 2.1).
+
+    y_pos = scale x_pos + PE(pos) + PE(step), or with a trained vector in place of PE(step), as in Tensor2Tensor
+
+    Input and output: (batch, time, d_model), of any length. `call(x, start=0)`: as for `SinusoidalPositionalEncoding`.
+
+    Args:
+        step: number of the step, from 1.
+        learned: whether the step has a trained vector.
+        scale: factor of the input.
+    """
+
+    def __init__(self, step, learned=True, scale=1.0, **kwargs):
+        super().__init__(scale, **kwargs)
+        if not is_integer(step, 1, 2**16):
+            raise ValueError(f"{self.name}: step={short(step)} is not a positive integer to 65,536")
+        self.step, self.learned = step, learned
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.learned:
+            deviation = keras.initializers.RandomNormal(stddev=input_shape[-1] ** -0.5)
+            self.vector = self.add_weight(
+                shape=(input_shape[-1],), initializer=deviation, name="vector", autocast=False
+            )
+
+    def vectors_at(self, positions):
+        """Returns the sum of both vectors, float32 (1 or batch, time, d_model)."""
+        step = (
+            self.vector if self.learned else super().vectors_at(ops.array([[self.step]], "int32"))
+        )
+        return super().vectors_at(positions) + step
+
+    def get_config(self):
+        return {**super().get_config(), "step": self.step, "learned": self.learned}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """A product, two sums and a sine of each value."""
+        del input_shapes
+        return {"elementwise": 4 * math.prod(output_shapes[0])}

@@ -29,8 +29,8 @@ EPSILON = 1e-6
 
 
 def embed_with_positions(
-    tokens, vocabulary, d_model, *, name, dropout, positions, embedding=None, shared=False
-):
+    tokens, vocabulary, d_model, *, name, dropout, positions=None, embedding=None, shared=False, encoding=None
+):  # fmt: skip
     """Embeds tokens, times sqrt(d_model), and adds the positional encoding [1, 3.4 and 3.5].
 
     Args:
@@ -42,6 +42,7 @@ def embed_with_positions(
         positions: None for sines and cosines, or the number of learned positions.
         embedding: a `keras.layers.ReversibleEmbedding` to use again; None for a new one.
         shared: whether the new embedding is named `embedding`, because encoder and decoder share it.
+        encoding: a layer that scales the vectors and adds the positional encoding, in place of `positions`.
 
     Returns:
         The vectors (batch, time, d_model), and the `keras.layers.ReversibleEmbedding`.
@@ -52,9 +53,9 @@ def embed_with_positions(
             reverse_dtype="float32", embeddings_initializer=keras.initializers.RandomNormal(stddev=d_model**-0.5),
         )  # fmt: skip
     options = dict(scale=d_model**0.5, name=f"{name}_positions")
-    if positions is None:
+    if encoding is None and positions is None:
         encoding = SinusoidalPositionalEncoding(**options)
-    else:
+    elif encoding is None:
         encoding = LearnedPositionalEncoding(positions, **options)
     x = encoding(embedding(tokens))
     if dropout:

@@ -1,5 +1,7 @@
 """The attention weights of a model for given inputs."""
 
+import collections
+
 import keras
 import numpy as np
 from keras import ops
@@ -15,8 +17,8 @@ def attention_weights(
 ) -> dict[str, np.ndarray]:
     """Returns the weights of a model's attention layers: {layer name: float32 (batch, ..., queries, keys)}.
 
-    Each row of weights sums to 1, except in a "local_p" window (see `kapps.layers.Alignment`). Masked positions have a
-    weight of 0.
+    The second call of a layer that is called several times is named "layer_call2", and so on. Each row of weights
+    sums to 1, except in a "local_p" window (see `kapps.layers.Alignment`). Masked positions have a weight of 0.
 
     Args:
         model: a functional `keras.Model`, also one loaded from a file.
@@ -69,8 +71,8 @@ class ReturnWeights(keras.layers.Layer):
     It is a layer of its own because Keras assumes that all calls of one layer return the same structure.
     """
 
-    def __init__(self, layer):
-        super().__init__(name=f"{layer.name}_with_weights", dtype=layer.dtype_policy)
+    def __init__(self, layer, name):
+        super().__init__(name=f"{name}_with_weights", dtype=layer.dtype_policy)
         self.layer, self.supports_masking, self.built = layer, True, True
 
     def call(self, *args, **kwargs):
@@ -82,13 +84,16 @@ class ReturnWeights(keras.layers.Layer):
 
 def make_weights_model(model: keras.Model, cross_only: bool) -> keras.Model | None:
     """Returns a model from the same inputs to the weights of each attention layer, or None if there are none."""
-    weights = {}
+    weights, calls = {}, collections.Counter()
 
     def call(layer, *args, **kwargs):
         is_attention = isinstance(layer, KINDS)
         if not is_attention or (cross_only and args[0] is args[1]):
             return layer(*args, **kwargs)
-        *output, weights[layer.name] = ReturnWeights(layer)(*args, **kwargs)
+        calls[layer.name] += 1
+        count = calls[layer.name]
+        name = layer.name if count == 1 else f"{layer.name}_call{count}"
+        *output, weights[name] = ReturnWeights(layer, name)(*args, **kwargs)
         return output[0] if len(output) == 1 else tuple(output)
 
     copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from attention_inputs import RANDOM, K, M, X, array, check_file
 
-from kapps.layers import LearnedPositionalEncoding, SinusoidalPositionalEncoding
+from kapps.layers import LearnedPositionalEncoding, SinusoidalPositionalEncoding, StepEncoding
 
 
 def test_sinusoids_are_the_papers_at_any_length_and_from_any_start():
@@ -31,8 +31,25 @@ def test_learned_positions_start_anywhere_and_have_a_largest_length():
         LearnedPositionalEncoding(M).build((None, 7, K))
 
 
+def test_a_step_has_sines_of_its_number_or_a_trained_vector():
+    sines = array(SinusoidalPositionalEncoding()(np.zeros((1, 9, K), "float32")))[0]
+    y = array(StepEncoding(4, learned=False, scale=0.5)(X))
+    np.testing.assert_allclose(y, X / 2 + sines[:M] + sines[4], atol=1e-5)
+    layer = StepEncoding(4)
+    expected = X + sines[:M] + array(layer(X) * 0 + layer.vector)
+    np.testing.assert_allclose(array(layer(X)), expected, atol=1e-5)
+    one = layer(X[:, 2:3], start=2)
+    np.testing.assert_allclose(array(one), expected[:, 2:3], atol=1e-5)
+
+
 @pytest.mark.parametrize(
-    "layer", [SinusoidalPositionalEncoding(3.0), LearnedPositionalEncoding(M, 3.0)]
+    "layer",
+    [
+        SinusoidalPositionalEncoding(3.0),
+        LearnedPositionalEncoding(M, 3.0),
+        StepEncoding(3),
+        StepEncoding(3, learned=False),
+    ],
 )
 def test_files(layer, tmp_path):
     check_file(layer, tmp_path / "model.keras")
