@@ -38,7 +38,7 @@ def test_from_images_and_masks_to_verified_files(tmp_path):
     write_pairs(tmp_path / "pairs")
     done = run(
         tmp_path, "--data_dir=pairs", "--epochs=12", "--batch_size=4", "--width=4",
-        "--class_weights=median", "--augmentation=none", "--tflite=float32", "--tflite=int8",
+        "--class_weights=median", "--augmentation=none", "--tflite=int8",
         "--learning_rate=0.01",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_from_images_and_masks_to_verified_files(tmp_path):
     assert mean == pytest.approx(results["after"]["mean_iou"], abs=1e-4)
     assert sum(int(row["pixels"]) for row in rows) == 12 * 32 * 40
     names = [pathlib.Path(file["path"]).name for file in results["exported"]]
-    assert names == ["1", "1.tflite", "1.int8.tflite"]
+    assert names == ["1", "1.int8.tflite"]
     assert all(file["miou_agreement"] > 0.9 for file in results["exported"])
     assert "mIoU agreement" in done.stdout
     for name in ("grid.png", "curves.png"):
