@@ -12,6 +12,7 @@ from keras import layers
 
 from kapps._names import attribute_finder
 from kapps.layers.adaptive_pooling import adaptive_average_pool
+from kapps.layers.adaptive_softmax import AdaptiveSoftmax
 
 POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
@@ -87,6 +88,23 @@ def tied_classifier(x, classes, activation, *, embedding):
     x = embedding(x, reverse=True)
     # The embedding is called twice under one name, so the logits have a layer of their own.
     x = layers.Activation("linear", dtype="float32", name="head_logits")(x)
+    return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
+
+
+def adaptive_softmax(x, classes, activation, *, cutoffs, div_value=4.0):
+    """Returns scores of classes sorted by frequency; rarer ones have narrower matrices (Grave 2016, arXiv:1609.04309).
+
+    The logits are log-probabilities (see `kapps.layers.AdaptiveSoftmax`), so their softmax is the probabilities.
+
+    Args:
+        x: features (batch, ..., width).
+        classes: number of classes.
+        activation: activation after the logits; None for log-probabilities.
+        cutoffs: first class of each cluster of rarer classes; those from `classes` up are left out.
+        div_value: by which each cluster is narrower than the one before it.
+    """
+    cutoffs = tuple(cutoff for cutoff in cutoffs if cutoff < classes)
+    x = AdaptiveSoftmax(classes, cutoffs, div_value, dtype="float32", name="head_logits")(x)
     return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)
 
 

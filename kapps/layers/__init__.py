@@ -3,10 +3,11 @@
 from kapps._names import attribute_finder
 from kapps.layers.active_shift import ActiveShift
 from kapps.layers.adaptive_pooling import adaptive_average_pool
+from kapps.layers.adaptive_softmax import AdaptiveSoftmax
 from kapps.layers.adaptive_span import AdaptiveSpanAttention
 from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.all_attention import AllAttention
-from kapps.layers.attention_cells import AttentionalCell, SearchCell
+from kapps.layers.attention_cells import AttentionalCell, ContextFeedingCell, SearchCell
 from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.axial_positional_encoding import AxialPositionalEncoding
 from kapps.layers.bilinear_upsampling import (
@@ -21,7 +22,7 @@ from kapps.layers.binary_convolution import (
     binary_conv,
 )
 from kapps.layers.channel_pool import ChannelPool
-from kapps.layers.channels import ChannelShuffle, channel_shuffle, split_channels
+from kapps.layers.channels import ChannelShuffle, PadChannels, channel_shuffle, split_channels
 from kapps.layers.convolution import (
     average_pool,
     batch_norm,
@@ -41,11 +42,13 @@ from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.fast_layer_normalization import FastLayerNormalization
 from kapps.layers.feed_forward import FeedForward, sigmoid_gelu
 from kapps.layers.fused_dense import FusedDense
+from kapps.layers.gated_linear_unit import GatedLinearUnit
 from kapps.layers.grouped_convolution import GroupedConv2D
 from kapps.layers.halting import AdaptiveComputationTime, HaltingStep, HaltingUnit
 from kapps.layers.inverted_residual import add_where_equal, inverted_residual, make_divisible
 from kapps.layers.layer_scale import LayerScale
 from kapps.layers.learned_spans import freeze_spans, learned_spans, span_penalty
+from kapps.layers.lightweight_convolution import DynamicConv1D, LightweightConv1D
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.lsh_attention import LSHAttention
 from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
@@ -73,6 +76,7 @@ from kapps.layers.recurrent_cells import (
 from kapps.layers.relative_position_scores import RelativePositionScores
 from kapps.layers.reversible_stack import ReversibleStack
 from kapps.layers.self_attention import SelfAttention
+from kapps.layers.sequence_convolution import SequenceConv1D, SequenceSeparableConv1D
 from kapps.layers.shift import Shift
 from kapps.layers.sparse_attention import SparseAttention
 from kapps.layers.sparse_mixture_of_experts import SparseMixtureOfExperts
@@ -98,6 +102,7 @@ from kapps.layers.weighted_sum import WeightedSum
 __all__ = [
     "ActiveShift",
     "AdaptiveComputationTime",
+    "AdaptiveSoftmax",
     "AdaptiveSpanAttention",
     "AlignCornersResize",
     "Alignment",
@@ -113,14 +118,17 @@ __all__ = [
     "ChannelShuffle",
     "ConcatenateContext",
     "ConcatenatePairs",
+    "ContextFeedingCell",
     "CoupledLSTMCell",
     "CropLike",
     "CrossLayerDepthwiseConv2D",
     "DropPath",
+    "DynamicConv1D",
     "FastLayerNormalization",
     "FeedForward",
     "FusedDense",
     "GRUCell",
+    "GatedLinearUnit",
     "GroupedConv2D",
     "HaltingStep",
     "HaltingUnit",
@@ -128,6 +136,7 @@ __all__ = [
     "LayerScale",
     "LearnedPositionalEncoding",
     "LearnedState",
+    "LightweightConv1D",
     "LocalResponseNormalization",
     "MaxPoolWithIndices",
     "MaxUnpool",
@@ -135,6 +144,7 @@ __all__ = [
     "MultiHeadAttention",
     "MultiplicativeLSTMCell",
     "PackedBinaryConv2D",
+    "PadChannels",
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
@@ -146,6 +156,8 @@ __all__ = [
     "SearchCell",
     "SegmentMean",
     "SelfAttention",
+    "SequenceConv1D",
+    "SequenceSeparableConv1D",
     "Shift",
     "SinusoidalPositionalEncoding",
     "SparseAttention",

@@ -2,6 +2,7 @@
 
 [1] Bahdanau 2015, arXiv:1409.0473
 [2] Luong 2015, arXiv:1508.04025
+[3] Britz 2017, arXiv:1703.03906
 """
 
 import keras
@@ -12,7 +13,7 @@ BASE = 256
 
 
 class AttendingCell(keras.layers.Layer):
-    """The base of both cells: a stack of cells, an `Alignment`, and all their states in one list.
+    """The base of the cells: a stack of cells, an `Alignment`, and all their states in one list.
 
     `cell(x, states, memory=memory)` is one step: x (batch, features), memory (batch, M, K), its mask `memory_mask`
     (batch, M), and `keys=cell.attention.keys(memory)` to compute the keys once for all steps. It returns the output,
@@ -175,3 +176,42 @@ class AttentionalCell(AttendingCell):
         c, a, next_position = self.attend(h, states, memory)
         h = ops.tanh(ops.matmul(ops.concatenate([c, h], axis=-1), self.attentional_kernel))
         return h, [*new_states, h, *next_position], a
+
+
+@keras.saving.register_keras_serializable("kapps")
+class ContextFeedingCell(AttendingCell):
+    """Attends with the state after the step; the next step reads the context too [3].
+
+    h_t = f(h_{t-1}, [x_t; c_{t-1}])
+    c_t = sum_s a_t(s) hbar_s,  a_t = softmax(score(h_t, hbar))
+    h~_t = tanh(W_c [h_t; c_t] + b_c)
+
+    Output: h~_t, (batch, units).
+    """
+
+    context_width = 0  # known when the cell is built
+
+    @property
+    def extra_state_sizes(self):
+        """The size of the state c."""
+        return (self.context_width,)
+
+    def build(self, input_shape, memory_shape):
+        units, self.context_width = self.output_width, memory_shape[-1]
+        self.output_size = units
+        self.build_parts(input_shape[-1] + self.context_width, memory_shape)
+        shape = (units + self.context_width, units)
+        self.attentional_kernel = self.add_weight(shape=shape, name="attentional_kernel")
+        self.attentional_bias = self.add_weight(
+            shape=(units,), initializer="zeros", name="attentional_bias"
+        )
+        self.built = True
+
+    def step(self, x, states, memory, training):
+        """Returns the output, the new states and the weights."""
+        count = len(self.cell_state_sizes)
+        x = ops.concatenate([x, states[count]], axis=-1)
+        h, new_states = self.step_cells(x, states[:count], training)
+        c, a, next_position = self.attend(h, states, memory)
+        y = ops.matmul(ops.concatenate([h, c], axis=-1), self.attentional_kernel)
+        return ops.tanh(y + self.attentional_bias), [*new_states, c, *next_position], a

@@ -1,4 +1,4 @@
-"""Channel split and channel shuffle."""
+"""Channel split, channel shuffle, and channels of zeros."""
 
 import keras
 from keras import layers
@@ -71,6 +71,47 @@ class ChannelShuffle(layers.Layer):
             layers.Reshape((height, width, channels)),
         ]
         return keras.Sequential(steps, name=self.name)
+
+
+@keras.saving.register_keras_serializable("kapps")
+class PadChannels(layers.Layer):
+    """Appends channels of zeros.
+
+    Input: (batch, ..., channels), any dtype. Output: (batch, ..., `width`).
+
+    Args:
+        width: number of channels of the output, at least that of the input.
+    """
+
+    pointwise = True  # see `kapps.generation.cache_protocol`
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        check_argument(self.name, "width", width, int)
+        self.width = width
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if input_shape[-1] > self.width:
+            raise ValueError(
+                f"{self.name}: an input of {input_shape[-1]:,} channels is wider than width={self.width:,}"
+            )
+        self.built = True
+
+    def call(self, inputs):
+        rank = len(inputs.shape)
+        return keras.ops.pad(inputs, (*[(0, 0)] * (rank - 1), (0, self.width - inputs.shape[-1])))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """Returns no operations (see `kapps.analysis.register_cost`)."""
+        del input_shapes, output_shapes
+        return {}
 
 
 def channel_shuffle(x, groups, *, name):

@@ -4,6 +4,7 @@
 [2] Luong 2015, arXiv:1508.04025: dot, general and concat scores; local windows
 [3] Xu 2015, arXiv:1502.03044: hard attention
 [4] Jang 2017, arXiv:1611.01144: sampling with Gumbel noise, straight-through gradients
+[5] Britz 2017, arXiv:1703.03906: multiplicative scores, and biases
 """
 
 import keras
@@ -12,7 +13,9 @@ from keras import ops
 from kapps._checked import check_argument
 from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
-SCORES = ("additive", "dot", "general", "concat", "scaled")
+SCORES = ("additive", "dot", "general", "concat", "scaled", "multiplicative")
+PROJECTED = ("additive", "concat", "multiplicative")
+"""The scores with a matrix for the query and one for the input."""
 WINDOWS = ("global", "local_m", "local_p", "hard")
 
 
@@ -29,6 +32,7 @@ class Alignment(keras.layers.Layer):
 
     - "additive": v^T tanh(W z + U x) [1]; "concat": v^T tanh(W_a [z; x]) [2], the same function with W_a = [W, U];
     - "dot": z^T x [2], where P = K; "general": z^T W_k^T x [2]; "scaled": z^T W_k^T x / P^(1/2), with W_k K x P.
+    - "multiplicative": (W z)^T U x [5].
 
     `window`:
 
@@ -45,21 +49,29 @@ class Alignment(keras.layers.Layer):
     first query, an integer or an integer tensor, () or (batch,).
 
     Args:
-        score: one of the five.
+        score: one of the six.
         window: one of the four.
-        units: rows of W, U and v of "additive" and "concat"; None for P.
+        units: rows of W, U and v; None for P.
         width: D of the local windows.
         seed: seed of the samples of the hard window.
+        use_bias: whether W z and U x have biases [5]; only scores with W and U can.
     """
 
-    def __init__(self, score="scaled", window="global", units=None, width=10, seed=None, **kwargs):
+    def __init__(
+        self, score="scaled", window="global", units=None, width=10, seed=None, use_bias=False, **kwargs
+    ):  # fmt: skip
         super().__init__(**kwargs)
         for option, value, allowed in (("score", score, SCORES), ("window", window, WINDOWS)):
             if value not in allowed:
                 raise ValueError(f"{option} is one of {', '.join(allowed)}, not {value!r}")
         check_argument(self.name, "width", width, int)
+        check_argument(self.name, "use_bias", use_bias, bool)
+        if use_bias and score not in PROJECTED:
+            raise ValueError(
+                f"{self.name}: use_bias=True needs a score with two matrices, {', '.join(PROJECTED)}, not {score!r}"
+            )
         self.score, self.window, self.units = score, window, units
-        self.width, self.seed = width, seed
+        self.width, self.seed, self.use_bias = width, seed, use_bias
         self.supports_masking = True
         if window == "hard":
             self.generator = keras.random.SeedGenerator(seed)
@@ -77,10 +89,15 @@ class Alignment(keras.layers.Layer):
                 f'{self.name}: score="dot" needs a query and a memory of the same width, not {p:,} and {k:,}; '
                 'score="general" has a matrix between them'
             )
-        if self.score in ("additive", "concat"):
+        if self.score in PROJECTED:
             self.query_kernel = self.add_weight(shape=(p, units), name="query_kernel")
             self.memory_kernel = self.add_weight(shape=(k, units), name="memory_kernel")
-            self.v = self.add_weight(shape=(units, 1), name="v")
+            if self.score != "multiplicative":
+                self.v = self.add_weight(shape=(units, 1), name="v")
+            if self.use_bias:
+                bias = dict(shape=(units,), initializer="zeros")
+                self.query_bias = self.add_weight(**bias, name="query_bias")
+                self.memory_bias = self.add_weight(**bias, name="memory_bias")
         elif self.score != "dot":
             self.memory_kernel = self.add_weight(shape=(k, p), name="memory_kernel")
         if self.window == "local_p":
@@ -90,13 +107,19 @@ class Alignment(keras.layers.Layer):
 
     def keys(self, memory):
         """Returns what the scores of all queries use of a memory, (batch, M, P or units)."""
-        return memory if self.score == "dot" else ops.matmul(memory, self.memory_kernel)
+        if self.score == "dot":
+            return memory
+        keys = ops.matmul(memory, self.memory_kernel)
+        return keys + self.memory_bias if self.use_bias else keys
 
     def scores(self, query, keys):
         """Returns score(z_d, x) of each query and each key: (batch, D, M), float32 or float64."""
         dtype = scores_dtype(query, keys)
+        if self.score in PROJECTED:
+            query = ops.matmul(query, self.query_kernel)
+            query = query + self.query_bias if self.use_bias else query
         if self.score in ("additive", "concat"):
-            wz = ops.expand_dims(ops.matmul(query, self.query_kernel), 2)
+            wz = ops.expand_dims(query, 2)
             hidden = ops.cast(ops.tanh(wz + ops.expand_dims(keys, 1)), dtype)
             return ops.squeeze(ops.matmul(hidden, ops.cast(self.v, dtype)), -1)
         scores = ops.matmul(ops.cast(query, dtype), ops.cast(ops.swapaxes(keys, 1, 2), dtype))
@@ -191,21 +214,21 @@ class Alignment(keras.layers.Layer):
         return y, keras.KerasTensor((*query.shape[:-1], memory.shape[1]), "float32")
 
     def get_config(self):
-        options = ("score", "window", "units", "width", "seed")
+        options = ("score", "window", "units", "width", "seed", "use_bias")
         return {**super().get_config(), **{name: getattr(self, name) for name in options}}
 
     def profile_cost(self, input_shapes, output_shapes):
         """Products of queries, memory, and each query with each input (see `kapps.analysis.register_cost`)."""
         del output_shapes
         (batch, d, p), (_, m, k) = input_shapes[:2]
-        units = (self.units or p) if self.score in ("additive", "concat") else p
+        units = (self.units or p) if self.score in PROJECTED else p
         projections = 0 if self.score == "dot" else m * k * units
-        projections += d * p * units if self.score in ("additive", "concat") else 0
+        projections += d * p * units if self.score in PROJECTED else 0
         projections += d * p * (p + 1) if self.window == "local_p" else 0
         tanh = d * m * units if self.score in ("additive", "concat") else 0
         return {
             "macs": batch * (projections + d * m * (units + k)),
-            "additions": batch * (tanh + d * m),
+            "additions": batch * (tanh + d * m + self.use_bias * (d + m) * units),
             "elementwise": batch * (tanh + 2 * d * m),
             "reach": "unknown",
         }

@@ -15,10 +15,20 @@ class WeightNormConv1D(layers.Conv1D):
     `kernel_initializer`; the bias (filters,); g `gain` (filters,). `kernel` is w. The norm is computed in float32 at
     least. An exported graph has w as a constant, and `to_keras_layers` makes a Keras convolution of it.
 
-    Input: (batch, steps, channels), any floating dtype. Output: (batch, steps', filters).
+    Input: (batch, steps, channels), any floating dtype. Output: (batch, steps', filters). A causal
+    convolution without strides keeps the mask; padding on the right changes no step before it.
     """
 
     profile_as = layers.Conv1D  # what it costs, for `kapps.profile`
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, inputs, mask=None):
+        del inputs
+        is_causal = self.padding == "causal" or self.kernel_size == (1,)
+        return mask if is_causal and self.strides == (1,) else None
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -17,6 +17,7 @@ KINDS = {
     "bahdanau": (families.bahdanau, dict(readout=2)),
     "bahdanau, LSTM": (families.bahdanau, dict(readout=2, cell="lstm", attention_units=3)),
     "luong": (families.luong, dict(layers=2, width=2, dropout=0.0)),
+    "britz": (families.britz, dict(encoder_layers=2, decoder_layers=2, dropout=0.0)),
     "luong without input feeding": (
         families.luong, dict(layers=1, window="global", score="concat", input_feeding=False, dropout=0.0)
     ),

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kapps.layers import Alignment, AttentionalCell, AttentionRNN, SearchCell
+from kapps.layers import Alignment, AttentionalCell, AttentionRNN, ContextFeedingCell, SearchCell
 
 UNITS = 4
 RANDOM = np.random.default_rng(0)
@@ -18,7 +18,7 @@ def test_one_step_at_a_time_is_the_layer():
     memory = RANDOM.normal(size=(2, 6, 5)).astype("float32")
     x = RANDOM.normal(size=(2, 4, 3)).astype("float32")
     mask = np.arange(6) < np.array([[4], [6]])
-    for kind in (SearchCell, AttentionalCell):
+    for kind in (SearchCell, AttentionalCell, ContextFeedingCell):
         cells = [keras.layers.LSTMCell(UNITS), keras.layers.LSTMCell(UNITS)]
         cell = kind(cells, Alignment("additive", "local_m", width=1))
         layer = AttentionRNN(cell, return_sequences=True)

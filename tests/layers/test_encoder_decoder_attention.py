@@ -32,6 +32,8 @@ def score(name, z, x, w):
         return w["v"][:, 0] @ np.tanh(w_a @ np.concatenate([z, x]))
     if name == "dot":
         return z @ x
+    if name == "multiplicative":
+        return (w["query_kernel"].T @ z) @ (w["memory_kernel"].T @ x)
     general = z @ w["memory_kernel"].T @ x
     return general / np.sqrt(len(z)) if name == "scaled" else general
 
@@ -55,7 +57,9 @@ def attention_weights(name, window, width, z, d, inputs, w):
 
 
 @pytest.mark.parametrize("window", ["global", "local_m", "local_p", "hard"])
-@pytest.mark.parametrize("name", ["additive", "concat", "dot", "general", "scaled"])
+@pytest.mark.parametrize(
+    "name", ["additive", "concat", "dot", "general", "scaled", "multiplicative"]
+)
 def test_alignment_is_the_papers(name, window):
     inputs = X[..., :P] if name == "dot" else X
     layer = Alignment(name, window, width=1, units=None if name == "additive" else 4)

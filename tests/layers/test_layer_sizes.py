@@ -18,7 +18,10 @@ LAYERS = [
     (layers.ActiveShift, {"strides": 2, "limit": 3}),
     (layers.ChannelShuffle, {"groups": 2}),
     (layers.FusedDense, {"units": 4}),
+    (layers.AdaptiveSoftmax, {"classes": 9}),
+    (layers.DynamicConv1D, {"heads": 2, "kernel_size": 3}),
     (layers.GroupedConv2D, {"filters": 4, "kernel_size": 3, "groups": 2}),
+    (layers.LightweightConv1D, {"heads": 2, "kernel_size": 3}),
     (layers.MaxPoolWithIndices, {"size": 2}),
     (layers.MaxUnpool, {"size": 2}),
     (
@@ -30,6 +33,7 @@ LAYERS = [
     (layers.RelativePositionScores, {"heads": 2, "span": 8}),
     (layers.SynthesizerAttention, {"heads": 2, "key_dim": 4, "length": 9, "rank": 3}),
     (layers.StepEncoding, {"step": 2}),
+    (layers.PadChannels, {"width": 3}),
     (layers.Shift, {"kernel_size": 3, "dilation": 2}),
     (layers.SelfAttention, {"heads": 2, "key_dim": 4, "value_dim": 3, "output_dim": 5}),
     (layers.AxialPositionalEncoding, {"lengths": [4]}),
