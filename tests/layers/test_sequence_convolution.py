@@ -6,7 +6,7 @@ import pytest
 from attention_inputs import K, X, array, check_file, randomise
 
 import kapps
-from kapps.layers import SequenceConv1D, SequenceSeparableConv1D, WeightNormConv1D
+from kapps.layers import SequenceConv1D, SequenceSeparableConv1D
 from kapps.layers.channels import PadChannels
 
 STEPS = X.shape[1]
@@ -49,7 +49,6 @@ def test_separable_convolutions_are_the_equation_and_decode(kernel_size):
         SequenceConv1D(5, 3, padding="same"),
         SequenceSeparableConv1D(5, 3),
         SequenceSeparableConv1D(5, 3, "causal"),
-        WeightNormConv1D(5, 3, padding="causal"),
     ],
     ids=lambda layer: layer.name,
 )

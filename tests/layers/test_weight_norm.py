@@ -93,3 +93,12 @@ def test_is_pytorchs(layer):
     np.testing.assert_allclose(
         array(layer(sequences())), peer(x).detach().permute(0, 2, 1), atol=1e-5
     )
+
+
+def test_a_causal_layer_keeps_the_mask(layer):
+    x = keras.Input((None, 4))
+    y = keras.layers.GlobalAveragePooling1D()(layer(keras.layers.Masking()(x)))
+    padded = sequences()
+    padded[:, 6:] = 0
+    mean = array(layer(padded[:, :6])).mean(axis=1)
+    np.testing.assert_allclose(array(keras.Model(x, y)(padded)), mean, atol=1e-5)
