@@ -144,8 +144,9 @@ class SequenceBuilder(Builder):
         path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
         x = self.body(inputs[0] if len(inputs) == 1 else tuple(inputs), **options)
         if isinstance(x, tuple):
-            x, embedding = x
-            head = partial(heads.tied_classifier, embedding=embedding)
+            x, head = x
+            if isinstance(head, layers.Layer):
+                head = partial(heads.tied_classifier, embedding=head)
         if head and include_top:
             x = head(x, classes, classifier_activation)
         elif pooling:
@@ -198,7 +199,8 @@ def sequence_family(
         vocabulary: default number of tokens, which the body takes under this name; None for vectors and frames.
         classes: default width of the prediction layer; None for the number of tokens.
         head: `head(x, classes, activation) -> predictions`, of every step if the body returns steps; None if the
-            body's output is the prediction. A body that returns (x, embedding) has `kapps.heads.tied_classifier`.
+            body's output is the prediction. A body that returns (x, embedding) has `kapps.heads.tied_classifier`,
+            one that returns (x, head) has that head.
         inputs: names of several inputs, which the body takes as a tuple; by default one input called "tokens",
             "sequence" or "frames".
     """

@@ -53,6 +53,7 @@ from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.lsh_attention import LSHAttention
 from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
 from kapps.layers.maxout import Maxout
+from kapps.layers.multi_head_area_attention import MultiHeadAreaAttention
 from kapps.layers.multi_head_attention import MultiHeadAttention
 from kapps.layers.padding import current_padding, published_epsilon, strided_padding
 from kapps.layers.peephole_conv_lstm import (
@@ -141,6 +142,7 @@ __all__ = [
     "MaxPoolWithIndices",
     "MaxUnpool",
     "Maxout",
+    "MultiHeadAreaAttention",
     "MultiHeadAttention",
     "MultiplicativeLSTMCell",
     "PackedBinaryConv2D",

@@ -36,6 +36,7 @@ from .image_schedules import ALGORITHMS as ALGORITHMS
 from .image_schedules import SCHEDULES as SCHEDULES
 from .image_schedules import Schedule as Schedule
 from .image_schedules import get_schedule as get_schedule
+from .losses import ExitCrossentropy as ExitCrossentropy
 from .losses import JointCrossentropy as JointCrossentropy
 from .losses import SegmentationCrossentropy as SegmentationCrossentropy
 from .losses import SmoothedSparseCrossentropy as SmoothedSparseCrossentropy

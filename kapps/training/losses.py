@@ -2,6 +2,7 @@
 
 [1] Vaswani 2017, arXiv:1706.03762, section 5.4
 [2] Huang 2017, arXiv:1703.09844, section 4
+[3] Elbayad 2020, arXiv:1910.10073, sections 3.1 and 4
 """
 
 from collections.abc import Sequence
@@ -179,6 +180,75 @@ class SegmentationCrossentropy(keras.losses.Loss):
             "classes": self.classes,
             "weights": self.weights,
             "from_logits": self.from_logits,
+            "reduction": self.reduction,
+            "name": self.name,
+        }
+
+
+@keras.saving.register_keras_serializable("kapps")
+class ExitCrossentropy(keras.losses.Loss):
+    """The loss of a decoder with exits: the mean cross-entropy of all exits, and that of the choice of the exit [3].
+
+    With LL_n the log probability of the label at exit n and q the distribution of the exit:
+
+        L = - 1/N sum_n LL_n - alpha log q(n*),  n* = argmax_n LL_n - penalty n
+
+    Args:
+        alpha: weight of the second part.
+        penalty: lambda, what each layer costs in nats.
+        sequence: whether all tokens of a sequence have one n*, the argmax of their mean LL_n, for the rule "sequence".
+        reduction: as for `keras.losses.Loss`.
+        name: name of the loss.
+
+    Call arguments:
+        y_true: labels, int (batch, time), 0 for padding.
+        y_pred: joint log probabilities of exit and token, float (batch, time, exits, tokens), as
+            `kapps.layers.token_exits.JointScores` returns them; scores without q have the uniform distribution.
+
+    Raises:
+        ValueError: if alpha or penalty is negative or no number.
+    """
+
+    @checked
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        penalty: float = 0.1,
+        sequence: bool = False,
+        reduction="mean_with_sample_weight",
+        name="exit_crossentropy",
+    ):
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+        for option, value in (("alpha", alpha), ("penalty", penalty)):
+            if not is_number(value) or value < 0:
+                raise ValueError(f"{option}={short(value)}: must be a number, 0 or more")
+        self.alpha, self.penalty, self.sequence = alpha, penalty, sequence
+
+    def call(self, y_true, y_pred):
+        ops, exits = keras.ops, y_pred.shape[2]
+        labels = ops.cast(y_true, "int32")[..., None, None]
+        labels = ops.repeat(labels, exits, axis=2)
+        joint = ops.take_along_axis(y_pred, labels, axis=-1)[..., 0]
+        log_q = ops.logsumexp(y_pred, axis=-1)
+        likelihoods = joint - log_q  # LL_n
+        log_q = ops.log_softmax(log_q)
+        scores = likelihoods
+        if self.sequence:
+            real = ops.cast(ops.not_equal(y_true, 0), scores.dtype)[..., None]
+            mean = ops.sum(scores * real, axis=1, keepdims=True) / ops.maximum(
+                ops.sum(real, axis=1, keepdims=True), 1
+            )
+            scores = mean + 0 * scores
+        costs = self.penalty * ops.arange(exits, dtype=scores.dtype)
+        best = ops.argmax(ops.stop_gradient(scores) - costs, axis=-1)
+        choice = ops.take_along_axis(log_q, best[..., None], axis=-1)[..., 0]
+        return -ops.mean(likelihoods, axis=-1) - self.alpha * choice
+
+    def get_config(self) -> dict:
+        return {
+            "alpha": self.alpha,
+            "penalty": self.penalty,
+            "sequence": self.sequence,
             "reduction": self.reduction,
             "name": self.name,
         }

@@ -29,6 +29,7 @@ LAYERS = [
         {"heads": 2, "key_dim": 4, "value_dim": 3, "buckets": 4, "rounds": 2, "chunk": 8},
     ),
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
+    (layers.MultiHeadAreaAttention, {"num_heads": 2, "key_dim": 4, "max_width": 3}),
     (layers.ProductKeyMemory, {"sub_keys": 4, "k": 2, "heads": 2, "key_dim": 4, "units": 3}),
     (layers.RelativePositionScores, {"heads": 2, "span": 8}),
     (layers.SynthesizerAttention, {"heads": 2, "key_dim": 4, "length": 9, "rank": 3}),

@@ -77,3 +77,27 @@ class TestJointCrossentropy:
             training.JointCrossentropy([-1])
         with pytest.raises(ValueError, match="3 exits need 3 weights"):
             training.JointCrossentropy((1, 1))(np.ones((1, 2)), np.ones((1, 3, 2)))
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_exit_crossentropy_is_the_formula(sequence):
+    random = np.random.default_rng(0)
+    labels = random.integers(1, 6, (2, 4))
+    labels[0, 3] = 0
+    p = random.dirichlet(np.ones(6), (2, 4, 3))
+    q = random.dirichlet(np.ones(3), (2, 4))
+    loss = training.ExitCrossentropy(0.7, 0.2, sequence, reduction="none")
+    result = keras.ops.convert_to_numpy(loss(labels, np.log(p * q[..., None]).astype("float32")))
+    for b, t in np.ndindex(2, 4):
+        likelihood = np.log(p[b, t, :, labels[b, t]])
+        score = likelihood
+        if sequence:
+            steps = np.flatnonzero(labels[b])
+            score = np.mean([np.log(p[b, s, :, labels[b, s]]) for s in steps], axis=0)
+        best = np.argmax(score - 0.2 * np.arange(3))
+        expected = -likelihood.mean() - 0.7 * np.log(q[b, t, best])
+        assert result[b, t] == pytest.approx(expected, rel=1e-5)
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert copy.get_config() == loss.get_config()
+    with pytest.raises(ValueError, match="alpha=-1"):
+        training.ExitCrossentropy(-1.0)
