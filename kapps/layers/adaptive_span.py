@@ -132,7 +132,7 @@ class AdaptiveSpanAttention(layers.Layer):
     def reset_state(self):
         """Sets the states to zeros, as at the start of a text."""
         for state in self.states or ():
-            state.assign(ops.zeros_like(state))
+            state.assign(ops.zeros_like(state.value))
 
     def penalty(self):
         """Returns the loss of the spans."""
