@@ -97,6 +97,13 @@ from kapps.layers.time_steps import (
     ReverseSequence,
     SegmentMean,
 )
+from kapps.layers.token_exits import (
+    ChosenExit,
+    ExitDistribution,
+    GeometricDistribution,
+    JointScores,
+    LargestProbability,
+)
 from kapps.layers.weight_norm import WeightNormConv1D
 from kapps.layers.weighted_sum import WeightedSum
 
@@ -117,6 +124,7 @@ __all__ = [
     "BlankPadding",
     "ChannelPool",
     "ChannelShuffle",
+    "ChosenExit",
     "ConcatenateContext",
     "ConcatenatePairs",
     "ContextFeedingCell",
@@ -125,15 +133,19 @@ __all__ = [
     "CrossLayerDepthwiseConv2D",
     "DropPath",
     "DynamicConv1D",
+    "ExitDistribution",
     "FastLayerNormalization",
     "FeedForward",
     "FusedDense",
     "GRUCell",
     "GatedLinearUnit",
+    "GeometricDistribution",
     "GroupedConv2D",
     "HaltingStep",
     "HaltingUnit",
+    "JointScores",
     "LSHAttention",
+    "LargestProbability",
     "LayerScale",
     "LearnedPositionalEncoding",
     "LearnedState",
