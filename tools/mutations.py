@@ -66,7 +66,7 @@ MUTATIONS = [
     _mutation("hidden dense layers without activation", "kapps/heads.py", "activation=hidden_activation, name=", "name=", LOGITS, "-k", "alexnet or vgg"),
     # Families.
     _mutation("ResNet: shortcut not added", "kapps/cnn/resnet.py", 'x = layers.Add(name=f"{name}_add")([x, y])', 'x = layers.Add(name=f"{name}_add")([y, y])', GRAPH, LOGITS, "-k", "resnet18"),
-    _mutation("ResNet: missing activation", "kapps/cnn/resnet.py", 'x = conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv1")', 'x = conv_bn(x, filters, 3, strides=strides, name=f"{name}_conv1")', LOGITS, "-k", "resnet18"),
+    _mutation("ResNet: missing activation", "kapps/cnn/resnet.py", 'x, filters, 3, strides=strides, dilation=first_dilation or dilation, activation="relu",', 'x, filters, 3, strides=strides, dilation=first_dilation or dilation,', LOGITS, "-k", "resnet18"),
     _mutation("ResNet: stride in the other convolution", "kapps/cnn/resnet.py", '{"3x3": (1, strides), "1x1": (strides, 1)}', '{"3x3": (strides, 1), "1x1": (1, strides)}', GRAPH, "-k", "resnet50"),
     _mutation("ResNet: wrong group width", "kapps/cnn/resnet.py", "inner = filters * groups * group_width // 64", "inner = filters * groups * group_width // 32", GRAPH, "-k", "resnext50"),
     _mutation("SqueezeNet: swapped branches", "kapps/cnn/squeezenet.py", "([expand1x1, expand3x3])", "([expand3x3, expand1x1])", LOGITS, "-k", "squeezenet"),
