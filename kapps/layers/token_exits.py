@@ -76,8 +76,10 @@ class ChosenExit(ExitFunction):
 
     def call(self, inputs):
         exits = inputs.shape[-1]
-        chosen = ops.argmax(inputs, axis=-1)
-        chosen = ops.one_hot(chosen, exits, dtype="float32")
+        # Keras's argmax has an operation that LiteRT lacks; of equal values the first is chosen.
+        largest = inputs >= ops.max(inputs, axis=-1, keepdims=True)
+        largest = ops.cast(largest, "float32")
+        chosen = largest * ops.cast(ops.cumsum(largest, axis=-1) < 1.5, "float32")
         return [chosen[..., n : n + 1] for n in range(exits)]
 
     def compute_mask(self, inputs, mask=None):
