@@ -54,7 +54,8 @@ def hash_buckets(x, rotations):
     for rotation in rotations:
         rotated = ops.einsum("bhnd,hrdk->bhrnk", x, ops.cast(rotation, x.dtype))
         rotated = ops.concatenate([rotated, -rotated], axis=-1)
-        buckets = buckets + below * ops.cast(ops.argmax(rotated, axis=-1), "int32")
+        largest = ops.top_k(rotated, 1)[1]  # Keras's argmax has an operation that LiteRT lacks
+        buckets = buckets + below * ops.cast(largest[..., 0], "int32")
         below *= 2 * rotation.shape[-1]
     return buckets
 
