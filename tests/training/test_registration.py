@@ -8,6 +8,7 @@ import pytest
 from kapps.training import losses, metrics, optimizers, schedules, segmentation_metrics
 
 INSTANCES = [
+    losses.ExitCrossentropy(),
     losses.JointCrossentropy(weights=(1.0, 0.5), from_logits=False),
     losses.SegmentationCrossentropy(2, (1.0, 0.5), from_logits=False),
     losses.SmoothedSparseCrossentropy(0.2, name="smoothed"),
