@@ -11,7 +11,7 @@ import kapps
 from kapps import cards
 from kapps.model_record import main_output
 
-DEEP_LAYERS = 300
+DEEP_LAYERS = 200
 DEEP = set((models.REFERENCE / "deep_graphs.txt").read_text(encoding="utf-8").split())
 """Builders of more than `DEEP_LAYERS` layers, each with a smaller one in its family: their graph tests are `long`."""
 

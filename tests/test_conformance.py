@@ -139,6 +139,7 @@ def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     )  # the logits depend on the image
 
 
+@pytest.mark.one_per_head(others="long")
 def test_predictions_are_float32_under_every_policy(builder, card, digits, set_policy, policy_name):
     set_policy(policy_name)
     model = builder(input_shape=(card.minimum, card.minimum, 3), classes=10)
@@ -152,6 +153,7 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, set_p
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.one_per_head(others="long")
 def test_training_lowers_the_loss_on_real_images(builder, card, digits, request):
     size = max(card.minimum, 32)
     model = builder(input_shape=(size, size, 1), classes=10)

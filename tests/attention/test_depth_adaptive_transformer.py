@@ -94,6 +94,7 @@ def test_logits_are_those_of_states_copied_by_hand(rule, threshold):
     np.testing.assert_allclose(run(model, SOURCE[1:], TARGET[1:]), expected, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", ["geometric", "confidence"])
 def test_a_threshold_of_1_is_the_transformer_and_a_threshold_near_0_its_first_layer(rule):
     whole = build(transformer)
@@ -109,6 +110,7 @@ def test_a_threshold_of_1_is_the_transformer_and_a_threshold_near_0_its_first_la
     np.testing.assert_allclose(result, first, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", RULES)
 def test_joint_scores_have_the_distribution_of_the_exit(rule):
     every = build(rule=rule, every_exit=True)
@@ -150,6 +152,7 @@ def test_padding_changes_no_logit_and_single_steps_equal_the_whole(rule):
         np.testing.assert_allclose(array(outputs["logits"])[real, 0], result[real, t], atol=1e-5)
 
 
+@pytest.mark.long
 def test_aligned_training_lowers_both_losses():
     model = depth_adaptive_transformer(
         rule="geometric", every_exit=True, classifier_activation=None, **SMALL

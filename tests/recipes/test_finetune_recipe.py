@@ -94,6 +94,7 @@ def test_only_the_head_at_the_size_of_the_model(folder):
     assert new_norms == norms and changed == ["head_logits kernel", "head_logits bias"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -135,6 +135,7 @@ def test_a_training_by_epochs_resumes_after_sigkill(bars):
     assert row["curve"][-1] == [3, row["top1"]] and not checkpoints.exists()
 
 
+@pytest.mark.long
 def test_errors_of_the_user_are_one_line(bars):
     cases = {
         "Did you mean resnet50": ["--model=resnet5"],

@@ -24,6 +24,7 @@ LANGUAGE_MODEL = {  # (content of the text, flags, words of the message)
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", LANGUAGE_MODEL.values(), ids=LANGUAGE_MODEL.keys())
 def test_a_language_model_that_cannot_be_exported_is_not_trained(tmp_path, mistaken, case):
     content, flags, words = case
@@ -47,6 +48,7 @@ TRANSLATION = {  # (changed files, flags, words of the message)
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", TRANSLATION.values(), ids=TRANSLATION.keys())
 def test_a_translation_model_that_cannot_be_exported_is_not_trained(tmp_path, mistaken, case):
     changed, flags, words = case

@@ -90,6 +90,7 @@ def test_a_text_classifier_takes_text_and_returns_labels(classifier, signatures,
     assert report.failure() is None and report.examples == len(lines)
 
 
+@pytest.mark.long
 def test_a_language_model_continues_text(language_model, tokenizer, signatures, tmp_path):
     path = kapps.export.saved_model(language_model, tmp_path, tokenizer=tokenizer, new_tokens=40)
     assert signatures(path) == json.loads(GOLDEN.read_text(encoding="utf-8"))["language model"]
