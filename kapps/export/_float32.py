@@ -32,11 +32,15 @@ def check_exportable(model: keras.Model) -> None:
     model_input(model)
 
 
+_CELL_DROPOUT = {"dropout", "recurrent_dropout"}
+"""Options of a recurrent cell, by Keras's names."""
+
+
 def in_float32(model: keras.Model) -> keras.Model:
-    """Returns `model` on the CPU in float32: the model itself if it is so already, else a copy.
+    """Returns `model` on the CPU in float32 for inference: the model itself if it is so already, else a copy.
 
     The copy is made from the configuration with every layer's dtype policy replaced: a layer keeps the policy that it
-    was built with, and setting a new global policy changes no layer.
+    was built with, and setting a new global policy changes no layer. Its recurrent cells have no dropout.
 
     Args:
         model: a functional or sequential model that `check_exportable` accepts. It is not changed.
@@ -47,10 +51,10 @@ def in_float32(model: keras.Model) -> keras.Model:
     with keras.device("cpu:0"), keras.saving.custom_object_scope(_layer_classes(model)):
         try:
             config = model.get_config()
-            config_in_float32 = _replace_policies(config)
-            if config == config_in_float32 and _is_on_cpu(model):
+            inference_config = _inference_config(config)
+            if config == inference_config and _is_on_cpu(model):
                 return model
-            copy = type(model).from_config(config_in_float32)
+            copy = type(model).from_config(inference_config)
             _copy_weights(model, copy)
         except Exception as error:
             raise rebuild_error(model, error) from error
@@ -100,9 +104,14 @@ def _layer_classes(model) -> dict[str, type]:
     return {type(layer).__name__: type(layer) for layer in iterate_layers(model)}
 
 
-def _replace_policies(config):
-    """Returns a configuration with float32 for every dtype policy, in wrapped and nested layers too."""
+def _inference_config(config):
+    """Returns a configuration with float32 for every dtype policy, in wrapped and nested layers too.
+
+    Recurrent cells and layers have no dropout: Keras draws its random numbers with training off too.
+    """
     if isinstance(config, dict):
+        if config.keys() >= _CELL_DROPOUT:
+            config = {**config, **dict.fromkeys(_CELL_DROPOUT, 0.0)}
         class_name = config.get("class_name")
         if class_name == "DTypePolicyMap":
             return _FLOAT32_POLICY
@@ -111,11 +120,11 @@ def _replace_policies(config):
         return {
             key: "float32"
             if key == "dtype" and isinstance(value, str) and value in _OTHER_POLICIES
-            else _replace_policies(value)
+            else _inference_config(value)
             for key, value in config.items()
         }
     if isinstance(config, (list, tuple)):
-        return type(config)(_replace_policies(value) for value in config)
+        return type(config)(_inference_config(value) for value in config)
     return config
 
 

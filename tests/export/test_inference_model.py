@@ -10,6 +10,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 import kapps.export
 from kapps.cards import Preprocessing
 from kapps.export import runtime
+from kapps.export._determinism import check_deterministic
+from kapps.export.inference_model import inference_model
 from kapps.export.tflite import file_operations
 from kapps.layers import GroupedConv2D
 
@@ -142,6 +144,19 @@ def test_dictionary_outputs_and_sequential_models(tmp_path):
     layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     signature = serve(kapps.export.saved_model(keras.Sequential(layers, name="one"), tmp_path))
     assert sorted(signature.structured_outputs) == ["classes", "probabilities"]
+
+
+def test_dropout_inside_recurrent_cells_is_off():
+    cells = [keras.layers.LSTMCell(4), keras.layers.LSTMCell(4, dropout=0.5, recurrent_dropout=0.5)]
+    sequence = keras.Input((6, 3))
+    x = keras.layers.Bidirectional(keras.layers.RNN(cells, return_sequences=True))(sequence)
+    x = keras.layers.GRU(4, dropout=0.5)(x)
+    model = keras.Model(sequence, keras.layers.Dense(2, "softmax")(x))
+    network = inference_model(model)
+    check_deterministic(network)  # raises for random operations
+    x = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
+    expected = model(x, training=False)
+    np.testing.assert_allclose(network(x)["probabilities"], expected, atol=1e-6)
 
 
 def test_augmentation_inside_the_model_is_off_in_the_files(tmp_path):
