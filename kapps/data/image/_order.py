@@ -1,4 +1,4 @@
-"""The order of the training images: it repeats exactly, also for a resumed run and for each of several workers."""
+"""The order of the images: that of training repeats exactly, also for a resumed run and for each of several workers."""
 
 import tensorflow as tf
 
@@ -15,6 +15,26 @@ def shuffle_size(source: Source) -> int:
     """Returns the number of images in a shuffle buffer, if the source is not cached."""
     mean_bytes = max(1, source.bytes // source.examples)
     return min(source.examples, max(1024, _SHUFFLE_BYTES // mean_bytes))
+
+
+def evaluated_images(
+    source: Source, skipped: SkippedImages, *, seed: int | None, cache_bytes: int
+) -> tf.data.Dataset:
+    """Returns a dataset of (name, encoded image, label, seed), with every image once; the seeds are zeros.
+
+    Args:
+        source: the images.
+        skipped: the images that cannot be decoded. The source is added to it, for "evaluation".
+        seed, cache_bytes: as for `kapps.data.eval_dataset`.
+    """
+    skipped.add_source(source, "evaluation")
+    images = source.images(seed)
+    if seed is not None:
+        images = images.shuffle(shuffle_size(source), seed=seed, reshuffle_each_iteration=False)
+    elif source.bytes <= cache_bytes:
+        images = images.cache()
+    unused_seed = tf.zeros([2], tf.int64)
+    return images.map(lambda *image: (*image, unused_seed))
 
 
 def ordered_images(

@@ -14,7 +14,7 @@ import tensorflow as tf
 from kapps.data.errors import DataError, SkippedImages, checked_data
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import decode_chunks
-from kapps.data.image._order import CACHE_BYTES, ordered_images, shuffle_size
+from kapps.data.image._order import CACHE_BYTES, evaluated_images, ordered_images
 from kapps.data.image.dataset_checks import check_arguments, check_classes
 from kapps.data.image.source import Source
 from kapps.preprocessing import Preprocessing
@@ -186,15 +186,9 @@ def eval_dataset(
         return normalise(images, preprocessing, channels), tf.one_hot(labels, classes)
 
     skipped = skipped or SkippedImages()
-    skipped.add_source(source, "evaluation")
-    images = source.images(seed)
-    if seed is not None:
-        images = images.shuffle(shuffle_size(source), seed=seed, reshuffle_each_iteration=False)
-    elif source.bytes <= cache_bytes:
-        images = images.cache()
-    unused_seed = tf.zeros([2], tf.int64)
+    images = evaluated_images(source, skipped, seed=seed, cache_bytes=cache_bytes)
     dataset = decode_chunks(
-        images.map(lambda *image: (*image, unused_seed)),
+        images,
         decode,
         tf.TensorSpec([*preprocessing.size, channels], tf.float32),
         lambda images, labels, _: (images, labels),

@@ -17,7 +17,7 @@ import tensorflow as tf
 from kapps.data.errors import DataError, SkippedImages, checked_data, explain_errors
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import decode_chunks
-from kapps.data.image._order import CACHE_BYTES, ordered_images, shuffle_size
+from kapps.data.image._order import CACHE_BYTES, evaluated_images, ordered_images
 from kapps.data.image.dataset_checks import check_arguments
 from kapps.data.image.pipeline import finish_dataset, normalise
 from kapps.data.segmentation.joint_augment import random_colours, random_scale_and_crop
@@ -138,15 +138,9 @@ def eval_dataset(
         return tf.concat([image, decode_image.resize_and_crop(mask, nearest)], -1)
 
     skipped = skipped or SkippedImages()
-    skipped.add_source(source, "evaluation")
-    images = source.images(seed)
-    if seed is not None:
-        images = images.shuffle(shuffle_size(source), seed=seed, reshuffle_each_iteration=False)
-    elif source.bytes <= cache_bytes:
-        images = images.cache()
-    unused_seed = tf.zeros([2], tf.int64)
+    images = evaluated_images(source, skipped, seed=seed, cache_bytes=cache_bytes)
     dataset = _decode_pairs(
-        images.map(lambda *image: (*image, unused_seed)),
+        images,
         resize_pair,
         tf.float32,
         source,
