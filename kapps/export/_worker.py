@@ -7,14 +7,18 @@ imported; and limits of time and memory hold for a process.
 
 import atexit
 import contextlib
+import faulthandler
 import json
 import os
 import pathlib
+import re
 import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import warnings
 
 MEMORY = "memory"
 """The key of a job with its limit of memory."""
@@ -22,7 +26,11 @@ READY = "ready"
 
 
 class CrashError(Exception):
-    """The process ended before its job did; the message is the signal or the exit status."""
+    """The process ended before its job did; the message is the signal and its place, or the exit status."""
+
+
+class _SignalError(CrashError):
+    """The process ended by a signal that is a fault of a program."""
 
 
 class Worker:
@@ -31,6 +39,10 @@ class Worker:
     The process starts with the first job and runs all later ones too, because importing TensorFlow takes seconds. It
     uses the CPU only, because the parent process may hold all memory of the accelerator.
 
+    TensorFlow can crash the process in ways that do not depend on the job: a few of some thousand SavedModels have
+    ended with SIGSEGV and have run in the next process. A job that crashes is therefore run once more, in a new
+    process, and a crash that does not occur again is a warning.
+
     Args:
         program: path of a Python file that imports nothing of kapps. If it has a function `prepare`, which imports what
             `run` needs, the limits of the first job do not include it.
@@ -38,7 +50,7 @@ class Worker:
 
     def __init__(self, program):
         self.command = [sys.executable, __file__, str(program)]
-        self.process, self.lock = None, threading.Lock()
+        self.process, self.traceback, self.lock = None, None, threading.Lock()
 
     def run(self, job: dict, seconds: float | None = None, memory: int | None = None) -> dict:
         """Runs a job and returns its result.
@@ -53,22 +65,33 @@ class Worker:
             The dictionary that the program returns; {"error": message} if the program raises an exception.
 
         Raises:
-            CrashError: if the process ends during the job, or at a limit. The next job starts a new process.
+            CrashError: if the process ends during the job, twice, or at a limit. The next job starts a new process.
         """
         with self.lock:
             try:
-                if self.process is None:
-                    self.process = self._start()
-                    self.process.stdout.readline()  # `prepare` has returned
-                result, is_late = self._run(job | {MEMORY: memory}, seconds)
-            except OSError:
-                result, is_late = "", False
-            if not result:
-                reason = self._end()
-                raise CrashError(f"it took more than {seconds:.0f} s" if is_late else reason)
-        return json.loads(result)
+                return self._run_once(job | {MEMORY: memory}, seconds)
+            except _SignalError as crash:
+                result = self._run_once(job | {MEMORY: memory}, seconds)
+                warnings.warn(
+                    f"a child process crashed ({crash}); its job has run in a new process",
+                    stacklevel=3,
+                )
+                return result
 
-    def _run(self, job, seconds):
+    def _run_once(self, job, seconds):
+        try:
+            if self.process is None:
+                self.process = self._start()
+                self.process.stdout.readline()  # `prepare` has returned
+            result, is_late = self._send(job, seconds)
+        except OSError:
+            result, is_late = "", False
+        if result:
+            return json.loads(result)
+        crash = self._end()
+        raise CrashError(f"it took more than {seconds:.0f} s") if is_late else crash
+
+    def _send(self, job, seconds):
         """Returns a line of the process, and whether it was killed because it took more than `seconds`."""
         late = threading.Event()
         process = self.process
@@ -99,12 +122,13 @@ class Worker:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONSAFEPATH": "1",  # do not import modules from this file's directory
         }
+        self.traceback = tempfile.TemporaryFile()  # noqa: SIM115 (`_end` closes it)
         process = subprocess.Popen(
             self.command,
             env=os.environ | settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.traceback,
             text=True,
             encoding="utf-8",
         )
@@ -115,15 +139,27 @@ class Worker:
         return process
 
     def _end(self):
+        """Ends the process, and returns the error that says how it ended."""
         process, self.process = self.process, None
         if process is None:
-            return "it did not start"
+            return CrashError("it did not start")
         status = process.wait()
         atexit.unregister(process.kill)
         with contextlib.suppress(BrokenPipeError):  # the job that the process did not read
             process.stdin.close()
         process.stdout.close()
-        return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        with self.traceback as file:
+            file.seek(0)
+            text = file.read().decode("utf-8", "replace")
+        if status >= 0:
+            return CrashError(f"exit status {status}")
+        name = signal.Signals(-status).name
+        # The innermost line of the thread that crashed; of another one, if it was not a thread of Python.
+        frames = r"hread .*\n  File \"(.*)\", line (\d+) in (.*)"
+        line = re.search("Current t" + frames, text) or re.search("T" + frames, text)
+        place = f" in {line[3]} ({pathlib.Path(line[1]).name}, line {line[2]})" if line else ""
+        error = CrashError if name == "SIGKILL" else _SignalError  # a user, or the operating system
+        return error(f"signal {name}{place}")
 
 
 def run_jobs(run, prepare=lambda: None) -> None:
@@ -165,5 +201,8 @@ def limit_memory(memory: int | None) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable(os.fdopen(os.dup(2), "w"))
+    with open(os.devnull, "w", encoding="utf-8") as nothing:
+        os.dup2(nothing.fileno(), 2)
     module = runpy.run_path(sys.argv[1])
     run_jobs(module["run"], module.get("prepare", lambda: None))

@@ -49,6 +49,21 @@ def run(job):
     return {"sum": len(bytes(job["bytes"])) * 0}
 """
 
+CRASH = """
+import os, pathlib, signal
+
+def run(job):
+    crashes = pathlib.Path(job["crashes"])
+    count = int(crashes.read_text())
+    crashes.write_text(str(count - 1))
+    if count:
+        crash(signal.Signals[job["signal"]])
+    return {"pid": os.getpid()}
+
+def crash(signal):
+    os.kill(os.getpid(), signal)
+"""
+
 
 def test_limits_of_a_worker(tmp_path):
     program = tmp_path / "program.py"
@@ -60,6 +75,32 @@ def test_limits_of_a_worker(tmp_path):
             worker.run({"bytes": 3, "sleep": 60}, seconds=1)
         assert "memory" in worker.run({"bytes": 2**30}, memory=2**28)["error"]
         assert worker.run({"bytes": 2**28}) == {"sum": 0}
+    finally:
+        worker.close()
+
+
+def test_a_job_that_crashes_runs_once_more(tmp_path):
+    program, crashes = tmp_path / "program.py", tmp_path / "crashes"
+    program.write_text(CRASH, encoding="utf-8")
+    worker = Worker(program)
+
+    def run(count, signal="SIGSEGV"):
+        crashes.write_text(str(count))
+        return worker.run({"crashes": str(crashes), "signal": signal})["pid"]
+
+    try:
+        first = run(0)
+        with pytest.warns(
+            UserWarning, match=r"crashed \(signal SIGSEGV in crash \(program.py, line 13"
+        ):
+            assert run(1) != first
+        with pytest.raises(CrashError, match="SIGABRT in crash"):
+            run(2, "SIGABRT")
+        assert crashes.read_text() == "0"
+        with pytest.raises(CrashError, match="SIGKILL"):  # as when memory runs out: not repeated
+            run(2, "SIGKILL")
+        assert crashes.read_text() == "1"
+        assert run(0) not in (0, first)
     finally:
         worker.close()
 
