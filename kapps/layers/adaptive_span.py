@@ -64,6 +64,7 @@ class AdaptiveSpanAttention(layers.Layer):
     """
 
     decoding_position = False  # see `kapps.generation.cache_protocol`
+    adds_loss = True  # see `kapps.training.separate_added_losses`
 
     def __init__(
         self, heads, span, *, ramp=32, initial_span=0.0, span_loss=0.0, limit=None, block=None,

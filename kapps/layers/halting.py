@@ -120,6 +120,7 @@ class AdaptiveComputationTime(keras.layers.Layer):
     """
 
     pointwise = True
+    adds_loss = True  # see `kapps.training.separate_added_losses`
 
     def __init__(self, epsilon=0.01, ponder=0.01, mixture="recursive", **kwargs):
         super().__init__(**kwargs)

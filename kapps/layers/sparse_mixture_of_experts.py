@@ -50,6 +50,7 @@ class SparseMixtureOfExperts(layers.Layer):
     """
 
     pointwise = True  # see `kapps.generation.cache_protocol`
+    adds_loss = True  # see `kapps.training.separate_added_losses`
 
     def __init__(
         self, experts, k=4, *, units=None, hidden=1024, importance=0.1, load=0.1, seed=None, **kwargs

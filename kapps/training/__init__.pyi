@@ -1,3 +1,4 @@
+from .added_losses import separate_added_losses as separate_added_losses
 from .callbacks.history import Curves as Curves
 from .callbacks.progress import Progress as Progress
 from .callbacks.reset_states import ResetStates as ResetStates
