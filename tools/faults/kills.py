@@ -41,6 +41,7 @@ import common.environment  # noqa: E402, F401
 import h5py  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from common import translation_exports  # noqa: E402
 from measure import parse_arguments, report  # noqa: E402
 
 import kapps  # noqa: E402
@@ -259,7 +260,8 @@ def run_main_module(path, with_export):
     ):  # exports take longer than these trainings, and the results do not depend on them
         export.export_and_verify = lambda *_, **__: ([], [])
         module.export_files = lambda *_: []
-        module.export_tflite = module.export_saved_model = lambda *_: ("", "", "", "")
+        translation_exports.export_tflite = lambda *_: ("", "", "", "")
+        translation_exports.export_saved_model = lambda *_, **__: ("", "", "", "")
     exec(compile(f"if True:{ending}", path, "exec"), module.__dict__)
 
 
@@ -435,7 +437,8 @@ def run_cases(options, folder):
             expected[name] = read_results(folder / "whole"), time.monotonic() - start
             shutil.rmtree(folder / "whole")
         results, seconds = expected[name]
-        kills = [draw_kill(draw, name, seconds) for _ in range(draw.randint(1, KILLS))]
+        count = draw.randint(1, min(KILLS, options.cases - done))
+        kills = [draw_kill(draw, name, seconds) for _ in range(count)]
         code, faults = None, []
         for number, kill in enumerate(kills):
             code, output, wait = run_recipe(name, folder, "killed", kill, with_export)
