@@ -30,18 +30,20 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
-from common import held_out, small_image_training, small_images
+from common import held_out, model_options, small_image_training, small_images
 from common import results as _results
 
 import kapps
 from kapps import data, early_exit, export, tables, training, visualize
 from kapps.analysis import exit_costs
 from kapps.export.export_and_verify import to_pixels
+from kapps.model_record import find_record
 
 FLAGS = flags.FLAGS
 small_images.define_flags(
     "cifar10", model="msdnet_budget5_cifar", channels=3, size=32, augmentation="cifar"
 )
+model_options.define_option_flag()
 flags.DEFINE_float("held_out", 0.1, "fraction of the training images for thresholds", 0.01, 0.5)
 flags.DEFINE_integer("budgets", 8, "number of budgets, from the first exit's cost", 1, 1000)
 flags.DEFINE_integer("compared", 128, "test images on which the .tflite files run", 1, 10**6)
@@ -113,7 +115,7 @@ def run_files(model, budgeted, images, directory):
     export.tflite_exits(model, directory, verbose=0)
     exits = export.load_tflite_exits(directory)
     expected = model.predict(images, verbose=0)
-    pixels = to_pixels(images, kapps.card(model).preprocessing)
+    pixels = to_pixels(images, find_record(model).preprocessing)
     start = time.perf_counter()
     outputs = list(exits.predictions(pixels))
     whole = time.perf_counter() - start
@@ -135,7 +137,7 @@ def run_files(model, budgeted, images, directory):
 def evaluate(name, sources, row):
     """Adds to the row of the trained network what its exits reach."""
     model = training.load_model(pathlib.Path(FLAGS.model_dir, name, "model.keras"))
-    preprocessing = kapps.card(model).preprocessing
+    preprocessing = find_record(model).preprocessing
     options = {"classes": model.outputs[-1].shape[-1], "channels": FLAGS.channels}
     validation, test = (
         data.eval_dataset(source, preprocessing, FLAGS.batch_size, **options) for source in sources
@@ -199,13 +201,17 @@ def main(_):
     arguments = {
         "input_shape": (FLAGS.image_size, FLAGS.image_size, FLAGS.channels), "classes": classes,
     }  # fmt: skip
-    costs = exit_costs(getattr(kapps, FLAGS.model)(**arguments))
-    options = resnet_options(costs, **arguments)
-    builders = {FLAGS.model: (FLAGS.model, None)} | {
+    options = model_options.read_options(FLAGS.model, FLAGS.option)
+    network = functools.partial(model_options.build, FLAGS.model, options)
+    resnets = resnet_options(exit_costs(network(**arguments)), **arguments)
+    builders = {FLAGS.model: (FLAGS.model, network)} | {
         name: (RESNET, functools.partial(kapps.families.resnet_cifar, **row))
-        for name, row in options.items()
+        for name, row in resnets.items()
     }
-    identity = small_image_training.identity() | {"held_out": FLAGS.held_out}
+    identity = small_image_training.identity() | {
+        "held_out": FLAGS.held_out,
+        "option": FLAGS.option,
+    }
     results = _results.Results(
         FLAGS.model_dir, identity, data.images_identity(train_source, test_source)
     )
@@ -213,12 +219,13 @@ def main(_):
         if name in results.rows:
             print(f"{name}: already finished")
             continue
-        seconds = None if FLAGS.epochs else FLAGS.seconds * (1 if build else len(options))
+        is_resnet = name in resnets
+        seconds = None if FLAGS.epochs else FLAGS.seconds * (1 if is_resnet else len(resnets))
         with data.explain_errors(train_source, test_source):
             run, row = small_image_training.train(
                 card_name, train_source, test_source, build=build, seconds=seconds
             )
-            if not build:
+            if not is_resnet:
                 evaluate(name, (validation_source, test_source), row)
         results.add(name, row)
         if run:
