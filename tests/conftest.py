@@ -40,7 +40,8 @@ def pytest_report_header():
 def pytest_generate_tests(metafunc):
     """Parametrises the tests that run over builders.
 
-    `graph_name` is every builder, with the marker `long` for `graphs.DEEP`. `builder_name` and `sequence_name` are the
+    `graph_name` is every builder, with the marker `changed` for `graphs.DEEP` of families that changed, and without the
+    other ones: their families have smaller networks. `builder_name` and `sequence_name` are the
     covering set, and with the marker `changed` the smallest builder of each family that changed; with `--all` they are
     every builder. `one_per_head` limits the former to one builder for each head; `one_per_head(others="long")` gives
     the others the marker `long`. `peer_row`, `applications_row` and `published_name` are the smallest network of each
@@ -48,11 +49,13 @@ def pytest_generate_tests(metafunc):
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
-        rows = [
-            pytest.param(name, marks=pytest.mark.long) if name in graphs.DEEP else name
-            for name in cards.list_models()
+        rows = [name for name in cards.list_models() if every or name not in graphs.DEEP]
+        changed = [
+            pytest.param(name, marks=pytest.mark.changed)
+            for name in sorted(graphs.DEEP - set(rows))
+            if cards.card(name).family in changes.changed_families()
         ]
-        metafunc.parametrize("graph_name", rows, scope="module")
+        metafunc.parametrize("graph_name", rows + changed, scope="module")
     for fixture, kind in (("builder_name", "image"), ("sequence_name", "sequence")):
         if fixture in metafunc.fixturenames:
             limit = metafunc.definition.get_closest_marker("one_per_head")

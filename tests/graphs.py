@@ -13,7 +13,7 @@ from kapps.model_record import main_output
 
 DEEP_LAYERS = 200
 DEEP = set((models.REFERENCE / "deep_graphs.txt").read_text(encoding="utf-8").split())
-"""Builders of more than `DEEP_LAYERS` layers, each with a smaller one in its family: their graph tests are `long`."""
+"""Builders of more than `DEEP_LAYERS` layers, each with a smaller one in its family. They are tested if it changed."""
 
 
 @dataclasses.dataclass(frozen=True)
