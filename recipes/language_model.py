@@ -1,8 +1,11 @@
-r"""Trains a recurrent language model on a text file, generates text, and exports a model from text to text.
+r"""Trains a language model on a text file, generates text, and exports a model from text to text.
 
     python recipes/language_model.py --text=timemachine.txt
     python recipes/language_model.py --text=book.txt --tokens=words --vocabulary=5000 --embedding=200 --units=200
     python recipes/language_model.py --text=book.txt --tokens=subwords --embedding=128 --units=256 --top_k=20
+    python recipes/language_model.py --text=book.txt --model=reformer --option=layers=2 --option=d_model=128 \
+        --option=ffn=512 --option=heads=4 --option=key_dim=32 --option=positions=16,32 --option=position_widths=64,64 \
+        --length=256 --batch_size=16 --optimizer=adam
 
 The text is any file in UTF-8, or in UTF-16 with a byte order mark: The Time Machine is
 https://www.gutenberg.org/ebooks/35, tiny Shakespeare is in
@@ -11,6 +14,13 @@ of 128 units on one-hot characters, batches of 50 x 50, RMSprop, 2e-3. The end o
 The recipe prints the perplexity of the network next to those of n-gram models with the smoothing of https://d2l.ai,
 whose constants are chosen on the training text. States are carried from batch to batch; with --nocarry subsequences
 come in random order.
+
+--model takes every language model of kapps by the name of its family or its builder: rnn_lm, of --units and --cell,
+mixtures of experts, gated convolutions, Transformer decoders and their descendants. The published ones are far too
+large for a CPU; --option makes them smaller (an unknown option is answered with those that there are). They train on
+windows of --length tokens, without carried states. --cutoffs puts an adaptive softmax over the words in place of the
+model's own. Losses that layers add, such as the ponder cost of halting and the penalty of spans, are reported apart,
+as `added_loss`.
 
 Run log:
 - The Time Machine. d2l.ai has a training perplexity of 1.1 for one GRU layer of 256 units on the first 10,000
@@ -40,11 +50,17 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
+from common import language_models, model_options
+from common.language_texts import (
+    check_outputs,
+    choose_prompt,
+    export_files,
+    generate_texts,
+    load_tokens,
+)
 
-import kapps
-from kapps import _files, data, export, training, visualize
+from kapps import _files, data, training, visualize
 from kapps.data import text
-from kapps.generation import step_models, text_generation
 
 FLAGS = flags.FLAGS
 training.define_path("text", None, "text file", "file")
@@ -59,6 +75,11 @@ flags.DEFINE_integer("first", None, "number of tokens to use [all]", lower_bound
 flags.DEFINE_float(
     "validation", 0.05, "fraction for validation; 0 evaluates on the training text", 0, 0.5
 )
+flags.DEFINE_string("model", "rnn_lm", "a language model: a family, or a builder of it")
+model_options.define_option_flag()
+flags.DEFINE_list(
+    "cutoffs", None, "first words of the clusters of an adaptive softmax, such as 2000,10000"
+)
 flags.DEFINE_enum(
     "cell", "lstm", ["rnn", "gru", "lstm", "multiplicative"], "cell of the recurrent layers"
 )
@@ -67,7 +88,7 @@ flags.DEFINE_multi_integer(
 )
 flags.DEFINE_integer("embedding", None, "width of the embedding [one-hot tokens]", 1, 8192)
 flags.DEFINE_float("dropout", 0.0, "dropout rate of the non-recurrent connections", 0, 0.95)
-flags.DEFINE_bool("carry", True, "carry the states from batch to batch")
+flags.DEFINE_bool("carry", True, "carry the states of rnn_lm from batch to batch")
 flags.DEFINE_integer("batch_size", 50, "streams or subsequences per training step", 1, 2**20)
 flags.DEFINE_integer("length", 50, "tokens of a subsequence", 1, 2**20)
 flags.DEFINE_integer("epochs", 50, "training epochs", 1, 10**6)
@@ -87,66 +108,11 @@ flags.DEFINE_integer("beam", 4, "beam width", 1, 1024)
 training.define_flags(model_dir="runs/language_model")
 
 RUN_FLAGS = (
-    "text", "tokens", "only_letters", "vocabulary", "first", "validation", "cell", "units", "embedding", "dropout",
-    "carry", "batch_size", "length", "epochs", "every", "optimizer", "learning_rate", "decay", "decay_after", "clip",
-    "precision", "seed", "deterministic",
+    "text", "tokens", "only_letters", "vocabulary", "first", "validation", "model", "option", "cutoffs", "cell",
+    "units", "embedding", "dropout", "carry", "batch_size", "length", "epochs", "every", "optimizer", "learning_rate",
+    "decay", "decay_after", "clip", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that must not change when a run is resumed."""
-
-
-def load_tokens():
-    """Returns the vocabulary, the training tokens and the validation tokens."""
-    if not FLAGS.text:
-        raise ValueError(
-            "--text is missing: pass a UTF-8 file, such as https://www.gutenberg.org/ebooks/35"
-        )
-    corpus = text.read_text(FLAGS.text)
-    # Characters come from the whole text; words and subwords are learned from the training text only.
-    cut = len(corpus) - int(FLAGS.validation * len(corpus))
-    if FLAGS.tokens == "characters":
-        vocabulary = text.characters(corpus, only_letters=FLAGS.only_letters)
-    elif FLAGS.tokens == "words":
-        size = FLAGS.vocabulary or 10_000
-        vocabulary = text.words(corpus[:cut], size=size, only_letters=FLAGS.only_letters)
-    else:
-        vocabulary = text.subwords(corpus[:cut], FLAGS.vocabulary or 1000)
-    tokens = vocabulary.encode(corpus)[: FLAGS.first]
-    validation_size = int(FLAGS.validation * len(tokens))
-    if not validation_size:
-        return vocabulary, tokens, tokens
-    return vocabulary, tokens[:-validation_size], tokens[-validation_size:]
-
-
-def check_outputs(vocabulary, train, validation):
-    """Raises ValueError for what would fail after the training: the generated texts, verification and export."""
-    if len(np.unique(train)) < 2:
-        raise ValueError(f"--text={FLAGS.text}: {len(train):,} training tokens are all equal")
-    if len(validation) <= FLAGS.length:
-        raise ValueError(
-            f"{len(validation):,} validation tokens are too few for --length={FLAGS.length}: pass a longer text, a "
-            "smaller --length or a larger --validation"
-        )
-    calibrated = [precision for precision in FLAGS.tflite if precision in ("int8", "int16")]
-    if calibrated:
-        raise ValueError(
-            f"--tflite={calibrated[0]} is for image models; a decoding step is written in float32, float16 or dynamic"
-        )
-    prompt = FLAGS.prompt or ""
-    try:
-        prompt.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"--prompt={prompt!a} is not UTF-8") from None
-    if prompt and not vocabulary.encode(prompt).size:
-        raise ValueError(f"--prompt={prompt!r} holds no {FLAGS.tokens}")
-    if FLAGS.tokens != "subwords":  # the tokenizer of the SavedModel
-        vocabulary.text_vectorization()
-
-
-def build_model(vocabulary, **options):
-    return kapps.families.rnn_lm(
-        units=tuple(FLAGS.units), embedding=FLAGS.embedding, cell=FLAGS.cell, dropout=FLAGS.dropout,
-        vocabulary=vocabulary.size, **options,
-    )  # fmt: skip
 
 
 def make_optimizer(steps):
@@ -167,44 +133,11 @@ def make_optimizer(steps):
     return optimizer(rate, global_clipnorm=FLAGS.clip or None)
 
 
-def generate_texts(model, vocabulary, prompt):
-    """Returns the generated texts: {method: text}."""
-    tokens = vocabulary.encode(prompt)
-    methods = {
-        "greedy decoding": {"temperature": 0},
-        f"temperature {FLAGS.temperature}" + (f", top {FLAGS.top_k}" if FLAGS.top_k else ""): {
-            "temperature": FLAGS.temperature, "top_k": FLAGS.top_k, "seed": FLAGS.seed,
-        },
-        f"beam search, width {FLAGS.beam}": {"beam": FLAGS.beam},
-    }  # fmt: skip
-    step_model = step_models.step_model(model)
-    return {
-        method: prompt
-        + (" " if FLAGS.tokens == "words" else "")
-        + vocabulary.decode(text_generation.generate(step_model, tokens, FLAGS.new, **options)[0])
-        for method, options in methods.items()
-    }
-
-
-def export_files(model, vocabulary, tokens):
-    """Writes a SavedModel and .tflite files of the decoding step. Returns their verification reports."""
-    tokenizer = None if FLAGS.tokens == "subwords" else vocabulary.text_vectorization()
-    path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokenizer, new_tokens=FLAGS.new)
-    reports = [export.verify(model, path, tokens, timed=True)]
-    with _files.write_atomically(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as file:
-        file.write_text(vocabulary.to_json(), encoding="utf-8")
-    step_model = step_models.step_model(model, batch=1)
-    inputs = {"tokens": tokens[:, :1], **step_models.initial_states(step_model, len(tokens))}
-    for precision in FLAGS.tflite:
-        path = pathlib.Path(FLAGS.export_dir, f"{step_model.name}_{precision}.tflite")
-        export.tflite(step_model, path, precision=precision)
-        reports.append(export.verify(step_model, path, inputs, timed=True))
-    return reports
-
-
 def main(_):
     strategy = training.make_strategy(FLAGS.strategy, worker_timeout=FLAGS.worker_timeout)
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
+    family, options = language_models.family_of(FLAGS.model), language_models.set_flags()
+    cutoffs = language_models.read_cutoffs(FLAGS.model, FLAGS.cutoffs)
     if FLAGS.carry and strategy.num_replicas_in_sync > 1:
         raise ValueError("--carry works on one device only: pass --nocarry or --strategy=default")
     training.forbid_without(
@@ -219,9 +152,12 @@ def main(_):
     # Text
     vocabulary, train, validation = load_tokens()
     check_outputs(vocabulary, train, validation)
+    prompt = choose_prompt(vocabulary, train)
     shape = FLAGS.batch_size, FLAGS.length
     training.require_memory(
-        training.recurrent_memory(*shape, tuple(FLAGS.units), vocabulary.size),
+        training.recurrent_memory(
+            *shape, tuple(FLAGS.units) if family == "rnn_lm" else (), vocabulary.size
+        ),
         "lower --batch_size, --length or --units",
     )
     steps = (text.stream_steps_per_epoch if FLAGS.carry else text.subsequence_steps_per_epoch)(
@@ -242,12 +178,16 @@ def main(_):
     # Precision, model, optimizer
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
-        options = {}
+        build = functools.partial(
+            language_models.build_model, FLAGS.model, options, vocabulary.size, cutoffs
+        )
         if FLAGS.carry:
             tokens = keras.Input(batch_shape=shape, dtype="int32", name="tokens")
-            options = {"stateful": True, "input_tensor": tokens}
-        model = build_model(vocabulary, **options)
-        trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
+            model = build(stateful=True, input_tensor=tokens)
+        else:
+            model = build() if family == "rnn_lm" else build(input_shape=(FLAGS.length,))
+        language_models.check_length(model, len(vocabulary.encode(prompt)))
+        trained = language_models.trained_model(model)
         trained.compile(
             make_optimizer(steps), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             weighted_metrics=[training.Perplexity()], jit_compile=False,
@@ -273,7 +213,7 @@ def main(_):
         return
 
     # Save, write, export
-    model = build_model(vocabulary)
+    model = build()
     model.set_weights(trained.get_weights())
     model = run.save(model)
     history = [(FLAGS.every * row["epoch"], row["val_perplexity"]) for row in run.history]
@@ -281,21 +221,26 @@ def main(_):
         {"network": tuple(zip(*history, strict=True))}, pathlib.Path(FLAGS.model_dir, "perplexity.png"),
         "training epochs", "perplexity", logarithmic=True, levels=baselines,
     )  # fmt: skip
-    prompt = FLAGS.prompt or vocabulary.decode(train[: 5 if FLAGS.tokens != "characters" else 20])
     texts = generate_texts(model, vocabulary, prompt)
     with _files.write_atomically(pathlib.Path(FLAGS.model_dir, "text.txt")) as path:
         sections = (f"{method}:\n{generated}\n" for method, generated in texts.items())
         path.write_text("\n".join(sections), encoding="utf-8")
     rows = (len(validation) - 1) // FLAGS.length
     tokens = validation[: min(rows, 32) * FLAGS.length].reshape(-1, FLAGS.length)
-    reports = export_files(model, vocabulary, tokens.astype("int32"))
+    steps = max(FLAGS.length, len(vocabulary.encode(prompt)) + FLAGS.new)
+    steps = min(steps, language_models.longest_text(model) or steps)
+    reports = export_files(model, vocabulary, tokens.astype("int32"), steps)
     run.finish(before, after, reports, flags=training.get_flag_values())
+    if "added_loss" in run.history[-1]:
+        losses = (f"{run.history[-1][name]:.4f}" for name in ("loss", "added_loss"))
+        print("loss of the last epoch: {}, and {} that layers add".format(*losses))
     print()
+    rows = {**baselines, language_models.label(options): after["perplexity"]}
     training.print_table(
-        (f"perplexity of {FLAGS.tokens}", "validation" if FLAGS.validation else "training text"),
-        *((name, f"{value:.3f}") for name, value in baselines.items()),
-        (f"{FLAGS.cell} {' + '.join(map(str, FLAGS.units))}", f"{after['perplexity']:.3f}"),
-    )
+        (f"perplexity of {FLAGS.tokens}", "validation" if FLAGS.validation else "training text",
+         f"bits per {FLAGS.tokens[:-1]}"),
+        *((name, f"{value:.3f}", f"{np.log2(value):.3f}") for name, value in rows.items()),
+    )  # fmt: skip
     for method, generated in texts.items():
         print(f"\n{method}:\n{generated}")
 

@@ -57,6 +57,10 @@ MISTAKES = {
         ["--units=0"], ["--tokens=characters", "--vocabulary=100"], ["--tokens=subwords", "--only_letters"],
         ["--batch_size=100000"], ["--length=900000"], ["--first=100000000", "--batch_size=900"],
         ["--units=8192", "--units=8192", "--units=8192", "--batch_size=900000"],
+        ["--model=reformr"], ["--model=transformer_base"], ["--model=reformer", "--units=4"],
+        ["--model=reformer", "--carry"], ["--model=reformer", "--option=widht=4"], ["--option=units=0"],
+        ["--model=reformer", "--option=layers=two"], ["--model=reformer", "--option=stateful=True"],
+        ["--cutoffs=20", "--tokens=characters"], ["--cutoffs=20,10", "--tokens=words"],
     ],
     "translation.py": [
         ["--pair=de"], ["--pair=de-en-fr"], ["--pair="], ["--pair=xx-yy"], ["--pair=de-de"], ["--data=folder"],

@@ -51,7 +51,7 @@ for imported in (  # once for all forks; none of them starts TensorFlow's thread
     "matplotlib.backends.backend_agg", "matplotlib.figure", "sacrebleu.metrics", "kapps.visualize", "kapps.analysis",
     "kapps.training.program", "kapps.training.runs", "kapps.training.finetuning", "kapps.data.image.pipeline",
     "kapps.data.image.open_source", "kapps.data.sequence", "kapps.generation.text_generation",
-    "kapps.cnn.lenet", "kapps.recurrent.rnn_lm",
+    "kapps.cnn.lenet", "kapps.recurrent.rnn_lm", "kapps.attention.adaptive_span_transformer",
 ):  # fmt: skip
     importlib.import_module(imported)
 
@@ -65,6 +65,11 @@ TIMES = ("seconds", "examples_per_second", "tokens_per_second", "input_wait")
 SMALL = "--deterministic --checkpoint_every=2"
 FOLDERS = "--data_dir=folders --image_size=28 --batch_size=8"
 TOKENS = "--vocabulary=260 --tokens=600"
+SPANS = (
+    "--model=adaptive_span_transformer --option=layers=1 --option=d_model=8 --option=ffn=8 --option=heads=2 "
+    "--option=span=8 --option=span_loss=0.001 --option=initial_span=0.5 --option=dropout=0.1"
+)
+"""A Transformer whose layers add a loss, and drop values at random."""
 RECIPES = {  # name: (recipe, flags, training steps)
     "imagenet": ("imagenet", f"--model=lenet5 {FOLDERS} --schedule=cosine --epochs=3 {SMALL}", 9),
     "imagenet, mixed precision, accumulation": (
@@ -97,6 +102,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "language_model",
         f"--text=text.txt --units=5 --nocarry --batch_size=4 --length=20 --epochs=2 --new=3 {SMALL}",
         18,
+    ),
+    "language_model, attention": (
+        "language_model",
+        f"{SPANS} --text=text.txt --batch_size=4 --length=10 --epochs=2 --new=3 {SMALL}",
+        36,
     ),
     "translation": (
         "translation",
