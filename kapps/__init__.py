@@ -92,6 +92,7 @@ _WITH_REGISTERED_CLASSES = (
     "training.metrics",
     "training.optimizers",
     "training.schedules",
+    "training.segmentation_losses",
     "training.segmentation_metrics",
 )
 

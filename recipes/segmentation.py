@@ -1,7 +1,7 @@
 """Trains a network that classifies each pixel of an image, and exports it as a SavedModel and a .tflite file.
 
     python recipes/segmentation.py                                  # scenes of digits, which are part of kapps
-    python recipes/segmentation.py --data_dir=street --classes=street.csv --void=11 --width=16 --epochs=60
+    python recipes/segmentation.py --data_dir=street --classes=street.csv --void=11 --width=16 --epochs=60 --jaccard=1
     python recipes/segmentation.py --data_dir=VOC2012 --classes=21 --model=fcn --body=resnet50 --weights=imagenet
 
 The networks are those of `kapps.segmentation`, over the body of any builder or a small one (--body=small). Papers: Long
@@ -13,6 +13,7 @@ SavedModel for TensorFlow Serving and a .tflite file to --export_dir, whose clas
 
 import functools
 import pathlib
+import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
@@ -32,25 +33,32 @@ flags.DEFINE_integer("width", 8, "channels of --body=small at the resolution of 
 training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
 flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES} [without --data_dir]")
 training.define_path("data_dir", None, "directory or .zip of images and masks, shards, or TFDS's directory")
+flags.DEFINE_string("train_split", "train", "split of the training images, or several: train+val")
 flags.DEFINE_string("test_split", "validation", "split that the network is evaluated on")
+flags.DEFINE_bool("mirrored", False, "in classes.csv, sum the scores of each image and of its mirror image")
 flags.DEFINE_string("classes", None, "file of the names and colours of the classes, or their number")
 flags.DEFINE_integer("void", segmentation.VOID, "value in the masks of pixels without a class", 0, 255)
 flags.DEFINE_integer("batch_size", 8, "images per step, over all devices", 1, 2**20)
 flags.DEFINE_integer("epochs", 12, "epochs of the training", 1, 10**6)
+flags.DEFINE_integer("passes", 1, "passes over the training images in each epoch, which an evaluation ends", 1, 10**4)
 flags.DEFINE_list("image_size", None, "height,width in pixels [those of the first image]")
 flags.DEFINE_enum("augmentation", None, list(segmentation.SEGMENTATION_AUGMENTATIONS), "[street; digits for digits]")
 flags.DEFINE_enum("class_weights", "root", ["none", "root", "median"],
                   "in the loss: 1 each, the square roots of those by median frequency, those by median frequency")
+flags.DEFINE_float("jaccard", 0.0, "weight of the soft Jaccard loss, which is added to the cross-entropy", 0.0)
+flags.DEFINE_float("ema", 0.0, "fraction of the training that the average of the weights covers; 0: none", 0.0, 1.0)
 training.define_positive("learning_rate", 3e-3, "peak learning rate of AdamW")
+flags.DEFINE_float("weight_decay", 0.01, "decoupled weight decay of AdamW", 0.0)
 training.define_flags(model_dir="runs/segmentation")
 # fmt: on
 
 RUN_FLAGS = (
-    "model", "body", "width", "weights", "dataset", "data_dir", "test_split", "classes", "void", "batch_size", "epochs",
-    "image_size", "augmentation", "class_weights", "learning_rate", "precision", "seed", "deterministic",
+    "model", "body", "width", "weights", "dataset", "data_dir", "train_split", "test_split", "classes", "void",
+    "batch_size", "epochs", "passes", "image_size", "augmentation", "class_weights", "jaccard", "ema",
+    "learning_rate", "weight_decay", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that determine the training: a run resumes only with the same values."""
-WEIGHT_DECAY, WARM_UP = 0.01, 0.05
+WARM_UP = 0.05
 COMPARED, CALIBRATION = 32, 100
 """Number of images that exported files are compared with the model on, and of those that determine int8 ranges."""
 
@@ -66,8 +74,13 @@ def open_sources(strategy):
         segmentation.open_masks(
             FLAGS.dataset, FLAGS.data_dir, split, classes=classes, void=FLAGS.void
         )
-        for split in ("train", FLAGS.test_split)
+        for split in (FLAGS.train_split, FLAGS.test_split)
     )
+    if set(train.split.split("+")) & set(test.split.split("+")):
+        raise ValueError(
+            f"--train_split={FLAGS.train_split} has the images of --test_split={FLAGS.test_split}: evaluate the network"
+            " on images that it is not trained on"
+        )
     if training.is_chief(strategy):
         print(data.describe_sources(train, test), flush=True)
     return train, test
@@ -124,7 +137,7 @@ def main(_):
         **segmentation.SEGMENTATION_AUGMENTATIONS[FLAGS.augmentation], **options,
     )  # fmt: skip
     test = segmentation.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
-    steps = data.steps_per_epoch(train_source, FLAGS.batch_size)
+    steps = FLAGS.passes * data.steps_per_epoch(train_source, FLAGS.batch_size)
     class_weights = find_class_weights(train_source)
     identity = data.images_identity(train_source, test_source)
     training.compare_workers(strategy, identity)
@@ -133,8 +146,8 @@ def main(_):
     FLAGS.precision = training.set_precision(FLAGS.precision)
     classes = len(train_source.class_names)
     schedule = training.Schedule(
-        epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate, weight_decay=WEIGHT_DECAY, warmup=WARM_UP,
-        algorithm="adamw", scaling=0.0,
+        epochs=FLAGS.epochs, learning_rate=FLAGS.learning_rate, weight_decay=FLAGS.weight_decay,
+        warmup=WARM_UP, algorithm="adamw", scaling=0.0, ema=FLAGS.ema,
     )  # fmt: skip
     with strategy.scope():
         model = build_network(
@@ -143,7 +156,9 @@ def main(_):
         record_preprocessing(model, preprocessing)
         optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
         training.check_compile_options(optimizer, model=model, strategy=strategy)
-        trained = training.compile_segmenter(model, optimizer, class_weights=class_weights)
+        trained = training.compile_segmenter(
+            model, optimizer, class_weights=class_weights, jaccard=FLAGS.jaccard
+        )
 
     # Fit and evaluate
     run = training.Run(
@@ -157,7 +172,7 @@ def main(_):
         if not run.is_chief:
             return
         model = run.save(model)
-        confusion = count_confusion(model, test, classes)
+        confusion = count_confusion(model, test, classes, FLAGS.mirrored)
         batch = next(test.as_numpy_iterator())
         shuffled = segmentation.eval_dataset(
             train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed
@@ -178,6 +193,7 @@ def main(_):
     write_classes(confusion, train_source.class_names, directory / "classes.csv")
     run.finish(before, after, reports, flags=training.get_flag_values(), skipped=skipped)
     print(f"written: {directory / 'classes.csv'}, {directory / 'grid.png'}")
+    print(f"{time.process_time():.0f} seconds of processor time")
     if errors:
         raise ValueError("; ".join(errors))
 

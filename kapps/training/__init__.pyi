@@ -62,6 +62,7 @@ from .runs import Run as Run
 from .runs import print_table as print_table
 from .schedules import InverseSquareRoot as InverseSquareRoot
 from .segmentation_compilation import compile_segmenter as compile_segmenter
+from .segmentation_losses import SegmentationJaccard as SegmentationJaccard
 from .segmentation_metrics import MeanIoU as MeanIoU
 from .segmentation_metrics import PixelAccuracy as PixelAccuracy
 from .segmentation_metrics import class_ious as class_ious

@@ -7,6 +7,7 @@ import keras
 from kapps._checked import checked
 from kapps.model_record import layer_at
 from kapps.training.losses import SegmentationCrossentropy
+from kapps.training.segmentation_losses import SegmentationJaccard
 from kapps.training.segmentation_metrics import MeanIoU, PixelAccuracy
 
 
@@ -16,6 +17,7 @@ def compile_segmenter(
     optimizer: keras.optimizers.Optimizer,
     *,
     class_weights: Sequence[float] | None = None,
+    jaccard: float = 0.0,
 ) -> keras.Model:
     """Returns a compiled model that shares all weights with `model` and returns its logits.
 
@@ -27,7 +29,9 @@ def compile_segmenter(
         model: network from images to scores of the same size, (batch, height, width, classes), with a layer
             "predictions".
         optimizer: optimizer to compile with.
-        class_weights: of the classes in the loss; None for 1 each.
+        class_weights: of the classes in the cross-entropy; None for 1 each.
+        jaccard: weight of the soft Jaccard loss, which `kapps.training.SegmentationJaccard` adds to the cross-entropy;
+            0 for just the cross-entropy.
 
     Raises:
         ValueError: if the model has no layer "predictions", or its output is not scores of each pixel of 2 to 254
@@ -49,11 +53,14 @@ def compile_segmenter(
     output = last.input if is_activation else last.output
     trained = keras.Model(model.input, output, name=model.name)
     classes = int(shape[-1])
+    from_logits = is_activation or activation.lower() != "softmax"
+    if jaccard:
+        loss = SegmentationJaccard(classes, class_weights, from_logits, jaccard)
+    else:
+        loss = SegmentationCrossentropy(classes, class_weights, from_logits)
     trained.compile(
         optimizer=optimizer,
-        loss=SegmentationCrossentropy(
-            classes, class_weights, from_logits=is_activation or activation.lower() != "softmax"
-        ),
+        loss=loss,
         metrics=[PixelAccuracy(classes), MeanIoU(classes)],
         jit_compile=False,
     )

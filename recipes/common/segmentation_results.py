@@ -10,11 +10,21 @@ from kapps.data.segmentation import VOID
 from kapps.export.export_and_verify import to_pixels
 
 
-def count_confusion(model, dataset, classes):
-    """Returns the confusion matrix of a network on all batches of a dataset, int64 [classes, classes]."""
+def count_confusion(model, dataset, classes, mirrored=False):
+    """Returns the confusion matrix of a network on all batches of a dataset, int64 [classes, classes].
+
+    Args:
+        model: the network.
+        dataset: batches of (images, labels).
+        classes: number of classes.
+        mirrored: whether the scores are the sums of those of an image and of its mirror image.
+    """
     confusion = np.zeros((classes, classes), np.int64)
     for images, labels in dataset.as_numpy_iterator():
-        class_maps = np.asarray(model.predict_on_batch(images)).argmax(-1)
+        scores = np.asarray(model.predict_on_batch(images))
+        if mirrored:
+            scores = scores + np.asarray(model.predict_on_batch(images[:, :, ::-1]))[:, :, ::-1]
+        class_maps = scores.argmax(-1)
         confusion += training.confusion_matrix(labels, class_maps, classes)
     return confusion
 

@@ -2,13 +2,17 @@
 
 import csv
 import functools
+import importlib.util
 import json
 import pathlib
 
 import numpy as np
 import pytest
 import recipe_process
+import tensorflow as tf
 from PIL import Image
+
+from kapps.data.segmentation import VOID
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "segmentation.py"
 run = functools.partial(recipe_process.run, "segmentation.py")
@@ -33,11 +37,47 @@ def write_pairs(folder, count=12):
     (folder / "classes.csv").write_text(text, encoding="utf-8")
 
 
+@pytest.fixture
+def results():
+    """The module of the recipes, which are not a package of the tests."""
+    path = RECIPE.parent / "common" / "segmentation_results.py"
+    spec = importlib.util.spec_from_file_location("segmentation_results", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Columns:
+    """A network whose scores are those of the pixel, and of the column."""
+
+    columns = np.random.default_rng(1).normal(size=(6, 3))
+
+    def predict_on_batch(self, images):
+        return images + self.columns
+
+
+def test_the_scores_of_mirror_images_are_added_in_place(results):
+    random = np.random.default_rng(0)
+    images, labels = random.normal(size=(5, 4, 6, 3)), random.integers(0, 3, (5, 4, 6))
+    labels[0] = VOID
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(2)
+    columns = Columns.columns
+    for mirrored, scores in (
+        (False, images + columns),
+        (True, 2 * images + columns + columns[::-1]),
+    ):
+        expected = np.zeros((3, 3), int)
+        np.add.at(expected, (labels[1:], scores[1:].argmax(-1)), 1)
+        confusion = results.count_confusion(Columns(), dataset, 3, mirrored)
+        np.testing.assert_array_equal(confusion, expected)
+
+
 @pytest.mark.long
 def test_from_images_and_masks_to_verified_files(tmp_path):
     write_pairs(tmp_path / "pairs")
     done = run(
-        tmp_path, "--data_dir=pairs", "--epochs=12", "--batch_size=4", "--width=4",
+        tmp_path, "--data_dir=pairs", "--epochs=6", "--passes=2", "--batch_size=4", "--width=4",
+        "--jaccard=0.5", "--ema=0.05",
         "--class_weights=median", "--augmentation=none", "--tflite=int8",
         "--learning_rate=0.01",
     )  # fmt: skip
@@ -67,6 +107,7 @@ def test_from_images_and_masks_to_verified_files(tmp_path):
         (["--model=unett"], "Did you mean unet"),
         (["--data_dir=nowhere", "--classes=3"], "nowhere"),
         (["--image_size=32"], "--image_size=32"),
+        (["--train_split=train+validation"], "--train_split=train+validation"),
     ],
 )
 def test_an_error_of_the_user_is_one_line(tmp_path, mistaken, flags, message):

@@ -5,7 +5,14 @@ import inspect
 import keras
 import pytest
 
-from kapps.training import losses, metrics, optimizers, schedules, segmentation_metrics
+from kapps.training import (
+    losses,
+    metrics,
+    optimizers,
+    schedules,
+    segmentation_losses,
+    segmentation_metrics,
+)
 
 INSTANCES = [
     losses.ExitCrossentropy(),
@@ -14,6 +21,7 @@ INSTANCES = [
     losses.SmoothedSparseCrossentropy(0.2, name="smoothed"),
     metrics.Perplexity(from_logits=False, name="perplexity2"),
     optimizers.Lamb(0.3, weight_decay=0.1),
+    segmentation_losses.SegmentationJaccard(2, (1.0, 0.5), False, 0.5),
     segmentation_metrics.MeanIoU(3),
     segmentation_metrics.PixelAccuracy(3, name="accuracy2"),
     schedules.WarmUp(keras.optimizers.schedules.CosineDecay(0.1, 100), 10),
@@ -34,7 +42,14 @@ def test_a_serialized_object_is_restored(instance):
 def test_every_public_class_is_in_the_list():
     classes = {
         value
-        for module in (losses, metrics, optimizers, schedules, segmentation_metrics)
+        for module in (
+            losses,
+            metrics,
+            optimizers,
+            schedules,
+            segmentation_losses,
+            segmentation_metrics,
+        )
         for name, value in vars(module).items()
         if inspect.isclass(value)
         and value.__module__ == module.__name__

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kapps import training
-from kapps.training import losses, segmentation_metrics
+from kapps.training import losses, segmentation_losses, segmentation_metrics
 
 CLASSES = 4
 
@@ -101,6 +101,32 @@ def test_loss_is_the_weighted_mean_of_the_pixels_with_a_class(batches, weights):
     assert copy.get_config() == loss.get_config()
 
 
+@pytest.mark.parametrize("jaccard", [0.0, 0.5])
+def test_jaccard_loss_is_the_formula_over_the_classes_that_occur(batches, jaccard):
+    labels, scores = batches[0]
+    exponentials = np.exp(scores.astype("float64"))
+    probabilities = exponentials / exponentials.sum(-1, keepdims=True)
+    rows, true = probabilities[labels != 255], labels[labels != 255]
+    ious = []
+    for number in np.unique(true):  # class 3 does not occur
+        p, t = rows[:, number], true == number
+        ious.append(np.sum(p * t) / np.sum(p + t - p * t))
+    weights = (0.5, 2.0, 1.0, 3.0)
+    crossentropy = float(losses.SegmentationCrossentropy(CLASSES, weights)(labels, scores))
+    expected = crossentropy + jaccard * (1 - np.mean(ious))
+    loss = segmentation_losses.SegmentationJaccard(CLASSES, weights, jaccard=jaccard)
+    assert len(ious) == 3 and float(loss(labels, scores)) == pytest.approx(expected, rel=1e-5)
+    copy = segmentation_losses.SegmentationJaccard.from_config(
+        loss.get_config() | {"from_logits": False}
+    )
+    assert copy.jaccard == jaccard
+    assert float(copy(labels, probabilities.astype("float32"))) == pytest.approx(expected, rel=1e-4)
+    void = np.full_like(labels, 255)
+    assert float(loss(void, scores)) == 0
+    with pytest.raises(ValueError, match="jaccard=-1"):
+        segmentation_losses.SegmentationJaccard(CLASSES, jaccard=-1)
+
+
 def test_median_frequency_weights_are_those_of_the_formula():
     # Class 0: 30 of 100 pixels; class 1: 10 of 100; class 2: 5 of 10; class 3 does not occur.
     counts = np.array([[30, 10, 5, 0], [100, 100, 10, 0]])
@@ -121,8 +147,12 @@ def test_compiled_network_shares_weights_and_learns(activation):
     keras.utils.set_random_seed(0)
     model = network(activation)
     trained = training.compile_segmenter(
-        model, keras.optimizers.Adam(0.05), class_weights=(1.0, 1.0, 1.0, 1.0)
+        model,
+        keras.optimizers.Adam(0.05),
+        class_weights=(1.0, 1.0, 1.0, 1.0),
+        jaccard=float(activation == "softmax"),
     )
+    assert isinstance(trained.loss, training.SegmentationJaccard) == (activation == "softmax")
     images = np.random.default_rng(0).uniform(-1, 1, (8, 4, 6, 3)).astype("float32")
     labels = (images[..., 0] > 0).astype("int32")
     labels[:, 0] = 255

@@ -35,7 +35,7 @@ def describe_sources(train_source: Source, test_source: Source) -> str:
 
 def unused_splits(*sources: Source) -> list[str]:
     """Returns the names of the splits that no source reads."""
-    used = {source.split.partition("[")[0] for source in sources}
+    used = {part.partition("[")[0] for source in sources for part in source.split.split("+")}
     return [
         name for name in dict.fromkeys(n for s in sources for n in s.splits) if name not in used
     ]

@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from kapps.data.errors import DataError
 from kapps.data.image.source import Source
 from kapps.data.segmentation.label_maps import prepare_mask
 from kapps.data.segmentation.mask_classes import MaskClasses, voc_colours
@@ -52,6 +54,37 @@ class MaskSource(Source):
 
     def _parse_record(self, record, record_number, shard_name) -> tuple[tf.Tensor, tf.Tensor]:  # noqa: ARG002
         return self.record_format.parse(record)
+
+
+def merge_sources(sources: Sequence[MaskSource]) -> MaskSource:
+    """Returns a source of the images of several splits of one dataset, in their order. It is called "train+val".
+
+    Raises:
+        DataError: two of them are the same split.
+    """
+    first, *others = sources
+    if not others:
+        return first
+    names = [source.split for source in sources]
+    if len(set(names)) < len(names):
+        raise DataError(
+            f"split {'+'.join(names)!r} of {first.name} has a split twice: name each split once"
+        )
+    fields = {
+        name: sum((tuple(getattr(source, name)) for source in sources), ())
+        for name in ("files", "masks", "ranges", "encoded", "encoded_masks")
+    }
+    compressions = [source.compressions or ("",) * len(source.shards) for source in sources]
+    fields["compressions"] = sum(compressions, ()) if any(sum(compressions, ())) else ()
+    for name in ("left_out", "notes"):
+        fields[name] = tuple(dict.fromkeys(x for s in sources for x in getattr(s, name)))
+    return dataclasses.replace(
+        first,
+        split="+".join(names),
+        examples=sum(source.examples for source in sources),
+        bytes=sum(source.bytes for source in sources),
+        **fields,
+    )
 
 
 def _prepare(mask: bytes) -> np.ndarray:

@@ -14,7 +14,7 @@ from kapps.data.segmentation.digit_scenes import DIGIT_SCENES, open_digit_scenes
 from kapps.data.segmentation.mask_classes import CLASS_FILES, VOID, MaskClasses, read_mask_classes
 from kapps.data.segmentation.mask_folders import arrange_pairs
 from kapps.data.segmentation.mask_records import open_mask_shards, open_mask_tfds
-from kapps.data.segmentation.mask_source import MaskSource
+from kapps.data.segmentation.mask_source import MaskSource, merge_sources
 from kapps.data.text_files import read_lines
 
 _MAX_BYTES = 2**31
@@ -46,8 +46,8 @@ def open_masks(
             - a .zip file of such a directory
             - a directory of TFRecord shards with "image" and "mask"
             - a directory that TFDS prepared
-        split: as for `kapps.data.open_source`. Without splits, about a fifth of the images is "validation", by the
-            hash of their names.
+        split: as for `kapps.data.open_source`, or several of one dataset: "train+val". Without splits, about a fifth
+            of the images is "validation", by the hash of their names.
         classes: file of the classes and their colours, or the number of classes (see
             `kapps.data.segmentation.read_mask_classes`). The default is classes.csv, classes.txt or labels.txt of the
             dataset.
@@ -58,6 +58,12 @@ def open_masks(
     """
     if data_dir is not None and os.fspath(data_dir):
         data_dir = local_path(data_dir, "data_dir")
+    return merge_sources(
+        [_open_split(dataset, data_dir, part, classes, void) for part in split.split("+")]
+    )
+
+
+def _open_split(dataset, data_dir, split, classes, void):
     if dataset == DIGIT_SCENES:
         if data_dir or classes is not None:
             raise DataError(

@@ -67,6 +67,48 @@ def test_layouts_of_folders_and_of_zip_files(pair, tmp_path, layout):
         assert masks == [pair(number)[1] for number in (0, 1)]
 
 
+def test_several_splits_are_one_source(pair, tmp_path):
+    splits = ("train", "train", "val", "test")
+    files = {}
+    for number, split in enumerate(splits):
+        for kind, content in zip(("images", "masks"), pair(number), strict=True):
+            files[f"{split}/{kind}/{number}.png"] = content
+    files["val/images/9.png"] = pair(9)[0]
+    write(tmp_path / "data", files)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    for name, compressed in (("train", False), ("val", True)):
+        numbers = [number for number, split in enumerate(splits) if split == name]
+        images, masks = zip(*map(pair, numbers), strict=True)
+        segmentation.write_mask_tfrecords(images, masks, 3, tmp_path / "shards", name)
+        if compressed:
+            (path,) = (tmp_path / "shards").glob("val-*")
+            records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+                for record in records:
+                    writer.write(record)
+    for folder in ("data", "data.zip", "shards"):
+        source = segmentation.open_masks(None, tmp_path / folder, "train+val", classes=3)
+        assert (source.examples, source.split) == (3, "train+val")
+        parts = [
+            segmentation.open_masks(None, tmp_path / folder, split, classes=3)
+            for split in ("train", "val")
+        ]
+        assert source.bytes == sum(part.bytes for part in parts)
+        contents = sorted(
+            (image, mask[1:]) for _, image, mask in source.images().as_numpy_iterator()
+        )
+        assert contents == sorted(map(pair, range(3)))
+        if folder != "shards":
+            assert source.left_out == (("val/images/9.png", "no mask"),)
+            test = segmentation.open_masks(None, tmp_path / folder, "test", classes=3)
+            assert "not used" not in data.describe_sources(source, test)
+        arguments = (None, tmp_path / folder)
+        assert "twice" in open_error(*arguments, "train+train", classes=3)
+        assert "no split 'trial'" in open_error(*arguments, "train+trial", classes=3)
+
+
 def test_lists_of_pascal_voc(pair, tmp_path):
     files = {f"VOC/JPEGImages/{n}.png": pair(n)[0] for n in range(4)}
     files |= {f"VOC/SegmentationClass/{n}.png": pair(n)[1] for n in range(3)}
