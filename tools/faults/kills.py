@@ -133,6 +133,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "--tasks=pixels,adding --data=folders --batch_size=8 --networks=rnn,gru --side=3 --steps=4 --length=4 --test=8",
         16,
     ),
+    "attention_tasks": (
+        "attention_tasks",
+        "--tasks=parity --ponder=0.1 --steps=4 --batch_size=4 --test=8 --elements=3 --units=4 --most_steps=2",
+        12,
+    ),
     "gradients": (
         "gradients",
         "--networks=rnn,lstm_clipped --units=3 --length=4 --steps=6 --batch_size=4",
