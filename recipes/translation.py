@@ -4,10 +4,16 @@ r"""Trains a translation model on pairs of sentences, computes BLEU, plots atten
     python recipes/translation.py --data=multi30k --pair=en-de --model=transformer_tiny --vocabulary=6000 --epochs=30
     python recipes/translation.py --model_dir=runs/translation --translate=zweihunderteins
     python recipes/translation.py --tfds=wmt14_translate/de-en --pair=en-de --model=transformer_base
+    python recipes/translation.py --model=lightconv_iwslt --option=d_model=64 --option=ffn=128 --option=heads=4 \
+        --option=encoder_kernels=3,7 --option=decoder_kernels=3,7
 
 Without --data the recipe translates numbers below 10,000 from German to English words, which takes a minute. With
 --data it reads a folder of parallel texts such as Multi30k (https://github.com/multi30k/dataset, data/task1/raw),
 one sentence per line: train.en.gz, train.de.gz, val.en.gz and so on. --tfds names a TFDS dataset.
+
+--model is any network of kapps with a source and a target. --option changes an option of its family; a wrong name is an
+error with the allowed ones. docs/translation_models.md compares small members. The training of a depth-adaptive
+Transformer is that of all exits. What layers add to the loss is the column `added_loss` of the history.
 
 Optimizer and learning rate are those of the Transformer paper (arXiv:1706.03762, 5.3), or rise to --learning_rate.
 Training uses label smoothing, and the final weights are the mean over the last --average epochs. BLEU is sacreBLEU
@@ -38,7 +44,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
-from common import translation_corpus, translation_exports
+from common import model_options, translation_corpus, translation_exports, translation_models
 
 from kapps import _files, data, training
 from kapps.data import translation
@@ -53,7 +59,8 @@ flags.DEFINE_string("pair", "de-en", "source and target language")
 flags.DEFINE_string("train", "train", "file name or split for training")
 flags.DEFINE_string("validation", "val", "file name or split for validation")
 flags.DEFINE_string("test", translation_corpus.MULTI30K, "file name or split for BLEU")
-flags.DEFINE_enum("model", "transformer_small", list(translation_corpus.MODELS), "model to train")
+flags.DEFINE_enum("model", "transformer_small", translation_models.MODELS, "model to train")
+model_options.define_option_flag()
 flags.DEFINE_integer(
     "vocabulary", 400, "number of subwords, of both languages or of each", 258, 10**6
 )
@@ -72,6 +79,9 @@ flags.DEFINE_float("label_smoothing", 0.1, "label smoothing", 0, 0.9)
 flags.DEFINE_float("dropout", None, "dropout rate [the model's]", 0, 0.9)
 flags.DEFINE_integer("average", 3, "number of last epochs whose weights are averaged", 1, 1000)
 flags.DEFINE_bool("xla", False, "compile the training step with XLA")
+flags.DEFINE_integer(
+    "test_sentences", None, "number of test sentences to translate for BLEU [all]", 1, 10**6
+)
 flags.DEFINE_integer("beam", 4, "beam width; 1 is greedy decoding", 1, 1024)
 flags.DEFINE_float("alpha", 0.6, "exponent of the length penalty", 0, 100)
 flags.DEFINE_multi_string("translate", None, "sentence to translate with the model in --model_dir")
@@ -81,7 +91,7 @@ flags.DEFINE_bool(
 training.define_flags(model_dir="runs/translation")
 
 RUN_FLAGS = (
-    "data", "tfds", "pair", "train", "validation", "model", "vocabulary", "joint", "longest", "cut", "tokens",
+    "data", "tfds", "pair", "train", "validation", "model", "option", "vocabulary", "joint", "longest", "cut", "tokens",
     "learning_rate", "warmup", "label_smoothing", "dropout", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that must not change when a run is resumed. --epochs may: the learning rate does not depend on it."""
@@ -125,6 +135,7 @@ def average_weights(model, test, checkpoints, last):
 
 def fit(strategy):
     """Trains the model. Returns model, vocabularies, corpus, run, and the metrics before and after training."""
+    options = translation_models.read_options(FLAGS.model, FLAGS.option, FLAGS.dropout)
     size = training.recurrent_memory(FLAGS.tokens, 1, (1,), FLAGS.vocabulary)
     training.require_memory(size, "lower --tokens or --vocabulary")
     corpus = translation_corpus.load_corpus(FLAGS)
@@ -143,11 +154,9 @@ def fit(strategy):
 
     FLAGS.precision = training.set_precision(FLAGS.precision)
     with strategy.scope():
-        model = translation_corpus.build_model(FLAGS.model, tokens, FLAGS.dropout)
-        trained = keras.Model(model.input, model.get_layer("head_logits").output, name=model.name)
-        trained.compile(
-            make_optimizer(model), training.SmoothedSparseCrossentropy(FLAGS.label_smoothing),
-            weighted_metrics=[training.Perplexity()], jit_compile=FLAGS.xla,
+        model = translation_models.build_model(FLAGS.model, tokens, options)
+        trained = translation_models.compile_model(
+            model, tokens, options, make_optimizer(model), label_smoothing=FLAGS.label_smoothing, jit_compile=FLAGS.xla
         )  # fmt: skip
     run = training.Run(
         FLAGS.model_dir, strategy, epochs=FLAGS.epochs, steps_per_epoch=plan.steps_per_epoch,
@@ -171,6 +180,10 @@ def fit(strategy):
         )
     if run.is_chief:
         after = average_weights(trained, test.eval_dataset(), run.checkpoints.epoch_files(), after)
+        translation_models.take_weights(model, trained)
+        if translation_models.find_rule(FLAGS.model, options):
+            perplexity = translation_models.plain_perplexity(model, test.eval_dataset())
+            print(f"validation perplexity with the exits that the tokens choose: {perplexity:.3f}")
     return model, tokens, corpus, run, before, after
 
 
@@ -187,7 +200,7 @@ def main(_):
     # Save, translate, score, export
     model = run.save(model)
     folder = pathlib.Path(FLAGS.model_dir)
-    sources, references = corpus.test
+    sources, references = (side[: FLAGS.test_sentences] for side in corpus.test)
     start = time.monotonic()
     translator = make_translator(model, tokens)
     translations = translation_corpus.translate(translator, tokens, sources, FLAGS.longest)
@@ -201,18 +214,10 @@ def main(_):
     translation_corpus.plot_attention(
         model, tokens, sources[example], translations[example], folder / "attention.png"
     )
-    exports = [
-        translation_exports.export_tflite(
-            model, tokens, corpus.validation, precision, FLAGS.export_dir
-        )
-        for precision in FLAGS.tflite
-    ]
-    if tokens.joint:  # the graph of a SavedModel has one vocabulary
-        row = translation_exports.export_saved_model(
-            model, tokens, corpus.validation, FLAGS.export_dir, translator, beam=FLAGS.beam,
-            length_penalty=FLAGS.alpha,
-        )  # fmt: skip
-        exports.insert(0, row)
+    exports = translation_exports.export_all(
+        model, tokens, corpus.validation, FLAGS.export_dir, translator, precisions=FLAGS.tflite, beam=FLAGS.beam,
+        length_penalty=FLAGS.alpha,
+    )  # fmt: skip
     run.finish(before, after, [], flags=training.get_flag_values())  # deletes the checkpoints
     print()
     training.print_table(("exported", "precision", "size", "equal translations"), *exports)

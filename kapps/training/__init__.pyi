@@ -46,6 +46,7 @@ from .memory_needs import image_memory as image_memory
 from .memory_needs import recurrent_memory as recurrent_memory
 from .memory_needs import require_memory as require_memory
 from .memory_needs import weight_memory as weight_memory
+from .metrics import ExitPerplexity as ExitPerplexity
 from .metrics import Perplexity as Perplexity
 from .metrics import frame_cross_entropy as frame_cross_entropy
 from .metrics import label_error_rate as label_error_rate

@@ -41,6 +41,25 @@ class Perplexity(keras.metrics.Mean):
 
 
 @keras.saving.register_keras_serializable("kapps")
+class ExitPerplexity(Perplexity):
+    """The perplexity of a decoder with exits: exp of the mean over tokens and exits of -log P at the exit.
+
+    The predictions are those of `kapps.training.ExitCrossentropy`: scores (batch, time, exits, tokens), whose softmax
+    over the tokens is the distribution of an exit.
+    """
+
+    def __init__(self, from_logits=True, name="perplexity", **kwargs):
+        super().__init__(from_logits, name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
+        shape = ops.shape(y_pred)[:3]
+        y_true = ops.broadcast_to(ops.cast(y_true, "int32")[..., None], shape)
+        if sample_weight is not None:
+            sample_weight = ops.broadcast_to(ops.expand_dims(sample_weight, -1), shape)
+        super().update_state(y_true, y_pred, sample_weight)
+
+
+@keras.saving.register_keras_serializable("kapps")
 def frame_cross_entropy(true, predicted) -> keras.KerasTensor:
     """Returns the binary cross-entropy in nats, summed over the pixels of each frame, (batch, time): the metric of [2].
 

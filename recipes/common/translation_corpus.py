@@ -1,15 +1,14 @@
-"""Corpora, models, published figures and scores of translation.py."""
+"""Corpora, published figures and scores of translation.py."""
 
 import dataclasses
 import importlib.util
 import pathlib
 
-import keras
 import numpy as np
 
 import kapps
 from common import number_words
-from kapps import data, families, visualize
+from kapps import data, visualize
 from kapps.data import translation
 from kapps.generation import text_generation
 
@@ -21,37 +20,6 @@ PUBLISHED = {
 }  # fmt: skip
 """BLEU of text-only models on Multi30k's test_2016_flickr: Wu 2021, arXiv:2105.14462."""
 MULTI30K = "test_2016_flickr"
-
-MODELS = {
-    "transformer_small": (
-        families.transformer, dict(layers=2, d_model=64, ffn=128, heads=4, dropout=0.1)
-    ),
-    "bahdanau_small": (
-        families.bahdanau, dict(embedding=128, units=128, readout=128, cell="gru", dropout=0.2)
-    ),
-    "luong_small": (
-        families.luong, dict(embedding=128, units=256, layers=1, reverse=False, window="global", dropout=0.2)
-    ),
-    **{
-        name: (families.transformer, getattr(kapps, name).builder.row)
-        for name in ("transformer_tiny", "transformer_iwslt", "transformer_base", "transformer_big")
-    },
-    "bahdanau2015": (families.bahdanau, kapps.bahdanau2015.builder.row),
-    "luong2015": (families.luong, kapps.luong2015.builder.row),
-}  # fmt: skip
-"""The family function and the options of each model."""
-
-
-def build_model(name, tokens, dropout=None):
-    """Returns a model for a `VocabularyPair`. `dropout` replaces the dropout rate of `MODELS`."""
-    family, options = MODELS[name]
-    overrides = {} if dropout is None else {"dropout": dropout}
-    source = None if tokens.joint else tokens.source_vocabulary
-    model = family(
-        **{**options, "vocabulary": tokens.vocabulary, "source_vocabulary": source, **overrides}
-    )
-    # The family's argument `name` would be in the names of all layers too.
-    return keras.Model(model.input, model.output, name=name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,11 +138,18 @@ def group_subwords(texts):
 
 
 def plot_attention(model, tokens, sentence, translation, path):
-    """Plots the attention weights of a translation by words, or by subwords if a side has only one word."""
+    """Plots the attention weights of a translation by words, or by subwords if a side has only one word.
+
+    A network without attention from target to source has no plot; a line says so.
+    """
     source = tokens.encode_sources([sentence])
     labels = np.append(tokens.target.encode(translation), tokens.end)
     target = np.append(tokens.start, labels[:-1])[None]
-    weights = kapps.attention_weights(model, [source, target], cross_only=True)
+    try:
+        weights = kapps.attention_weights(model, [source, target], cross_only=True)
+    except ValueError as error:
+        print(f"no {path.name}: {error}", flush=True)
+        return
     across, down = (
         tokens.token_texts(source[0], target=False),
         tokens.token_texts(labels, target=True),

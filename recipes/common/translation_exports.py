@@ -1,5 +1,6 @@
 """Exported files of translation models, compared with the model on a few sentences."""
 
+import functools
 import pathlib
 
 import keras
@@ -8,11 +9,41 @@ import tensorflow as tf
 
 from common import translation_corpus
 from kapps import _files, export
+from kapps._values import short
 from kapps.generation import text_generation
 
 FILE_LENGTH = 64
 """Maximum tokens of a source and of a target in the exported files."""
 CALIBRATION_SENTENCES, VERIFICATION_SENTENCES = 200, 20
+
+
+def export_all(model, tokens, pairs, export_dir, translator, *, precisions, **options):
+    """Writes a SavedModel and the .tflite files of each precision. Returns table rows.
+
+    A file that cannot be written has one line that says why, and the others are written.
+
+    Args:
+        model, tokens, pairs, export_dir, translator, **options: as for `export_tflite` and `export_saved_model`.
+        precisions: of the .tflite files.
+    """
+    rows = []
+    if tokens.joint:  # the graph of a SavedModel has one vocabulary
+        write = functools.partial(export_saved_model, translator=translator, **options)
+        rows += _try_export("SavedModel", write, model, tokens, pairs, export_dir=export_dir)
+    for precision in precisions:
+        write = functools.partial(export_tflite, precision=precision, export_dir=export_dir)
+        rows += _try_export(f".tflite files in {precision}", write, model, tokens, pairs)
+    return rows
+
+
+def _try_export(what, write, model, *arguments, **options):
+    """Returns a list with the row of an export, or prints why it failed and returns an empty list."""
+    try:
+        return [write(model, *arguments, **options)]
+    except (ValueError, RuntimeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        print(f"no {what} of {model.name}: {short(reason, 300)[1:-1]}", flush=True)
+        return []
 
 
 def export_tflite(model, tokens, pairs, precision, export_dir):

@@ -45,6 +45,11 @@ TRANSLATION = {  # (changed files, flags, words of the message)
     "empty validation": ({"val.de": [""] * 20}, [], ["--validation", "empty"]),
     "int16": ({}, ["--tflite=int16"], ["--tflite=int16", "dynamic"]),
     "no file": ({"train.de": None}, [], ["train.de", "no file"]),
+    "option": (
+        {},
+        ["--model=nmt_small", "--option=heads=2"],
+        ["--option=heads=2", "decoder_layers"],
+    ),
 }
 
 

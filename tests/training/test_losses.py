@@ -101,3 +101,15 @@ def test_exit_crossentropy_is_the_formula(sequence):
     assert copy.get_config() == loss.get_config()
     with pytest.raises(ValueError, match="alpha=-1"):
         training.ExitCrossentropy(-1.0)
+
+
+def test_exit_perplexity_is_that_of_the_mean_log_probability_of_the_exits():
+    random = np.random.default_rng(0)
+    labels = random.integers(1, 6, (2, 4))
+    weights = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], "float32")
+    p = random.dirichlet(np.ones(6), (2, 4, 3))
+    scores = np.log(p) + random.normal(size=(2, 4, 3, 1))  # log q is in the scores of an exit
+    metric = training.ExitPerplexity()
+    metric.update_state(labels, scores.astype("float32"), weights)
+    logs = [np.log(p[b, t, :, labels[b, t]]).mean() for b, t in np.argwhere(weights)]
+    assert float(metric.result()) == pytest.approx(np.exp(-np.mean(logs)), rel=1e-5)

@@ -275,7 +275,7 @@ def run_main_module(path, with_export):
     ):  # exports take longer than these trainings, and the results do not depend on them
         export.export_and_verify = lambda *_, **__: ([], [])
         module.export_files = lambda *_: []
-        translation_exports.export_tflite = lambda *_: ("", "", "", "")
+        translation_exports.export_tflite = lambda *_, **__: ("", "", "", "")
         translation_exports.export_saved_model = lambda *_, **__: ("", "", "", "")
     exec(compile(f"if True:{ending}", path, "exec"), module.__dict__)
 
