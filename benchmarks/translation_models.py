@@ -1,6 +1,6 @@
 """Small translators after equal processor time of training: the table of docs/translation_models.md.
 
-    python benchmarks/translation_models.py --data=multi30k --seconds=60
+    python benchmarks/translation_models.py --data=multi30k
 
 All models read the same batches of one shape, from pairs of at most 24 subwords a side; the validation pairs are also
 such pairs. Processor time is that of all threads, so that other programs on the machine change it little. The first
@@ -97,9 +97,9 @@ def main():
     parser.add_argument(
         "--data", required=True, help="folder of Multi30k, with train.en.gz and so on"
     )
-    parser.add_argument("--seconds", type=float, default=60, help="processor time of each training")
+    parser.add_argument("--seconds", type=float, default=45, help="processor time of each training")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--sentences", type=int, default=300, help="test sentences for BLEU")
+    parser.add_argument("--sentences", type=int, default=200, help="test sentences for BLEU")
     parser.add_argument("--beam", type=int, default=4)
     parser.add_argument("--learning_rate", type=float, default=0.002, help="peak learning rate")
     parser.add_argument("--warmup", type=int, default=100, help="warm-up steps")
