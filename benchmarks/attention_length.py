@@ -1,17 +1,19 @@
 """Time and peak memory of attention and its gradient by sequence length, and of reversible layers by depth.
 
-    python benchmarks/attention_length.py --plot=memory.png
+    python benchmarks/attention_length.py --peer_python=/path/to/python/with/torch --plot=length.png
     python benchmarks/attention_length.py --lengths 512 1024 --depths 2 4 --rounds=1
 
 One causal layer with 2 heads, width 64, float32, TensorFlow without XLA, one sequence. Each measurement has a process
 of its own; the seconds are the median of rounds after a first run, which traces. The memory is the peak of the
 process, less that of the same layer on 16 steps. The last line of each table has exponents: the slope of a line
-through the logarithms of length and measurement, over the longest half of the lengths.
+through the logarithms of length and measurement, over the longest half of the lengths; the plot shows them too.
 
 - full: all pairs of steps. chunked: all pairs, 128 queries at a time.
 - window: the last 128 steps. strided, fixed: the Sparse Transformer's patterns with a stride near the square root of
   the length, and 4 summary steps.
 - hashed: LSH attention in chunks of 64, 2 rounds, and twice as many buckets as chunks.
+- span: adaptive spans of at most 128 steps, with vectors of relative positions.
+- torch: all pairs by PyTorch's scaled_dot_product_attention, in the interpreter --peer_python.
 
 The table by depth is for a Reformer on 1,024 steps: a training step with and without recomputed inputs.
 """
@@ -28,10 +30,11 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-HEADS, KEY_DIM, SHORTEST = 2, 32, 16
+HEADS, KEY_DIM, SHORTEST, SPAN = 2, 32, 16, 128
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
 DEPTHS = (4, 8, 16, 32)
-KINDS = ("full", "chunked", "window", "strided", "fixed", "hashed")
+KINDS = ("full", "chunked", "window", "strided", "fixed", "hashed", "span")
+TORCH = "torch"
 STACKS = ("ordinary", "reversible")
 DEPTH_STEPS = 1024
 
@@ -51,6 +54,8 @@ def attention(kind, length):
             HEADS, KEY_DIM, chunk=128 if kind == "chunked" else None, use_bias=False
         )
         return lambda x: layer(x, x, use_causal_mask=True)
+    if kind == "span":
+        return span_attention()
     if kind == "hashed":
         return layers.LSHAttention(HEADS, KEY_DIM, buckets=bucket_factors(length, 64), chunk=64)
     stride = 128 if kind == "window" else square_root(length)
@@ -59,6 +64,43 @@ def attention(kind, length):
     return layers.SparseAttention(
         HEADS, KEY_DIM, pattern=pattern, stride=stride, summary=summary, use_bias=False
     )
+
+
+def span_attention():
+    """Returns a function from x to attention with adaptive spans, with its projections."""
+    import keras
+
+    from kapps.layers import AdaptiveSpanAttention
+    from kapps.layers.relative_position_scores import RelativePositionScores
+
+    width = HEADS * KEY_DIM
+    query, key, value, output = (keras.layers.Dense(width, use_bias=False) for _ in range(4))
+    positions = RelativePositionScores(HEADS, SPAN)
+    attention = AdaptiveSpanAttention(HEADS, SPAN, initial_span=0.5)
+
+    def call(x):
+        q = query(x)
+        return output(attention([q, key(x), value(x), positions(q)]))
+
+    return call
+
+
+def torch_step(length):
+    """Returns a function that runs PyTorch's attention and its gradient."""
+    import torch
+
+    width = HEADS * KEY_DIM
+    projections = torch.nn.Linear(width, 3 * width, bias=False)
+    output = torch.nn.Linear(width, width, bias=False)
+    x = torch.randn(1, length, width, requires_grad=True)
+
+    def step():
+        heads = projections(x).reshape(1, length, 3, HEADS, KEY_DIM).permute(2, 0, 3, 1, 4)
+        y = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
+        loss = (output(y.transpose(1, 2).reshape(1, length, width)) ** 2).sum()
+        return torch.autograd.grad(loss, x)[0].numpy()
+
+    return step
 
 
 def attention_step(kind, length):
@@ -97,7 +139,12 @@ def stack_step(kind, depth):
 
 def measure(kind, size, rounds):
     """Prints the seconds of a step, and the peak memory of this process in MB."""
-    step = (stack_step if kind in STACKS else attention_step)(kind, size)
+    if kind in STACKS:
+        step = stack_step(kind, size)
+    elif kind == TORCH:
+        step = torch_step(size)
+    else:
+        step = attention_step(kind, size)
     step()
     seconds = []
     for _ in range(rounds):
@@ -108,10 +155,10 @@ def measure(kind, size, rounds):
     print(json.dumps([statistics.median(seconds), peak]))
 
 
-def run(kind, size, rounds):
+def run(kind, size, rounds, python=sys.executable):
     """Returns (seconds, MB) of a process of its own; None if it needs more memory than there is."""
     command = [
-        sys.executable,
+        python,
         __file__,
         f"--measure={kind}",
         f"--size={size}",
@@ -132,13 +179,14 @@ def exponent(sizes, values):
     return float(np.polyfit(*np.log(np.array(points).T), 1)[0])
 
 
-def tables(kinds, sizes, smallest, rounds, label):
-    """Measures kinds at sizes, and prints a table of seconds and one of memory; returns the memory by kind."""
+def tables(kinds, sizes, smallest, rounds, label, peer_python=None):
+    """Measures kinds at sizes, and prints a table of seconds and one of memory; returns both by kind."""
     seconds, memory = ({kind: [] for kind in kinds} for _ in range(2))
     for kind in kinds:
-        base = run(kind, smallest, 1)[1]
+        python = peer_python if kind == TORCH else sys.executable
+        base = run(kind, smallest, 1, python)[1]
         for size in sizes:
-            result = run(kind, size, rounds)
+            result = run(kind, size, rounds, python)
             seconds[kind].append(result and result[0])
             memory[kind].append(result and max(0.0, result[1] - base))
             print(f"{kind}, {size:,} {label}: {result}", file=sys.stderr, flush=True)
@@ -151,7 +199,32 @@ def tables(kinds, sizes, smallest, rounds, label):
             print(f"| {size:,} | {' | '.join(cells)} |")
         slopes = [exponent(sizes, values[kind]) for kind in kinds]
         print(f"| exponent | {' | '.join('' if s is None else f'{s:.2f}' for s in slopes)} |")
-    return memory
+    return seconds, memory
+
+
+def plot(lengths, seconds, memory, path):
+    """Plots seconds and MB by length on logarithmic axes, with the exponent of each kind in its label."""
+    from kapps import visualize
+
+    figure = visualize.new_figure(figsize=(10, 4.2))
+    for panel, values, label in zip(
+        figure.subplots(1, 2), (seconds, memory), ("seconds", "MB"), strict=True
+    ):
+        for kind, colour in zip(values, (visualize.BLACK, *visualize.COLOURS), strict=False):
+            points = [(n, v) for n, v in zip(lengths, values[kind], strict=True) if v]
+            slope = exponent(lengths, values[kind])
+            name = kind if slope is None else f"{kind}: {slope:.2f}"
+            if points:
+                panel.loglog(
+                    *zip(*points, strict=True), "o-", color=colour, label=name, markersize=3
+                )
+        panel.set_xlabel("steps", fontsize=visualize.FONT_SIZE + 1)
+        panel.set_ylabel(
+            f"{label} for attention and its gradient", fontsize=visualize.FONT_SIZE + 1
+        )
+        panel.legend(title="exponents", fontsize=visualize.FONT_SIZE)
+        panel.grid(alpha=0.25)
+    visualize.save_figure(figure, path)
 
 
 def main():
@@ -160,30 +233,25 @@ def main():
     parser.add_argument("--depths", type=int, nargs="*", default=DEPTHS)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", help="file for a plot of memory by length: .png, .svg or .pdf")
-    parser.add_argument("--measure", choices=(*KINDS, *STACKS), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--peer_python", help="interpreter with torch; PyTorch is left out without it"
+    )
+    parser.add_argument("--plot", help="file for a plot by length: .png, .svg or .pdf")
+    parser.add_argument("--measure", choices=(*KINDS, TORCH, *STACKS), help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.measure, options.size, options.rounds)
         return
     if options.lengths:
-        memory = tables(options.kinds, options.lengths, SHORTEST, options.rounds, "steps")
+        kinds = (*options.kinds, *[TORCH] * bool(options.peer_python))
+        seconds, memory = tables(
+            kinds, options.lengths, SHORTEST, options.rounds, "steps", options.peer_python
+        )
     if options.depths:
         tables(STACKS, options.depths, 1, options.rounds, "layers")
     if options.plot and options.lengths:
-        from kapps import visualize
-
-        lines = {
-            kind: (
-                [n for n, v in zip(options.lengths, values, strict=True) if v],
-                [v for v in values if v],
-            )
-            for kind, values in memory.items()
-        }
-        visualize.plot_lines(
-            lines, options.plot, "steps", "MB for attention and its gradient", logarithmic=True, marker="o"
-        )  # fmt: skip
+        plot(options.lengths, seconds, memory, options.plot)
 
 
 if __name__ == "__main__":
