@@ -18,7 +18,13 @@ import time
 import common.environment  # noqa: F401  # before TensorFlow
 
 from absl import flags
-from common.segmentation_models import SMALL, body_preprocessing, build_network, takes_body
+from common.segmentation_models import (
+    SMALL,
+    body_preprocessing,
+    build_network,
+    copy_weights,
+    takes_body,
+)
 from common.segmentation_results import count_confusion, plot_grid, write_classes
 
 from kapps import data, export, training
@@ -31,6 +37,7 @@ flags.DEFINE_string("model", "unet", "a network of kapps.segmentation")
 flags.DEFINE_string("body", SMALL, "a builder, one of `kapps.list_models()`, or small")
 flags.DEFINE_integer("width", 8, "channels of --body=small at the resolution of the image", 4, 1024)
 training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
+training.define_path("start", None, "model.keras of an earlier run, whose weights the training starts from", "file")
 flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES} [without --data_dir]")
 training.define_path("data_dir", None, "directory or .zip of images and masks, shards, or TFDS's directory")
 flags.DEFINE_string("train_split", "train", "split of the training images, or several: train+val")
@@ -53,7 +60,7 @@ training.define_flags(model_dir="runs/segmentation")
 # fmt: on
 
 RUN_FLAGS = (
-    "model", "body", "width", "weights", "dataset", "data_dir", "train_split", "test_split", "classes", "void",
+    "model", "body", "width", "weights", "start", "dataset", "data_dir", "train_split", "test_split", "classes", "void",
     "batch_size", "epochs", "passes", "image_size", "augmentation", "class_weights", "jaccard", "ema",
     "learning_rate", "weight_decay", "precision", "seed", "deterministic",
 )  # fmt: skip
@@ -153,6 +160,8 @@ def main(_):
         model = build_network(
             FLAGS.model, FLAGS.body, FLAGS.weights, (*size, 3), classes, preprocessing, FLAGS.width
         )
+        if FLAGS.start:
+            copy_weights(FLAGS.start, model)
         record_preprocessing(model, preprocessing)
         optimizer = schedule.make_optimizer(FLAGS.batch_size, steps * FLAGS.epochs)
         training.check_compile_options(optimizer, model=model, strategy=strategy)

@@ -11,6 +11,7 @@ from kapps import layers
 from kapps._names import nearest
 from kapps.model_record import RANDOM, UNKNOWN, ModelRecord
 from kapps.preprocessing import INCEPTION
+from kapps.training import load_model
 
 SMALL = "small"
 """The name of the small body."""
@@ -97,3 +98,22 @@ def build_network(model, body, weights, input_shape, classes, preprocessing, wid
         return make(small_body(input_shape, preprocessing, width), classes=classes, **options)
     network = getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
     return make(network, classes=classes)
+
+
+def copy_weights(path, model):
+    """Copies the weights of an earlier run of the same network into a network.
+
+    Args:
+        path: of the run's model.keras.
+        model: network of `build_network`.
+
+    Raises:
+        ValueError: if the file is not a model, or the weights of the two have different shapes.
+    """
+    weights = load_model(path).get_weights()
+    shapes = [tuple(variable.shape) for variable in model.weights]
+    if [array.shape for array in weights] != shapes:
+        raise ValueError(
+            f"--start={path} is another network than {model.name} of the flags: pass the flags of the earlier run"
+        )
+    model.set_weights(weights)

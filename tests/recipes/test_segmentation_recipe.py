@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kapps.data.segmentation import VOID
+from kapps.preprocessing import INCEPTION
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "segmentation.py"
 run = functools.partial(recipe_process.run, "segmentation.py")
@@ -37,11 +38,10 @@ def write_pairs(folder, count=12):
     (folder / "classes.csv").write_text(text, encoding="utf-8")
 
 
-@pytest.fixture
-def results():
-    """The module of the recipes, which are not a package of the tests."""
-    path = RECIPE.parent / "common" / "segmentation_results.py"
-    spec = importlib.util.spec_from_file_location("segmentation_results", path)
+def load(name):
+    """Returns a module of the recipes, which are not a package of the tests."""
+    path = RECIPE.parent / "common" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -56,8 +56,8 @@ class Columns:
         return images + self.columns
 
 
-def test_the_scores_of_mirror_images_are_added_in_place(results):
-    random = np.random.default_rng(0)
+def test_the_scores_of_mirror_images_are_added_in_place():
+    results, random = load("segmentation_results"), np.random.default_rng(0)
     images, labels = random.normal(size=(5, 4, 6, 3)), random.integers(0, 3, (5, 4, 6))
     labels[0] = VOID
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(2)
@@ -70,6 +70,20 @@ def test_the_scores_of_mirror_images_are_added_in_place(results):
         np.add.at(expected, (labels[1:], scores[1:].argmax(-1)), 1)
         confusion = results.count_confusion(Columns(), dataset, 3, mirrored)
         np.testing.assert_array_equal(confusion, expected)
+
+
+def test_a_network_starts_from_the_weights_of_an_earlier_run(tmp_path):
+    models, path = load("segmentation_models"), tmp_path / "model.keras"
+    build = functools.partial(
+        models.build_network, "unet", "small", None, (32, 32, 3), preprocessing=INCEPTION
+    )
+    earlier, model = build(classes=3, width=4), build(classes=3, width=4)
+    earlier.save(path)
+    models.copy_weights(path, model)
+    for weight, other in zip(earlier.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+    with pytest.raises(ValueError, match="is another network than unet_small"):
+        models.copy_weights(path, build(classes=2, width=4))
 
 
 @pytest.mark.long
@@ -107,10 +121,11 @@ def test_from_images_and_masks_to_verified_files(tmp_path):
         (["--model=unett"], "Did you mean unet"),
         (["--data_dir=nowhere", "--classes=3"], "nowhere"),
         (["--image_size=32"], "--image_size=32"),
-        (["--train_split=train+validation"], "--train_split=train+validation"),
+        (["--data_dir=pairs", "--train_split=train+val"], "--train_split=train+val"),
     ],
 )
 def test_an_error_of_the_user_is_one_line(tmp_path, mistaken, flags, message):
+    write_pairs(tmp_path / "pairs", 1)
     line = mistaken(RECIPE, tmp_path, "--model_dir=run", "--export_dir=exported", *flags)
     assert line.startswith("segmentation.py: ") and message in line
     assert not (tmp_path / "run").exists() and not (tmp_path / "exported").exists()
