@@ -7,7 +7,6 @@ imported; and limits of time and memory hold for a process.
 
 import atexit
 import contextlib
-import faulthandler
 import json
 import os
 import pathlib
@@ -50,7 +49,7 @@ class Worker:
 
     def __init__(self, program):
         self.command = [sys.executable, __file__, str(program)]
-        self.process, self.traceback, self.lock = None, None, threading.Lock()
+        self.process, self.errors, self.lock = None, None, threading.Lock()
 
     def run(self, job: dict, seconds: float | None = None, memory: int | None = None) -> dict:
         """Runs a job and returns its result.
@@ -121,14 +120,15 @@ class Worker:
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONSAFEPATH": "1",  # do not import modules from this file's directory
+            "PYTHONFAULTHANDLER": "1",  # write the place of a crash to standard error
         }
-        self.traceback = tempfile.TemporaryFile()  # noqa: SIM115 (`_end` closes it)
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (`_end` closes it)
         process = subprocess.Popen(
             self.command,
             env=os.environ | settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.traceback,
+            stderr=self.errors,
             text=True,
             encoding="utf-8",
         )
@@ -148,7 +148,7 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):  # the job that the process did not read
             process.stdin.close()
         process.stdout.close()
-        with self.traceback as file:
+        with self.errors as file:
             file.seek(0)
             text = file.read().decode("utf-8", "replace")
         if status >= 0:
@@ -201,8 +201,5 @@ def limit_memory(memory: int | None) -> None:
 
 
 if __name__ == "__main__":
-    faulthandler.enable(os.fdopen(os.dup(2), "w"))
-    with open(os.devnull, "w", encoding="utf-8") as nothing:
-        os.dup2(nothing.fileno(), 2)
     module = runpy.run_path(sys.argv[1])
     run_jobs(module["run"], module.get("prepare", lambda: None))

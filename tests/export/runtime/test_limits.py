@@ -85,7 +85,7 @@ def test_a_job_that_crashes_runs_once_more(tmp_path):
     worker = Worker(program)
 
     def run(count, signal="SIGSEGV"):
-        crashes.write_text(str(count))
+        crashes.write_text(str(count), encoding="utf-8")
         return worker.run({"crashes": str(crashes), "signal": signal})["pid"]
 
     try:
@@ -96,10 +96,10 @@ def test_a_job_that_crashes_runs_once_more(tmp_path):
             assert run(1) != first
         with pytest.raises(CrashError, match="SIGABRT in crash"):
             run(2, "SIGABRT")
-        assert crashes.read_text() == "0"
+        assert crashes.read_text(encoding="utf-8") == "0"
         with pytest.raises(CrashError, match="SIGKILL"):  # as when memory runs out: not repeated
             run(2, "SIGKILL")
-        assert crashes.read_text() == "1"
+        assert crashes.read_text(encoding="utf-8") == "1"
         assert run(0) not in (0, first)
     finally:
         worker.close()
