@@ -102,9 +102,11 @@ class SparseMixtureOfExperts(layers.Layer):
         gates = ops.softmax(h - (1 - chosen) * 1e9)  # exp(-1e9) is exactly 0
         if training:
             self.add_loss(self.balance_losses(clean, h, deviation, chosen, gates, mask))
-        hidden = ops.relu(ops.einsum("...f,efh->...eh", inputs, self.kernel1))
-        hidden = hidden * ops.expand_dims(ops.cast(gates, hidden.dtype), -1)
-        return ops.einsum("...eh,ehu->...u", hidden, self.kernel2)
+        # Matrices of all experts next to each other. An einsum with an ellipsis would copy kernel1 for each step.
+        kernel1 = ops.reshape(ops.swapaxes(self.kernel1, 0, 1), (inputs.shape[-1], -1))
+        hidden = ops.relu(ops.matmul(inputs, kernel1))
+        hidden = hidden * ops.repeat(ops.cast(gates, hidden.dtype), self.hidden, axis=-1)
+        return ops.matmul(hidden, ops.reshape(self.kernel2, (self.experts * self.hidden, -1)))
 
     def balance_losses(self, clean, h, deviation, chosen, gates, mask):
         """Returns L_importance + L_load of a batch."""
