@@ -32,7 +32,7 @@ MODELS = {
     "evolved_transformer_tiny": "encoder_cells=1 decoder_cells=1 d_model=112 heads=4",
     "universal_transformer_adaptive": "steps=3 d_model=160 ffn=320 heads=4",
     "depth_adaptive_geometric": SIZES,
-    "synthesizer_random_dot_product": f"{SIZES} length=96",
+    "synthesizer_random_dot_product": f"{SIZES} length=112",
     "area_attention_base": f"{SIZES} area_layers=1",
 }
 """{model: options of its family}."""
