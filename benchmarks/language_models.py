@@ -14,7 +14,6 @@ import math
 import multiprocessing
 import pathlib
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "recipes"))
 import common.environment  # noqa: F401  # before TensorFlow
@@ -22,6 +21,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 import tensorflow as tf
+from _processor_time import ProcessorTime
 from common import language_models, model_options
 
 from kapps import training
@@ -57,27 +57,6 @@ HEAD = (
     "network", "model", "parameters", "steps", "tokens/s", "loss", "added loss", "validation bits per character",
     "memory (MB)",
 )  # fmt: skip
-
-
-class ProcessorTime(keras.callbacks.Callback):
-    """Ends a training after a number of seconds of processor time.
-
-    Args:
-        seconds: of processor time after the first step.
-    """
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.seconds, self.steps, self.start, self.elapsed = seconds, 0, None, 0.0
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.process_time()
-        if self.start is None:
-            self.start = now
-            return
-        self.steps, self.elapsed = self.steps + 1, now - self.start
-        if self.elapsed >= self.seconds:
-            self.model.stop_training = True
 
 
 def memory(field):

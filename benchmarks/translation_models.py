@@ -10,13 +10,13 @@ step, which traces the graph, does not count.
 import argparse
 import pathlib
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "recipes"))
 import common.environment  # noqa: F401  # before TensorFlow
 
 import keras
 import numpy as np
+from _processor_time import ProcessorTime
 from common import translation_corpus, translation_models
 
 from kapps import training
@@ -38,27 +38,6 @@ MODELS = {
 """{model: options of its family}."""
 LONGEST, TOKENS, SUBWORDS = 24, 1024, 3000
 """Maximum subwords of a training sentence, tokens of a batch, and the vocabulary."""
-
-
-class ProcessorTime(keras.callbacks.Callback):
-    """Ends a training after a number of seconds of processor time.
-
-    Args:
-        seconds: of processor time after the first step.
-    """
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.seconds, self.steps, self.start, self.elapsed = seconds, 0, None, 0.0
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.process_time()
-        if self.start is None:
-            self.start = now
-            return
-        self.steps, self.elapsed = self.steps + 1, now - self.start
-        if self.elapsed >= self.seconds:
-            self.model.stop_training = True
 
 
 def measure(name, texts, arguments, tokens, plan, validation, test):
