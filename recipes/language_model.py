@@ -61,6 +61,7 @@ from common.language_texts import (
 
 from kapps import _files, data, training, visualize
 from kapps.data import text
+from kapps.generation import step_models
 
 FLAGS = flags.FLAGS
 training.define_path("text", None, "text file", "file")
@@ -228,7 +229,7 @@ def main(_):
     rows = (len(validation) - 1) // FLAGS.length
     tokens = validation[: min(rows, 32) * FLAGS.length].reshape(-1, FLAGS.length)
     steps = max(FLAGS.length, len(vocabulary.encode(prompt)) + FLAGS.new)
-    steps = min(steps, language_models.longest_text(model) or steps)
+    steps = min(steps, step_models.longest_sequence(model) or steps)
     reports = export_files(model, vocabulary, tokens.astype("int32"), steps)
     run.finish(before, after, reports, flags=training.get_flag_values())
     if "added_loss" in run.history[-1]:

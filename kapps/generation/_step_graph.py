@@ -104,6 +104,9 @@ class StepGraph:
         sizes = [self.batch, self.length]
         if hasattr(decoding, "decoding_memory"):
             sizes.append(memory)
+        limit = getattr(decoding, "decoding_limit", None)
+        if None not in (limit, self.length) and self.length > limit:
+            self.raise_error(layer, f"decodes at most {limit:,} steps, but length={self.length:,}")
         specs = decoding.decoding_state(*sizes)
         state = {
             name: self.state_input(f"{call_name}_{name}", spec) for name, spec in specs.items()

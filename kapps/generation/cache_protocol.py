@@ -43,6 +43,8 @@ class CausalLayer(Protocol):
 
     decoding_position: bool = True
     """Whether `decoding_step` uses `position`; False makes the step model count steps only if another layer does."""
+    decoding_limit: int | None = None
+    """The largest number of steps that the layer decodes, and that its `call` reads; None for any number."""
 
     def decoding_state(self, batch: int | None, length: int | None) -> dict[str, keras.KerasTensor]:
         """Returns the shapes and dtypes of the layer's state: {name: `keras.KerasTensor` with the batch}.

@@ -11,7 +11,9 @@ import keras
 import numpy as np
 
 from kapps._checked import checked
+from kapps._keras_compat import all_layers
 from kapps.generation._step_graph import StepGraph
+from kapps.generation.cache_protocol import is_cache
 
 
 class EncoderAndStep(NamedTuple):
@@ -87,6 +89,18 @@ def encoder_and_step(
     step = graph.step_model()
     encoder = keras.Model(graph.source, graph.encoder_outputs, name=f"{model.name}_encoder")
     return EncoderAndStep(encoder, step)
+
+
+def longest_sequence(model: keras.Model) -> int | None:
+    """Returns the largest number of steps that a model, its encoder or its step model reads; None for any number.
+
+    A limit is that of a layer with a trained vector for each position, for example, or of a cache of fixed size.
+    """
+    layers = all_layers(model) if isinstance(model, keras.Model) else []  # a file has none
+    limits = [getattr(layer, "decoding_limit", None) for layer in layers]
+    if is_step_model(model):
+        limits += [model.input[name].shape[1] for name in state_names(model) if is_cache(name)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def state_names(step) -> list[str]:

@@ -20,7 +20,6 @@ from kapps._keras_compat import all_layers
 from kapps._values import is_integer, short
 from kapps.generation import step_models
 from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
-from kapps.generation.cache_protocol import is_cache
 from kapps.generation.step_models import EncoderAndStep
 
 NEVER = (0, 1)
@@ -102,6 +101,7 @@ class TextGenerator:
             if len(source) != len(prompt):
                 raise ValueError(f"source has {len(source)} rows, and prompt has {len(prompt)}")
             inputs[name] = pad_source(source, self.encoder.input[name].shape[1])
+            self.check_source(inputs[name])
         is_keras = isinstance(self.step, keras.Model)
         run = self.loop.predict_on_batch if is_keras else self.loop.call
         return ops.convert_to_numpy(run(inputs))
@@ -126,14 +126,26 @@ class TextGenerator:
             raise ValueError(f"never has all {vocabulary} tokens, so that none can be generated")
 
     def check_length(self, steps):
-        """Raises ValueError if a cache of the step model has fewer entries than there will be steps."""
-        for name in step_models.state_names(self.step):
-            entries = self.step.input[name].shape[1]
-            if is_cache(name) and entries is not None and entries < steps:
-                raise ValueError(
-                    f"{name} has entries for {entries} tokens, but {steps} are needed: build the step model with "
-                    f"length={steps}, or generate fewer tokens"
-                )
+        """Raises ValueError if there will be more steps than the step model decodes."""
+        limit = self.longest_target()
+        if limit is not None and steps > limit:
+            raise ValueError(
+                f"the model decodes at most {limit:,} tokens, the prompt included, but {steps:,} are needed: generate "
+                "fewer tokens, or build the model or its step model for a larger length"
+            )
+
+    def check_source(self, source):
+        """Raises ValueError if a source has more steps than the encoder reads."""
+        limit = step_models.longest_sequence(self.encoder)
+        if limit is not None and source.shape[1] > limit:
+            raise ValueError(
+                f"the encoder reads at most {limit:,} tokens, but a source has {source.shape[1]:,}: shorten it, or "
+                "build the model for longer sequences"
+            )
+
+    def longest_target(self):
+        """Returns the largest number of steps that the step model decodes; None for any number."""
+        return step_models.longest_sequence(self.step)
 
 
 def check_tokens(name, tokens, vocabulary) -> np.ndarray:
@@ -229,7 +241,7 @@ def translate(
         source: tokens, int [batch, time], padded on the right with 0.
         start: the first token of the target.
         end: the token after the last one.
-        steps: largest number of tokens; None for 50 more than each source has [3].
+        steps: largest number of tokens; None for 50 more than each source has [3], as far as the model decodes them.
         seed: seed of the samples; None for other samples at each call.
         **options: beam=4: number of texts that beam search keeps; 1 or None for greedy decoding. length_penalty=0.6:
             alpha.
@@ -248,10 +260,10 @@ def translate(
     if steps is not None and not is_integer(steps, 1, MOST_TOKENS):
         raise ValueError(f"steps is a positive integer up to {MOST_TOKENS:,}, not {short(steps)}")
     # The length depends on the padded source, so that sources of one length have one shape.
-    length = source.shape[1] + EXTRA_TOKENS if steps is None else steps
-    limit = np.full(len(source), steps)
+    length, limit = steps, np.full(len(source), steps)
     if steps is None:
-        limit = np.count_nonzero(source, axis=1) + EXTRA_TOKENS
+        length = min(source.shape[1] + EXTRA_TOKENS, generator.longest_target() or MOST_TOKENS)
+        limit = np.minimum(np.count_nonzero(source, axis=1) + EXTRA_TOKENS, length)
     prompt = np.full((len(source), 1), start, "int32")
     tokens = generator(prompt, length, source=source, limit=limit, seed=seed)
     return np.where(tokens == end, 0, tokens)

@@ -52,11 +52,15 @@ class AxialPositionalEncoding(PositionalEncoding):
         self.widths = None if widths is None else tuple(widths)
         self.deviation = deviation
 
+    @property
+    def decoding_limit(self):
+        return math.prod(self.lengths)
+
     def build(self, input_shape):
         _, steps, features = input_shape
-        if steps is not None and steps > math.prod(self.lengths):
+        if steps is not None and steps > self.decoding_limit:
             raise ValueError(
-                f"{self.name}: a sequence of {steps:,} steps is longer than the {math.prod(self.lengths):,} positions; "
+                f"{self.name}: a sequence of {steps:,} steps is longer than the {self.decoding_limit:,} positions; "
                 "shorten it, or build the layer with larger lengths"
             )
         if self.widths is not None and sum(self.widths) != features:

@@ -111,6 +111,10 @@ class LearnedPositionalEncoding(PositionalEncoding):
             name="vectors",
         )
 
+    @property
+    def decoding_limit(self):
+        return self.length
+
     def vectors_at(self, positions):
         """Returns w of int32 (1 or batch, time), (1 or batch, time, features)."""
         return ops.take(self.vectors, positions, axis=0)

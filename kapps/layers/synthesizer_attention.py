@@ -216,17 +216,16 @@ class SynthesizerAttention(keras.layers.Layer):
                 "(SynthesizerAttention) has no step: it needs use_causal_mask=True and return_attention_scores=False"
             )
 
+    @property
+    def decoding_limit(self):
+        return self.length
+
     def decoding_state(self, batch, length):
-        if length is not None and length > self.length:
-            raise ValueError(
-                f"{self.name}: length={length:,} is longer than the layer's {self.length:,} steps"
-            )
         names = ("keys", "values") if "dot_product" in self.kinds else ("values",)
         shape = (batch, length, self.heads, self.key_dim)
         return {name: keras.KerasTensor(shape, self.compute_dtype) for name in names}
 
     def decoding_step(self, x, position, state):
-        self.check_length(state["values"].shape)
         columns = ops.shape(state["values"])[1]
         steps = ops.expand_dims(ops.arange(columns, dtype="int32"), 0)
         is_this_step = (steps == position)[:, :, None, None]

@@ -1,7 +1,5 @@
 """The language models of language_model.py: recurrent, convolutional and attention networks, by name."""
 
-import math
-
 import keras
 from absl import flags
 
@@ -9,8 +7,7 @@ import kapps
 from common import model_options
 from kapps import families, heads, training
 from kapps._names import nearest
-from kapps.layers.axial_positional_encoding import AxialPositionalEncoding
-from kapps.layers.positional_encoding import LearnedPositionalEncoding
+from kapps.generation import step_models
 
 FLAGS = flags.FLAGS
 FAMILIES = (
@@ -127,16 +124,6 @@ def trained_model(model):
     return training.separate_added_losses(keras.Model(model.input, logits, name=model.name))
 
 
-def longest_text(model):
-    """Returns the number of positions that a model has vectors for; None for any number."""
-    positions = [
-        layer.length if isinstance(layer, LearnedPositionalEncoding) else math.prod(layer.lengths)
-        for layer in model.layers
-        if isinstance(layer, (LearnedPositionalEncoding, AxialPositionalEncoding))
-    ]
-    return min(positions, default=None)
-
-
 def check_length(model, prompt):
     """Raises ValueError if a generated text has more tokens than the model has positions.
 
@@ -144,7 +131,7 @@ def check_length(model, prompt):
         model: the language model.
         prompt: number of tokens of the prompt.
     """
-    longest, needed = longest_text(model), prompt + FLAGS.new - 1
+    longest, needed = step_models.longest_sequence(model), prompt + FLAGS.new - 1
     if longest is not None and needed > longest:
         raise ValueError(
             f"a prompt of {prompt} tokens and --new={FLAGS.new} need {needed:,} positions, and {model.name} has "

@@ -106,9 +106,7 @@ def test_samples_follow_the_probabilities(model, both):
 def test_errors_name_what_is_too_long_or_wrong(model):
     fixed = step_models.encoder_and_step(model, length=4, source_length=3)
     if "decoder1_attention_keys" in fixed.step.input:
-        with pytest.raises(
-            ValueError, match=r"keys has entries for 4 tokens, but 5 are needed: .*length=5"
-        ):
+        with pytest.raises(ValueError, match=r"at most 4 tokens.* 5 are needed"):
             text_generation.translate(fixed, SOURCE[1:], start=START, end=END, steps=5)
     with pytest.raises(ValueError, match="the encoder reads 3 tokens, but a source has 4"):
         text_generation.translate(fixed, SOURCE, start=START, end=END, steps=4)

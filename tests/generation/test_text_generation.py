@@ -131,3 +131,30 @@ def test_values_outside_their_ranges(model):
     ):
         with pytest.raises(ValueError):
             text_generation.generate(model, **options)
+
+
+LIMITED = dict(layers=1, d_model=8, ffn=8, heads=2, vocabulary=SIZE)
+"""Options of the models below, which read at most 6 tokens."""
+
+
+def test_a_text_has_at_most_the_steps_that_the_model_reads():
+    model = families.sparse_transformer(**LIMITED, positions=(2, 3), stride=2, summary=1)
+    assert step_models.longest_sequence(model) == 6
+    assert text_generation.generate(model, [3, 4], 5).shape == (1, 5)
+    with pytest.raises(ValueError, match=r"at most 6 .*7"):
+        text_generation.generate(model, [3, 4], 6)
+    with pytest.raises(ValueError, match=r"at most 6 .*7"):
+        step_models.step_model(model, length=7)
+
+
+def test_a_translation_has_at_most_the_steps_that_the_model_reads():
+    model = families.synthesizer(**LIMITED, length=6)
+    both = step_models.encoder_and_step(model)
+    tokens = dict(start=1, end=2, beam=None)
+    assert text_generation.translate(both, [[3, 4, 5], [6, 7, 0]], **tokens).shape == (2, 6)
+    with pytest.raises(ValueError, match=r"at most 6 .*7"):
+        text_generation.translate(both, [[3, 4]], steps=7, **tokens)
+    with pytest.raises(ValueError, match=r"at most 6 .*7"):
+        text_generation.translate(both, [[3] * 7], steps=6, **tokens)
+    with pytest.raises(ValueError, match=r"at most 6 .*7"):
+        step_models.encoder_and_step(model, length=7)

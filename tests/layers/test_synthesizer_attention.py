@@ -171,7 +171,6 @@ def test_longer_sequences_raise():
     for call in (
         lambda: layer(np.zeros((1, LENGTH + 1, K))),
         lambda: layer(keras.Input((LENGTH + 1, K))),
-        lambda: layer.decoding_state(1, LENGTH + 1),
     ):
         with pytest.raises(ValueError, match=str(LENGTH + 1)):
             call()

@@ -15,7 +15,7 @@ from absl import flags
 
 import kapps
 from kapps import export
-from kapps.generation import text_generation
+from kapps.generation import step_models, text_generation
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "language_model.py"
 WORDS = ["the", "time", "traveller", "for", "so", "it", "will", "be", "convenient", "to", "speak"]
@@ -207,7 +207,7 @@ def test_words_have_an_adaptive_softmax_and_positions_an_end(language_models):
     assert (layer.classes, layer.cutoffs) == (50, (10, 20))
     probabilities = model.predict_on_batch(np.ones((1, 3), "int32"))
     np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
-    assert language_models.longest_text(model) == 32
+    assert step_models.longest_sequence(model) == 32
     flags.DEFINE_integer("new", 30, "", flag_values=language_models.FLAGS)
     language_models.FLAGS(["language_model.py"])
     language_models.check_length(model, 3)
