@@ -41,6 +41,23 @@ def vector_jacobian_product(function, inputs, dy):
         return y.detach(), list(torch.autograd.grad(y, inputs, dy, materialize_grads=True))
 
 
+def computed_after(x, values):
+    """Returns x, whose users run only when the values of a list have been computed, on every backend.
+
+    Without it a compiled gradient computes the inputs of all layers first, and keeps what all of them need.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.control_dependencies(values):
+            return tf.identity(x)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.lax.optimization_barrier((x, values))[0]
+    return x  # PyTorch computes in the order of the calls
+
+
 class Branch(keras.layers.Layer):
     """F(x) = dropout(layer(LayerNorm(x))), one of the two functions of a reversible layer.
 
@@ -213,7 +230,7 @@ class ReversibleStack(keras.layers.Layer):
                 if upstream is None:  # PyTorch passes it by name
                     (upstream,) = arguments
                 streams, gradients = (list(ops.split(z, 2, axis=-1)) for z in (last, upstream))
-                weight_gradients = []
+                weight_gradients, dw = [], []
                 for i in reversed(range(len(branches))):
                     target, source = (
                         i % 2,
@@ -223,6 +240,7 @@ class ReversibleStack(keras.layers.Layer):
                     def run(x, *weights, i=i):
                         return branches[i].run(x, is_shown, seeds[i], weights, buckets[i])[0]
 
+                    streams[source] = computed_after(streams[source], [*gradients, *dw])
                     inputs = [streams[source], *weights_of(i, weights)]
                     y, (dx, *dw) = vector_jacobian_product(run, inputs, gradients[target])
                     streams[target] = streams[target] - y

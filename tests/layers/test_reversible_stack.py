@@ -144,6 +144,48 @@ def test_no_hidden_value_of_the_forward_pass_is_kept(reversible):
     del tape, y
 
 
+def ancestors(operation):
+    """Returns the operations of a TensorFlow graph that run before an operation."""
+    found, queue = set(), [operation]
+    while queue:
+        operation = queue.pop()
+        before = {x.op for x in operation.inputs}.union(operation.control_inputs) - found
+        found |= before
+        queue += before
+    return found
+
+
+@pytest.mark.tensorflow
+def test_a_graph_computes_a_layer_again_after_the_gradient_of_the_layer_above():
+    """Otherwise TensorFlow computes all layers again at once, and the memory grows with the depth."""
+    import tensorflow as tf
+
+    def activation(x):
+        @tf.custom_gradient
+        def marked(x):
+            return tf.tanh(x, name="value"), lambda dy: tf.multiply(dy, 1 - tf.tanh(x) ** 2, name="slope")  # fmt: skip
+
+        return marked(x)
+
+    stack = ReversibleStack(*parts(3, activation=activation, hashed=False))
+    stack.build((None, None, K))
+
+    @tf.function
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(stack(x, training=True) ** 2)
+        return tape.gradient(loss, x)
+
+    operations = gradient.get_concrete_function(tf.constant(X)).graph.get_operations()
+    values = [x for x in operations if x.type == "Tanh" and "value" in x.name]
+    slopes = [x for x in operations if x.type == "Mul" and "slope" in x.name]
+    assert len(values) == 6 and len(slopes) == 3  # in the order of their creation
+    for slope, value in zip(slopes[:-1], values[4:], strict=True):
+        assert slope in ancestors(value)
+        assert value not in ancestors(slope)
+
+
 def test_half_precision_has_streams_in_float32():
     half, whole = build(dtype="mixed_float16"), build()
     y = half(X, training=True)
