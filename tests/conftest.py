@@ -44,8 +44,11 @@ def pytest_generate_tests(metafunc):
     other ones: their families have smaller networks. `builder_name` and `sequence_name` are the
     covering set, and with the marker `changed` the smallest builder of each family that changed; with `--all` they are
     every builder. `one_per_head` limits the former to one builder for each head; `one_per_head(others="long")` gives
-    the others the marker `long`. `peer_row`, `applications_row` and `published_name` are the smallest network of each
-    family in each library, with `--all` every one.
+    the others the marker `long`, `one_per_head(others="changed")` runs them when their families change.
+
+    `peer_row` is the smallest network in each library of each family of the covering set and of each family that
+    changed, with `--all` every one; `applications_row` and `published_name` are the smallest network of each family in
+    each library, with `--all` every one.
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
@@ -78,6 +81,10 @@ def pytest_generate_tests(metafunc):
             peers = models.peers(libraries)
             if not every:
                 peers = models.smallest((row[2], row[0], row) for row in peers)
+            if libraries != ("keras",) and not every:
+                families = {cards.card(name).family for name in covering.names("image")}
+                families.update(changes.changed_families())
+                peers = [row for row in peers if cards.card(row[2]).family in families]
             if libraries == ("keras",) and not every:  # large models: only the last size
                 peers = [(*row[:3], row[3].split()[-1]) for row in peers]
             metafunc.parametrize(fixture, peers, ids="-".join)
@@ -93,17 +100,25 @@ def _conformance(kind, every, limit):
         ]
     names = covering.names(kind)
     first = names if limit is None else covering.one_per_head(kind)
-    if limit is not None and not limit.kwargs:
+    others = None if limit is None else limit.kwargs.get("others")
+    if limit is not None and others is None:
         return first
     kinds = ["image"] if kind == "image" else [other for other in cards.KINDS if other != "image"]
-    smallest = [name for other in kinds for name in cards.smallest(kind=other)]
+    candidates = [name for other in kinds for name in cards.smallest(kind=other)]
+    if others == "changed":
+        candidates += [name for name in names if name not in candidates]
     changed = [
         pytest.param(name, marks=pytest.mark.changed)
-        for name in smallest
-        if name not in names and cards.card(name).family in changes.changed_families()
+        for name in candidates
+        if name not in (first if others == "changed" else names)
+        and cards.card(name).family in changes.changed_families()
     ]
-    others = [pytest.param(name, marks=pytest.mark.long) for name in names if name not in first]
-    return first + others + changed
+    long = [
+        pytest.param(name, marks=pytest.mark.long)
+        for name in (names if others == "long" else [])
+        if name not in first
+    ]
+    return [*first, *long, *changed]
 
 
 LONGEST = ("recipes", "distribution")

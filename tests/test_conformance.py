@@ -92,7 +92,7 @@ def body_names(model):
     return [name for name in names if not name.startswith(("head_", "predictions"))]
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_shapes_with_and_without_the_top(builder, model, size):
     assert model.output_shape == (None, 10)
     shape = (size, size, 3)
@@ -104,7 +104,7 @@ def test_shapes_with_and_without_the_top(builder, model, size):
     assert body_names(pooled) == body_names(features) == body_names(model)
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_levels_are_those_of_the_loaded_model(model):
     levels = kapps.pyramid_outputs(model)
     loaded = graphs.build(keras.Model.from_config, config=model.get_config())
@@ -127,7 +127,7 @@ def test_any_size(builder, card, model, size, digits):
     assert run(free, digits(card.minimum)[0][:2]).shape == (2, model.output_shape[-1])
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_four_channels_at_the_smallest_size(builder, card, digits, randomise):
     channels = 4  # training has 1, the other tests have 3
     shape = (card.minimum, card.minimum, channels)
@@ -172,7 +172,7 @@ def test_training_lowers_the_loss_on_real_images(builder, card, digits, request)
     assert np.isfinite(losses).all() and losses[-1] < 0.85 * losses[0]
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_files_load_in_a_new_process(model, card, size, digits, tmp_path, forked, request):
     images = digits(size)[0][:4]
     expected = run(model, images)
@@ -187,7 +187,7 @@ def test_files_load_in_a_new_process(model, card, size, digits, tmp_path, forked
     assert_close(np.load(tmp_path / "portable.npy"), expected, within=1e-5)
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_portable_models_have_only_keras_layers(builder, model, size, digits):
     shape = (size, size, 3)
     portable = builder(input_shape=shape, classes=10, classifier_activation=None, portable=True)
@@ -246,7 +246,7 @@ def kernels(model):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_a_saved_model_agrees_with_the_model(model, size, digits, tmp_path):
     from kapps import export
 

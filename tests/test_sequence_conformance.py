@@ -257,7 +257,7 @@ def test_training_lowers_the_loss_on_real_data(builder, card, options, inputs, f
     assert np.isfinite(losses).all() and losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_files_load_in_a_new_process(builder, options, model, inputs, tmp_path, forked):
     expected = run(model, inputs)
     arrays = {f"input{i}": array for i, array in enumerate(as_list(inputs))}
@@ -271,7 +271,7 @@ def test_files_load_in_a_new_process(builder, options, model, inputs, tmp_path, 
 
 
 @pytest.mark.tensorflow
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_a_saved_model_agrees_with_the_model(model, inputs, tmp_path):
     from kapps import export
 

@@ -21,7 +21,7 @@ def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(recipe):
     command = [
         sys.executable,
         ROOT / "tools" / "faults" / "kills.py",
-        "--cases=2",
+        "--cases=1",
         f"--only={recipe}",
     ]
     process = subprocess.run(command, capture_output=True, text=True, timeout=900, encoding="utf-8")
