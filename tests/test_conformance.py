@@ -153,7 +153,7 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, set_p
     np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_training_lowers_the_loss_on_real_images(builder, card, digits, request):
     size = max(card.minimum, 32)
     model = builder(input_shape=(size, size, 1), classes=10)

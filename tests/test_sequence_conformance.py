@@ -244,7 +244,7 @@ def test_single_steps_with_states_equal_the_whole_sequence(card, model, inputs):
     assert_close(np.stack(logits, axis=1), expected, within=1e-5)
 
 
-@pytest.mark.one_per_head(others="long")
+@pytest.mark.one_per_head(others="changed")
 def test_training_lowers_the_loss_on_real_data(builder, card, options, inputs, frames, request):
     model = builder(**options)
     targets, loss = targets_and_loss(card, model, inputs, frames)
