@@ -74,6 +74,7 @@ from kapps.layers.recurrent_cells import (
     MultiplicativeLSTMCell,
     PeepholeLSTMCell,
 )
+from kapps.layers.relative_attention_2d import RelativeAttention2D
 from kapps.layers.relative_position_scores import RelativePositionScores
 from kapps.layers.reversible_stack import ReversibleStack
 from kapps.layers.self_attention import SelfAttention
@@ -163,6 +164,7 @@ __all__ = [
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
     "ProductKeyMemory",
+    "RelativeAttention2D",
     "RelativePositionScores",
     "ResizeLike",
     "ReverseSequence",
