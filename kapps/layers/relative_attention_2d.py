@@ -3,8 +3,6 @@
 [1] Bello 2019, arXiv:1904.09925
 """
 
-import math
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -25,8 +23,8 @@ class RelativeAttention2D(layers.Layer):
 
     q_yx . (k_ij + r_i-y + s_j-x),  with q = d^(-1/2) times the query
 
-    with a vector r for each vertical distance and a vector s for each horizontal one, which all heads have in common. The
-    output of a head is the mean of the values, weighted by the softmax of the scores over all pixels.
+    with a vector r for each vertical distance and a vector s for each horizontal one, which all heads have in common.
+    The output of a head is the mean of the values, weighted by the softmax of the scores over all pixels.
 
     The layer has vectors for the distances of a map of `height` x `width` pixels. On a smaller map it uses those of the
     smaller distances; on a larger map, the vectors of the largest distance stand for all larger ones.

@@ -92,6 +92,7 @@ def wide_resnet_costs(n, filters, classes):
         width, pixels = filters * 2**level, (32 // 2**level) ** 2
         for _ in range(n):
             kernels = 9 * inputs * width + 9 * width * width
+            # a projection where the width changes
             kernels += inputs * width if inputs != width else 0
             parameters += kernels + 2 * inputs + 2 * width
             macs, inputs = macs + kernels * pixels, width
