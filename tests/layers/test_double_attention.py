@@ -82,5 +82,5 @@ def test_file_and_cost(tmp_path):
 
 
 def test_other_numbers_of_vectors_raise():
-    with pytest.raises(ValueError, match="3 channels"):
+    with pytest.raises(ValueError, match="V has 3"):
         build(sizes=(M, N, 3))
