@@ -37,6 +37,7 @@ from kapps.layers.convolution import (
     max_pool,
 )
 from kapps.layers.cross_layer_depthwise import CrossLayerDepthwiseConv2D
+from kapps.layers.double_attention import DoubleAttention
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.fast_layer_normalization import FastLayerNormalization
@@ -56,6 +57,7 @@ from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_area_attention import MultiHeadAreaAttention
 from kapps.layers.multi_head_attention import MultiHeadAttention
 from kapps.layers.padding import current_padding, published_epsilon, strided_padding
+from kapps.layers.part_attention import PartAttention
 from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
@@ -67,6 +69,7 @@ from kapps.layers.positional_encoding import (
     StepEncoding,
 )
 from kapps.layers.product_keys import ProductKeyMemory
+from kapps.layers.quadratic_attention_2d import QuadraticAttention2D, attention_as_conv
 from kapps.layers.recurrent_cells import (
     CoupledLSTMCell,
     GRUCell,
@@ -74,6 +77,7 @@ from kapps.layers.recurrent_cells import (
     MultiplicativeLSTMCell,
     PeepholeLSTMCell,
 )
+from kapps.layers.relative_attention_2d import RelativeAttention2D
 from kapps.layers.relative_position_scores import RelativePositionScores
 from kapps.layers.reversible_stack import ReversibleStack
 from kapps.layers.self_attention import SelfAttention
@@ -131,6 +135,7 @@ __all__ = [
     "CoupledLSTMCell",
     "CropLike",
     "CrossLayerDepthwiseConv2D",
+    "DoubleAttention",
     "DropPath",
     "DynamicConv1D",
     "ExitDistribution",
@@ -159,10 +164,13 @@ __all__ = [
     "MultiplicativeLSTMCell",
     "PackedBinaryConv2D",
     "PadChannels",
+    "PartAttention",
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
     "ProductKeyMemory",
+    "QuadraticAttention2D",
+    "RelativeAttention2D",
     "RelativePositionScores",
     "ResizeLike",
     "ReverseSequence",
@@ -183,6 +191,7 @@ __all__ = [
     "ZeroMeanClip",
     "adaptive_average_pool",
     "add_where_equal",
+    "attention_as_conv",
     "average_pool",
     "batch_norm",
     "bilinear_upsample",

@@ -31,6 +31,11 @@ LAYERS = [
     (layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 4, "chunk": 8}),
     (layers.MultiHeadAreaAttention, {"num_heads": 2, "key_dim": 4, "max_width": 3}),
     (layers.ProductKeyMemory, {"sub_keys": 4, "k": 2, "heads": 2, "key_dim": 4, "units": 3}),
+    (layers.QuadraticAttention2D, {"heads": 2}),
+    (
+        layers.RelativeAttention2D,
+        {"heads": 2, "key_dim": 4, "value_dim": 3, "height": 7, "width": 5},
+    ),
     (layers.RelativePositionScores, {"heads": 2, "span": 8}),
     (layers.SynthesizerAttention, {"heads": 2, "key_dim": 4, "length": 9, "rank": 3}),
     (layers.StepEncoding, {"step": 2}),
