@@ -60,6 +60,7 @@ from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
 )
+from kapps.layers.pointers import PointedInputs, PointerScores
 from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import (
     LearnedPositionalEncoding,
@@ -162,6 +163,8 @@ __all__ = [
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
+    "PointedInputs",
+    "PointerScores",
     "ProductKeyMemory",
     "RelativePositionScores",
     "ResizeLike",
