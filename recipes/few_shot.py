@@ -33,7 +33,7 @@ training.define_path("data", None, "directory or .zip file of class folders")
 flags.DEFINE_integer("ways", 5, "classes of an episode", 2, 100)
 flags.DEFINE_list("shots", ["1", "5"], "examples of each class, one network each, 1 to 100")
 flags.DEFINE_integer("size", None, "height and width of the images of --data [28]", 16, 256)
-flags.DEFINE_integer("steps", 1500, "training steps", 1, 10**9)
+flags.DEFINE_integer("steps", 2000, "training steps", 1, 10**9)
 flags.DEFINE_integer("batch_size", 16, "episodes per step", 1, 2**16)
 flags.DEFINE_integer("test", 1000, "test episodes", 1, 10**6)
 flags.DEFINE_integer("embedding_filters", 32, "channels of the embedding", 1, 4096)
@@ -52,8 +52,8 @@ RUN_FLAGS = (
 """Flags that are the same for all rows of a table."""
 PAPER = {(5, 1): 99.07, (5, 5): 99.78, (20, 1): 97.64, (20, 5): 99.36}
 """Accuracy on Omniglot by ways and shots, with 1,200 characters to train on."""
-POINTS, PICTURED = 10, 6
-"""Number of points of a curve, and of episodes of a picture."""
+POINTS, PLOTTED = 10, 6
+"""Number of points of a curve, and of episodes of a plot."""
 COLUMNS = (
     tables.Column("task", "episodes"),
     tables.Column("parameters", "parameters", ",.0f"),
@@ -119,13 +119,13 @@ def train(run, characters, shots):
         "chance": 100 / FLAGS.ways,
         "paper": PAPER.get(sizes),
         "curve": curve,
-        "values": pictured(model, *new, size),
+        "values": plotted(model, *new, size),
     }
 
 
-def pictured(model, episodes, classes, size):
+def plotted(model, episodes, classes, size):
     """Returns the examples, queries, classes and probabilities of some episodes as lists."""
-    episodes, classes = episodes[:PICTURED], classes[:PICTURED]
+    episodes, classes = episodes[:PLOTTED], classes[:PLOTTED]
     images = episodes[..., : size * size].reshape(*episodes.shape[:2], size, size)
     first = episodes[..., size * size :].argmax(axis=1)  # the first step with each label
     examples = np.stack([row[steps] for row, steps in zip(images, first, strict=True)])
@@ -169,7 +169,7 @@ def main(_):
         if len(classes) < FLAGS.ways:
             raise ValueError(f"--ways={FLAGS.ways} is more than the {len(classes)} {name} classes")
     results = _results.Results(FLAGS.model_dir, identity, of_data)
-    pictures = []
+    plots = []
     for shot in shots:
         run = f"{FLAGS.ways}way_{shot}shot"
         if run not in results.rows:
@@ -181,14 +181,14 @@ def main(_):
             f"{run}: {row['result']:.1f} % (chance {row['chance']:.3g}), {row['seconds']:.0f} seconds",
             flush=True,
         )
-        pictures.append(f"{run}.png")
-        visualize.plot_episodes(*row["values"], pathlib.Path(FLAGS.model_dir, pictures[-1]))
+        plots.append(f"{run}.png")
+        visualize.plot_episodes(*row["values"], pathlib.Path(FLAGS.model_dir, plots[-1]))
     note = (
         f"{len(characters.train):,} classes to train on, {len(characters.test):,} others to test; the paper trained on "
         "1,200 Omniglot characters in four turns. Nearest pixels: the class of the example with the nearest pixels."
     )
     curves = results.curves("curve", "curves.png", "steps", "accuracy on new classes (%)")
-    results.table("Few-shot classification by SNAIL", COLUMNS, note, [curves, *pictures])
+    results.table("Few-shot classification by SNAIL", COLUMNS, note, [curves, *plots])
 
 
 if __name__ == "__main__":

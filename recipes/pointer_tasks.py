@@ -107,7 +107,7 @@ def decode(model, task, test, beam):
     """Returns the columns of one kind of decoding, and the first sets with their answers."""
     predicted = generation.point(model, test[0], beam=beam, tour=task.tour)
     result, detail = task.evaluate(*test, predicted)
-    values = [array[: pointer_cases.PICTURED].tolist() for array in (*test, predicted)]
+    values = [array[: pointer_cases.PLOTTED].tolist() for array in (*test, predicted)]
     return {"result": float(result), "detail": detail, "values": values}
 
 
@@ -124,7 +124,7 @@ def check_flags():
     most = planar_tasks.MOST_CITIES
     if "tours" in FLAGS.tasks and FLAGS.points > most:
         raise ValueError(
-            f"--points={FLAGS.points} is more than the {most} of which this recipe finds the shortest tour; pass a "
+            f"--points={FLAGS.points} is more than {most}, for which this recipe finds the shortest tour; pass a "
             "smaller number, or --tasks without tours"
         )
     size = training.recurrent_memory(FLAGS.batch_size, 2 * FLAGS.points, (FLAGS.units,))

@@ -63,7 +63,7 @@ def residual_block(x, filters, dropout, name):
     for i in (1, 2, 3):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)
         x = layers.BatchNormalization(epsilon=1e-5, name=f"{name}_bn{i}")(x)
-        x = layers.LeakyReLU(0.01, name=f"{name}_relu{i}")(x)
+        x = layers.ReLU(negative_slope=0.01, name=f"{name}_relu{i}")(x)
     x = layers.Add(name=f"{name}_add")([x, shortcut])
     x = layers.MaxPooling2D(2, padding="same", name=f"{name}_pool")(x)
     return layers.Dropout(dropout, name=f"{name}_dropout")(x)

@@ -154,7 +154,7 @@ class SelfAttention(keras.layers.Layer):
         keys, values = (ops.transpose(state[name], (0, 2, 1, 3)) for name in ("keys", "values"))
         query, dtype = project(x, self.w_q, self.b_q), scores_dtype(x)
         scores = ops.matmul(ops.cast(query, dtype), ops.cast(ops.swapaxes(keys, 2, 3), dtype))
-        a = masked_softmax(scores * self.key_dim**-0.5, (steps <= position)[:, None, None])
+        a = masked_softmax(scores / math.sqrt(self.key_dim), (steps <= position)[:, None, None])
         return self.combine(ops.cast(a, values.dtype), values), state
 
     def merged(self):

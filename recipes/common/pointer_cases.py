@@ -11,8 +11,8 @@ import numpy as np
 
 from kapps.data import sequence
 
-PICTURED = 8
-"""Sets of points of a picture."""
+PLOTTED = 8
+"""Sets of points of a plot."""
 
 
 @dataclasses.dataclass(frozen=True)

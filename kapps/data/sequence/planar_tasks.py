@@ -83,7 +83,7 @@ def tour_lengths(points: np.ndarray, tours: np.ndarray) -> np.ndarray:
 def shortest_tours(points: np.ndarray) -> np.ndarray:
     """Returns the shortest closed tours of sets of points, int64 (batch, n), by dynamic programming [2].
 
-    A tour starts at point 0, and its second point has a lower index than its last.
+    A tour starts at point 0 and is counter-clockwise.
 
     Args:
         points: float (batch, n, 2), n from 3 to 13.
@@ -112,7 +112,8 @@ def shortest_tours(points: np.ndarray) -> np.ndarray:
     for i in range(others, 0, -1):
         tours[:, i] = last + 1
         s, last = s ^ 1 << last, before[rows, s, last].astype("int64")
-    reverse = tours[:, 1] > tours[:, -1]
+    x, y = np.moveaxis(np.take_along_axis(points, tours[..., None], axis=1), -1, 0)
+    reverse = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1) < 0
     tours[reverse, 1:] = tours[reverse, :0:-1]
     return tours
 
