@@ -102,11 +102,9 @@ class PointerScores(Alignment):
         )
         super().build(query_shape, memory_shape)
 
-    def keys(self, memory):
-        return super().keys(prepend(self.end, memory))
-
     def masked_scores(self, query, keys, mask):
-        scores = self.scores(query, keys)
+        end_key = ops.matmul(ops.expand_dims(self.end, 0), self.memory_kernel)[0]
+        scores = self.scores(query, prepend(end_key, keys))
         if mask is None:
             return scores
         mask = ops.expand_dims(ops.cast(mask, "bool"), 1)
