@@ -51,7 +51,9 @@ def test_parameters_and_multiply_accumulates_are_the_references(graph, reference
 def test_shapes_and_inputs_are_the_cards(graph):
     card, model = graph.card, graph.model
     assert model.name == card.name
-    assert all(x.shape[1:] == tuple(card.input_shape) for x in model.inputs)
+    of_target = graph.builder.builder.defaults.get("target_shape") or card.input_shape
+    shapes = [card.input_shape, *[of_target] * (len(model.inputs) - 1)]
+    assert [x.shape[1:] for x in model.inputs] == [tuple(shape) for shape in shapes]
     names = [x.name for x in model.inputs]
     assert names == (INPUTS[card.kind] if len(names) == 1 else ["source", "target"])
     if card.classes or card.vocabulary:

@@ -89,17 +89,20 @@ def model(builder, options):
 def inputs(card, model, corpus, frames):
     """A batch of 4 real examples: an array, or a list of arrays for several inputs."""
     tokens, _, translations = corpus
-    if len(model.inputs) == 2:
-        return translations
     shape = model.inputs[0].shape[1:]
     steps = shape[0] or LENGTH
+    # Pixels in order from the digit's first row. None is 0, which is padding.
+    if card.kind == "sequence":
+        pixels = np.resize(frames[:, 3, 1:], (4, steps * shape[-1])) + 0.1
+        pixels = pixels.reshape(4, steps, shape[-1]).astype("float32")
+    if len(model.inputs) == 2:
+        # Indices of the source's steps, if it is not a text.
+        return [pixels, translations[1] % 7 + 1] if card.kind == "sequence" else translations
     if card.kind == "tokens":
         return np.stack([tokens[LENGTH * i :][:steps] for i in range(4)])
     if card.kind == "frames":
         return resize(frames[:, :steps], shape[1:])
-    # Pixels in order from the digit's first row. None is 0, which is padding.
-    pixels = np.resize(frames[:, 3, 1:], (4, steps * shape[-1])) + 0.1
-    return pixels.reshape(4, steps, shape[-1]).astype("float32")
+    return pixels
 
 
 def resize(frames, shape):
@@ -128,8 +131,9 @@ def targets_and_loss(card, model, inputs, frames):
 
 
 def generates(card, model):
-    """Returns whether a model predicts a token at each token, so that it can generate a text."""
-    return card.kind == "tokens" and len(model.output.shape) == 3
+    """Returns whether a model predicts a token, or an index of the source, at each token."""
+    is_pointer = card.kind == "sequence" and len(model.inputs) == 2
+    return (card.kind == "tokens" or is_pointer) and len(model.output.shape) == 3
 
 
 def is_causal(card, model):
@@ -198,9 +202,11 @@ def test_masked_padding_equals_a_shorter_sequence(card, model, inputs):
     for i in range(len(lengths)):
         trimmed = [array[i : i + 1, : count_steps(array[i])] for array in padded]
         expected = run(model, with_structure(inputs, trimmed))[0]
-        steps = slice(None) if expected.ndim == 1 else slice(len(expected))
-        assert_close(batch[i][steps], expected, within=1e-5)
-        assert_close(longer_batch[i][steps], expected, within=1e-5)
+        real = tuple(
+            slice(size) for size in expected.shape
+        )  # a pointer has as many classes as steps
+        assert_close(batch[i][real], expected, within=1e-5)
+        assert_close(longer_batch[i][real], expected, within=1e-5)
 
 
 def test_no_prediction_depends_on_a_later_step(card, model, inputs):

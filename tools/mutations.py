@@ -137,6 +137,11 @@ MUTATIONS = [
     _mutation("training and validation overlap", "kapps/data/image/layout.py", "is_held_out(relative(name)) == evaluation", "not is_held_out(relative(name))", "tests/data/image"),
     _mutation("CIFAR-10: another mean", "kapps/preprocessing.py", "mean=(0.4914, 0.4822, 0.4465)", "mean=(0.4914, 0.4822, 0.4065)", "tests/test_cards.py", "tests/data/image", "tests/cnn/test_resnet_cifar.py"),
     _mutation("translation: padding has weight", "kapps/data/translation/token_batches.py", "weights *= tf.cast(positions < members, tf.float32)[:, None]", "weights *= 1.0", "tests/data/translation"),
+    _mutation("pointer network: padding can be pointed at", "kapps/layers/pointers.py", "return ops.where(mask, scores, ops.cast(HIDDEN_SCORE, scores.dtype))", "return scores", "tests/attention/test_pointer_network.py"),
+    _mutation("tours: a city twice", "kapps/generation/_decoding_loop.py", "return ops.where(is_chosen, HIDDEN_SCORE, logits)", "return logits", "tests/attention/test_pointer_network.py"),
+    _mutation("shortest tours: not closed", "kapps/data/sequence/planar_tasks.py", "(length[:, -1] + distance[:, 1:, 0]).argmin(axis=1)", "length[:, -1].argmin(axis=1)", "tests/data/sequence/test_planar_tasks.py"),
+    _mutation("SNAIL: dilations do not grow", "kapps/attention/snail.py", "first_dilation * 2**i", "first_dilation * 2", "tests/attention/test_snail.py"),
+    _mutation("SNAIL: one dense block less", "kapps/attention/snail.py", "math.ceil(math.log2(steps))", "math.floor(math.log2(steps))", GRAPH, "-k", "snail"),
     _mutation("copying task: one blank less", "kapps/data/sequence/synthetic_tasks.py", "tf.zeros(blanks - 1, tf.int32), tf.fill([11], 9)", "tf.zeros(blanks, tf.int32), tf.fill([10], 9)", "tests/data/sequence"),
     # Export.
     _mutation("folding: epsilon left out", "kapps/export/fold.py", 'np.sqrt(values["moving_variance"] + norm.epsilon)', 'np.sqrt(values["moving_variance"])', "tests/export/test_fold.py"),

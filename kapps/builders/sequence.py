@@ -37,12 +37,13 @@ class SequenceBuilder(Builder):
     def arguments(self):
         defaults = self.defaults
         axes, inputs = AXES[len(defaults["input_shape"])], defaults["inputs"]
-        head = self.heads["head"] is not None
+        head, has_classes = self.heads["head"] is not None, self.has_classes
         tensor = "keras.KerasTensor | None"
         several = ""
         if len(inputs) > 1:
             tensor = "Sequence[keras.KerasTensor] | None"
             several = f", a list of {len(inputs)}: {' and '.join(inputs)},"
+        of_source = " of the source" if defaults["target_shape"] else ""
         arguments = [
             Argument(
                 "weights",
@@ -62,10 +63,11 @@ class SequenceBuilder(Builder):
                 "input_shape",
                 None,
                 f"tuple[{', '.join(['int | None', *['int'] * (len(axes) - 1)])}] | None",
-                f"{_tuple(axes)}, by default {defaults['input_shape']}. The number of steps may be None for any.",
+                f"{_tuple(axes)}{of_source}, by default {defaults['input_shape']}. The number of steps may be None "
+                "for any.",
             ),
         ]
-        if head:
+        if head and has_classes:
             count = "int | None" if defaults["classes"] is None else "int"
             tokens = ", by default the number of tokens" if defaults["classes"] is None else ""
             arguments = [
@@ -84,13 +86,15 @@ class SequenceBuilder(Builder):
                     count,
                     f"width of the prediction layer{tokens}.",
                 ),
-                Argument(
-                    "classifier_activation",
-                    "softmax",
-                    "str | Callable | None",
-                    "activation after the logits; None for logits.",
-                ),
             ]
+        if head:
+            activation = Argument(
+                "classifier_activation",
+                "softmax",
+                "str | Callable | None",
+                "activation after the logits; None for logits.",
+            )
+            arguments.append(activation)
         arguments += [name_argument(self.name), PORTABLE, ALLOW_NAN]
         if defaults["vocabulary"]:
             vocabulary = Argument(
@@ -101,6 +105,11 @@ class SequenceBuilder(Builder):
             )
             arguments.append(vocabulary)
         return arguments
+
+    @property
+    def has_classes(self):
+        """Whether the predictions have a fixed number of classes; otherwise the source's length sets it."""
+        return bool(self.defaults["classes"] or self.defaults["vocabulary"])
 
     def options(self):
         options = super().options()
@@ -136,7 +145,7 @@ class SequenceBuilder(Builder):
         if vocabulary is not None:
             check_positive(name, vocabulary=vocabulary)
             options = {**options, "vocabulary": vocabulary}
-        if head and include_top:
+        if head and include_top and self.has_classes:
             classes = vocabulary if classes is None else classes
             check_positive(name, classes=classes)
         tensors = self.inputs(name, input_tensor, input_shape)
@@ -158,7 +167,10 @@ class SequenceBuilder(Builder):
     def inputs(self, name, input_tensor, input_shape):
         """Returns the Keras tensors of the inputs, after a check of their shapes."""
         names, default = self.defaults["inputs"], tuple(self.defaults["input_shape"])
-        dtype = "int32" if self.defaults["vocabulary"] else "float32"
+        dtypes = dict.fromkeys(names, "int32" if self.defaults["vocabulary"] else "float32")
+        shapes = dict.fromkeys(names, default)
+        if self.defaults["target_shape"] is not None:
+            dtypes["target"], shapes["target"] = "int32", self.defaults["target_shape"]
         passed = input_tensor if isinstance(input_tensor, (list, tuple)) else [input_tensor]
         if input_tensor is None:
             passed = [None] * len(names)
@@ -168,13 +180,15 @@ class SequenceBuilder(Builder):
             )
         tensors = []
         for input_name, tensor in zip(names, passed, strict=True):
-            shape = input_shape_of(name, tensor, input_shape, default)
+            default, is_source = shapes[input_name], input_name == names[0]
+            of_input = input_shape if is_source or default == shapes[names[0]] else None
+            shape = input_shape_of(name, tensor, of_input, default)
             if len(shape) != len(default) or None in shape[1:]:
                 raise ValueError(
                     f"{name}: input_shape={shape} is not {_tuple(AXES[len(default)])}, for example {default}"
                 )
             if tensor is None:
-                tensor = keras.Input(shape, dtype=dtype, name=input_name)
+                tensor = keras.Input(shape, dtype=dtypes[input_name], name=input_name)
             tensors.append(tensor)
         return tensors
 
@@ -190,6 +204,7 @@ def sequence_family(
     classes: int | None = None,
     head: Callable | None = heads.classifier,
     inputs: Sequence[str] | None = None,
+    target_shape: tuple[int | None, ...] | None = None,
 ) -> Callable[[Callable], Callable[..., keras.Model]]:
     """Returns a decorator that makes a family function of `body(x, *, options) -> features`, as `image_family` does.
 
@@ -203,13 +218,15 @@ def sequence_family(
             one that returns (x, head) has that head.
         inputs: names of several inputs, which the body takes as a tuple; by default one input called "tokens",
             "sequence" or "frames".
+        target_shape: shape of the input "target", int32, without the batch, if it differs from the source's. `classes`
+            of None then means that the source's length sets the number of classes.
     """
 
     def decorate(body):
         kind = "tokens" if vocabulary else KINDS[len(shape)]
         defaults = dict(
             minimum=1, input_shape=shape, classes=classes, vocabulary=vocabulary, inputs=inputs or (kind,),
-            kind=kind, preprocessing=None, any_size=shape[0] is None,
+            kind=kind, preprocessing=None, any_size=shape[0] is None, target_shape=target_shape,
         )  # fmt: skip
         return SequenceBuilder(body, None, {}, None, defaults, {"head": head}).function()
 

@@ -61,6 +61,8 @@ def variant(
     defaults |= {key: value for key, value in changes.items() if value is not None}
     if shape is not None and "inputs" in defaults:
         defaults["any_size"] = shape[0] is None
-    fields = {key: value for key, value in defaults.items() if key != "inputs"}
+    fields = {
+        key: value for key, value in defaults.items() if key not in ("inputs", "target_shape")
+    }
     card = Card(name, builder.name, builder.body.__module__, paper, params, macs=macs, **fields)
     return type(builder)(builder.body, name, row, card, defaults, heads).function()

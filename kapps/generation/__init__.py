@@ -2,6 +2,7 @@
 
 from kapps._names import attribute_finder
 from kapps.generation._decoding_loop import DecodingLoop, DecodingOptions
+from kapps.generation.pointing import point
 from kapps.generation.step_models import EncoderAndStep, encoder_and_step, step_model
 from kapps.generation.text_generation import generate, translate, translator
 
@@ -11,6 +12,7 @@ __all__ = [
     "EncoderAndStep",
     "encoder_and_step",
     "generate",
+    "point",
     "step_model",
     "translate",
     "translator",

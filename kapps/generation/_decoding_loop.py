@@ -12,6 +12,8 @@ from kapps.generation import samplers, step_models
 
 MOST_BEAMS = 1024
 """The largest number of texts of beam search."""
+HIDDEN_SCORE = -1e9
+"""The score of a token that a text must not have again; it is finite, so that a softmax of such scores is finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,7 @@ class DecodingOptions:
         alpha: exponent of beam search's penalty.
         penalty: divisor of log P of texts of different lengths, "length" or "wu" (`samplers.PENALTIES`).
         never: tokens that are never chosen.
+        unique: whether a text has each token except `end` at most once, as a tour has each city.
 
     Raises:
         ValueError: for values outside their ranges.
@@ -38,6 +41,7 @@ class DecodingOptions:
     alpha: float = 0.75
     penalty: str = "length"
     never: tuple[int, ...] = (0,)
+    unique: bool = False
 
     def __post_init__(self):
         for name in ("temperature", "alpha"):
@@ -130,9 +134,28 @@ class DecodingLoop(keras.Model):
         name = step_models.token_input_name(self.step, memory)
         outputs = self.step({name: ops.expand_dims(token, 1), **states, **memory})
         logits = ops.cast(outputs[self.scores][:, 0], "float32")
+        return self.exclude(logits), {name: outputs[name] for name in states}
+
+    def exclude(self, logits):
+        """Returns logits [rows, vocabulary] with minus infinity for the tokens that are never chosen."""
+        if logits.shape[-1] is None:  # as many tokens as the source has
+            tokens = ops.arange(ops.shape(logits)[-1], dtype="int32")
+            for token in self.options.never:
+                logits = ops.where(tokens == token, -math.inf, logits)
+            return logits
         excluded = np.zeros(logits.shape[-1], "float32")
         excluded[[token for token in self.options.never if token < len(excluded)]] = -math.inf
-        return logits + ops.convert_to_tensor(excluded), {name: outputs[name] for name in states}
+        return logits + ops.convert_to_tensor(excluded)
+
+    def exclude_chosen(self, logits, tokens):
+        """Returns logits [rows, vocabulary] with a low score for the tokens, int32 [rows, steps], that a text has."""
+        if not self.options.unique:
+            return logits
+        every = ops.arange(ops.shape(logits)[-1], dtype="int32")
+        is_chosen = ops.any(ops.expand_dims(tokens, -1) == every, axis=1) & (every != 0)
+        if self.options.end is not None:
+            is_chosen = is_chosen & (every != self.options.end)
+        return ops.where(is_chosen, HIDDEN_SCORE, logits)
 
     def read_prompt(self, prompt, states, memory):
         """Returns the logits after prompts of any lengths, and the states."""
@@ -164,6 +187,7 @@ class DecodingLoop(keras.Model):
         end = self.options.end
 
         def choose(i, logits, tokens, running):
+            logits = self.exclude_chosen(logits, tokens)
             token = self.options.choose(logits, ops.take(uniform, i, axis=1))
             token = ops.where(running, token, 0)
             running = running & (i + 1 < limit)
@@ -200,6 +224,7 @@ class DecodingLoop(keras.Model):
             states = {name: ops.take(state, rows, axis=0) for name, state in states.items()}
             token = ops.reshape(ops.take(tokens, i - 1, axis=2), (-1,))
             logits, states = self.advance(token, states, memory)
+            logits = self.exclude_chosen(logits, ops.reshape(tokens, (-1, ops.shape(tokens)[-1])))
             beam_state = samplers.beam_step(i, logits, tokens, scores, best, best_score, **options)
             return i + 1, *beam_state, states
 

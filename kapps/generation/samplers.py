@@ -82,7 +82,7 @@ def beam_step(i, logits, tokens, scores, best, best_score, *, end, limit, alpha,
         [batch * beam].
     """
     batch, beam = ops.shape(scores)[0], scores.shape[1]
-    vocabulary = logits.shape[-1]
+    vocabulary = ops.shape(logits)[-1]
     log_p = ops.reshape(ops.log_softmax(logits, axis=-1), (-1, beam, vocabulary))
     all_scores = ops.reshape(ops.expand_dims(scores, -1) + log_p, (-1, beam * vocabulary))
     scores, indices = ops.top_k(all_scores, beam)

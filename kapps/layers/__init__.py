@@ -62,6 +62,7 @@ from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
 )
+from kapps.layers.pointers import PointedInputs, PointerScores
 from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import (
     LearnedPositionalEncoding,
@@ -168,6 +169,8 @@ __all__ = [
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
+    "PointedInputs",
+    "PointerScores",
     "ProductKeyMemory",
     "QuadraticAttention2D",
     "RelativeAttention2D",

@@ -5,7 +5,9 @@ from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, 
 from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.attention_plot import plot_attention
 from kapps.visualize.cell_plot import plot_cells
+from kapps.visualize.episode_plot import plot_episodes
 from kapps.visualize.error_distribution_plot import plot_error_distributions
+from kapps.visualize.pointer_plot import plot_pointers
 from kapps.visualize.profile_plot import plot_profile
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
 from kapps.visualize.span_plot import plot_spans
@@ -20,9 +22,11 @@ __all__ = [
     "plot_accuracy",
     "plot_attention",
     "plot_cells",
+    "plot_episodes",
     "plot_error_distributions",
     "plot_history",
     "plot_lines",
+    "plot_pointers",
     "plot_predictions",
     "plot_profile",
     "plot_spans",

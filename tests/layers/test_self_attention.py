@@ -93,3 +93,20 @@ def test_files(tmp_path):
 def test_an_error_names_the_missing_option():
     with pytest.raises(ValueError, match=r"merge_vo=True .*output_dim"):
         SelfAttention(2, 4, merge_vo=True)
+
+
+def test_biases_are_added_to_queries_keys_and_values():
+    layer = SelfAttention(H, P, L, use_bias=True)
+    layer.build(X.shape)
+    w = randomise(layer)
+    # An input of 1 makes a bias a row of the matrix.
+    ones = np.concatenate([X, np.ones_like(X[..., :1])], axis=-1)
+    wider = SelfAttention(H, P, L)
+    wider.build(ones.shape)
+    rows = [np.concatenate([w[f"W_{k}"], w[f"b_{k}"][:, None]], axis=1) for k in "qkv"]
+    wider.set_weights(rows)
+    np.testing.assert_allclose(
+        array(layer(X, use_causal_mask=True)), array(wider(ones, use_causal_mask=True)), atol=1e-5
+    )
+    with pytest.raises(ValueError, match="use_bias"):
+        SelfAttention(H, P, output_dim=N, merge_vo=True, use_bias=True)

@@ -138,6 +138,16 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "--tasks=parity --ponder=0.1 --steps=4 --batch_size=4 --test=8 --elements=3 --units=4 --most_steps=2",
         12,
     ),
+    "few_shot": (
+        "few_shot",
+        "--shots=1 --ways=2 --steps=4 --batch_size=2 --test=4 --embedding_filters=2 --filters=2",
+        12,
+    ),
+    "pointer_tasks": (
+        "pointer_tasks",
+        "--tasks=hulls --points=4 --units=4 --steps=4 --batch_size=4 --examples=16 --test=8",
+        12,
+    ),
     "gradients": (
         "gradients",
         "--networks=rnn,lstm_clipped --units=3 --length=4 --steps=6 --batch_size=4",
