@@ -93,6 +93,8 @@ def inputs(card, model, corpus, frames):
         return translations
     shape = model.inputs[0].shape[1:]
     steps = shape[0] or LENGTH
+    if card.kind == "tokens" and len(shape) == 2:
+        return tokens[: 4 * steps * shape[1]].reshape(4, steps, shape[1])
     if card.kind == "tokens":
         return np.stack([tokens[LENGTH * i :][:steps] for i in range(4)])
     if card.kind == "frames":

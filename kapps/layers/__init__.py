@@ -51,6 +51,7 @@ from kapps.layers.learned_spans import freeze_spans, learned_spans, span_penalty
 from kapps.layers.lightweight_convolution import DynamicConv1D, LightweightConv1D
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.lsh_attention import LSHAttention
+from kapps.layers.lstmn_cell import LSTMNCell
 from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_area_attention import MultiHeadAreaAttention
@@ -77,6 +78,8 @@ from kapps.layers.recurrent_cells import (
 from kapps.layers.relative_position_scores import RelativePositionScores
 from kapps.layers.reversible_stack import ReversibleStack
 from kapps.layers.self_attention import SelfAttention
+from kapps.layers.self_attentive_pooling import SelfAttentivePooling
+from kapps.layers.sentence_memory import MemoryHop, SentenceEmbedding, SentenceTimes, SplitQuestion
 from kapps.layers.sequence_convolution import SequenceConv1D, SequenceSeparableConv1D
 from kapps.layers.shift import Shift
 from kapps.layers.sparse_attention import SparseAttention
@@ -104,6 +107,7 @@ from kapps.layers.token_exits import (
     JointScores,
     LargestProbability,
 )
+from kapps.layers.turing_machine_cell import TuringMachineCell
 from kapps.layers.weight_norm import WeightNormConv1D
 from kapps.layers.weighted_sum import WeightedSum
 
@@ -145,6 +149,7 @@ __all__ = [
     "HaltingUnit",
     "JointScores",
     "LSHAttention",
+    "LSTMNCell",
     "LargestProbability",
     "LayerScale",
     "LearnedPositionalEncoding",
@@ -154,6 +159,7 @@ __all__ = [
     "MaxPoolWithIndices",
     "MaxUnpool",
     "Maxout",
+    "MemoryHop",
     "MultiHeadAreaAttention",
     "MultiHeadAttention",
     "MultiplicativeLSTMCell",
@@ -170,14 +176,19 @@ __all__ = [
     "SearchCell",
     "SegmentMean",
     "SelfAttention",
+    "SelfAttentivePooling",
+    "SentenceEmbedding",
+    "SentenceTimes",
     "SequenceConv1D",
     "SequenceSeparableConv1D",
     "Shift",
     "SinusoidalPositionalEncoding",
     "SparseAttention",
     "SparseMixtureOfExperts",
+    "SplitQuestion",
     "StepEncoding",
     "SynthesizerAttention",
+    "TuringMachineCell",
     "WeightNormConv1D",
     "WeightedSum",
     "ZeroMeanClip",
