@@ -34,7 +34,8 @@ class Card:
         paper: arXiv number or citation of the paper.
         params: trainable parameters with `classes` classes, from the paper or from a second implementation.
         input_shape: default input shape without the batch: (height, width, channels) of images, (steps, features) of
-            sequences, (steps,) of tokens, (steps, height, width, channels) of frames. `macs` refers to it.
+            sequences, (steps,) or (sentences, words) of tokens, (steps, height, width, channels) of frames. `macs`
+            refers to it.
         classes: default width of the prediction layer; None for a network without one.
         minimum: smallest height and width that the builder allows, in pixels.
         preprocessing: preprocessing of images; None for sequences.

@@ -68,6 +68,11 @@ def binary_or_multiclass(x, classes, activation):
     )
 
 
+def multi_label(x, classes, activation):
+    """Returns scores of labels that do not exclude each other: `classifier` with a sigmoid in place of a softmax."""
+    return classifier(x, classes, "sigmoid" if activation == "softmax" else activation)
+
+
 def tied_classifier(x, classes, activation, *, embedding):
     """Returns scores of each token, computed with the embedding's matrix and no bias (Press 2016, arXiv:1608.05859).
 

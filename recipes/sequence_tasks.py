@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 from common import results as _results
-from common.memory_tasks import TASKS, check_music, open_images, read_identity
+from common.sequence_cases import TASKS, check_music, open_images, read_identity
 
 from kapps import tables, training
 from kapps.layers import recurrent_stack

@@ -98,6 +98,8 @@ def inputs(card, model, corpus, frames):
     if len(model.inputs) == 2:
         # Indices of the source's steps, if it is not a text.
         return [pixels, translations[1] % 7 + 1] if card.kind == "sequence" else translations
+    if card.kind == "tokens" and len(shape) == 2:
+        return tokens[: 4 * steps * shape[1]].reshape(4, steps, shape[1])
     if card.kind == "tokens":
         return np.stack([tokens[LENGTH * i :][:steps] for i in range(4)])
     if card.kind == "frames":

@@ -24,9 +24,10 @@ NUMBERS_OF_PARTS = {
     "horizon",
     "steps",
     "experts",
+    "hops",
 }
 """Options that count parts of the network."""
-FRACTIONS = {"dropout", "drop_rate", "epsilon", "kernel_dropout", "ponder"}
+FRACTIONS = {"dropout", "drop_rate", "epsilon", "kernel_dropout", "noise", "ponder"}
 """Options that are fractions in [0, 1)."""
 EXAMPLES = {
     "attention_units": (None, 1), "block": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),

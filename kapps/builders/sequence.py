@@ -27,8 +27,17 @@ AXES = {
 }
 """The axes of an input without the batch, by their number."""
 
+SENTENCES = ("sentences", "words")
+"""The axes of an input of tokens with two axes."""
+
 KINDS = {1: "tokens", 2: "sequence", 4: "frames"}
 """The kind of a network and the name of its input, by the number of axes."""
+
+
+def axes_of(defaults):
+    """Returns the names of the axes of a family's input without the batch."""
+    axes = AXES[len(defaults["input_shape"])]
+    return SENTENCES if defaults["vocabulary"] and len(axes) == 2 else axes
 
 
 class SequenceBuilder(Builder):
@@ -36,7 +45,7 @@ class SequenceBuilder(Builder):
 
     def arguments(self):
         defaults = self.defaults
-        axes, inputs = AXES[len(defaults["input_shape"])], defaults["inputs"]
+        axes, inputs = axes_of(defaults), defaults["inputs"]
         head, has_classes = self.heads["head"] is not None, self.has_classes
         tensor = "keras.KerasTensor | None"
         several = ""
@@ -122,7 +131,7 @@ class SequenceBuilder(Builder):
         return f" at {' and '.join(texts)}" if texts else ""
 
     def returns(self):
-        axes, inputs = AXES[len(self.defaults["input_shape"])], self.defaults["inputs"]
+        axes, inputs = axes_of(self.defaults), self.defaults["inputs"]
         dtype = "int32 tokens" if self.defaults["vocabulary"] else "float32"
         several = f", a list of {' and '.join(inputs)}," if len(inputs) > 1 else ""
         outputs = "float32 predictions (batch, ..., classes) or to features"
@@ -184,8 +193,9 @@ class SequenceBuilder(Builder):
             of_input = input_shape if is_source or default == shapes[names[0]] else None
             shape = input_shape_of(name, tensor, of_input, default)
             if len(shape) != len(default) or None in shape[1:]:
+                axes = axes_of(self.defaults | {"input_shape": default})
                 raise ValueError(
-                    f"{name}: input_shape={shape} is not {_tuple(AXES[len(default)])}, for example {default}"
+                    f"{name}: input_shape={shape} is not {_tuple(axes)}, for example {default}"
                 )
             if tensor is None:
                 tensor = keras.Input(shape, dtype=dtypes[input_name], name=input_name)
@@ -209,8 +219,8 @@ def sequence_family(
     """Returns a decorator that makes a family function of `body(x, *, options) -> features`, as `image_family` does.
 
     Args:
-        shape: default shape of the input without the batch: (steps,) of tokens, (steps, features) of vectors,
-            (steps, height, width, channels) of frames. The number of steps may be None.
+        shape: default shape of the input without the batch: (steps,) or (sentences, words) of tokens, (steps, features)
+            of vectors, (steps, height, width, channels) of frames. The number of steps may be None.
         vocabulary: default number of tokens, which the body takes under this name; None for vectors and frames.
         classes: default width of the prediction layer; None for the number of tokens.
         head: `head(x, classes, activation) -> predictions`, of every step if the body returns steps; None if the

@@ -14,7 +14,7 @@ FLOAT_KINDS = {2: SEQUENCE, 3: IMAGE, 4: FRAMES}
 """The name of a float32 input by its rank without the batch."""
 ALLOWED = (
     "images [batch, height, width, channels], frames [batch, time, height, width, channels], sequences "
-    "[batch, time, features] or integer tokens [batch, time]"
+    "[batch, time, features] or integer tokens [batch, time] or [batch, sentences, words]"
 )
 
 
@@ -146,7 +146,7 @@ def model_input(model: keras.Model) -> ModelInput | ModelInputs:
     if len(inputs) > 1 or STATE.fullmatch(inputs[0].name):
         return _named_inputs(model)
     shape = tuple(inputs[0].shape)[1:]
-    if _is_integer(inputs[0]) and len(shape) == 1:
+    if _is_integer(inputs[0]) and (len(shape) == 1 or (len(shape) == 2 and shape[-1] is not None)):
         return ModelInput(TOKENS, shape, "int32")
     if not _is_integer(inputs[0]) and len(shape) in FLOAT_KINDS and shape[-1] is not None:
         return ModelInput(FLOAT_KINDS[len(shape)], shape, "float32")

@@ -32,17 +32,22 @@ class RecurrentDecoding:
         del arguments
         check_recurrent(self.layer)
 
+    def state_names(self):
+        """Returns the names of the states: those that the cell has for them, or letters or numbers."""
+        names = getattr(getattr(self.layer, "cell", None), "state_names", None)
+        return names or state_names(self.layer.state_size)
+
     def decoding_state(self, batch, length):
         del length
         layer = self.layer
         return {
             name: keras.KerasTensor((batch, size), layer.compute_dtype)
-            for name, size in zip(state_names(layer.state_size), layer.state_size, strict=True)
+            for name, size in zip(self.state_names(), layer.state_size, strict=True)
         }
 
     def decoding_step(self, x, position, state):
         del position
-        names = state_names(self.layer.state_size)
+        names = self.state_names()
         output, new = self.layer.cell(x[:, 0], [state[name] for name in names])
         return ops.expand_dims(output, 1), dict(zip(names, keras.tree.flatten(new), strict=True))
 

@@ -52,6 +52,7 @@ from kapps.layers.learned_spans import freeze_spans, learned_spans, span_penalty
 from kapps.layers.lightweight_convolution import DynamicConv1D, LightweightConv1D
 from kapps.layers.lrn import LocalResponseNormalization
 from kapps.layers.lsh_attention import LSHAttention
+from kapps.layers.lstmn_cell import LSTMNCell
 from kapps.layers.max_unpooling import MaxPoolWithIndices, MaxUnpool
 from kapps.layers.maxout import Maxout
 from kapps.layers.multi_head_area_attention import MultiHeadAreaAttention
@@ -82,6 +83,8 @@ from kapps.layers.relative_attention_2d import RelativeAttention2D
 from kapps.layers.relative_position_scores import RelativePositionScores
 from kapps.layers.reversible_stack import ReversibleStack
 from kapps.layers.self_attention import SelfAttention
+from kapps.layers.self_attentive_pooling import SelfAttentivePooling
+from kapps.layers.sentence_memory import MemoryHop, SentenceEmbedding, SentenceTimes, SplitQuestion
 from kapps.layers.sequence_convolution import SequenceConv1D, SequenceSeparableConv1D
 from kapps.layers.shift import Shift
 from kapps.layers.sparse_attention import SparseAttention
@@ -109,6 +112,7 @@ from kapps.layers.token_exits import (
     JointScores,
     LargestProbability,
 )
+from kapps.layers.turing_machine_cell import TuringMachineCell
 from kapps.layers.weight_norm import WeightNormConv1D
 from kapps.layers.weighted_sum import WeightedSum
 
@@ -151,6 +155,7 @@ __all__ = [
     "HaltingUnit",
     "JointScores",
     "LSHAttention",
+    "LSTMNCell",
     "LargestProbability",
     "LayerScale",
     "LearnedPositionalEncoding",
@@ -160,6 +165,7 @@ __all__ = [
     "MaxPoolWithIndices",
     "MaxUnpool",
     "Maxout",
+    "MemoryHop",
     "MultiHeadAreaAttention",
     "MultiHeadAttention",
     "MultiplicativeLSTMCell",
@@ -181,14 +187,19 @@ __all__ = [
     "SearchCell",
     "SegmentMean",
     "SelfAttention",
+    "SelfAttentivePooling",
+    "SentenceEmbedding",
+    "SentenceTimes",
     "SequenceConv1D",
     "SequenceSeparableConv1D",
     "Shift",
     "SinusoidalPositionalEncoding",
     "SparseAttention",
     "SparseMixtureOfExperts",
+    "SplitQuestion",
     "StepEncoding",
     "SynthesizerAttention",
+    "TuringMachineCell",
     "WeightNormConv1D",
     "WeightedSum",
     "ZeroMeanClip",

@@ -6,9 +6,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from kapps.layers import Alignment, AttentionRNN, ReverseSequence
+from kapps.layers import (
+    Alignment,
+    AttentionRNN,
+    MemoryHop,
+    ReverseSequence,
+    SelfAttentivePooling,
+)
 
-KINDS = (Alignment, AttentionRNN, keras.layers.MultiHeadAttention)
+CROSS_KINDS = (Alignment, AttentionRNN, keras.layers.MultiHeadAttention)
+"""The layers that may attend from a target to a source."""
+KINDS = (*CROSS_KINDS, MemoryHop, SelfAttentivePooling)
 """The layers that return their weights with return_attention_scores=True."""
 
 
@@ -81,13 +89,17 @@ class ReturnWeights(keras.layers.Layer):
     def compute_output_spec(self, *args, **kwargs):
         return self.layer.compute_output_spec(*args, **kwargs, return_attention_scores=True)
 
+    def compute_mask(self, inputs, mask=None):
+        del inputs
+        return None if isinstance(self.layer, SelfAttentivePooling) else mask
+
 
 def make_weights_model(model: keras.Model, cross_only: bool) -> keras.Model | None:
     """Returns a model from the same inputs to the weights of each attention layer, or None if there are none."""
     weights, calls = {}, collections.Counter()
 
     def call(layer, *args, **kwargs):
-        is_attention = isinstance(layer, KINDS)
+        is_attention = isinstance(layer, CROSS_KINDS if cross_only else KINDS)
         if not is_attention or (cross_only and args[0] is args[1]):
             return layer(*args, **kwargs)
         calls[layer.name] += 1
@@ -97,4 +109,5 @@ def make_weights_model(model: keras.Model, cross_only: bool) -> keras.Model | No
         return output[0] if len(output) == 1 else tuple(output)
 
     copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    return keras.Model(copy.inputs, weights, name=f"{model.name}_weights") if weights else None
+    inputs = copy.inputs if len(copy.inputs) > 1 else copy.inputs[0]
+    return keras.Model(inputs, weights, name=f"{model.name}_weights") if weights else None
