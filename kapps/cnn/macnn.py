@@ -5,7 +5,7 @@
 This is the attention of [1]: the channels of the last map are grouped into parts, which are pooled and classified. In
 training the loss of the parts' maps is added (see `kapps.layers.PartAttention`).
 
-Departures from the paper, of which no code is public:
+Departures from the paper, whose code is not public:
 - The two dense layers that weight the channels of a part have as many units as the map has channels.
 - The logits are the mean of the parts' logits. [1] has a loss for each part, and trains convolutions and parts in turn.
 - The networks for crops of the parts are not included, nor is the first training of the groups by clusters of channels.

@@ -114,7 +114,7 @@ def part_losses(maps, height, width, margin):
     """Returns Dis and Div of [1] for each image, both (batch,), summed over the parts.
 
     Args:
-        maps: (batch, height width, parts), each of which sums to 1 over the pixels, which are in rows.
+        maps: (batch, height width, parts). A map sums to 1 over its pixels, which are in rows.
         height: number of rows.
         width: number of pixels in a row.
         margin: mrg of [1].

@@ -49,8 +49,8 @@ def test_logits_are_the_mean_of_the_parts(randomise):
     model = randomise(kapps.macnn_cifar(classifier_activation=None))
     parts = keras.Model(model.input, model.get_layer("head_part_logits").output)
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
-    logits, each = (keras.ops.convert_to_numpy(m(images)) for m in (model, parts))
-    np.testing.assert_allclose(logits, each.mean(axis=1), atol=1e-4)
+    logits, part_logits = (keras.ops.convert_to_numpy(m(images)) for m in (model, parts))
+    np.testing.assert_allclose(logits, part_logits.mean(axis=1), atol=1e-4)
 
 
 def test_loss_of_the_maps_is_added_in_training_only():

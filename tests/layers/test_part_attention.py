@@ -96,7 +96,7 @@ def zero(expected, output):
 
 
 def test_gradient_descent_makes_maps_compact_and_apart():
-    """Training with the loss alone."""
+    """The loss of training is that of the maps only."""
     keras.utils.set_random_seed(0)
     position = np.eye(16, dtype="float32").reshape(1, 4, 4, 16)
     first = keras.Input((1,))
