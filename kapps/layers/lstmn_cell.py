@@ -6,7 +6,7 @@
 import keras
 from keras import layers, ops
 
-from kapps._checked import check_argument
+from kapps._values import is_integer, short
 from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 from kapps.layers.recurrent_cells import GatedCell
 
@@ -34,7 +34,10 @@ class LSTMNCell(GatedCell, layers.LSTMCell):
 
     def __init__(self, units: int, tape: int = 64, **kwargs):
         super().__init__(units, **kwargs)
-        check_argument(self.name, "length", tape, int)
+        if not is_integer(tape, 1, 2**16):
+            raise ValueError(
+                f"{self.name}: tape={short(tape)} is not a positive integer up to 65,536"
+            )
         self.tape = tape
         self.state_size = [units, tape * units, tape * units, tape * units, tape]
 

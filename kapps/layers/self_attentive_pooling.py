@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from kapps._checked import check_argument
-from kapps._values import is_number, short
+from kapps._values import is_integer, is_number, short
 from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
 
@@ -31,7 +31,10 @@ class SelfAttentivePooling(keras.layers.Layer):
 
     def __init__(self, hops, units, penalty=1.0, **kwargs):
         super().__init__(**kwargs)
-        check_argument(self.name, "heads", hops, int)
+        if not is_integer(hops, 1, 2**16):
+            raise ValueError(
+                f"{self.name}: hops={short(hops)} is not a positive integer up to 65,536"
+            )
         check_argument(self.name, "units", units, int)
         if not is_number(penalty) or penalty < 0:
             raise ValueError(f"{self.name}: penalty={short(penalty)} is not a number from 0")

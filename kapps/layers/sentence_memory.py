@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from kapps._checked import check_argument
-from kapps._values import is_number, short
+from kapps._values import is_integer, is_number, short
 from kapps.layers.multi_head_attention import masked_softmax, scores_dtype
 
 ENCODINGS = ("code", "paper", "bag")
@@ -71,7 +71,8 @@ class SentenceTimes(keras.layers.Layer):
 
     def __init__(self, memories, noise=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        check_argument(self.name, "length", memories, int)
+        if not is_integer(memories, 1, 2**24):
+            raise ValueError(f"{self.name}: memories={short(memories)} is not a positive integer")
         if not is_number(noise) or not 0 <= noise < 1:
             raise ValueError(f"{self.name}: noise={short(noise)} is not a fraction in [0, 1)")
         self.memories, self.noise, self.seed = memories, noise, seed
@@ -117,7 +118,8 @@ class SentenceEmbedding(keras.layers.Layer):
 
     def __init__(self, input_dim, width, memories=0, encoding="code", time="vector", **kwargs):
         super().__init__(**kwargs)
-        check_argument(self.name, "tokens", input_dim, int)
+        if not is_integer(input_dim, 1, 2**24):
+            raise ValueError(f"{self.name}: input_dim={short(input_dim)} is not a positive integer")
         check_argument(self.name, "width", width, int)
         if memories:
             check_argument(self.name, "length", memories, int)

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from kapps._checked import check_argument
-from kapps._values import is_number, short
+from kapps._values import is_integer, is_number, short
 from kapps.layers.multi_head_attention import scores_dtype
 
 CONTROLLERS = ("lstm", "feed_forward")
@@ -111,10 +111,12 @@ class TuringMachineCell(keras.layers.Layer):
     ):  # fmt: skip
         super().__init__(**kwargs)
         check_argument(self.name, "units", units, int)
-        check_argument(self.name, "size", rows, int)
-        check_argument(self.name, "width", width, int)
-        check_argument(self.name, "heads", read_heads, int)
-        check_argument(self.name, "heads", write_heads, int)
+        sizes = dict(rows=rows, width=width, read_heads=read_heads, write_heads=write_heads)
+        for name, value in sizes.items():
+            if not is_integer(value, 1, 2**16):
+                raise ValueError(
+                    f"{self.name}: {name}={short(value)} is not a positive integer up to 65,536"
+                )
         check_argument(self.name, "learned", learned, bool)
         if controller not in CONTROLLERS:
             raise ValueError(
