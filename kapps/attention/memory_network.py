@@ -34,7 +34,7 @@ TYINGS = ("adjacent", "layer_wise")
 
 def adjacent(story, question, times, *, embed, memories, hops, linear):
     """A_1 = B, A_(k+1) = C_k, W^T = C_K [1, 2.2]. Returns u and the embedding of the answer."""
-    embeddings = [embed(memories=memories, name=f"embedding{k}") for k in range(hops + 1)]
+    embeddings = [embed(memories=memories, name=f"embedding{k}") for k in range(1, hops + 2)]
     u = embeddings[0](question)
     vectors = [embedding(story, times) for embedding in embeddings]
     for k in range(1, hops + 1):
