@@ -146,13 +146,13 @@ def test_no_hidden_value_of_the_forward_pass_is_kept(reversible):
 
 def ancestors(operation):
     """Returns the operations of a TensorFlow graph that run before an operation."""
-    found, queue = set(), [operation]
+    earlier, queue = set(), [operation]
     while queue:
         operation = queue.pop()
-        before = {x.op for x in operation.inputs}.union(operation.control_inputs) - found
-        found |= before
+        before = {x.op for x in operation.inputs}.union(operation.control_inputs) - earlier
+        earlier |= before
         queue += before
-    return found
+    return earlier
 
 
 @pytest.mark.tensorflow
