@@ -8,6 +8,7 @@ import graphs
 import keras
 import numpy as np
 
+from kapps._keras_compat import call_nodes
 from kapps.model_record import main_output
 
 WINDOWS = (
@@ -91,7 +92,8 @@ def _layer_features(layer):
         kinds.add(f"{name} {'even' if all(a == b for a, b in layer.padding) else 'uneven'}")
     if isinstance(layer, keras.layers.ReLU):
         kinds.add(f"{name} up to {layer.max_value}")
-    if isinstance(layer, keras.layers.Dense) and len(layer.input.shape) > 2:
+    is_called = bool(call_nodes(layer))  # a part of a cell is not
+    if isinstance(layer, keras.layers.Dense) and is_called and len(layer.input.shape) > 2:
         kinds.add(f"{name} at every position")
     for key in SWITCHES:
         if isinstance(config.get(key), (bool, str)):
