@@ -29,6 +29,8 @@ NUMBERS_OF_PARTS = {
 """Options that count parts of the network."""
 FRACTIONS = {"dropout", "drop_rate", "epsilon", "kernel_dropout", "noise", "ponder"}
 """Options that are fractions in [0, 1)."""
+ZERO = {"penalty"}
+"""Options that are positive numbers or 0."""
 EXAMPLES = {
     "attention_units": (None, 1), "block": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),
     "positions": (None, 1), "pyramid": (None, 1), "segment": (None, 1), "source_vocabulary": (None, 1),
@@ -58,6 +60,7 @@ def check_options(name: str, options: dict[str, Any], examples: dict[str, Iterab
         values = list(examples.get(key, ()))
         if all(example is None for example in values):
             values += EXAMPLES.get(key, ())
+        values += [0.0] if key in ZERO else []
         if values and not any(_matches(key, value, example) for example in values):
             kinds = {_kind(example): _describe(key, example) for example in reversed(values)}
             allowed = " or ".join(dict.fromkeys(reversed(kinds.values())))

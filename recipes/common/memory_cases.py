@@ -252,8 +252,8 @@ def stories(options):
     def evaluate(model):
         right = model.predict(x_test, verbose=0).argmax(axis=-1) == y_test
         *_, last = kapps.attention_weights(model, x_test).values()
-        found = last.argmax(axis=-1) == _stories.supports(test, MEMORIES)
-        return 100 * right.mean(), f"{100 * found.mean():.3g} % of supporting sentences"
+        is_support = last.argmax(axis=-1) == _stories.supports(test, MEMORIES)
+        return 100 * right.mean(), f"{100 * is_support.mean():.3g} % of supporting sentences"
 
     def image(model):
         number = next(i for i, q in enumerate(test) if len(q.sentences) == MEMORIES)

@@ -149,7 +149,9 @@ def test_generated_stories_are_learned(stories):
     start = kapps.families.memory_network(linear=True)
     model = kapps.families.memory_network()
     for network, epochs in ((start, 15), (model, 25)):
-        network.compile(keras.optimizers.SGD(0.005, global_clipnorm=40.0), loss, ["accuracy"])
+        network.compile(
+            keras.optimizers.SGD(0.005, global_clipnorm=40.0), loss, metrics=["accuracy"]
+        )
         network.fit(x[:1000], y[:1000], batch_size=32, epochs=epochs, verbose=0)
         model.set_weights(network.get_weights())
     assert model.evaluate(x[1000:], y[1000:], verbose=0)[1] > 0.9
