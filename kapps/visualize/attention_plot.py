@@ -42,7 +42,10 @@ def plot_attention(
                 f"{name} has weights for {values.shape[0]} target words and {values.shape[1]} source words, but there "
                 f"are {len(target)} and {len(source)}"
             )
-    width, height = 1.5 + 0.3 * len(source), 1.6 + 0.26 * len(target)
+    # Inches of the longest label of each axis, and of the title.
+    of_source, of_target = (0.08 * max(map(len, words), default=0) for words in (source, target))
+    width = 0.3 * len(source) + 0.5 + max(1.0, of_target)
+    height = 0.26 * len(target) + 0.6 + max(1.0, of_source)
     columns, rows = min(len(maps), 2), -(-len(maps) // 2)
     figure = new_figure(figsize=(max(3.5, width) * columns, height * rows))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
