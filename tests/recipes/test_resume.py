@@ -14,8 +14,8 @@ ROOT = pathlib.Path(__file__).parents[2]
     "recipe",
     [
         "imagenet", "finetune", "language_model", "translation", "mappings", "nowcasting", "counting",
-        "sequence_tasks", "attention_tasks", "pointer_tasks", "few_shot", "gradients", "cifar10",
-        "autoregression", "segmentation",
+        "sequence_tasks", "attention_tasks", "memory_tasks", "pointer_tasks", "few_shot", "gradients",
+        "cifar10", "autoregression", "segmentation",
     ],
 )  # fmt: skip
 def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(recipe):

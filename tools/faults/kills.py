@@ -143,6 +143,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "--shots=1 --ways=2 --steps=4 --batch_size=2 --test=4 --embedding_filters=2 --filters=2",
         12,
     ),
+    "memory_tasks": (
+        "memory_tasks",
+        "--tasks=copy,stories --steps=4 --batch_size=2 --test=10 --length=3 --units=4 --rows=4 --width=3",
+        20,
+    ),
     "pointer_tasks": (
         "pointer_tasks",
         "--tasks=hulls --points=4 --units=4 --steps=4 --batch_size=4 --examples=16 --test=8",
