@@ -8,6 +8,7 @@ training the loss of the parts' maps is added (see `kapps.layers.PartAttention`)
 Departures from the paper, whose code is not public:
 - The two dense layers that weight the channels of a part have as many units as the map has channels.
 - The logits are the mean of the parts' logits. [1] has a loss for each part, and trains convolutions and parts in turn.
+- Distances in the loss of the maps are fractions of the map's height and width, not pixels.
 - The networks for crops of the parts are not included, nor is the first training of the groups by clusters of channels.
 - The small network for CIFAR is not in [1].
 """
