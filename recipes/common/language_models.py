@@ -12,7 +12,7 @@ from kapps.generation import step_models
 FLAGS = flags.FLAGS
 FAMILIES = (
     "rnn_lm", "mixture_of_experts", "gated_conv_lm", "transformer_decoder", "sparse_transformer", "reformer",
-    "adaptive_span_transformer", "all_attention_transformer", "product_key_memory",
+    "adaptive_span_transformer", "all_attention_transformer", "product_key_memory", "lstmn",
 )  # fmt: skip
 """The families of networks that predict the next token at each token of a text, from those up to it."""
 CARRIED = "rnn_lm"

@@ -25,7 +25,8 @@ AUTHORS = {
     },
     "valid": {
         "alexnet_single", "as_resnet_cifar", "convnext", "densenet_cifar", "enas_macro", "inception_resnet",
-        "inception_v3", "inception_v4", "lenet", "nin", "polynet", "shift_resnet", "vgg", "xnor_lenet",
+        "inception_v3", "inception_v4", "lenet", "macnn", "nin", "polynet", "quadratic_attention", "shift_resnet",
+        "vgg", "xnor_lenet",
     },
 }  # fmt: skip
 """Families by the padding in their authors' code; all others pad on every side."""

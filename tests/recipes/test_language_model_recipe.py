@@ -191,8 +191,11 @@ def test_the_options_of_a_builder_replace_those_of_its_row(language_models):
 
 
 def test_every_family_from_tokens_to_the_next_token_is_a_language_model(language_models):
-    """A network of tokens that scores all tokens at each step is one, except for the encoder, which reads ahead."""
-    others = {"transformer_encoder"}
+    """A network of tokens that scores all tokens at each step is one, except for the encoder, which reads ahead.
+
+    A memory network scores all tokens once, as the answer to a question.
+    """
+    others = {"transformer_encoder", "memory_network"}
     for name in kapps.families.__all__:
         defaults = getattr(kapps.families, name).builder.defaults
         scores_tokens = defaults.get("vocabulary") and defaults["classes"] is None
