@@ -78,7 +78,7 @@ def test_small_run_has_a_table_and_images_and_resumes(tmp_path):
     hops = ["1 hop", "3 hops", "3 hops, linear start"]
     assert [row["network"] for row in rows] == [*["lstm", "ntm"] * 3, *hops]
     assert all(float(row["chance"]) > 0 for row in rows)
-    assert process.stdout.count("copy_ntm: step 2,") == 1  # the second run resumes
+    assert process.stdout.count("\ncopy_ntm: step 2,") == 1  # the second run resumes
     for name in ("copy", "weights_copy_ntm", "stories", "weights_stories_3_hops"):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 3000
     errors = [line for line in process.stdout.splitlines() if line.startswith("ERROR")]
