@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import json
 import os
 import pathlib
 import subprocess
@@ -11,23 +10,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+import recipe_process
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
-# One process for all runs: it calls the main of the recipe once for each.
-RUN = """
-import json, sys
-sys.path.insert(0, sys.argv[2])
-import attention_tasks
-attention_tasks.tf.config.run_functions_eagerly(True)  # two steps take less time than a trace
-for arguments in json.loads(sys.argv[1]):
-    for flag in attention_tasks.FLAGS.get_key_flags_for_module(attention_tasks):
-        flag.unparse()
-    try:
-        attention_tasks.FLAGS(["attention_tasks.py", *arguments.split()])
-        attention_tasks.main(None)
-    except ValueError as error:
-        print("ERROR", error)
-"""
 SMALL = (
     "--steps=2 --batch_size=4 --test=8 --elements=3 --units=5 --most_steps=3 --ponder=0.5 --word=5 --symbols=3 "
     "--chunk=4 --rounds=2 --memory_length=0 --text=text.txt --span=6 --model_dir=run"
@@ -85,11 +70,7 @@ def test_small_run_has_a_table_and_images_and_resumes(tmp_path):
         "--tasks=parity --span=8 --model_dir=no",
         "--tasks=parity --units=8192 --most_steps=100 --batch_size=1000000 --model_dir=no",
     ]
-    process = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(arguments), str(RECIPES)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(RECIPES.parent)}, timeout=300, encoding="utf-8"
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr[-3000:]
+    printed, errors = recipe_process.run_small("attention_tasks", tmp_path, arguments)
     with open(tmp_path / "run" / "table.csv", newline="", encoding="utf-8") as file:
         rows = {(row["task"], row["network"]): row for row in csv.DictReader(file)}
     assert list(rows) == [
@@ -103,12 +84,10 @@ def test_small_run_has_a_table_and_images_and_resumes(tmp_path):
     assert float(added.pop("penalty")) == pytest.approx(3 * 2e-4 * 6 * 0.5, rel=0.1)
     assert not added
     assert rows["duplication, 5 symbols", "LSH-2"]["paper"] == "98.1"
-    printed = process.stdout
     assert printed.count("spans_penalty: step 1,") == 1  # the second run resumes
     assert printed.count("spans_penalty: ") > 2
     for name in ("parity", "duplication", "spans", "learned_spans_penalty"):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 5000
-    errors = [line for line in printed.splitlines() if line.startswith("ERROR")]
     for words, error in zip(
         ("too few for --span=500", "--ponder=x", "--rounds=0", "--span=8 has no effect", "GB of memory"), errors,
         strict=True,

@@ -1,32 +1,15 @@
 """few_shot.py with small settings, and its episodes."""
 
 import csv
-import json
-import os
 import pathlib
-import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
+import recipe_process
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
-# One process for all runs: it calls the main of the recipe once for each.
-RUN = """
-import json, sys
-sys.path.insert(0, sys.argv[2])
-import few_shot
-few_shot.tf.config.run_functions_eagerly(True)  # two steps take less time than a trace
-for arguments in json.loads(sys.argv[1]):
-    for flag in few_shot.FLAGS.get_key_flags_for_module(few_shot):
-        flag.unparse()
-    try:
-        few_shot.FLAGS(["few_shot.py", *arguments.split()])
-        few_shot.main(None)
-    except ValueError as error:
-        print("ERROR", error)
-"""
 SMALL = "--steps=2 --batch_size=2 --test=4 --embedding_filters=2 --filters=2 --ways=2 --model_dir"
 
 
@@ -99,20 +82,15 @@ def test_small_run_on_digits_and_on_folders_of_a_zip_file(tmp_path):
         f"{SMALL}=no --shots=0",
         f"{SMALL}=no --size=20",
     ]
-    process = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(arguments), str(RECIPES)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(RECIPES.parent)}, timeout=300, encoding="utf-8"
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr[-3000:]
+    output, errors = recipe_process.run_small("few_shot", tmp_path, arguments)
     with open(tmp_path / "run" / "table.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["task"] for row in rows] == ["2-way 1-shot", "2-way 2-shot"]
     assert all(row["chance"] == "50.0" for row in rows)
-    assert process.stdout.count("2way_2shot: step 1,") == 1  # the second run resumes
+    assert output.count("2way_2shot: step 1,") == 1  # the second run resumes
     for name in ("2way_1shot", "2way_2shot", "curves"):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 5000
-    assert "12 classes to train on, 12 others" in process.stdout
-    errors = [line for line in process.stdout.splitlines() if line.startswith("ERROR")]
+    assert "12 classes to train on, 12 others" in output
     for words, error in zip(
         ("text.zip", "fewer --shots", "--shots=0", "--size=20 has no effect"), errors, strict=True
     ):

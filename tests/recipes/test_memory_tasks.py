@@ -3,31 +3,14 @@
 import csv
 import importlib
 import itertools
-import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import recipe_process
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
-# One process for all runs: it calls the main of the recipe once for each.
-RUN = """
-import json, sys
-sys.path.insert(0, sys.argv[2])
-import memory_tasks
-memory_tasks.tf.config.run_functions_eagerly(True)  # two steps take less time than a trace
-for arguments in json.loads(sys.argv[1]):
-    for flag in memory_tasks.FLAGS.get_key_flags_for_module(memory_tasks):
-        flag.unparse()
-    try:
-        memory_tasks.FLAGS(["memory_tasks.py", *arguments.split()])
-        memory_tasks.main(None)
-    except ValueError as error:
-        print("ERROR", error)
-"""
 SMALL = "--steps=2 --batch_size=2 --test=10 --length=4 --units=4 --rows=5 --width=3 --model_dir=run"
 
 
@@ -68,20 +51,15 @@ def test_small_run_has_a_table_and_images_and_resumes(tmp_path):
         "--tasks=stories --length=3 --model_dir=no",
         "--tasks=stories --data=nothing --model_dir=no",
     ]
-    process = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(arguments), str(RECIPES)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(RECIPES.parent)}, timeout=300, encoding="utf-8"
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr[-3000:]
+    output, errors = recipe_process.run_small("memory_tasks", tmp_path, arguments)
     with open(tmp_path / "run" / "table.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     hops = ["1 hop", "3 hops", "3 hops, linear start"]
     assert [row["network"] for row in rows] == [*["lstm", "ntm"] * 3, *hops]
     assert all(float(row["chance"]) > 0 for row in rows)
-    assert process.stdout.count("\ncopy_ntm: step 2,") == 1  # the second run resumes
+    assert output.count("\ncopy_ntm: step 2,") == 1  # the second run resumes
     for name in ("copy", "weights_copy_ntm", "stories", "weights_stories_3_hops"):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 3000
-    errors = [line for line in process.stdout.splitlines() if line.startswith("ERROR")]
     for words, error in zip(("copy", "--length", "nothing"), errors, strict=True):
         assert words in error
     assert not (tmp_path / "no").exists()

@@ -2,31 +2,14 @@
 
 import csv
 import importlib.util
-import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import recipe_process
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
-# One process for all runs: it calls the main of the recipe once for each.
-RUN = """
-import json, sys
-sys.path.insert(0, sys.argv[2])
-import pointer_tasks
-pointer_tasks.tf.config.run_functions_eagerly(True)  # two steps take less time than a trace
-for arguments in json.loads(sys.argv[1]):
-    for flag in pointer_tasks.FLAGS.get_key_flags_for_module(pointer_tasks):
-        flag.unparse()
-    try:
-        pointer_tasks.FLAGS(["pointer_tasks.py", *arguments.split()])
-        pointer_tasks.main(None)
-    except ValueError as error:
-        print("ERROR", error)
-"""
 SMALL = (
     "--points=4 --units=4 --steps=2 --batch_size=4 --examples=8 --test=6 --beam=2 --model_dir=run"
 )
@@ -84,19 +67,14 @@ def test_small_run_has_a_table_and_images_and_resumes(tmp_path):
         "--tasks=sortin --model_dir=no",
         "--tasks=sorting --points=1000 --units=8192 --batch_size=1000000 --model_dir=no",
     ]
-    process = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(arguments), str(RECIPES)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(RECIPES.parent)}, timeout=300, encoding="utf-8"
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr[-3000:]
+    output, errors = recipe_process.run_small("pointer_tasks", tmp_path, arguments)
     with open(tmp_path / "run" / "table.csv", newline="", encoding="utf-8") as file:
         rows = [(row["task"], row["decoding"]) for row in csv.DictReader(file)]
     tasks = ("sorting 4 numbers", "convex hull of 4", "tour of 4 points")
     assert rows == [(task, decoding) for task in tasks for decoding in ("greedy", "beam 2")]
-    assert process.stdout.count("tours: step 1,") == 1  # the second run resumes
+    assert output.count("tours: step 1,") == 1  # the second run resumes
     for name in ("hulls", "tours", "curves"):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 5000
-    errors = [line for line in process.stdout.splitlines() if line.startswith("ERROR")]
     for words, error in zip(("--points=14", "sorting", "GB of memory"), errors, strict=True):
         assert words in error
     assert not (tmp_path / "no").exists()
