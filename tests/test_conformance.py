@@ -150,7 +150,7 @@ def test_predictions_are_float32_under_every_policy(builder, card, digits, set_p
     assert [layer.compute_dtype for layer in logits] == ["float32", "float32"]
     predictions = run(model, digits(card.minimum)[0][:8])
     assert model.output.dtype == "float32" and predictions.dtype == np.float32
-    np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(predictions.sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.one_per_head(others="changed")

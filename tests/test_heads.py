@@ -59,7 +59,7 @@ def test_flatten_averages_to_the_grid(size):
     expected = np.einsum("bhwc,ih,jw->bijc", cells, weights(size[0]), weights(size[1]))
     result = keras.ops.convert_to_numpy(model(cells))
     assert result.shape == (2, 6 * 6 * 3)
-    np.testing.assert_allclose(result, expected.reshape(2, -1), atol=1e-5)
+    np.testing.assert_allclose(result, expected.reshape(2, -1), rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_of_global_average_pooling_only_in_training():
@@ -110,7 +110,7 @@ def test_per_pixel_classifier_is_the_mean_of_each_pixels_prediction():
     model = on_features(heads.per_pixel_classifier)
     kernel, bias = parameters(model)
     expected = softmax(FEATURES @ kernel + bias).mean(axis=(1, 2))
-    np.testing.assert_allclose(run(model), expected, atol=1e-5)
+    np.testing.assert_allclose(run(model), expected, rtol=1e-5, atol=1e-5)
     pooled = softmax(FEATURES.mean(axis=(1, 2)) @ kernel + bias)
     assert np.abs(expected - pooled).max() > 0.01  # the mean of the features would differ
 
@@ -118,7 +118,7 @@ def test_per_pixel_classifier_is_the_mean_of_each_pixels_prediction():
 def test_per_pixel_classifier_takes_a_map_of_any_size():
     image = keras.Input((None, None, 3))
     model = keras.Model(image, heads.per_pixel_classifier(image, 5, "softmax"))
-    np.testing.assert_allclose(run(model).sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(run(model).sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
 
 
 def test_spatially_weighted_pooling_weights_pixels_and_begins_as_the_mean():
@@ -129,7 +129,7 @@ def test_spatially_weighted_pooling_weights_pixels_and_begins_as_the_mean():
     weights = np.random.default_rng(3).normal(size=(24, 1)).astype("float32")
     model.get_layer("head_weights").set_weights([weights])
     expected = np.einsum("bhwc,hw->bc", FEATURES, weights.reshape(4, 6))
-    np.testing.assert_allclose(run(pooled), expected, atol=1e-5)
+    np.testing.assert_allclose(run(pooled), expected, rtol=1e-5, atol=1e-5)
     assert sum(np.prod(w.shape) for w in model.trainable_variables) == 24 + 3 * 5 + 5
 
 
@@ -139,7 +139,7 @@ def test_spatial_pyramid_pooling_is_the_maximum_of_each_cell():
     whole = FEATURES.max(axis=(1, 2))
     quarters = FEATURES.reshape(2, 2, 2, 2, 3, 3).max(axis=(2, 4)).reshape(2, -1)
     cells = np.concatenate([whole, quarters], axis=1)
-    np.testing.assert_allclose(run(model), softmax(cells @ kernel + bias), atol=1e-5)
+    np.testing.assert_allclose(run(model), softmax(cells @ kernel + bias), rtol=1e-5, atol=1e-5)
 
 
 def test_spatial_pyramid_pooling_has_equally_many_features_for_every_size():
@@ -189,7 +189,7 @@ def test_heads_predict_in_float32_under_half_precision(head):
         keras.config.set_dtype_policy(before)
     predictions = run(model, np.ones((2, 6, 7, 3), "float16"))
     assert predictions.dtype == np.float32
-    np.testing.assert_allclose(predictions.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(predictions.sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
 
 
 def test_flatten_dense_has_dropout_after_each_hidden_layer():

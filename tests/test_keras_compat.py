@@ -93,14 +93,18 @@ def test_methods_of_attention():
     peer.set_weights(layer.get_weights())
     assert calls == ["mask", "attention"]
     expected = peer(x, x, use_causal_mask=True)
-    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (result, expected)), atol=1e-5)
+    np.testing.assert_allclose(
+        *map(keras.ops.convert_to_numpy, (result, expected)), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_compute_attention():
     layer, x = attention(), keras.random.normal((1, 5, 8), seed=0)
     query, key, value = layer.query_dense(x), layer.key_dense(x), layer.value_dense(x)
     result = layer.output_dense(compat.compute_attention(layer, query, key, value))
-    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (result, layer(x, x))), atol=1e-5)
+    np.testing.assert_allclose(
+        *map(keras.ops.convert_to_numpy, (result, layer(x, x))), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_sliding_window():

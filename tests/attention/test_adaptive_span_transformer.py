@@ -123,10 +123,10 @@ def test_decoding_equals_the_whole_pass_before_and_after_freezing(norm_first):
     model = build(norm_first=norm_first)
     expected, is_token = array(model(TOKENS, training=False)), TOKENS > 0
     logits, size = decode(model, TOKENS)
-    np.testing.assert_allclose(logits[is_token], expected[is_token], atol=1e-5)
+    np.testing.assert_allclose(logits[is_token], expected[is_token], rtol=1e-5, atol=1e-5)
     assert size == 2 * 2 * SPAN * D  # keys and values of S steps in two layers
     logits, size = decode(freeze_spans(model), TOKENS)
-    np.testing.assert_allclose(logits[is_token], expected[is_token], atol=1e-5)
+    np.testing.assert_allclose(logits[is_token], expected[is_token], rtol=1e-5, atol=1e-5)
     limits = [int(np.ceil(z.max())) + RAMP for z in learned_spans(model).values()]
     assert size == 2 * sum(limits) * D and max(limits) < SPAN
 
@@ -138,11 +138,11 @@ def test_padding_and_later_steps_change_no_logit():
     right = array(model(np.pad(TOKENS, ((0, 0), (0, 4))), training=False))[:, :7]
     left = array(model(np.pad(TOKENS, ((0, 0), (4, 0))), training=False))[:, 4:]
     for result in (left, right):
-        np.testing.assert_allclose(result[is_token], expected[is_token], atol=1e-5)
+        np.testing.assert_allclose(result[is_token], expected[is_token], rtol=1e-5, atol=1e-5)
     changed = TOKENS.copy()
     changed[:, 3:] = 1 + changed[:, 3:] % (VOCABULARY - 1)
     after = array(model(changed, training=False))
-    np.testing.assert_allclose(after[:, :3], expected[:, :3], atol=1e-5)
+    np.testing.assert_allclose(after[:, :3], expected[:, :3], rtol=1e-5, atol=1e-5)
     assert np.abs(after[:, 3:] - expected[:, 3:]).max() > 0.1
 
 
@@ -172,7 +172,7 @@ def test_batches_of_a_stream_carry_the_windows_of_keys_and_values():
     streams = np.random.default_rng(5).integers(1, VOCABULARY, (2, 12))
     expected = array(whole(streams, training=False))
     blocks = [array(stateful(streams[:, t : t + 4], training=False)) for t in (0, 4, 8)]
-    np.testing.assert_allclose(np.concatenate(blocks, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(blocks, axis=1), expected, rtol=1e-5, atol=1e-5)
     states = list_carried_states(stateful)
     assert len(states) == 4 and all(np.ptp(array(state)) > 0 for state in states)
     stateful.compile(

@@ -112,11 +112,11 @@ def test_decoding_equals_the_whole_pass_and_persistent_vectors_have_no_state(nor
     model = build(norm_first=norm_first)
     expected, is_token = array(model(TOKENS, training=False)), TOKENS > 0
     logits, size = decode(model, TOKENS)
-    np.testing.assert_allclose(logits[is_token], expected[is_token], atol=1e-5)
+    np.testing.assert_allclose(logits[is_token], expected[is_token], rtol=1e-5, atol=1e-5)
     assert size == 2 * 2 * SPAN * D  # keys and values of S steps in two layers
     frozen = freeze_spans(model)
     logits, size = decode(frozen, TOKENS)
-    np.testing.assert_allclose(logits[is_token], expected[is_token], atol=1e-5)
+    np.testing.assert_allclose(logits[is_token], expected[is_token], rtol=1e-5, atol=1e-5)
     limits = [int(np.ceil(z.max())) + RAMP for z in learned_spans(model).values()]
     assert size == 2 * sum(limits) * D and max(limits) < SPAN
     assert len(frozen.trainable_variables) == len(model.trainable_variables) - 2

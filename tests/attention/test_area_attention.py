@@ -70,7 +70,9 @@ def test_single_steps_equal_the_whole_with_the_cache_of_ordinary_attention():
         outputs = step(inputs, training=False)
         states = {name: outputs[name] for name in states}
         real = column > 0
-        np.testing.assert_allclose(array(outputs["logits"])[real, 0], expected[real, t], atol=1e-5)
+        np.testing.assert_allclose(
+            array(outputs["logits"])[real, 0], expected[real, t], rtol=1e-5, atol=1e-5
+        )
     assert len(kapps.translate(model, SOURCE, start=1, end=2, steps=4, beam=2)) == 3
 
 

@@ -125,7 +125,7 @@ def test_joint_scores_have_the_distribution_of_the_exit(rule):
         assert every.count_params() == build(transformer).count_params()
         return
     q = np.exp(scores).sum(-1)
-    np.testing.assert_allclose(q.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(q.sum(-1), 1, rtol=1e-5, atol=1e-5)
     assert np.ptp(q) > 0.05
     if rule == "sequence":
         np.testing.assert_allclose(q[:, :1] + 0 * q, q, atol=1e-6)
@@ -149,7 +149,9 @@ def test_padding_changes_no_logit_and_single_steps_equal_the_whole(rule):
         outputs = step(inputs, training=False)
         states = {name: outputs[name] for name in states}
         real = column > 0
-        np.testing.assert_allclose(array(outputs["logits"])[real, 0], result[real, t], atol=1e-5)
+        np.testing.assert_allclose(
+            array(outputs["logits"])[real, 0], result[real, t], rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.long

@@ -101,7 +101,7 @@ def test_single_steps_equal_the_whole_pass_and_keep_k_minus_1_inputs(dynamic):
         inputs.update({name: outputs[name] for name in states})
         logits.append(array(outputs["logits"])[:, 0])
     expected = array(model([SOURCE, TARGET], training=False))
-    np.testing.assert_allclose(np.stack(logits, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected) > 1
 
 

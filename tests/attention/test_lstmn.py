@@ -38,7 +38,7 @@ def test_steps_with_the_tape_equal_the_sequence():
         logits.append(array(outputs["logits"])[:, 0])
         states = {name: array(outputs[name]) for name in states}
     expected = array(keras.Model(model.input, model.get_layer("head_logits").output)(TOKENS))
-    np.testing.assert_allclose(np.stack(logits, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.tensorflow

@@ -75,7 +75,7 @@ def test_weights_of_a_reversed_source_are_in_the_order_of_its_words():
         plain, [SOURCE[2:, ::-1], TARGET[2:]], cross_only=True
     ).values()
     (weights,) = kapps.attention_weights(turned, [SOURCE[2:], TARGET[2:]], cross_only=True).values()
-    np.testing.assert_allclose(weights, expected[:, :, ::-1], atol=1e-5)
+    np.testing.assert_allclose(weights, expected[:, :, ::-1], rtol=1e-5, atol=1e-5)
     assert expected.std() > 0.02
 
 

@@ -53,7 +53,7 @@ def test_one_step_with_its_state_equals_the_sequence(learned):
         logits.append(array(outputs["logits"])[:, 0])
         states = {name: array(outputs[name]) for name in names}
     expected = array(keras.Model(model.input, model.get_layer("head_logits").output)(X))
-    np.testing.assert_allclose(np.stack(logits, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
     assert states["machine_memory"].shape == (3, 5 * 3)
 
 

@@ -71,7 +71,7 @@ def test_predictions_are_the_papers(model):
     for row, points, indices in zip(predictions, SOURCE, TARGET, strict=True):
         points = points[points.any(axis=-1)].astype("float64")
         expected = paper(model, points, indices)
-        np.testing.assert_allclose(row[:, : len(points) + 1], expected, atol=1e-5)
+        np.testing.assert_allclose(row[:, : len(points) + 1], expected, rtol=1e-5, atol=1e-5)
         assert not row[:, len(points) + 1 :].any()  # padding
 
 

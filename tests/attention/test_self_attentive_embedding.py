@@ -30,10 +30,10 @@ def test_parameters_are_those_of_the_second_implementation():
 def test_padding_changes_nothing():
     model = build()
     padded = np.pad(TOKENS, ((0, 0), (0, 3)))
-    np.testing.assert_allclose(model.predict(padded), model.predict(TOKENS), atol=1e-5)
+    np.testing.assert_allclose(model.predict(padded), model.predict(TOKENS), rtol=1e-5, atol=1e-5)
     (weights,) = kapps.attention_weights(model, padded).values()
     assert weights.shape == (4, 2, 9)
-    np.testing.assert_allclose(weights[..., :6].sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(weights[..., :6].sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.tensorflow

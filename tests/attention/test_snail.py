@@ -87,7 +87,7 @@ def test_no_step_depends_on_a_later_one(model):
     later = np.tri(9)[:8, :, None] == 0  # row t - 1: the steps from t
     after = array(model(X[0] + later.astype("float32")))
     for t in range(1, 9):
-        np.testing.assert_allclose(after[t - 1, :t], before[0, :t], atol=1e-5)
+        np.testing.assert_allclose(after[t - 1, :t], before[0, :t], rtol=1e-5, atol=1e-5)
         assert np.abs(after[t - 1, t:] - before[0, t:]).max(axis=-1).min() > 1e-3
 
 

@@ -251,7 +251,7 @@ def test_padding_changes_no_logit_and_no_step_depends_on_a_later_one(options):
     changed = TARGET.copy()
     changed[1:, 3:] = 1 + changed[1:, 3:] % (VOCABULARY - 1)
     after = run(model, SOURCE, changed)
-    np.testing.assert_allclose(after[1:, :3], result[1:, :3], atol=1e-5)
+    np.testing.assert_allclose(after[1:, :3], result[1:, :3], rtol=1e-5, atol=1e-5)
     assert np.abs(after[1:, 3:] - result[1:, 3:]).max() > 0.1
 
 
@@ -268,7 +268,7 @@ def test_the_decoder_is_causal_and_the_encoder_is_not():
     for model in (decoder, encoder):
         np.testing.assert_allclose(run(model, padded)[:, :5], run(model, tokens), atol=1e-4)
     vectors = transformer_encoder(include_top=False, pooling="avg", **SMALL)
-    np.testing.assert_allclose(run(vectors, padded), run(vectors, tokens), atol=1e-5)
+    np.testing.assert_allclose(run(vectors, padded), run(vectors, tokens), rtol=1e-5, atol=1e-5)
     assert vectors.output_shape == (None, D)
 
 
@@ -280,7 +280,9 @@ def test_one_matrix_or_three():
     assert model.count_params() == whole + 20 * D
     names = [layer.name for layer in transformer(**SMALL).layers]
     assert names[-2:] == ["head_logits", "predictions"] and "embedding" in names
-    np.testing.assert_allclose(run(transformer(**SMALL), SOURCE, TARGET).sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        run(transformer(**SMALL), SOURCE, TARGET).sum(-1), 1, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_half_precision_with_long_masks_has_no_nan():
@@ -316,7 +318,7 @@ def test_attention_weights_are_distributions_over_the_source():
     for weights in result.values():
         assert weights.shape == (3, HEADS, 5, 7) and weights.dtype == np.float32
         sums = np.repeat((TARGET > 0)[:, None], HEADS, axis=1)
-        np.testing.assert_allclose(weights.sum(axis=-1), sums, atol=1e-5)
+        np.testing.assert_allclose(weights.sum(axis=-1), sums, rtol=1e-5, atol=1e-5)
         assert not weights[0, :, :, 4:].any() and weights[1].std() > 0.05
     everything = attention_weights(model, [SOURCE, TARGET])
     assert len(everything) == 6 and everything["encoder2_attention"].shape == (3, HEADS, 7, 7)

@@ -18,9 +18,9 @@ def test_padding_changes_no_logit_and_no_step_depends_on_a_later_one(kind):
     logits = run(model, SOURCE, TARGET)
     longer = run(model, *(np.pad(x, ((0, 0), (0, 4))) for x in (SOURCE, TARGET)))
     is_token = TARGET > 0
-    np.testing.assert_allclose(longer[:, :5][is_token], logits[is_token], atol=1e-5)
+    np.testing.assert_allclose(longer[:, :5][is_token], logits[is_token], rtol=1e-5, atol=1e-5)
     first_row = run(model, SOURCE[:1, :4], TARGET[:1, :3])
-    np.testing.assert_allclose(logits[0, :3], first_row[0], atol=1e-5)
+    np.testing.assert_allclose(logits[0, :3], first_row[0], rtol=1e-5, atol=1e-5)
     changed_target, changed_source = TARGET.copy(), SOURCE.copy()
     changed_target[1:, 3:] = 1 + changed_target[1:, 3:] % (VOCABULARY - 1)
     changed_source[:, 1] = 1 + changed_source[:, 1] % (VOCABULARY - 1)
@@ -43,7 +43,7 @@ def test_attention_weights_are_distributions_over_the_source(kind):
     (first_row,) = kapps.attention_weights(
         model, [SOURCE[:1, :4], TARGET[:1, :3]], cross_only=True
     ).values()
-    np.testing.assert_allclose(first_row[0], weights[0, :3, :4], atol=1e-5)
+    np.testing.assert_allclose(first_row[0], weights[0, :3, :4], rtol=1e-5, atol=1e-5)
 
 
 def test_half_precision_has_no_nan():

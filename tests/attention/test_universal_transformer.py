@@ -132,7 +132,7 @@ def test_single_steps_have_a_cache_for_each_application(halting, tmp_path):
     assert set(encoded) == {"decoder1_cross_keys", "decoder1_cross_values", "source_mask"}
     expected = run(model, SOURCE, TARGET)
     logits, shapes = decode(step, encoded)
-    np.testing.assert_allclose(logits[TARGET > 0], expected[TARGET > 0], atol=1e-5)
+    np.testing.assert_allclose(logits[TARGET > 0], expected[TARGET > 0], rtol=1e-5, atol=1e-5)
     caches = {
         f"decoder1_attention{call}_{name}": (5, 2, D // 2)
         for call in ("", "_call2", "_call3")
@@ -141,7 +141,7 @@ def test_single_steps_have_a_cache_for_each_application(halting, tmp_path):
     assert shapes == {"position": (1,), **caches}
     step.save(tmp_path / "step.keras")
     loaded = keras.saving.load_model(tmp_path / "step.keras", safe_mode=True)
-    np.testing.assert_allclose(decode(loaded, encoded)[0], logits, atol=1e-5)
+    np.testing.assert_allclose(decode(loaded, encoded)[0], logits, rtol=1e-5, atol=1e-5)
 
 
 def test_the_ponder_cost_is_a_loss_of_each_stack_apart_from_the_tasks():

@@ -18,7 +18,7 @@ def test_formula(randomise):
     z = x.mean(axis=(1, 2)) * weights[0, 0, :, 0]
     z = gamma * (z - mean) / np.sqrt(variance + norm.epsilon) + beta
     expected = x / (1 + np.exp(-z))[:, None, None]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, rtol=1e-5, atol=1e-5)
     assert sum(np.prod(v.shape) for v in model.trainable_variables) == 3 * 8
 
 

@@ -36,7 +36,7 @@ def test_formula_of_both_combinations(randomise):
         gate = 1 + 1 / (1 + np.exp(-join(channel, spatial)))
         assert gate.min() > 1 and gate.max() < 2 and np.ptp(gate) > 0.1
         y = keras.ops.convert_to_numpy(module(x))
-        np.testing.assert_allclose(y, x * gate, atol=1e-5)
+        np.testing.assert_allclose(y, x * gate, rtol=1e-5, atol=1e-5)
         convolution = module.get_layer("level2_bam_spatial_conv1")
         assert convolution.dilation_rate == (4, 4) and convolution.kernel.shape == (3, 3, 2, 2)
 

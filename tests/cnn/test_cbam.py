@@ -34,7 +34,7 @@ def test_formula_of_the_channel_gate(randomise):
         for pooled in (x.mean(axis=(1, 2)), x.max(axis=(1, 2)))
     )
     expected = x * sigmoid(scores)[:, None, None]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, rtol=1e-5, atol=1e-5)
     # Both calls of the shared layers count.
     assert kapps.profile(model).macs == 4 * 32 * 2
 
@@ -52,7 +52,7 @@ def test_formula_of_the_spatial_gate():
     maximum = np.pad(x.max(axis=-1), ((0, 0), (0, 0), (0, 1)))[:, :, 1:]
     scores = 1.5 * (2 * maximum - 3 * x.mean(axis=-1)) / np.sqrt(1 + 1e-5)
     expected = x * sigmoid(scores)[..., None]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, rtol=1e-5, atol=1e-5)
     assert model.get_layer("gate_conv_bn").momentum == 0.99
 
 

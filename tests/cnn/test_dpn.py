@@ -36,7 +36,7 @@ def test_residual_path_adds_and_dense_path_concatenates(model, digits):
         keras.ops.convert_to_numpy(x) for x in ends(digits(32)[0][:2], training=False)
     )
     assert branch.shape[-1] == 64 + 8
-    np.testing.assert_allclose(added2, added + branch[..., :64], atol=1e-5)
+    np.testing.assert_allclose(added2, added + branch[..., :64], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(appended2[..., :24], appended)
     np.testing.assert_array_equal(appended2[..., 24:], branch[..., 64:])
 

@@ -61,7 +61,7 @@ def test_module_adds_its_scaled_residual():
     x = draw.normal(size=(2, 9, 9, 4)).astype("float32")
     whole, tenth = (keras.ops.convert_to_numpy(m(x, training=False)) for m in (plain, scaled))
     assert np.abs(whole - x).max() > 0.1
-    np.testing.assert_allclose(tenth, np.maximum(x + 0.1 * (whole - x), 0), atol=1e-5)
+    np.testing.assert_allclose(tenth, np.maximum(x + 0.1 * (whole - x), 0), rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_of_the_head():

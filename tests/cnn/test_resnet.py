@@ -92,7 +92,7 @@ def test_squeeze_excite_formula(randomise):
     hidden = np.maximum(x.mean(axis=(1, 2)) @ w1[0, 0] + b1, 0)
     scale = 1 / (1 + np.exp(-(hidden @ w2[0, 0] + b2)))
     output = keras.ops.convert_to_numpy(model(x))
-    np.testing.assert_allclose(output, x * scale[:, None, None], atol=1e-5)
+    np.testing.assert_allclose(output, x * scale[:, None, None], rtol=1e-5, atol=1e-5)
 
 
 def test_groups_are_grouped_convolutions(grouped):

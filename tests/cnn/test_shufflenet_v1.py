@@ -59,7 +59,7 @@ def test_strided_unit_concatenates_average_pooling(digits):
     )
     padded = np.pad(before, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
-    np.testing.assert_allclose(after[..., 36:], windows.mean(axis=(-2, -1)), atol=1e-5)
+    np.testing.assert_allclose(after[..., 36:], windows.mean(axis=(-2, -1)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,13 @@ def test_signatures_return_scores_and_class_maps(files, model):
     assert set(outputs) == {"probabilities", "classes"}
     normalised = (IMAGES / 255 - PIXELS.mean) / PIXELS.std
     expected = model.predict(normalised.astype("float32"), verbose=0)
-    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-5, atol=1e-5)
     assert outputs["classes"].dtype == tf.uint8
     np.testing.assert_array_equal(outputs["classes"], outputs["probabilities"].numpy().argmax(-1))
     encoded = [tf.io.encode_png(tf.cast(image, tf.uint8)).numpy() for image in IMAGES]
     served = signatures["serve_bytes"](image_bytes=tf.constant(encoded))
     assert served["classes"].shape == (5, 12, 16)
-    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(served["probabilities"], expected, rtol=1e-5, atol=1e-5)
     labels = files["saved_model"] / "assets" / "labels.txt"
     assert labels.read_text(encoding="utf-8").split() == list("abcd")
 

@@ -50,7 +50,7 @@ def test_stages_run_one_after_the_other(model):
     values = images
     for stage, scores in zip(stages, expected, strict=True):
         outputs = stage(values, training=False)
-        np.testing.assert_allclose(outputs.pop("predictions"), scores, atol=1e-5)
+        np.testing.assert_allclose(outputs.pop("predictions"), scores, rtol=1e-5, atol=1e-5)
         values = outputs
     kernels = [layer.name for stage in stages for layer in stage.layers if hasattr(layer, "kernel")]
     assert sorted(kernels) == sorted(x.name for x in model.layers if hasattr(x, "kernel"))

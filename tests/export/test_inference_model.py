@@ -75,7 +75,7 @@ def test_saved_model_agrees_for_any_batch_size(tmp_path):
     expected = model.predict(IMAGES, verbose=0)
     for n in (1, 7):
         outputs = signature(image=tf.constant(IMAGES[:n]))["probabilities"]
-        np.testing.assert_allclose(outputs, expected[:n], atol=1e-5)
+        np.testing.assert_allclose(outputs, expected[:n], rtol=1e-5, atol=1e-5)
 
 
 def test_preprocessing_is_inside_both_files(tmp_path):

@@ -185,7 +185,7 @@ def test_causal_convolutions_decode(kernel_size, levels, tmp_path):
             outputs = one.predict_on_batch({"tokens": inputs[:, t : t + 1], **states})
             states = {name: array(outputs[name]) for name in states}
             logits.append(array(outputs["logits"]))
-        np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
     assert len(states) == (2 * levels if kernel_size > 1 else 0)
 
 

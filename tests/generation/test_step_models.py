@@ -59,7 +59,9 @@ def test_encoder_and_step_equal_the_whole_model(kind):
     result = run(step, TARGET, {**step_models.initial_states(step, 3, length=6), **memory})
     expected = array(model([SOURCE, TARGET]))
     probabilities = array(keras.ops.softmax(result))
-    np.testing.assert_allclose(probabilities[TARGET > 0], expected[TARGET > 0], atol=1e-5)
+    np.testing.assert_allclose(
+        probabilities[TARGET > 0], expected[TARGET > 0], rtol=1e-5, atol=1e-5
+    )
     assert expected.max() > 0.3, "the probabilities differ"
     assert {id(v) for part in (encoder, step) for v in part.variables} == {
         id(v) for v in model.variables
@@ -82,7 +84,9 @@ def test_a_causal_transformer_decodes_step_by_step():
     result = array(
         keras.ops.softmax(run(step, TARGET, step_models.initial_states(step, 3, length=5)))
     )
-    np.testing.assert_allclose(result[TARGET > 0], array(model(TARGET))[TARGET > 0], atol=1e-5)
+    np.testing.assert_allclose(
+        result[TARGET > 0], array(model(TARGET))[TARGET > 0], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_padding_leaves_the_state_unchanged():
@@ -104,7 +108,7 @@ def test_a_sliding_window():
     model = keras.Model(tokens, layers.Dense(9, name="head_logits")(x))
     step, inputs = step_models.step_model(model), np.array([[3, 4, 2, 5, 6, 1]])
     result = run(step, inputs, step_models.initial_states(step, 1, 6))
-    np.testing.assert_allclose(result, array(model(inputs)), atol=1e-5)
+    np.testing.assert_allclose(result, array(model(inputs)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.long

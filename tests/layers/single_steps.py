@@ -29,7 +29,7 @@ def assert_single_steps_equal_the_whole(call, x, length=None):
         result = step(inputs, training=False)
         states = {name: result[name] for name in states}
         outputs.append(keras.ops.convert_to_numpy(result["values"]))
-    np.testing.assert_allclose(np.concatenate(outputs, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(outputs, axis=1), expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected) > 0.1
     return shapes
 

@@ -22,7 +22,7 @@ def build(**options):
 def test_probabilities_are_those_of_the_cluster_times_those_within_it():
     layer, w = build()
     p = np.exp(array(layer(X)))
-    np.testing.assert_allclose(p.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(p.sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
     head = softmax(X @ w["head_kernel"])
     assert head.shape[-1] == 3 + 3
     expected = [head[..., :3]]
@@ -30,7 +30,7 @@ def test_probabilities_are_those_of_the_cluster_times_those_within_it():
         assert w[f"projection{i}"].shape == (D, width) and w[f"kernel{i}"].shape == (width, size)
         within = softmax(X @ w[f"projection{i}"] @ w[f"kernel{i}"])
         expected.append(head[..., 2 + i : 3 + i] * within)
-    np.testing.assert_allclose(p, np.concatenate(expected, axis=-1), atol=1e-5)
+    np.testing.assert_allclose(p, np.concatenate(expected, axis=-1), rtol=1e-5, atol=1e-5)
     parameters = D * 6 + D * (4 + 2 + 1) + 4 * 2 + 2 * 3 + 1 * 3
     assert layer.count_params() == parameters
 
@@ -51,7 +51,7 @@ def test_is_pytorchs():
         targets = torch.arange(8) % CLASSES
         loss = float(theirs(x, targets).loss)
     y = array(layer(X))
-    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
     losses = -y.reshape(-1, CLASSES)[np.arange(8), targets.numpy()]
     assert losses.mean() == pytest.approx(loss, abs=1e-5)
 
@@ -59,7 +59,9 @@ def test_is_pytorchs():
 def test_without_cutoffs_it_is_a_softmax():
     layer = AdaptiveSoftmax(CLASSES)
     y = array(layer(X))
-    np.testing.assert_allclose(np.exp(y), softmax(X @ array(layer.head_kernel)), atol=1e-5)
+    np.testing.assert_allclose(
+        np.exp(y), softmax(X @ array(layer.head_kernel)), rtol=1e-5, atol=1e-5
+    )
     assert layer.count_params() == D * CLASSES
 
 
@@ -78,7 +80,7 @@ def test_the_head_leaves_cutoffs_out_and_loads_from_a_file(tmp_path):
         model = keras.Model(x, head)
         layer = model.get_layer("head_logits")
         assert layer.cutoffs == cutoffs and model.output_shape == (None, None, classes)
-        np.testing.assert_allclose(array(model(X)), np.exp(array(layer(X))), atol=1e-5)
+        np.testing.assert_allclose(array(model(X)), np.exp(array(layer(X))), rtol=1e-5, atol=1e-5)
     model = keras.Model(
         x, kapps.heads.adaptive_softmax(x, CLASSES, None, cutoffs=(3, 5), div_value=2.0)
     )

@@ -66,7 +66,7 @@ def brute_force(tensors, p, spans):
 def test_outputs_are_those_of_the_authors_equations(spans, block):
     tensors, p = random_inputs()
     result = attend(build(spans, block=block), tensors, p)
-    np.testing.assert_allclose(result, brute_force(tensors, p, spans), atol=1e-5)
+    np.testing.assert_allclose(result, brute_force(tensors, p, spans), rtol=1e-5, atol=1e-5)
     assert np.abs(result[:, 0]).max() == 0 and np.ptp(result) > 1  # no step before the first one
 
 
@@ -74,7 +74,7 @@ def test_outputs_are_those_of_the_authors_equations(spans, block):
 def test_sequences_shorter_and_longer_than_the_span(steps):
     tensors, p = random_inputs(steps=steps)
     expected = brute_force(tensors, p, (4, 1.5))
-    np.testing.assert_allclose(attend(build((4, 1.5)), tensors, p), expected, atol=1e-5)
+    np.testing.assert_allclose(attend(build((4, 1.5)), tensors, p), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_limit_at_the_end_of_the_ramp_changes_nothing():
@@ -110,7 +110,7 @@ def test_masked_steps_are_as_steps_before_the_text():
     ]:
         masks = [keras.ops.array(own.copy())] * 4
         result = attend(layer, padded, p, mask=masks)[:, steps]
-        np.testing.assert_allclose(result, expected, atol=1e-5)
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_no_matrix_has_a_score_for_all_pairs_of_steps(monkeypatch):
@@ -182,7 +182,7 @@ def test_decoding_equals_the_whole_pass_with_a_state_of_s_steps():
     model = language_model()
     logits, sizes = decode(model, TOKENS)
     expected = array(model(TOKENS, training=False))
-    np.testing.assert_allclose(logits[TOKENS > 0], expected[TOKENS > 0], atol=1e-5)
+    np.testing.assert_allclose(logits[TOKENS > 0], expected[TOKENS > 0], rtol=1e-5, atol=1e-5)
     names = [f"layer{i}_{kind}_window" for i in (1, 2) for kind in ("key", "value")]
     assert sizes == dict.fromkeys(names, (2, SPAN, HEADS * D))
 
@@ -231,7 +231,7 @@ def test_a_stateful_layer_continues_the_sequences_of_the_call_before(steps):
     for _ in range(2):
         blocks = [[x[:, t : t + steps] for x in tensors] for t in range(0, 12, steps)]
         result = np.concatenate([attend(layer, block, p) for block in blocks], axis=1)
-        np.testing.assert_allclose(result, expected, atol=1e-5)
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
         layer.reset_state()
     assert (
         len(layer.weights) == 1

@@ -42,7 +42,7 @@ def test_equals_numpys_interpolation(size, new_size):
     model = model_of(size, new_size)
     assert model.output.shape == (None, *new_size, 2)
     for network in (model, model_of((None, None), (None, None)), to_keras_layers(model)):
-        np.testing.assert_allclose(outputs(network, x), expected, atol=1e-5)
+        np.testing.assert_allclose(outputs(network, x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_equal_differences():

@@ -55,7 +55,7 @@ def test_outputs_are_those_of_the_authors_equations(block):
     tensors, p = random_inputs()
     layer = build(block=block)
     expected = brute_force(layer, tensors, p, (2.3, 0))
-    np.testing.assert_allclose(array(layer(tensors)), expected, atol=1e-5)
+    np.testing.assert_allclose(array(layer(tensors)), expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected[:, 0]) > 0.5  # the first step attends to persistent vectors
 
 
@@ -71,7 +71,7 @@ def test_a_head_that_attends_to_no_step_is_a_network_of_n_hidden_units():
         hidden = np.exp(query[:, h] @ w1)
         expected[:, h] = hidden / hidden.sum(-1, keepdims=True) @ w2
     expected = expected.reshape(2, STEPS, HEADS * D)
-    np.testing.assert_allclose(array(layer(tensors)), expected, atol=1e-5)
+    np.testing.assert_allclose(array(layer(tensors)), expected, rtol=1e-5, atol=1e-5)
     feed_forward = 2 * N * HEADS * D  # d_model to N hidden units and back, without biases
     assert layer.persistent_keys.shape == (HEADS, N, D)
     assert sum(int(np.prod(v.shape)) for v in layer.weights) == feed_forward + HEADS
@@ -91,7 +91,9 @@ def test_single_steps_equal_the_whole_sequence_with_the_state_of_the_steps_back(
         for t in range(STEPS):
             y, state = layer.decoding_step([x[:, t : t + 1] for x in tensors], None, state)
             steps.append(array(y))
-        np.testing.assert_allclose(np.concatenate(steps, 1), array(layer(tensors)), atol=1e-5)
+        np.testing.assert_allclose(
+            np.concatenate(steps, 1), array(layer(tensors)), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_initial_values_have_the_authors_deviations():

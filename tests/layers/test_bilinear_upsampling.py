@@ -20,9 +20,13 @@ def test_interpolates_each_channel_inside_of_the_map(strides):
     )
     inside = slice(strides, -strides)
     if strides % 2 == 0:  # the half-pixel centres of an odd factor are those of an odd kernel
-        np.testing.assert_allclose(y[:, inside, inside], expected[:, inside, inside], atol=1e-5)
+        np.testing.assert_allclose(
+            y[:, inside, inside], expected[:, inside, inside], rtol=1e-5, atol=1e-5
+        )
     ones = keras.Model(image, enlarged)(np.ones_like(x))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(ones)[:, inside, inside], 1, atol=1e-5)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(ones)[:, inside, inside], 1, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_kernel_is_diagonal_and_sums_to_the_square_of_the_strides():

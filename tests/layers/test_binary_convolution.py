@@ -171,13 +171,13 @@ def test_outputs_files_and_keras_layers(options, tmp_path):
         means = np.abs(images).mean(axis=-1, keepdims=True)
         expected *= convolution(means, np.full((3, 3, 1, 1), 1 / 9), 2)
     expected = np.maximum(expected + bias, 0)
-    np.testing.assert_allclose(array(model(images)), expected, atol=1e-5)
+    np.testing.assert_allclose(array(model(images)), expected, rtol=1e-5, atol=1e-5)
     model.save(tmp_path / "model.keras")
     portable = kapps.to_keras_layers(model)
     portable.save(tmp_path / "portable.keras")
     for file in ("model", "portable"):
         loaded = keras.saving.load_model(tmp_path / f"{file}.keras", safe_mode=True)
-        np.testing.assert_allclose(array(loaded(images)), expected, atol=1e-5)
+        np.testing.assert_allclose(array(loaded(images)), expected, rtol=1e-5, atol=1e-5)
     config = loaded.get_layer("conv").get_config()
     assert not any("kapps" in str(value) for value in config.values())
 

@@ -25,7 +25,7 @@ def test_default_padding_is_symmetric(size, kernel_size, strides, groups):
     x = images(4)[:, :size, :8][:, :, :size]
     kernel, bias = model.get_weights()
     expected = convolve(x, kernel, strides, groups) + bias
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [7, 8])
@@ -37,7 +37,7 @@ def test_explicit_padding(size, padding, sides):
     x = images(4)[:, :size, :8][:, :, :size]
     expected = convolve(x, model.get_weights()[0], 2, 1, sides)
     assert sides != (0, 1) or expected.shape[1] == math.ceil((size - 3) / 2) + 1
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x)), expected, rtol=1e-5, atol=1e-5)
 
 
 def convolve(x, kernel, strides, groups, sides=None):

@@ -41,7 +41,9 @@ def test_equals_the_sum_of_batch_norms_in_training_and_inference():
     assert not [x for x in norms.layers if isinstance(x, CrossLayerDepthwiseConv2D)]
     for training in (True, False):  # the second pass reads the moving averages of the first
         expected = outputs(norms, maps(), training=training)
-        np.testing.assert_allclose(outputs(model, maps(), training=training), expected, atol=1e-5)
+        np.testing.assert_allclose(
+            outputs(model, maps(), training=training), expected, rtol=1e-5, atol=1e-5
+        )
     for ours, theirs in zip(
         model.get_layer("cross").keras_weights(), norms.get_weights(), strict=True
     ):
@@ -54,7 +56,7 @@ def test_one_map_several_times_is_its_batch_norm():
     expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
     for count in (1, 4):
         y = outputs(model_of(count), [x] * count, training=True)
-        np.testing.assert_allclose(y, expected, atol=1e-5)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_equal_differences():

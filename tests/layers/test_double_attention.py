@@ -44,7 +44,7 @@ def test_loops_over_pixels(height, width):
     expected = np.stack([loops(*one) for one in zip(*x, strict=True)])
     model = build((height, width))
     for copy in (model, build((None, None)), to_keras_layers(model)):
-        np.testing.assert_allclose(array(copy(x)), expected, atol=1e-5)
+        np.testing.assert_allclose(array(copy(x)), expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="input_shape"):
         to_keras_layers(build((None, None)))
 
@@ -55,7 +55,7 @@ def test_one_vector_is_a_weighted_mean_of_the_map():
     for i in range(2):
         weights = softmax(b[i].ravel()).reshape(HEIGHT, WIDTH, 1)
         mean = (weights * a[i]).sum(axis=(0, 1))
-        np.testing.assert_allclose(y[i], np.broadcast_to(mean, y[i].shape), atol=1e-5)
+        np.testing.assert_allclose(y[i], np.broadcast_to(mean, y[i].shape), rtol=1e-5, atol=1e-5)
 
 
 def test_gradients():

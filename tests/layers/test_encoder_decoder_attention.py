@@ -70,8 +70,8 @@ def test_alignment_is_the_papers(name, window):
         for d in range(4):
             z, memory = QUERIES[i, d].astype("float64"), inputs[i, :n].astype("float64")
             expected = attention_weights(name, window, 1, z, d + 1, memory, w)
-            np.testing.assert_allclose(array(a)[i, d, :n], expected, atol=1e-5)
-            np.testing.assert_allclose(array(y)[i, d], expected @ memory, atol=1e-5)
+            np.testing.assert_allclose(array(a)[i, d, :n], expected, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(array(y)[i, d], expected @ memory, rtol=1e-5, atol=1e-5)
     assert not array(a)[0, :, 4:].any() and array(a).dtype == "float32"
 
 
@@ -105,7 +105,7 @@ def test_hard_attentions_gradient_is_that_of_the_mean():
     hard, before = train_once(Alignment("general", "hard"))
     soft, _ = train_once(Alignment("general"))
     assert np.abs(hard[0] - before[0]).max() > 0.1
-    np.testing.assert_allclose(hard[0], soft[0], atol=1e-5)
+    np.testing.assert_allclose(hard[0], soft[0], rtol=1e-5, atol=1e-5)
 
 
 def test_outputs_are_zeros_if_all_inputs_are_masked():

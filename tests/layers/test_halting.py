@@ -61,7 +61,7 @@ def test_mixtures(mixture):
         state = 0
         for w, value in zip(weights, x[:, batch, time], strict=True):
             state = w * value + (1 - w if mixture == "recursive" else 1) * state
-        np.testing.assert_allclose(y[batch, time], state, atol=1e-5)
+        np.testing.assert_allclose(y[batch, time], state, rtol=1e-5, atol=1e-5)
 
 
 def test_the_two_mixtures_of_the_worked_example_differ():

@@ -70,4 +70,4 @@ def test_gate_of_the_se_block(gate):
     kernels = [keras.ops.convert_to_numpy(layer.kernel)[0, 0] for layer in (reduce, expand)]
     hidden = np.maximum(images.mean(axis=(1, 2)) @ kernels[0], 0) @ kernels[1] + [-9, -1, 1, 9]
     values = 1 / (1 + np.exp(-hidden)) if gate == "sigmoid" else np.clip(hidden / 6 + 0.5, 0, 1)
-    np.testing.assert_allclose(model(images), images * values[:, None, None], atol=1e-5)
+    np.testing.assert_allclose(model(images), images * values[:, None, None], rtol=1e-5, atol=1e-5)

@@ -41,7 +41,7 @@ def test_the_outputs_are_the_equation(kind):
     for kernel_size, padding in CASES:
         layer, w = build(kind, kernel_size, padding)
         expected = [loops(x.astype("float64"), w, kernel_size, padding) for x in X]
-        np.testing.assert_allclose(array(layer(X)), expected, atol=1e-5)
+        np.testing.assert_allclose(array(layer(X)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_equal_weights_are_a_moving_average():
@@ -77,7 +77,9 @@ def test_single_steps_keep_the_last_inputs_and_equal_the_whole_sequence(kind):
                 keras.ops.convert_to_tensor(X[:, t : t + 1]), None, state
             )
             steps.append(array(y))
-        np.testing.assert_allclose(np.concatenate(steps, axis=1), array(layer(X)), atol=1e-5)
+        np.testing.assert_allclose(
+            np.concatenate(steps, axis=1), array(layer(X)), rtol=1e-5, atol=1e-5
+        )
     with pytest.raises(ValueError, match="causal"):
         build(kind, 3, "same")[0].check_decoding()
 
@@ -98,7 +100,7 @@ def test_training_drops_values_of_the_normalised_kernel():
     layer.kernel.assign(np.zeros(layer.kernel.shape))
     ones = np.ones((1, 20, CHANNELS), "float32")
     dropped = np.concatenate([array(layer(ones, training=True))[0, 4:] for _ in range(5)])
-    np.testing.assert_allclose(dropped * 2, np.round(dropped * 2), atol=1e-5)
+    np.testing.assert_allclose(dropped * 2, np.round(dropped * 2), rtol=1e-5, atol=1e-5)
     assert dropped.std() > 0.1 and np.ptp(dropped[:16], axis=0).max() < 1e-5
     np.testing.assert_allclose(array(layer(ones))[0, 4:], 1, atol=1e-6)
 

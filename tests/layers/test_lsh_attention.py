@@ -88,7 +88,7 @@ def test_outputs_are_those_of_the_algorithm(steps, chunk, buckets, rounds):
 def test_a_chunk_of_all_steps_is_full_attention(chunk):
     query, value = RANDOM.normal(size=(2, 14, 5))
     y = attend(query, value, rotations((4,), 2, 5), chunk)
-    np.testing.assert_allclose(y, full_attention(query, value), atol=1e-5)
+    np.testing.assert_allclose(y, full_attention(query, value), rtol=1e-5, atol=1e-5)
 
 
 def recall(query, rounds):
@@ -121,7 +121,9 @@ def test_masked_steps_at_the_end_change_nothing():
     expected = array(layer(X[:, :9]))
     mask = np.arange(14) < np.array([[9], [9]])
     changed = np.where(mask[..., None], X, 99.0).astype("float32")
-    np.testing.assert_allclose(array(layer(changed, mask=mask))[:, :9], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        array(layer(changed, mask=mask))[:, :9], expected, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_given_buckets_are_used():
@@ -162,7 +164,7 @@ def test_gradients_are_those_of_full_attention():
         model.train_on_batch(X, np.ones_like(X))
         updated.append(model.get_weights())
     for one, other, start in zip(*updated, before, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
         assert np.abs(one - start).max() > 0.01
 
 
@@ -184,7 +186,7 @@ def test_single_steps_are_full_attention(chunk):
     whole = array(model(X))
     layer.chunk = 14
     expected = array(model(X))
-    np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
     assert (np.abs(whole - expected).max() < 1e-5) == (chunk == 14)
 
 

@@ -145,8 +145,8 @@ def test_areas_of_one_step_are_ordinary_attention_bit_for_bit():
 def test_an_area_with_a_masked_step_is_masked():
     layer, _ = build()
     y = array(layer(X, X, value_mask=MASK, key_mask=MASK))
-    np.testing.assert_allclose(y[0], array(layer(X[:1], X[:1, :4]))[0], atol=1e-5)
-    np.testing.assert_allclose(y[1], array(layer(X, X))[1], atol=1e-5)
+    np.testing.assert_allclose(y[0], array(layer(X[:1], X[:1, :4]))[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y[1], array(layer(X, X))[1], rtol=1e-5, atol=1e-5)
     _, a = layer(X, X, value_mask=MASK, return_attention_scores=True)
     hidden = [max(items) >= 4 for _, items in boxes(M, 3)]
     assert not array(a)[0][..., hidden].any() and array(a)[0][..., ~np.array(hidden)].all()

@@ -28,10 +28,10 @@ def test_outputs_are_those_of_keras_with_and_without_chunks():
     for options in ({}, {"use_causal_mask": True}, {"value_mask": MASK}):
         outputs = [array(layer(X, X, **options)) for layer in layers]
         assert np.abs(outputs[1]).max() > 0.5
-        np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
-        np.testing.assert_allclose(outputs[2], outputs[0], atol=1e-5)
+        np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(outputs[2], outputs[0], rtol=1e-5, atol=1e-5)
         a = [array(layer(X, X, return_attention_scores=True, **options)[1]) for layer in layers]
-        np.testing.assert_allclose(a[0], a[1], atol=1e-5)
+        np.testing.assert_allclose(a[0], a[1], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(a[2], a[0], atol=1e-6)
 
 
@@ -47,7 +47,7 @@ def test_chunks_have_the_same_gradients():
         model.train_on_batch(X, np.ones_like(X))
         updated.append(model.get_weights())
     for one, other in zip(*updated, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
     assert np.abs(updated[0][0] - before[0]).max() > 0.01
 
 
@@ -62,8 +62,8 @@ def test_the_inputs_keep_their_masks():
         randomise(layer)
     tokens = np.array([[3, 5, 7, 0, 0]])
     expected = array(model(tokens[:, :3]))
-    np.testing.assert_allclose(array(model(tokens)), expected, atol=1e-5)
-    np.testing.assert_allclose(model.predict(tokens, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(array(model(tokens)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(tokens, verbose=0), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [None, 4])

@@ -54,7 +54,7 @@ def test_loops_over_pixels():
     model, (x, d) = build(), inputs()
     expected = np.stack([loops(*one)[1] for one in zip(x, d, strict=True)])
     for copy in (model, build((None, None)), to_keras_layers(model)):
-        np.testing.assert_allclose(array(copy([x, d])), expected, atol=1e-5)
+        np.testing.assert_allclose(array(copy([x, d])), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("grouping, diversity", [(1.0, 2.0), (0.5, 0.0), (0.0, 2.0)])

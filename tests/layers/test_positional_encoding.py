@@ -34,12 +34,12 @@ def test_learned_positions_start_anywhere_and_have_a_largest_length():
 def test_a_step_has_sines_of_its_number_or_a_trained_vector():
     sines = array(SinusoidalPositionalEncoding()(np.zeros((1, 9, K), "float32")))[0]
     y = array(StepEncoding(4, learned=False, scale=0.5)(X))
-    np.testing.assert_allclose(y, X / 2 + sines[:M] + sines[4], atol=1e-5)
+    np.testing.assert_allclose(y, X / 2 + sines[:M] + sines[4], rtol=1e-5, atol=1e-5)
     layer = StepEncoding(4)
     expected = X + sines[:M] + array(layer(X) * 0 + layer.vector)
-    np.testing.assert_allclose(array(layer(X)), expected, atol=1e-5)
+    np.testing.assert_allclose(array(layer(X)), expected, rtol=1e-5, atol=1e-5)
     one = layer(X[:, 2:3], start=2)
-    np.testing.assert_allclose(array(one), expected[:, 2:3], atol=1e-5)
+    np.testing.assert_allclose(array(one), expected[:, 2:3], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_loops_over_pixels():
     free = build((None, None))
     free.set_weights(model.get_weights())
     for copy in (model, free, to_keras_layers(model)):
-        np.testing.assert_allclose(array(copy(x)), expected, atol=1e-5)
+        np.testing.assert_allclose(array(copy(x)), expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="input_shape"):
         to_keras_layers(free)
 

@@ -59,7 +59,7 @@ def test_residuals_and_directions_step_by_step():
         y = rnn(x, weights[:3], state=first[0])
         y = y + rnn(x, weights[3:], backwards=True, state=first[1])
         x = y + x if i == 3 else y
-    np.testing.assert_allclose(result, x, atol=1e-5)
+    np.testing.assert_allclose(result, x, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [7, 8])
@@ -75,7 +75,7 @@ def test_a_pyramid_reads_pairs(steps):
             x = np.concatenate([x[:, ::2], x[:, 1::2]], axis=-1)
         x = rnn(x, model.get_layer(f"layer{i}").get_weights())
     assert result.shape == (2, 2, 4) == x.shape
-    np.testing.assert_allclose(result, x, atol=1e-5)
+    np.testing.assert_allclose(result, x, rtol=1e-5, atol=1e-5)
 
 
 FORMS = {
@@ -224,4 +224,6 @@ def test_torch_of_two_layers_and_both_directions(cell):
         expected, _ = torch.nn.utils.rnn.pad_packed_sequence(peer(packed)[0], batch_first=True)
     result = array(model(x))
     for i, length in enumerate(LENGTHS):
-        np.testing.assert_allclose(result[i, :length], expected[i, :length].numpy(), atol=1e-5)
+        np.testing.assert_allclose(
+            result[i, :length], expected[i, :length].numpy(), rtol=1e-5, atol=1e-5
+        )

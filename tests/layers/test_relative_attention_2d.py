@@ -52,11 +52,11 @@ def test_loops_over_pixels(height, width):
     """A layer for a map of that size, for a larger map in one direction, and for a larger one in both."""
     x, model = images(), build(height, width)
     expected = np.stack([loops(one, *model.get_weights()) for one in x])
-    np.testing.assert_allclose(array(model(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(array(model(x)), expected, rtol=1e-5, atol=1e-5)
     free = build(height, width, (None, None))
     free.set_weights(model.get_weights())
-    np.testing.assert_allclose(array(free(x)), expected, atol=1e-5)
-    np.testing.assert_allclose(array(to_keras_layers(model)(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(array(free(x)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array(to_keras_layers(model)(x)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_sizes_that_are_not_known():
@@ -65,7 +65,7 @@ def test_sizes_that_are_not_known():
     for height, width in ((4, 4), (6, 3), (1, 1)):
         x = images(height, width)
         expected = np.stack([loops(one, *model.get_weights()) for one in x])
-        np.testing.assert_allclose(array(model(x)), expected, atol=1e-5)
+        np.testing.assert_allclose(array(model(x)), expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="input_shape"):
         to_keras_layers(model)
 

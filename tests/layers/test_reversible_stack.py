@@ -75,7 +75,7 @@ def test_gradients_are_those_of_the_backend(mask, eager):
     )
     before = [array(weight) for weight in build(depth=2).weights]
     for ours, theirs in zip(reversible, plain, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
     moved = [np.abs(w - b).max() for w, b in zip(reversible[1:], before, strict=True)]
     assert min(moved) > 1e-5 and max(moved) > 0.01
 
@@ -212,7 +212,9 @@ def test_single_steps_equal_the_whole_sequence():
         outputs = step.predict_on_batch({"x": X[:, t : t + 1], **states})
         states = {name: array(outputs[name]) for name in states}
         logits.append(array(outputs["logits"]))
-    np.testing.assert_allclose(np.concatenate(logits, axis=1), array(model(X)), atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate(logits, axis=1), array(model(X)), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_files_and_cost(tmp_path):

@@ -44,7 +44,7 @@ def test_self_attention_is_the_lectures(output):
     y, a = layer(X, return_attention_scores=True)
     for i, x in enumerate(X.astype("float64")):
         expected, weights = self_attention(x, w, output)
-        np.testing.assert_allclose(array(y)[i], expected, atol=1e-5)
+        np.testing.assert_allclose(array(y)[i], expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(array(a)[i], weights, atol=1e-6)
     assert y.shape == (2, M, output or H * L) and len(np.unique(array(a).round(3))) > 40
 

@@ -31,9 +31,9 @@ def test_outputs_weights_and_penalty_are_the_equations(mask):
     for i, x in enumerate(X):
         length = 5 if mask is None else mask[i].sum()
         expected = rows_of_weights(layer, x[:length])
-        np.testing.assert_allclose(array(a)[i, :, :length], expected, atol=1e-5)
+        np.testing.assert_allclose(array(a)[i, :, :length], expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(array(a)[i, :, length:], 0)
-        np.testing.assert_allclose(array(m)[i], expected @ x[:length], atol=1e-5)
+        np.testing.assert_allclose(array(m)[i], expected @ x[:length], rtol=1e-5, atol=1e-5)
         penalties.append(np.square(expected @ expected.T - np.eye(3)).sum())
     assert float(array(loss)) == pytest.approx(0.5 * np.mean(penalties), rel=1e-4)
 

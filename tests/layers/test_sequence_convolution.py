@@ -62,12 +62,14 @@ def test_masked_steps_are_those_of_a_shorter_sequence(layer):
     padded[0, 4:] = 0
     outputs, means = map(array, model(padded))
     short, mean = map(array, model(X[:1, :4]))
-    np.testing.assert_allclose(outputs[0, :4], short[0], atol=1e-5)
+    np.testing.assert_allclose(outputs[0, :4], short[0], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(means[0], mean[0], atol=1e-5)  # the output keeps the mask
     hidden = np.ones(X.shape, "float32")
     hidden[:, :4] = X[:, :4]
     mask = np.broadcast_to(np.arange(STEPS) < 4, X.shape[:2])
-    np.testing.assert_allclose(array(layer(hidden, mask=mask))[0, :4], short[0], atol=1e-5)
+    np.testing.assert_allclose(
+        array(layer(hidden, mask=mask))[0, :4], short[0], rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,14 +30,14 @@ def test_the_same_layers_are_called_on_their_own_output():
 
     x, memory = embed(TOKENS), project(OTHER)
     expected = apply(apply(apply(x, memory), memory), memory)
-    np.testing.assert_allclose(model([TOKENS, OTHER]), expected, atol=1e-5)
+    np.testing.assert_allclose(model([TOKENS, OTHER]), expected, rtol=1e-5, atol=1e-5)
     used = (embed, project, dense, self_attention, attention)
     assert model.count_params() == sum(layer.count_params() for layer in used)
     changed = model([np.array([[1, 2, 3, 4], [5, 6, 6, 0]]), OTHER])
     assert np.abs(np.asarray(changed) - np.asarray(expected))[1, :2].max() > 1e-4
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    np.testing.assert_allclose(copy([TOKENS, OTHER]), expected, atol=1e-5)
+    np.testing.assert_allclose(copy([TOKENS, OTHER]), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_intermediate_tensors_as_inputs():

@@ -150,13 +150,15 @@ def test_masked_steps_change_nothing(pattern):
     expected = array(layer(X[:, :9]))
     mask = np.arange(LENGTH) < np.array([[9], [9]])
     changed = np.where(mask[..., None], X, 99.0).astype("float32")
-    np.testing.assert_allclose(array(layer(changed, mask=mask))[:, :9], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        array(layer(changed, mask=mask))[:, :9], expected, rtol=1e-5, atol=1e-5
+    )
     # A masked step in the middle has a weight of 0.
     mask = np.ones((2, LENGTH), "bool")
     mask[:, 2] = False
     changed = np.where(mask[..., None], X, 99.0).astype("float32")
     both = [array(layer(x, mask=mask)) for x in (X, changed)]
-    np.testing.assert_allclose(*(y[mask] for y in both), atol=1e-5)
+    np.testing.assert_allclose(*(y[mask] for y in both), rtol=1e-5, atol=1e-5)
     assert np.abs(both[0][mask] - array(layer(X))[mask]).max() > 1e-3
 
 
@@ -188,7 +190,7 @@ def test_single_steps_equal_the_whole_sequence(pattern):
         outputs = step.predict_on_batch({"x": X[:, t : t + 1], **states})
         states = {name: array(outputs[name]) for name in states}
         logits.append(array(outputs["logits"]))
-    np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_half_precision_has_no_nan():

@@ -60,7 +60,9 @@ def test_resize_interpolates_with_half_pixel_centres(size, new_size):
     x = maps(size, new_size)
     model = pair(size, new_size, resize_like)
     for network in (model, pair(ANY, ANY, resize_like), to_keras_layers(model)):
-        np.testing.assert_allclose(outputs(network, x), bilinear(x[0], new_size), atol=1e-5)
+        np.testing.assert_allclose(
+            outputs(network, x), bilinear(x[0], new_size), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_double():

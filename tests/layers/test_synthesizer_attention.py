@@ -75,7 +75,7 @@ def test_outputs_are_the_equations(kinds, causal):
     y, a = layer(X, use_causal_mask=causal, return_attention_scores=True)
     for i, x in enumerate(X.astype("float64")):
         expected, weights = synthesizer(x, w, kinds, causal)
-        np.testing.assert_allclose(array(a)[i], weights, atol=1e-5)
+        np.testing.assert_allclose(array(a)[i], weights, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(array(y)[i], expected, atol=1e-4)
     assert np.ptp(array(y)) > 1 and a.shape == (2, H, M, M)
 
@@ -84,8 +84,8 @@ def test_outputs_are_the_equations(kinds, causal):
 def test_masked_steps_equal_a_shorter_sequence(kinds):
     layer, _ = build(*kinds)
     y = array(layer(X, mask=MASK))
-    np.testing.assert_allclose(y[0, :4], array(layer(X[:1, :4]))[0], atol=1e-5)
-    np.testing.assert_allclose(y[1], array(layer(X))[1], atol=1e-5)
+    np.testing.assert_allclose(y[0, :4], array(layer(X[:1, :4]))[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y[1], array(layer(X))[1], rtol=1e-5, atol=1e-5)
     assert np.abs(y[0] - array(layer(X))[0]).max() > 0.01
 
 

@@ -60,7 +60,7 @@ def test_addresses_are_the_equations():
     for b, head in np.ndindex(2, 3):
         k, beta, g, s, gamma = (x[b, head] for x in parameters)
         expected = address_loop(memory[b], before[b, head], k, beta, g, s, gamma)
-        np.testing.assert_allclose(w[b, head], expected, atol=1e-5)
+        np.testing.assert_allclose(w[b, head], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_shift_of_one_row_goes_around_the_end():
@@ -87,10 +87,10 @@ def test_reads_and_writes_are_the_equations():
         row = memory[b, i]
         for head in range(2):
             row = row * (1 - w[b, head, i] * erase[b, head]) + w[b, head, i] * add[b, head]
-        np.testing.assert_allclose(written[b, i], row, atol=1e-5)
+        np.testing.assert_allclose(written[b, i], row, rtol=1e-5, atol=1e-5)
     for b, head in np.ndindex(2, 2):
         expected = sum(w[b, head, i] * memory[b, i] for i in range(5))
-        np.testing.assert_allclose(reads[b, head], expected, atol=1e-5)
+        np.testing.assert_allclose(reads[b, head], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("controller", ["lstm", "feed_forward"])

@@ -101,4 +101,4 @@ def test_a_causal_layer_keeps_the_mask(layer):
     padded = sequences()
     padded[:, 6:] = 0
     mean = array(layer(padded[:, :6])).mean(axis=1)
-    np.testing.assert_allclose(array(keras.Model(x, y)(padded)), mean, atol=1e-5)
+    np.testing.assert_allclose(array(keras.Model(x, y)(padded)), mean, rtol=1e-5, atol=1e-5)

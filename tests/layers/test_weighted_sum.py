@@ -20,13 +20,13 @@ def maps(count=2):
 def test_adds_inputs_times_sigmoids(tmp_path):
     model, x = sum_of_three(initial=1.0), maps()
     sigmoid = 1 / (1 + np.exp(-1))
-    np.testing.assert_allclose(model.predict(x, verbose=0), sigmoid * sum(x), atol=1e-5)
+    np.testing.assert_allclose(model.predict(x, verbose=0), sigmoid * sum(x), rtol=1e-5, atol=1e-5)
     numbers = np.array([-2.0, 0.5, 3.0])
     model.get_layer("sum").edge_weights.assign(numbers)
     expected = sum(a / (1 + np.exp(-n)) for a, n in zip(x, numbers, strict=True))
     model.save(tmp_path / "model.keras")
     for copy in (model, keras.saving.load_model(tmp_path / "model.keras"), to_keras_layers(model)):
-        np.testing.assert_allclose(copy.predict(x, verbose=0), expected, atol=1e-5)
+        np.testing.assert_allclose(copy.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-5)
     row = kapps.profile(model).row("sum")
     assert (row.macs, row.elementwise, row.additions) == (0, 3 * 60, 2 * 60)
 

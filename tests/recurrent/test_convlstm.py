@@ -92,7 +92,7 @@ def test_the_nowcaster_is_equation_3_and_figure_3():
             for row in range(4):
                 for column in range(3):
                     patch = forecast[t, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-                    np.testing.assert_allclose(patch.ravel(), y[row, column], atol=1e-5)
+                    np.testing.assert_allclose(patch.ravel(), y[row, column], rtol=1e-5, atol=1e-5)
 
 
 def test_without_peepholes_it_is_keras_own_layer():
@@ -107,7 +107,7 @@ def test_without_peepholes_it_is_keras_own_layer():
     np.testing.assert_array_equal(initial[2], plain.get_weights()[2])  # the forget gates start open
     plain.set_weights(initial[:3])
     assert (initial[3] == 0).all()
-    np.testing.assert_allclose(array(ours(x)), array(plain(x)), atol=1e-5)
+    np.testing.assert_allclose(array(ours(x)), array(plain(x)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.long

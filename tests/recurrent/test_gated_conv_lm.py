@@ -96,7 +96,7 @@ def test_padding_changes_nothing_and_no_step_reads_a_later_one():
     changed = TOKENS.copy()
     changed[:, 7:] = 1 + changed[:, 7:] % 12
     after = array(model(changed))
-    np.testing.assert_allclose(after[:, :7], logits[:, :7], atol=1e-5)
+    np.testing.assert_allclose(after[:, :7], logits[:, :7], rtol=1e-5, atol=1e-5)
     assert np.abs(after[:, 7:] - logits[:, 7:]).max() > 0.1
 
 
@@ -116,14 +116,14 @@ def test_single_steps_keep_k_minus_1_inputs_and_equal_the_whole_pass():
         outputs = step(inputs, training=False)
         states = {name: outputs[name] for name in states}
         logits.append(array(outputs["logits"])[:, 0])
-    np.testing.assert_allclose(np.stack(logits, axis=1), array(model(TOKENS)), atol=1e-5)
+    np.testing.assert_allclose(np.stack(logits, axis=1), array(model(TOKENS)), rtol=1e-5, atol=1e-5)
 
 
 def test_an_adaptive_softmax_decodes():
     body = build(include_top=False, classifier_activation="softmax")
     y = kapps.heads.adaptive_softmax(body.output, 13, "softmax", cutoffs=(4, 9), div_value=2.0)
     model = keras.Model(body.input, y, name="net")
-    np.testing.assert_allclose(array(model(TOKENS)).sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(array(model(TOKENS)).sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
     step = generation.step_model(model)
     states = step_models.initial_states(step, 2)
     for column in TOKENS.T:

@@ -57,7 +57,7 @@ def test_outputs_are_those_of_the_chosen_experts(k):
         chosen = np.argsort(h)[-k:]
         gates = softmax(h[chosen])
         outputs = [np.maximum(x @ w["kernel1"][i], 0) @ w["kernel2"][i] for i in chosen]
-        np.testing.assert_allclose(y, gates @ outputs, atol=1e-5)
+        np.testing.assert_allclose(y, gates @ outputs, rtol=1e-5, atol=1e-5)
     assert not layer.losses  # the losses are part of training
 
 

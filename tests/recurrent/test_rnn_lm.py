@@ -77,12 +77,12 @@ def test_weight_normalisation_by_the_released_equations():
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(u)
         h = sigmoid(o) * np.tanh(c)
         expected.append(h)
-    np.testing.assert_allclose(values(layer(x)), np.stack(expected, 1), atol=1e-5)
+    np.testing.assert_allclose(values(layer(x)), np.stack(expected, 1), rtol=1e-5, atol=1e-5)
     assert cell.normalised is None, "the layer keeps nothing after the call"
     # A column's length is its gain: scaling weights changes nothing, scaling gains does.
     before = values(layer(x))
     cell.recurrent_kernel.assign(3 * cell.recurrent_kernel)
-    np.testing.assert_allclose(values(layer(x)), before, atol=1e-5)
+    np.testing.assert_allclose(values(layer(x)), before, rtol=1e-5, atol=1e-5)
     cell.recurrent_gain.assign(3 * cell.recurrent_gain)
     assert np.abs(values(layer(x)) - before).max() > 0.01
 
@@ -113,7 +113,7 @@ def test_stateful_batches_equal_one_long_run(cell):
     expected = values(whole(long))
     for _ in range(2):
         result = [values(parts(long[:, :4])), values(parts(long[:, 4:]))]
-        np.testing.assert_allclose(np.concatenate(result, 1), expected, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate(result, 1), expected, rtol=1e-5, atol=1e-5)
         for layer in parts.layers:
             if isinstance(layer, keras.layers.RNN):
                 layer.reset_state()

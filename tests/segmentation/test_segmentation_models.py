@@ -61,8 +61,8 @@ def test_predictions_have_the_images_size_and_sum_to_1(name):
         for y, other in zip(outputs, again, strict=True):
             y, other = map(keras.ops.convert_to_numpy, (y, other))
             assert y.shape == (2, *size, 4) and y.dtype == np.float32
-            np.testing.assert_allclose(y.sum(axis=-1), 1, atol=1e-5)
-            np.testing.assert_allclose(y, other, atol=1e-5)
+            np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(y, other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.long

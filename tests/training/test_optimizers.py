@@ -43,7 +43,7 @@ def test_lamb_makes_the_step_of_adam_without_decay():
         for gradient in gradients:
             optimizer.apply([keras.ops.convert_to_tensor(gradient)])
         results.append(keras.ops.convert_to_numpy(variable))
-    np.testing.assert_allclose(*results, atol=1e-5)
+    np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-5)
 
 
 def test_lamb_changes_zeros_only_by_the_gradient():

@@ -28,4 +28,4 @@ def test_openvino_gives_the_same_outputs(name, randomise, tmp_path):
     outputs = {port.any_name: values for port, values in compiled(images).to_dict().items()}
     expected = model.predict((images / 255 - PIXELS.mean) / PIXELS.std, verbose=0)
     assert expected.std() > 1e-3
-    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-5, atol=1e-5)

@@ -83,7 +83,7 @@ def test_a_text_classifier_takes_text_and_returns_labels(classifier, signatures,
     assert signatures(path) == json.loads(GOLDEN.read_text(encoding="utf-8"))["text"]
     outputs = load(path)["serve_text"](text=tf.constant(lines[:20]))
     expected = model.predict(np.asarray(tokenizer(lines[:20])), verbose=0)
-    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-5, atol=1e-5)
     labels = [label.decode() for label in outputs["labels"].numpy()[:, 0]]
     assert labels == [names[i] for i in expected.argmax(-1)] and set(labels) == set(names)
     report = kapps.export.verify(model, path, np.asarray(tokenizer(lines)))

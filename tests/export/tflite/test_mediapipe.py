@@ -52,7 +52,7 @@ def test_mediapipe_reads_the_labels_and_the_range(precision, randomise, fresh, t
     interpreter.invoke()
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
     assert set(scores) == set(NAMES) and expected.max() > 2 * expected.min()
-    np.testing.assert_allclose([scores[name] for name in NAMES], expected, atol=1e-5)
+    np.testing.assert_allclose([scores[name] for name in NAMES], expected, rtol=1e-5, atol=1e-5)
     scaled = (images[:1] / 255 - IMAGENET.mean) / IMAGENET.std
     logits = keras.ops.convert_to_numpy(model(scaled.astype("float32"), training=False))[0]
     np.testing.assert_allclose(expected, logits, atol=1e-4 if precision == "float32" else 0.1)

@@ -63,5 +63,5 @@ def test_files_have_builtin_operations_and_agree(name, randomise, tmp_path):
         (outputs,) = runtime.run(file, images[:4]).values()
         assert outputs.shape == expected[:4].shape
         if precision == "float32":
-            np.testing.assert_allclose(outputs, expected[:4], atol=1e-5)
+            np.testing.assert_allclose(outputs, expected[:4], rtol=1e-5, atol=1e-5)
         assert np.mean(outputs.argmax(axis=-1) == expected[:4].argmax(axis=-1)) > 0.9
