@@ -17,10 +17,8 @@ results.json; the same command resumes an interrupted run. Results: docs/attenti
 
 import concurrent.futures
 import gc
-import math
 import multiprocessing
 import pathlib
-import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
@@ -28,7 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from common import attention_cases
+from common import attention_cases, task_training
 from common import results as _results
 
 from kapps import data, tables, training, visualize
@@ -68,8 +66,6 @@ RUN_FLAGS = (
     "memory_length", "text", "span", "span_loss", "seed",
 )  # fmt: skip
 """Flags that are the same for all rows of a table."""
-POINTS = 10
-"""Number of points of a curve."""
 COLUMNS = (
     tables.Column("task", "task"),
     tables.Column("network", "network"),
@@ -87,50 +83,40 @@ COLUMNS = (
 
 
 def losses(model, test):
-    """Returns the loss of the task on the test sequences, and the loss that layers add in training."""
+    """Returns the loss of the task on the test sequences and the loss that layers add in training, with their texts."""
     x, y, weights = test
     loss = model.evaluate(x, y, sample_weight=weights, batch_size=100, verbose=0)
     model(x[:100], training=True)
     share = 1.0 if weights is None else float(weights.mean())
-    return loss / share, float(sum(model.losses))
+    loss, added = loss / share, float(sum(model.losses))
+    return {"loss": (loss, f"task's loss {loss:.3f}"), "added": (added, f"added loss {added:.4f}")}
 
 
 def train(run, task, name):
     """Trains one network. Returns its row of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
     model, steps = task.networks[name](), FLAGS.steps or task.steps
-    schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
-    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
-    model.compile(optimizer, task.loss, jit_compile=False)
-    random, parts, step, seconds, curve = (
-        np.random.default_rng([FLAGS.seed, 1]), min(POINTS, steps), 0, 0.0, []
-    )  # fmt: skip
-    for part in range(1, parts + 1):
-        start = time.monotonic()
-        while step < steps * part // parts:
-            model.train_on_batch(*task.make_batch(random, FLAGS.batch_size or task.batch_size))
-            step += 1
-        seconds += time.monotonic() - start
-        loss, added = losses(model, task.test)
-        print(f"{run}: step {step:,}, task's loss {loss:.3f}, added loss {added:.4f}", flush=True)
-        if not math.isfinite(loss):
-            raise ValueError(f"{run}: the loss is {loss}; pass a smaller --learning_rate")
-        curve.append((step, loss))
+    task_training.compile_model(model, task.loss, FLAGS.learning_rate, steps, clipnorm=1.0)
+    random, size = np.random.default_rng([FLAGS.seed, 1]), FLAGS.batch_size or task.batch_size
+    points, seconds = task_training.train(
+        run, model, lambda: task.make_batch(random, size), lambda _: losses(model, task.test), steps
+    )
     result, detail, values = task.evaluate(name, model)
+    last = points[-1][1]
     return {
         "task": task.title,
         "network": name,
         "parameters": model.count_params(),
         "steps": steps,
         "seconds": seconds,
-        "loss": float(loss),
-        "added": added or None,
+        "loss": last["loss"],
+        "added": last["added"] or None,
         "measure": task.measure,
         "result": float(result),
         "chance": float(task.chance),
         "paper": task.paper.get(name),
         "detail": detail,
-        "curve": curve,
+        "curve": [(step, values["loss"]) for step, values in points],
         "values": values,
     }
 
@@ -193,12 +179,7 @@ def main(_):
                 results.add(run, train(run, task, name))
                 keras.backend.clear_session()
                 gc.collect()
-            row = results.rows[run]
-            print(
-                f"{run}: {row['result']:.4g} {row['measure']} (chance {row['chance']:.4g}), {row['detail']}, "
-                f"{row['seconds']:.0f} seconds",
-                flush=True,
-            )
+            task_training.print_row(run, results.rows[run])
         files.append(results.curves("curve", f"{key}.png", "steps", "task's loss", f"{key}_"))
         for kind in ("full", "ordinary", "reversible") if key == "duplication" else ():
             run = f"memory_{kind}"

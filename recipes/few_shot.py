@@ -11,10 +11,9 @@ The network is narrower than the paper's by default: --embedding_filters=64 --fi
 networks are saved to results.json; the same command resumes an interrupted run. Results: docs/few_shot.md.
 """
 
+import functools
 import gc
-import math
 import pathlib
-import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
@@ -22,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from common import few_shot_episodes
+from common import few_shot_episodes, task_training
 from common import results as _results
 
 import kapps
@@ -52,8 +51,8 @@ RUN_FLAGS = (
 """Flags that are the same for all rows of a table."""
 PAPER = {(5, 1): 99.07, (5, 5): 99.78, (20, 1): 97.64, (20, 5): 99.36}
 """Accuracy on Omniglot by ways and shots, with 1,200 characters to train on."""
-POINTS, PLOTTED = 10, 6
-"""Number of points of a curve, and of episodes of a plot."""
+PLOTTED = 6
+"""Number of episodes of a plot."""
 COLUMNS = (
     tables.Column("task", "episodes"),
     tables.Column("parameters", "parameters", ",.0f"),
@@ -74,11 +73,19 @@ def build(shots, size):
         shots=shots, embedding="omniglot", image=(size, size, 1), embedding_filters=FLAGS.embedding_filters,
         filters=FLAGS.filters, first_dilation=FLAGS.first_dilation,
     )  # fmt: skip
-    schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.steps)
-    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
-    loss = "sparse_categorical_crossentropy"
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    loss, rate = "sparse_categorical_crossentropy", FLAGS.learning_rate
+    task_training.compile_model(model, loss, rate, FLAGS.steps, clipnorm=1.0, metrics=["accuracy"])
     return model
+
+
+def measure(model, episodes):
+    """Returns the loss and the accuracy on episodes, with their texts."""
+    loss, accuracy = model.evaluate(*episodes, batch_size=50, verbose=0)
+    accuracy *= 100
+    return {
+        "loss": (loss, f"loss {loss:.3f}"),
+        "accuracy": (accuracy, f"accuracy {accuracy:.1f} %"),
+    }
 
 
 def train(run, characters, shots):
@@ -91,34 +98,26 @@ def train(run, characters, shots):
         few_shot_episodes.make_episodes(classes, *sizes, np.random.default_rng([FLAGS.seed, 2]), FLAGS.test)
         for classes in (characters.train, characters.test)
     ]  # fmt: skip
-    parts, step, seconds, curve = min(POINTS, FLAGS.steps), 0, 0.0, []
-    for part in range(1, parts + 1):
-        start = time.monotonic()
-        while step < FLAGS.steps * part // parts:
-            batch = few_shot_episodes.make_episodes(
-                characters.train, *sizes, random, FLAGS.batch_size
-            )
-            model.train_on_batch(*batch)
-            step += 1
-        seconds += time.monotonic() - start
-        loss, accuracy = model.evaluate(*new, batch_size=50, verbose=0)
-        print(f"{run}: step {step:,}, loss {loss:.3f}, accuracy {100 * accuracy:.1f} %", flush=True)
-        if not math.isfinite(loss):
-            raise ValueError(f"{run}: the loss is {loss}; pass a smaller --learning_rate")
-        curve.append((step, 100 * accuracy))
+    make_batch = functools.partial(
+        few_shot_episodes.make_episodes, characters.train, *sizes, random, FLAGS.batch_size
+    )
+    points, seconds = task_training.train(
+        run, model, make_batch, lambda _: measure(model, new), FLAGS.steps
+    )
+    last = points[-1][1]
     nearest = few_shot_episodes.nearest_neighbour(new[0], FLAGS.ways) == new[1]
     return {
         "task": f"{FLAGS.ways}-way {shots}-shot",
         "parameters": model.count_params(),
         "steps": FLAGS.steps,
         "seconds": seconds,
-        "loss": loss,
-        "seen": 100 * model.evaluate(*seen, batch_size=50, verbose=0)[1],
-        "result": 100 * accuracy,
+        "loss": last["loss"],
+        "seen": measure(model, seen)["accuracy"][0],
+        "result": last["accuracy"],
         "nearest": 100 * float(nearest.mean()),
         "chance": 100 / FLAGS.ways,
         "paper": PAPER.get(sizes),
-        "curve": curve,
+        "curve": [(step, values["accuracy"]) for step, values in points],
         "values": plotted(model, *new, size),
     }
 

@@ -13,9 +13,7 @@ sentences in each hop. Finished networks are saved to results.json; the same com
 Results: docs/memory_tasks.md.
 """
 
-import math
 import pathlib
-import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
@@ -23,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from common import memory_cases
+from common import memory_cases, task_training
 from common import results as _results
 
 from kapps import tables, training, visualize
@@ -56,8 +54,6 @@ RUN_FLAGS = (
     "steps", "batch_size", "test", "learning_rate", "bits", "length", "units", "rows", "width", "data", "seed",
 )  # fmt: skip
 """Flags that are the same for all rows of a table."""
-POINTS = 10
-"""Number of points of a curve."""
 COLUMNS = (
     tables.Column("task", "task"),
     tables.Column("network", "network"),
@@ -73,39 +69,36 @@ COLUMNS = (
 )
 
 
+def last_loss(loss):
+    """Returns the loss of the last training step, and its text."""
+    return {"loss": (loss, f"loss {loss:.3f}")}
+
+
 def train(run, task, name):
     """Trains the networks of a row one after the other. Returns the row of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
     networks, total = task.networks[name](), FLAGS.steps or task.steps
-    random, curve, step, seconds, model = np.random.default_rng([FLAGS.seed, 1]), [], 0, 0.0, None
+    random, points, seconds, first, model = np.random.default_rng([FLAGS.seed, 1]), [], 0.0, 0, None
     for number, network in enumerate(networks, start=1):
         if model is not None:
             network.set_weights(model.get_weights())
         model, last = network, total * number // len(networks)
-        schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, max(1, last - step))
-        optimizer = keras.optimizers.Adam(schedule, global_clipnorm=10.0)
-        model.compile(optimizer, task.loss, jit_compile=False)
-        interval, losses = max(1, total // POINTS), []
-        while step < last:
-            start = time.monotonic()
-            losses.append(float(model.train_on_batch(*task.make_batch(random, FLAGS.batch_size))))
-            seconds += time.monotonic() - start
-            step += 1
-            if step % interval == 0 or step == last:
-                loss = losses[-1]
-                print(f"{run}: step {step:,}, loss {loss:.3f}", flush=True)
-                if not math.isfinite(loss):
-                    raise ValueError(f"{run}: the loss is {loss}; pass a smaller --learning_rate")
-                curve.append((step, loss))
+        task_training.compile_model(
+            model, task.loss, FLAGS.learning_rate, max(1, last - first), clipnorm=10.0
+        )
+        more, time = task_training.train(
+            run, model, lambda: task.make_batch(random, FLAGS.batch_size), last_loss, last, first
+        )
+        points, seconds, first = points + more, seconds + time, last
     result, detail = task.evaluate(model)
     image = task.image(model)
     if image is not None:
         image = [np.asarray(image[0]).tolist(), *image[1:]]
     return {
-        "task": task.title, "network": name, "parameters": model.count_params(), "steps": step,
-        "seconds": seconds, "loss": curve[-1][1], "measure": task.measure, "result": float(result),
-        "chance": float(task.chance), "paper": task.paper.get(name), "detail": detail, "curve": curve,
-        "image": image,
+        "task": task.title, "network": name, "parameters": model.count_params(), "steps": total,
+        "seconds": seconds, "loss": points[-1][1]["loss"], "measure": task.measure, "result": float(result),
+        "chance": float(task.chance), "paper": task.paper.get(name), "detail": detail,
+        "curve": [(step, values["loss"]) for step, values in points], "image": image,
     }  # fmt: skip
 
 
@@ -137,11 +130,7 @@ def main(_):
                 results.add(run, train(run, task, name))
                 keras.backend.clear_session()
             row = results.rows[run]
-            print(
-                f"{run}: {row['result']:.4g} {row['measure']} (chance {row['chance']:.4g}), {row['detail']}, "
-                f"{row['seconds']:.0f} seconds",
-                flush=True,
-            )
+            task_training.print_row(run, row)
             if row["image"] is not None:
                 weights, columns, rows = row["image"]
                 files.append(f"weights_{run}.png")

@@ -15,9 +15,7 @@ interrupted run. The images have the predicted polygons on the exact ones. Resul
 """
 
 import gc
-import math
 import pathlib
-import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
@@ -25,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from common import pointer_cases
+from common import pointer_cases, task_training
 from common import results as _results
 
 import kapps
@@ -51,8 +49,6 @@ RUN_FLAGS = (
     "points", "units", "steps", "batch_size", "examples", "test", "beam", "learning_rate", "seed"
 )  # fmt: skip
 """Flags that are the same for all rows of a table."""
-POINTS = 10
-"""Number of points of a curve."""
 COLUMNS = (
     tables.Column("task", "task"),
     tables.Column("decoding", "decoding"),
@@ -68,36 +64,39 @@ COLUMNS = (
 )
 
 
-def train(run, task):
+def make_batch(random, x, answers):
+    chosen = random.integers(0, len(x), FLAGS.batch_size)
+    return pointer_cases.teacher_forcing(x[chosen], answers[chosen])
+
+
+def test_loss(model, test):
+    """Returns the mean loss of the pointers of the test sets, and its text."""
+    inputs, labels, weights = pointer_cases.teacher_forcing(*test)
+    loss = model.evaluate(inputs, labels, sample_weight=weights, batch_size=500, verbose=0)
+    loss /= float(weights.mean())
+    return {"loss": (loss, f"loss {loss:.3f}")}
+
+
+def train(key, task):
     """Trains the network of a task. Returns it, the test sets, and the row without the results of decoding."""
     keras.utils.set_random_seed(FLAGS.seed)
     random = np.random.default_rng([FLAGS.seed, 1])
     x, answers = task.make(random, FLAGS.examples, FLAGS.points)
     test = task.make(np.random.default_rng([FLAGS.seed, 2]), FLAGS.test, FLAGS.points)
-    inputs, labels, weights = pointer_cases.teacher_forcing(*test)
     model = kapps.families.pointer_network(
         units=FLAGS.units, input_shape=(FLAGS.points, task.width), masking=False
     )
-    schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.steps)
-    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=2.0)  # the paper's limit
-    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
-    parts, step, seconds, curve = min(POINTS, FLAGS.steps), 0, 0.0, []
-    for part in range(1, parts + 1):
-        start = time.monotonic()
-        while step < FLAGS.steps * part // parts:
-            chosen = random.integers(0, len(x), FLAGS.batch_size)
-            model.train_on_batch(*pointer_cases.teacher_forcing(x[chosen], answers[chosen]))
-            step += 1
-        seconds += time.monotonic() - start
-        loss = model.evaluate(inputs, labels, sample_weight=weights, batch_size=500, verbose=0)
-        loss /= float(weights.mean())
-        print(f"{run}: step {step:,}, loss {loss:.3f}", flush=True)
-        if not math.isfinite(loss):
-            raise ValueError(f"{run}: the loss is {loss}; pass a smaller --learning_rate")
-        curve.append((step, loss))
+    loss = "sparse_categorical_crossentropy"
+    task_training.compile_model(  # clipnorm: the paper's limit
+        model, loss, FLAGS.learning_rate, FLAGS.steps, clipnorm=2.0
+    )
+    points, seconds = task_training.train(
+        key, model, lambda: make_batch(random, x, answers), lambda _: test_loss(model, test), FLAGS.steps
+    )  # fmt: skip
+    curve = [(step, values["loss"]) for step, values in points]
     row = {
         "task": task.title, "parameters": model.count_params(), "steps": FLAGS.steps, "seconds": seconds,
-        "loss": loss, "measure": task.measure, "chance": float(task.chance(*test)), "paper": task.paper,
+        "loss": curve[-1][1], "measure": task.measure, "chance": float(task.chance(*test)), "paper": task.paper,
         "curve": curve,
     }  # fmt: skip
     return model, test, row
@@ -152,12 +151,7 @@ def main(_):
             keras.backend.clear_session()
             gc.collect()
         for run in (greedy, beam):
-            row = results.rows[run]
-            print(
-                f"{run}: {row['result']:.4g} {row['measure']} (chance {row['chance']:.4g}), {row['detail']}, "
-                f"{row['seconds']:.0f} seconds",
-                flush=True,
-            )
+            task_training.print_row(run, results.rows[run])
         if task.width == 2:
             files.append(f"{key}.png")
             plot(results.rows[greedy], pathlib.Path(FLAGS.model_dir, files[-1]))

@@ -1,16 +1,11 @@
 """The end-to-end memory network: its equations in NumPy, the formula of its parameters, linear start and bAbI."""
 
-import importlib.util
-import pathlib
-import sys
-
 import keras
+import module_files
 import numpy as np
 import pytest
 
 import kapps
-
-STORIES = pathlib.Path(__file__).parents[2] / "recipes" / "common" / "stories.py"
 
 RANDOM = np.random.default_rng(0)
 TEXT = RANDOM.integers(0, 7, (3, 5, 3)).astype("int32")
@@ -19,12 +14,7 @@ TEXT[0, :2], TEXT[:, 2:, 0] = 0, 1  # padding first, no other empty sentence
 
 @pytest.fixture(scope="module")
 def stories():
-    """The module of the recipes, which are not a package of the tests."""
-    spec = importlib.util.spec_from_file_location("stories", STORIES)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["stories"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return module_files.load("recipes/common/stories.py")
 
 
 def array(x):

@@ -1,13 +1,13 @@
 """attention_tasks.py with small settings, and the data of its tasks."""
 
 import csv
-import importlib.util
 import os
 import pathlib
 import subprocess
 import sys
 
 import keras
+import module_files
 import numpy as np
 import pytest
 import recipe_process
@@ -21,13 +21,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def cases():
-    """The module of the recipes, which are not a package of the tests."""
-    path = RECIPES / "common" / "attention_cases.py"
-    spec = importlib.util.spec_from_file_location("attention_cases", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["attention_cases"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return module_files.load("recipes/common/attention_cases.py")
 
 
 @pytest.mark.tensorflow

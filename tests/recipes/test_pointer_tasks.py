@@ -1,10 +1,9 @@
 """pointer_tasks.py with small settings, and the data of its tasks."""
 
 import csv
-import importlib.util
 import pathlib
-import sys
 
+import module_files
 import numpy as np
 import pytest
 import recipe_process
@@ -17,13 +16,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def cases():
-    """The module of the recipes, which are not a package of the tests."""
-    path = RECIPES / "common" / "pointer_cases.py"
-    spec = importlib.util.spec_from_file_location("pointer_cases", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pointer_cases"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return module_files.load("recipes/common/pointer_cases.py")
 
 
 @pytest.mark.tensorflow

@@ -2,10 +2,10 @@
 
 import csv
 import functools
-import importlib.util
 import json
 import pathlib
 
+import module_files
 import numpy as np
 import pytest
 import recipe_process
@@ -38,15 +38,6 @@ def write_pairs(folder, count=12):
     (folder / "classes.csv").write_text(text, encoding="utf-8")
 
 
-def load(name):
-    """Returns a module of the recipes, which are not a package of the tests."""
-    path = RECIPE.parent / "common" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class Columns:
     """A network whose scores are those of the pixel, and of the column."""
 
@@ -57,7 +48,10 @@ class Columns:
 
 
 def test_the_scores_of_mirror_images_are_added_in_place():
-    results, random = load("segmentation_results"), np.random.default_rng(0)
+    results, random = (
+        module_files.load("recipes/common/segmentation_results.py"),
+        np.random.default_rng(0),
+    )
     images, labels = random.normal(size=(5, 4, 6, 3)), random.integers(0, 3, (5, 4, 6))
     labels[0] = VOID
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(2)
@@ -73,7 +67,10 @@ def test_the_scores_of_mirror_images_are_added_in_place():
 
 
 def test_a_network_starts_from_the_weights_of_an_earlier_run(tmp_path):
-    models, path = load("segmentation_models"), tmp_path / "model.keras"
+    models, path = (
+        module_files.load("recipes/common/segmentation_models.py"),
+        tmp_path / "model.keras",
+    )
     build = functools.partial(
         models.build_network, "unet", "small", None, (32, 32, 3), preprocessing=INCEPTION
     )

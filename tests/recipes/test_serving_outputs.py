@@ -1,12 +1,12 @@
 """What the serving client makes of the answers of TensorFlow Serving, and of those of other servers."""
 
-import importlib.util
 import json
 import math
 import pathlib
 import random
 import sys
 
+import module_files
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,12 +18,7 @@ import server_answers  # noqa: E402
 
 @pytest.fixture(scope="module")
 def outputs():
-    """The module of the recipes, which are not a package of the tests."""
-    path = ROOT / "recipes" / "common" / "serving_outputs.py"
-    spec = importlib.util.spec_from_file_location("serving_outputs", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_files.load("recipes/common/serving_outputs.py")
 
 
 ROW = {"probabilities": [0.25, 0.75], "classes": [1, 0], "labels": ["green", "red"]}

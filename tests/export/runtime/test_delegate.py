@@ -3,11 +3,11 @@
 By default the smallest network of all; `--all` trains and quantises one of each family.
 """
 
-import importlib.util
 import pathlib
 
 import covering
 import keras
+import module_files
 import pytest
 
 import kapps
@@ -23,10 +23,7 @@ def delegate():
         patch.syspath_prepend(BENCHMARKS)
         # The benchmarks' modules enable oneDNN in the environment, which other tests' processes would inherit.
         patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-        spec = importlib.util.spec_from_file_location("delegate", BENCHMARKS / "delegate.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
+        yield module_files.load("benchmarks/delegate.py")
 
 
 @pytest.mark.tensorflow
