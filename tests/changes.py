@@ -1,4 +1,4 @@
-"""The families that changed since a commit, for the tests marked `changed`.
+"""The families and recipes that changed since a commit, for the tests marked `changed`.
 
 `KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts
 changes that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it
@@ -83,9 +83,40 @@ def changed_families():
     ]
 
 
+def changed_recipes():
+    """Returns the recipes whose files, or the modules of `recipes/common` that they import, changed; sorted."""
+    files = {str(path) for path in changed_files() or []}
+    recipes = sorted((ROOT / "recipes").glob("*.py"))
+    return [path.stem for path in recipes if {f"recipes/{path.name}", *_common_files(path)} & files]
+
+
+def _common_files(path):
+    """Returns the files of `recipes/common` that a file imports, at any distance."""
+    files, queue = set(), [path]
+    while queue:
+        for node in ast.walk(ast.parse(queue.pop().read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module == "common":
+                names = [f"common.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                file = f"recipes/{name.replace('.', '/')}.py"
+                is_module = name.startswith("common.") and (ROOT / file).exists()
+                if is_module and file not in files:
+                    files.add(file)
+                    queue.append(ROOT / file)
+    return files
+
+
 def describe():
-    """Returns one line about what the tests marked `changed` run over."""
+    """Returns lines about what the tests marked `changed` run over."""
     since = os.environ.get("KAPPS_SINCE", "HEAD~20")
     if changed_files() is None:
         return f"changed families: unknown, because {since} is not a commit of a git checkout here; none run as changed"
-    return f"changed families since {since}: {', '.join(changed_families()) or 'none'}"
+    return [
+        f"changed families since {since}: {', '.join(changed_families()) or 'none'}",
+        f"changed recipes since {since}: {', '.join(changed_recipes()) or 'none'}",
+    ]

@@ -4,19 +4,24 @@ import pathlib
 import subprocess
 import sys
 
+import changes
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.long
+ALWAYS = ["imagenet", "language_model", "counting"]
+"""Recipes of a run of images, of a run whose layers carry states, and of a table of networks: the ways to resume."""
+OTHERS = [
+    "finetune", "translation", "mappings", "nowcasting", "sequence_tasks", "attention_tasks", "memory_tasks",
+    "pointer_tasks", "few_shot", "gradients", "cifar10", "autoregression", "segmentation",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "recipe",
-    [
-        "imagenet", "finetune", "language_model", "translation", "mappings", "nowcasting", "counting",
-        "sequence_tasks", "attention_tasks", "memory_tasks", "pointer_tasks", "few_shot", "gradients",
-        "cifar10", "autoregression", "segmentation",
-    ],
+    [pytest.param(name, marks=pytest.mark.long) for name in ALWAYS]
+    + [pytest.param(name, marks=pytest.mark.changed) for name in OTHERS if name in changes.changed_recipes()],
 )  # fmt: skip
 def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(recipe):
     command = [
