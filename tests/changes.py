@@ -1,4 +1,4 @@
-"""The families and recipes that changed since a commit, for the tests marked `changed`.
+"""The families and recipes that changed since a commit, for the tests marked `changed` and `unchanged`.
 
 `KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts
 changes that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it
@@ -16,6 +16,9 @@ import kapps
 from kapps import cards
 
 ROOT = pathlib.Path(kapps.__file__).parents[1]
+
+ALWAYS = ("imagenet", "finetune", "language_model", "translation", "segmentation")
+"""Recipes whose tests run also where they did not change."""
 
 
 def _git(*arguments):
@@ -88,6 +91,20 @@ def changed_recipes():
     files = {str(path) for path in changed_files() or []}
     recipes = sorted((ROOT / "recipes").glob("*.py"))
     return [path.stem for path in recipes if {f"recipes/{path.name}", *_common_files(path)} & files]
+
+
+def is_unchanged(stem):
+    """Returns whether a file of tests, such as "test_vgg", is that of a family or recipe that did not change.
+
+    The tests of `ALWAYS` run on every change, because they stand for what all recipes use.
+    """
+    if changed_files() is None:
+        return False
+    name = stem.removeprefix("test_").removesuffix("_code").removesuffix("_recipe")
+    if name in family_modules().values():
+        return name not in changed_families()
+    is_recipe = (ROOT / "recipes" / f"{name}.py").exists()
+    return is_recipe and name not in (*ALWAYS, *changed_recipes())
 
 
 def _common_files(path):

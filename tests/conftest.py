@@ -29,6 +29,8 @@ def pytest_addoption(parser):
     )
 
 
+SMALL = 12e6
+"""Parameters of a network that is compared with another library's also where its family did not change."""
 POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 """Precision policies, the first of them by default."""
 
@@ -46,9 +48,9 @@ def pytest_generate_tests(metafunc):
     every builder. `one_per_head` limits the former to one builder for each head; `one_per_head(others="long")` gives
     the others the marker `long`, `one_per_head(others="changed")` runs them when their families change.
 
-    `peer_row` is the smallest network in each library of each family of the covering set and of each family that
-    changed, with `--all` every one; `applications_row` and `published_name` are the smallest network of each family in
-    each library, with `--all` every one.
+    `peer_row` is the smallest network in each library of each family that changed, and of each family of the covering
+    set if it is `SMALL`, with `--all` every one; `applications_row` and `published_name` are the smallest network of
+    each family in each library, with `--all` every one.
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
@@ -83,8 +85,13 @@ def pytest_generate_tests(metafunc):
                 peers = models.smallest((row[2], row[0], row) for row in peers)
             if libraries != ("keras",) and not every:
                 families = {cards.card(name).family for name in covering.names("image")}
-                families.update(changes.changed_families())
-                peers = [row for row in peers if cards.card(row[2]).family in families]
+                changed = changes.changed_families()
+                peers = [
+                    row
+                    for row in peers
+                    if cards.card(row[2]).family in changed
+                    or (cards.card(row[2]).family in families and cards.card(row[2]).params < SMALL)
+                ]
             if libraries == ("keras",) and not every:  # large models: only the last size
                 peers = [(*row[:3], row[3].split()[-1]) for row in peers]
             metafunc.parametrize(fixture, peers, ids="-".join)
@@ -130,12 +137,16 @@ def pytest_configure(config):
         config.option.loadscopereorder = False  # groups of few tests would come last
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before the selection by marker, and before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """With `--dist loadgroup`, runs tests that share a model or a module in one process.
+    """Gives the long tests of families and recipes that did not change the marker `unchanged`.
 
-    The tests that take longest come first: no process waits for another one at the end.
+    With `--dist loadgroup`, tests that share a model or a module run in one process, and the tests that take longest
+    come first: no process waits for another one at the end.
     """
+    for item in items:
+        if item.get_closest_marker("long") and changes.is_unchanged(item.path.stem):
+            item.add_marker(pytest.mark.unchanged)
     if not config.pluginmanager.hasplugin("xdist"):
         return
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)

@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import changes
 import graphs
 import keras
 import models
@@ -22,20 +23,26 @@ QUICK = (
     "alexnet_owt", "squeezenet1_1", "googlenet_bn_3x3", "resnet18", "densenet_bc", "shufflenet_v2_050",
     "efficientnet_b0",
 )  # fmt: skip
-"""Networks that together have most kinds of layers and take a second each; the tests of the others are `long`."""
+"""Networks that together have most kinds of layers and take a second each; the tests of the others are `long`, and
+`unchanged` where their family did not change."""
+
+
+def family_of(row):
+    """Returns the family of a row; one with options is a member of a family, without a builder."""
+    return row["name"] if "options" in row else cards.card(row["name"]).family
 
 
 def marked(row):
-    return pytest.param(row, id=row["name"], marks=() if row["name"] in QUICK else pytest.mark.long)
+    marks = [] if row["name"] in QUICK else [pytest.mark.long]
+    if marks and changes.is_unchanged(family_of(row)):
+        marks.append(pytest.mark.unchanged)
+    return pytest.param(row, id=row["name"], marks=marks)
 
 
 @pytest.mark.parametrize("row", [marked(row) for row in ROWS])
 def test_logits_equal_those_of_another_library(row):
-    name, size = row["name"], row["size"]
-    if "options" in row:  # a member of a family, without a builder
-        builder, family = getattr(families, name), name
-    else:
-        builder, family = graphs.builder(name), cards.card(name).family
+    name, size, family = row["name"], row["size"], family_of(row)
+    builder = getattr(families, name) if "options" in row else graphs.builder(name)
     names = getattr(importlib.import_module(f"kapps.weights.names.{family}"), row["library"])
     options = (
         {}
