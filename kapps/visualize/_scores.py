@@ -1,0 +1,108 @@
+"""The scores whose gradients attributions are: logits of classes, or a function of the output."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from kapps.visualize import _layer_calls
+
+PROBABILITIES = tuple(keras.activations.get(name) for name in ("softmax", "sigmoid", "log_softmax"))
+"""Activations that make probabilities of logits."""
+
+
+class Scores:
+    """The scores of a model: a logit of each example, or a function of the model's output.
+
+    A gradient of a probability is another picture than that of its logit, because the other classes take part in it.
+    So the activation that makes probabilities is left out of the last layer.
+
+    Args:
+        model: the model.
+        example: an input with one example.
+        classes: of `scores`; a function is called with the model's own output.
+
+    Raises:
+        ValueError: if the output are probabilities whose logits are not found, or if it is not (batch, classes).
+    """
+
+    def __init__(self, model, example, classes=None):
+        self.model, self.function = model, classes if callable(classes) else None
+        self.last = None if self.function else _last_activation(model, example)
+
+    def run(self, inputs, visit=_layer_calls.Call.proceed):
+        """Returns the logits, or the model's output where the scores are a function of it."""
+        return _layer_calls.run(self.model, inputs, functools.partial(self._visit, visit))
+
+    def _visit(self, visit, call):
+        if call.path != self.last:
+            return visit(call)
+        if isinstance(call.operation, (keras.layers.Softmax, keras.layers.Activation)):
+            return call.args[0]
+        activation, call.operation.activation = call.operation.activation, keras.activations.linear
+        try:
+            return visit(call)
+        finally:
+            call.operation.activation = activation
+
+    def scores(self, outputs, classes):
+        """Returns the score of each example, (batch,).
+
+        Args:
+            outputs: what `run` returned.
+            classes: index of each example's class, (batch,); None where the scores are a function.
+        """
+        if self.function:
+            return ops.cast(self.function(outputs), "float32")
+        chosen = ops.one_hot(classes, outputs.shape[-1], dtype="float32")
+        return ops.sum(ops.cast(outputs, "float32") * chosen, axis=-1)
+
+    def classes(self, inputs, classes=None):
+        """Returns the index of each example's class as an array: those given, or those with the largest logits.
+
+        Raises:
+            ValueError: for a class that the model does not have.
+        """
+        if self.function:
+            return None
+        logits = ops.convert_to_numpy(self.run(inputs))
+        if classes is None:
+            return logits.argmax(axis=-1)
+        result = np.asarray(classes)
+        if result.min() < 0 or result.max() >= logits.shape[-1]:
+            raise ValueError(
+                f"classes={result.tolist()}: {self.model.name} has the classes 0 to {logits.shape[-1] - 1}"
+            )
+        return result
+
+
+def _last_activation(model, example):
+    """Returns the path of the layer whose activation makes probabilities; None if the outputs are logits."""
+    ended = []
+
+    def visit(call):
+        outputs = call.proceed()
+        if hasattr(outputs, "shape"):
+            ended.append((call.path, call.operation, outputs))
+        return outputs
+
+    output = _layer_calls.run(model, example, visit)
+    if not hasattr(output, "shape") or len(output.shape) != 2:
+        raise ValueError(
+            f"{model.name} does not return (batch, classes); pass a function of its output as classes"
+        )
+    for path, operation, value in ended:
+        if value is not output:
+            continue
+        if isinstance(operation, keras.layers.Softmax):
+            return path
+        if getattr(operation, "activation", None) in PROBABILITIES:
+            return path
+        break
+    values = ops.convert_to_numpy(output)
+    if values.min() >= 0 and np.allclose(values.sum(axis=-1), 1, atol=1e-3):
+        raise ValueError(
+            f"{model.name} returns probabilities, and its logits were not found; build it with activation=None"
+        )
+    return None
