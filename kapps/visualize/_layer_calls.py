@@ -60,6 +60,12 @@ class _Visitor:
             self.loops -= isinstance(operation, LOOPS)
 
 
+def inner_layers(layer):
+    """Returns the layers without others inside them, in their order."""
+    parts = list(layer._layers)
+    return [x for part in parts for x in inner_layers(part)] if parts else [layer]
+
+
 def run(model, inputs, visit):
     """Returns the outputs of a model for inference; `visit(call)` returns the outputs of each call in it."""
     with redirect_calls(_Visitor(visit), of_values=True):
@@ -108,9 +114,10 @@ def find_layer(model, inputs, layer=None, rank=4):
     if paths:
         raise ValueError(f"layer {layer!r} of {model.name} is one of {', '.join(paths)}; pass one")
     kind = "" if rank is None else f" with an output of {rank} dimensions"
-    listed = ", ".join(fitting[-8:])
+    names = {name for path in fitting for name in (path, path.rpartition("/")[2])}
     raise ValueError(
-        f"{model.name} has no layer {layer!r}{kind}.{nearest(layer, fitting)} The last ones are {listed}"
+        f"{model.name} has no layer {layer!r}{kind}.{nearest(layer, names)} The last ones are "
+        f"{', '.join(fitting[-8:])}"
     )
 
 

@@ -101,7 +101,8 @@ def _last_activation(model, example):
             return path
         break
     values = ops.convert_to_numpy(output)
-    if values.min() >= 0 and np.allclose(values.sum(axis=-1), 1, atol=1e-3):
+    is_distribution = values.shape[-1] > 1 and np.allclose(values.sum(axis=-1), 1, atol=1e-3)
+    if is_distribution and values.min() >= 0:
         raise ValueError(
             f"{model.name} returns probabilities, and its logits were not found; build it with activation=None"
         )

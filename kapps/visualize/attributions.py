@@ -11,6 +11,7 @@ the model's output that returns a score for each image, (batch,).
 
 import dataclasses
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -73,13 +74,12 @@ def smooth_grad(
     if samples < 1 or noise < 0:
         raise ValueError(f"samples={samples}, noise={noise}: pass samples >= 1 and noise >= 0")
     images, random = check_images(model, images), np.random.default_rng(seed)
-    classes = predicted(model, images, classes, batch_size)
     spread = noise * (images.max(axis=(1, 2, 3)) - images.min(axis=(1, 2, 3)))[:, None, None, None]
-    total = np.zeros_like(images)
-    for _ in range(samples):
-        noisy = images + spread * random.standard_normal(images.shape, dtype="float32")
-        total += saliency(model, noisy, classes, batch_size=batch_size)
-    return total / samples
+    noisy = (
+        images + spread * random.standard_normal(images.shape, dtype="float32")
+        for _ in range(samples)
+    )
+    return _mean_gradient(model, images, classes, noisy, np.full(samples, 1 / samples), batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +118,11 @@ def integrated_gradients(
     classes = predicted(model, images, classes, batch_size)
     start = np.broadcast_to(np.asarray(baseline, "float32"), images.shape)
     positions, weights = np.polynomial.legendre.leggauss(nodes)
-    total = np.zeros_like(images)
-    for position, weight in zip((positions + 1) / 2, weights / 2, strict=True):
-        between = (start + position * (images - start)).astype("float32")
-        total += np.float32(weight) * saliency(model, between, classes, batch_size=batch_size)
-    attributions = (images - start) * total
+    between = (
+        (start + position * (images - start)).astype("float32") for position in (positions + 1) / 2
+    )
+    gradient = _mean_gradient(model, images, classes, between, weights / 2, batch_size)
+    attributions = (images - start) * gradient
     ends = [scores(model, array, classes, batch_size=batch_size) for array in (images, start)]
     error = attributions.sum(axis=(1, 2, 3), dtype="float64") - (ends[0] - ends[1])
     return IntegratedGradients(attributions, error.astype("float32"))
@@ -208,6 +208,21 @@ def _attribute(gradient, model, images, classes, batch_size):
         return gradient(wrapped, images, wrapped.classes(images, classes))
 
     return in_batches(batch, batch_size, images, class_rows(classes, len(images)))
+
+
+def _mean_gradient(model, images, classes, variants, weights, batch_size):
+    """Returns the weighted sum of the gradients of variants of the images; small images are processed together."""
+    wrapped, count = Scores(model, images[:1], classes), len(images)
+    rows = class_rows(predicted(model, images, classes, batch_size), count)
+    gradient, total = functools.partial(_gradient, wrapped), np.zeros_like(images)
+    together = max(1, batch_size // count)
+    pairs = zip(variants, weights, strict=True)
+    while group := list(itertools.islice(pairs, together)):
+        stacked = np.concatenate([array for array, _ in group])
+        labels = None if rows is None else np.tile(rows, len(group))
+        result = in_batches(gradient, batch_size, stacked, labels).reshape(-1, *images.shape)
+        total += np.tensordot(np.float32([weight for _, weight in group]), result, axes=1)
+    return total
 
 
 def _gradient(wrapped, images, classes, visit=_layer_calls.Call.proceed):

@@ -23,7 +23,7 @@ def filters(model: keras.Model, layer: str | None = None) -> np.ndarray:
     Raises:
         ValueError: if there is no such layer, or several ones.
     """
-    layers = [x for x in model._flatten_layers() if isinstance(x, CONVOLUTIONS)]
+    layers = [x for x in _layer_calls.inner_layers(model) if isinstance(x, CONVOLUTIONS)]
     if layer is None:
         layers = [x for x in layers if isinstance(x, keras.layers.Conv2D)][:1]
     else:
