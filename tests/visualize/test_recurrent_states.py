@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kapps.visualize import cell_states as module
+from kapps.visualize import recurrent_states as module
 
 TOKENS = np.random.default_rng(0).integers(1, 9, (3, 6))
 TOKENS[1, 4:] = 0
