@@ -1,0 +1,68 @@
+"""The activation atlas, principal components, and the files of the embedding projector."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kapps import visualize
+
+IMAGES = np.random.default_rng(0).normal(size=(300, 6, 6, 2)).astype("float32")
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2D(4, 3, name="maps")(inputs)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+
+
+def test_principal_components_are_eigenvectors_of_the_covariance():
+    vectors = np.random.default_rng(0).normal(size=(50, 6)) * [1, 5, 2, 3, 1, 4]
+    points = visualize.principal_components(vectors, 3)
+    _, eigenvectors = np.linalg.eigh(np.cov(vectors.T))
+    expected = (vectors - vectors.mean(axis=0)) @ eigenvectors[:, ::-1][:, :3]
+    np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-4)
+    with pytest.raises(ValueError, match="components"):
+        visualize.principal_components(vectors[:1])
+
+
+def test_cells_have_the_means_of_their_members():
+    model = network()
+    result = visualize.atlas(model, IMAGES, "maps", grid=5)
+    (maps,) = visualize.feature_maps(model, IMAGES, "maps").values()
+    taken = np.array([row[tuple(place)] for row, place in zip(maps, result.places, strict=True)])
+    edges = np.linspace(0, 1, 6)
+    expected, _, _ = np.histogram2d(*result.layout.T, bins=[edges, edges])
+    np.testing.assert_array_equal(result.counts, expected)
+    assert result.counts.sum() > 280 and len(result.vectors) == (result.counts >= 5).sum()
+    for vector, cell, rows in zip(result.vectors, result.cells, result.members, strict=True):
+        assert len(rows) == result.counts[tuple(cell)]
+        np.testing.assert_allclose(vector, taken[rows].mean(axis=0), rtol=1e-5, atol=1e-6)
+    given = visualize.atlas(model, IMAGES, "maps", layout=taken[:, :2])
+    order = np.argsort(taken[:, 0], kind="stable")
+    assert (np.diff(given.layout[order, 0]) >= 0).all()
+    for options, words in (
+        ({"least": 400}, "no cell"),
+        ({"layout": taken}, "layout"),
+        ({"grid": 0}, "grid=0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            visualize.atlas(model, IMAGES, "maps", **options)
+
+
+def test_projector_files(tmp_path):
+    vectors = np.arange(6.0).reshape(3, 2) / 3
+    files = visualize.projector(vectors, ["a", "b\tc", "d\ne"], tmp_path / "out")
+    assert [path.name for path in files] == [
+        "vectors.tsv",
+        "metadata.tsv",
+        "projector_config.pbtxt",
+    ]
+    np.testing.assert_allclose(np.loadtxt(files[0], delimiter="\t"), vectors, rtol=1e-5)
+    assert files[1].read_text(encoding="utf-8").splitlines() == ["a", "b c", "d e"]
+    assert 'tensor_path: "vectors.tsv"' in files[2].read_text(encoding="utf-8")
+    visualize.projector(vectors, {"word": list("abc"), "count": [1, 2, 3]}, tmp_path / "out")
+    assert files[1].read_text(encoding="utf-8").splitlines()[:2] == ["word\tcount", "a\t1"]
+    with pytest.raises(ValueError, match="2 labels for 3 vectors"):
+        visualize.projector(vectors, ["a", "b"], tmp_path)
