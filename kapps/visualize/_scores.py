@@ -58,6 +58,10 @@ class Scores:
         chosen = ops.one_hot(classes, outputs.shape[-1], dtype="float32")
         return ops.sum(ops.cast(outputs, "float32") * chosen, axis=-1)
 
+    def of(self, inputs, classes):
+        """Returns the scores of inputs, (batch,)."""
+        return self.scores(self.run(inputs), classes)
+
     def classes(self, inputs, classes=None):
         """Returns the index of each example's class as an array: those given, or those with the largest logits.
 

@@ -185,11 +185,19 @@ def occlusion(
         )
     classes = predicted(model, images, classes, batch_size)
     tops, lefts = range(0, height - square + 1, stride), range(0, width - square + 1, stride)
-    whole = scores(model, images, classes, batch_size=batch_size)
-    heat = np.empty((len(images), len(tops), len(lefts)), "float32")
-    for i, top in enumerate(tops):
-        for j, left in enumerate(lefts):
-            covered = images.copy()
-            covered[:, top : top + square, left : left + square] = fill
-            heat[:, i, j] = whole - scores(model, covered, classes, batch_size=batch_size)
-    return heat
+    squares = [(top, left) for top in tops for left in lefts]
+    whole, wrapped = (
+        scores(model, images, classes, batch_size=batch_size),
+        Scores(model, images[:1], classes),
+    )
+    together, falls = max(1, batch_size // len(images)), []
+    for start in range(0, len(squares), together):
+        group = squares[start : start + together]
+        covered = np.tile(images, (len(group), 1, 1, 1))
+        for i, (top, left) in enumerate(group):
+            rows = slice(i * len(images), (i + 1) * len(images))
+            covered[rows, top : top + square, left : left + square] = fill
+        labels = None if wrapped.function else np.tile(classes, len(group))
+        result = in_batches(wrapped.of, batch_size, covered, labels)
+        falls.append(whole - result.reshape(-1, len(images)))
+    return np.concatenate(falls).T.reshape(len(images), len(tops), len(lefts))

@@ -185,7 +185,7 @@ def scores(model: keras.Model, images, classes=None, *, batch_size: int = BATCH)
     wrapped = Scores(model, images[:1], classes)
 
     def batch(images, classes):
-        return wrapped.scores(wrapped.run(images), wrapped.classes(images, classes))
+        return wrapped.of(images, wrapped.classes(images, classes))
 
     return in_batches(batch, batch_size, images, class_rows(classes, len(images)))
 

@@ -23,7 +23,8 @@ REDIRECTED_STEPS = 16
 def maximise(
     model: keras.Model, units, layer: str | None = None, *, objective: str = "channel", size=None,
     value_range=(0.0, 1.0), steps: int = 256, learning_rate: float = 0.05, jitter: float = 4, scale: float = 0.1,
-    rotation: float = 10, decorrelate: bool = True, seed: int = 0,
+    rotation: float = 10, decorrelate: bool = True, grey: bool = False, penalty: float = 0.0,
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Returns an image for each unit that makes the unit's value large. All images are made together.
 
@@ -40,6 +41,9 @@ def maximise(
         scale: largest change of the size, as a share.
         rotation: largest angle in degrees.
         decorrelate: whether an image of three channels has the colours of natural images.
+        grey: whether all channels of an image are equal.
+        penalty: weight of the sum of the squares of the image's numbers less the smallest one, which is subtracted from
+            the value (Simonyan 2013, arXiv:1312.6034). It makes what the unit does not need black.
         seed: of the first image and the transformations.
 
     Returns:
@@ -61,7 +65,7 @@ def maximise(
     directions = _directions(model, example, path, units)
     trainer = _Trainer(
         model, example, path, directions, objective, tuple(map(float, value_range)),
-        (jitter, scale, np.deg2rad(rotation)), decorrelate, steps, seed,
+        (jitter, scale, np.deg2rad(rotation)), decorrelate and not grey, grey, penalty, steps, seed,
     )  # fmt: skip
     trainer.compile(keras.optimizers.Adam(learning_rate))
     first = min(REDIRECTED_STEPS, steps)
@@ -95,23 +99,15 @@ class _Trainer(keras.Model):
     """A model whose only trainable weights are the coefficients of the images; `fit` trains them on every backend."""
 
     def __init__(
-        self,
-        model,
-        example,
-        path,
-        directions,
-        objective,
-        value_range,
-        moves,
-        decorrelate,
-        steps,
-        seed,
-    ):
+        self, model, example, path, directions, objective, value_range, moves, decorrelate, grey, penalty,
+        steps, seed,
+    ):  # fmt: skip
         super().__init__(name="maximisation")
         self.model, self.target, self.objective, self.moves = model, path, objective, moves
-        self.value_range, self.redirected = value_range, True
+        self.value_range, self.redirected, self.penalty = value_range, True, penalty
         self.scores = None if path else Scores(model, example)
         _, height, width, channels = example.shape
+        self.copies = channels if grey else 1
         self.directions = ops.convert_to_tensor(directions)
         self.bases = [ops.convert_to_tensor(_waves(size)[0]) for size in (height, width)]
         (_, rows), (_, columns) = _waves(height), _waves(width)
@@ -124,7 +120,7 @@ class _Trainer(keras.Model):
             self.colours = ops.convert_to_tensor((COLOURS / norm).T)
         self.seeds = keras.random.SeedGenerator(seed)
         self.coefficients = self.add_weight(
-            shape=(len(directions), height, width, channels), name="coefficients",
+            shape=(len(directions), height, width, 1 if grey else channels), name="coefficients",
             initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),
         )  # fmt: skip
         self.values = self.add_weight(
@@ -152,17 +148,18 @@ class _Trainer(keras.Model):
         if self.colours is not None:
             x = ops.matmul(x, self.colours)
         low, high = self.value_range
-        return low + (high - low) * ops.sigmoid(x)
+        return ops.repeat(low + (high - low) * ops.sigmoid(x), self.copies, axis=-1)
 
     def call(self, inputs, training=None):
         del inputs
         x = self.images()
+        excess = self.penalty * ops.sum((x - self.value_range[0]) ** 2)
         if training:
             x = self._move(x)
         values = self._values(x)
         self.values.assign(ops.slice_update(self.values.value, (self.step.value, 0), values[None]))
         self.step.assign_add(1)
-        self.add_loss(-ops.sum(values))
+        self.add_loss(excess - ops.sum(values))
         return values
 
     def _move(self, x):

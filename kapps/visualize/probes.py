@@ -117,7 +117,7 @@ def _fit(x, y, arrays, classes, l2, steps):
     classifier.compile(keras.optimizers.Adam(schedule), loss)
     for _ in range(steps):
         classifier.train_on_batch(x, y)
-    return [classifier.predict(array, batch_size=len(array), verbose=0) for array in arrays]
+    return [ops.convert_to_numpy(classifier(array)) for array in arrays]
 
 
 def _cross_entropy(logits, classes):

@@ -32,6 +32,25 @@ def test_a_linear_unit_gets_the_signs_of_its_kernel():
         assert 0.8 * np.abs(kernel[..., unit]).sum() < value <= np.abs(kernel[..., unit]).sum()
 
 
+def test_with_a_penalty_a_linear_unit_gets_its_kernel_over_twice_the_penalty():
+    """The largest of w x - penalty x^2 (Simonyan 2013, arXiv:1312.6034)."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6, 6, 1)), layers.Flatten(), layers.Dense(1)])
+    kernel = np.random.default_rng(0).uniform(0.2, 0.8, size=(36, 1))
+    model.layers[-1].set_weights([kernel, np.zeros(1)])
+    still = dict(jitter=0, scale=0, rotation=0)
+    images, _ = maximisation.maximise(
+        model, [0], penalty=0.5, steps=400, learning_rate=0.1, **still
+    )
+    np.testing.assert_allclose(images.ravel(), kernel.ravel(), atol=0.01)
+
+
+def test_grey_images_have_equal_channels():
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Flatten(), layers.Dense(1)])
+    images, _ = maximisation.maximise(model, [0], grey=True, steps=3)
+    assert images.shape == (1, 6, 6, 3) and (images[..., :1] == images).all() and np.ptp(images) > 0
+
+
 def test_a_channel_has_a_larger_value_than_on_random_images_and_the_weights_stay():
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
