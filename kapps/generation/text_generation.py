@@ -135,7 +135,9 @@ class TextGenerator:
         shape, array = tuple(spec.shape[1:]), np.asarray(source)
         is_number = array.dtype.kind in "iuf" and array.size
         if not is_number or not fits(array.shape, shape):
-            expected = ", ".join(["batch", *("any" if size is None else str(size) for size in shape)])
+            expected = ", ".join(
+                ["batch", *("any" if size is None else str(size) for size in shape)]
+            )
             raise ValueError(
                 f"source has the shape {list(array.shape)} and the dtype {array.dtype}; the encoder takes numbers "
                 f"[{expected}]"

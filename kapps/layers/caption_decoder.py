@@ -222,7 +222,9 @@ class CaptionDecoder(AttentionRNN):
         output, new_state = super().decoding_step(x, position, state, memory)
         return self.split(output, ops.zeros_like(output[..., :1])), new_state
 
-    def compute_output_spec(self, sequences, memory, *args, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self, sequences, memory, *args, return_attention_scores=False, **kwargs
+    ):
         del args, kwargs
         widths = [self.cell.output_width, memory.shape[-1], 1][: 3 if self.is_hard else 2]
         steps = sequences.shape[:2]
@@ -233,6 +235,12 @@ class CaptionDecoder(AttentionRNN):
 
     def get_config(self):
         return {**super().get_config(), "penalty": self.penalty, "entropy": self.entropy}
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """That of an `AttentionRNN`, and a gate for each step and value of the context."""
+        cost = super().profile_cost(input_shapes, output_shapes)
+        (batch, steps, _), (_, _, width) = input_shapes[:2]
+        return {**cost, "elementwise": cost["elementwise"] + batch * steps * (width + 1)}
 
 
 def log(x):
