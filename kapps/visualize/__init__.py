@@ -4,6 +4,7 @@ from kapps._names import attribute_finder
 from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, save_figure
 from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.attention_plot import plot_attention
+from kapps.visualize.caption_plot import plot_caption
 from kapps.visualize.cell_plot import plot_cells
 from kapps.visualize.episode_plot import plot_episodes
 from kapps.visualize.error_distribution_plot import plot_error_distributions
@@ -21,6 +22,7 @@ __all__ = [
     "new_figure",
     "plot_accuracy",
     "plot_attention",
+    "plot_caption",
     "plot_cells",
     "plot_episodes",
     "plot_error_distributions",

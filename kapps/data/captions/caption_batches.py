@@ -3,9 +3,8 @@
     batches = CaptionBatches(images, words, preprocessing, batch_size=64)
     train = batches.train_dataset(seed=0, first_step=step)      # endless; an epoch has batches.steps_per_epoch
 
-A batch is ((images, target), labels). The target is the start token and the words; the labels are the words and the end
-token, so that each word is predicted from those before it. Padding is 0 in both; a model whose embedding masks it, such
-as `kapps.show_attend_tell`, leaves it out of the loss.
+A batch is ((images, target), labels, weights). The target is the start token and the words; the labels are the words
+and the end token, so that each word is predicted from those before it. Weights are 0 for padding and 1 for tokens.
 """
 
 import numpy as np
@@ -69,8 +68,8 @@ class CaptionBatches:
             shard: (i, k) for worker i of k: each batch is the i-th part of the batch of a single worker.
 
         Returns:
-            Batches of ((images, target), labels): float32 [batch / k, height, width, channels], int32 [batch / k,
-            time], int32 [batch / k, time].
+            Batches of ((images, target), labels, weights): float32 [batch / k, height, width, channels], int32 [batch
+            / k, time]; labels and float32 weights of the target's shape.
 
         Raises:
             DataError: the batch is not divisible by the number of workers.
@@ -113,7 +112,8 @@ class CaptionBatches:
             target = tf.concat([tf.fill([tf.shape(labels)[0], 1], start), labels[:, :-1]], axis=1)
             # The end token is a label only.
             target = tf.where(target == self.words.end, 0, target)
-            return (read(tf.gather(image, batch)), target), labels
+            weights = tf.cast(labels != 0, tf.float32)
+            return (read(tf.gather(image, batch)), target), labels, weights
 
         options = tf.data.Options()
         options.deterministic = True

@@ -120,7 +120,9 @@ def _find_columns(cells):
 def _find_image(folder, name, captions, line):
     """Returns the path of an image."""
     if os.path.isabs(name) or ".." in pathlib.PurePath(name).parts:
-        raise DataError(f"{captions}, line {line:,}: {name} is not in {folder}: write its name there")
+        raise DataError(
+            f"{captions}, line {line:,}: {name} is not in {folder}: write its name there"
+        )
     for inside in IMAGE_FOLDERS:
         path = folder / inside / name
         if path.is_file():

@@ -82,7 +82,9 @@ class CaptionWords:
         except json.JSONDecodeError:
             tokens = None
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-            raise DataError(f"{path} holds no list of words: pass a file that CaptionWords.save wrote")
+            raise DataError(
+                f"{path} holds no list of words: pass a file that CaptionWords.save wrote"
+            )
         return cls(Vocabulary("words", tuple(tokens)))
 
 

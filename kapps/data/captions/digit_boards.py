@@ -115,8 +115,9 @@ def make_caption(random: np.random.Generator) -> tuple[list, list]:
         place = [(word, ()) for word in ("in", "the", *PLACES[cell].split())]
         return [("a", ()), (size, ()), (DIGITS[digit], (cell,)), *place], [(digit, size, cell)]
     digits, sizes = random.choice(10, 2, replace=False).tolist(), [_size(random), _size(random)]
-    line, (first, second) = int(random.integers(CELLS)), sorted(
-        random.choice(CELLS, 2, replace=False).tolist()
+    line, (first, second) = (
+        int(random.integers(CELLS)),
+        sorted(random.choice(CELLS, 2, replace=False).tolist()),
     )
     if random.integers(2):  # one above the other, in a column
         cells, relation = (CELLS * first + line, CELLS * second + line), ("above",)
