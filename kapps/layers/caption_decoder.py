@@ -215,6 +215,7 @@ class CaptionDecoder(AttentionRNN):
         return loss
 
     def compute_mask(self, sequences, mask=None):
+        del sequences
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         return [mask] * (3 if self.is_hard else 2)
 

@@ -140,7 +140,7 @@ def hard_steps(model, images):
     parts = [decoder.input[0], decoder.input[1], *decoder.input[2:]]
     inner = keras.Model(model.input, keras.tree.flatten(parts))
     y, memory, *states = inner([images, np.full((len(images), 1), START, "int32")], training=False)
-    h, z, log_p, alpha = decoder(
+    _, z, log_p, alpha = decoder(
         y, memory, initial_state=states, return_attention_scores=True, training=True
     )
     cell = decoder.cell

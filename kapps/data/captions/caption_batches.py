@@ -130,7 +130,9 @@ class CaptionBatches:
         def read_one(number):
             image = stored[number]
             if not is_array:
-                image = decode_image.decode(tf.io.read_file(image) if is_path else image, channels)
+                image = decode_image.decode_graph(channels)(
+                    tf.io.read_file(image) if is_path else image
+                )
             elif image.shape[-1] != channels:
                 image = (
                     tf.repeat(image, 3, -1) if channels == 3 else tf.image.rgb_to_grayscale(image)

@@ -5,7 +5,7 @@
     related = "a", size, digit, "above" | "left of", "a", size, digit    # "a large three above a small seven"
     single  = "a", size, digit, "in the", place                          # "a small one in the top left"
 
-A caption says all that a scene shows, in one way: which digits, how many, how large and, unless they are several, where.
+A caption says what a scene shows, in one way: which digits, how many, how large and, unless they are several, where.
 The words of digits fix where a model has to look. Every scene depends only on its split and its number; the scenes of
 the two splits have digits of different handwriting.
 """
