@@ -14,7 +14,8 @@ stochastic penalty, which draws the attention of all words together to every pla
 
 The recipe writes `model.keras`, `words.json`, `history.csv`, `curves.png`, `captions.tsv`, `attention.png` and
 `run.json` to --model_dir, and to --export_dir for each precision a folder with `encoder.tflite`, `step.tflite` and
-`words.json`, for `kapps.export.load_tflite_encoder_and_step`. Results: docs/captions.md.
+`words.json`, for `kapps.export.load_tflite_encoder_and_step`; the encoder's file reads pixels in [0, 255]. Results:
+docs/captions.md.
 """
 
 import functools
@@ -177,12 +178,17 @@ def main(_):
     seconds = time.monotonic() - start
     scores = caption_results.compute_scores(texts, test_source)
     maps = caption_results.attention_maps(model, words, images, texts, grid)
+    scores.append(
+        ("mean (1 - sum of the weights)^2 of a place", caption_results.unevenness(maps), "")
+    )
     if isinstance(test_source, captions.DigitBoards):
         value = caption_results.pointing(maps, texts, test_source)
         scores.append(("digits whose place has the largest weight (%)", value, ""))
     caption_results.write_table(folder / "captions.tsv", test_source, texts)
     caption_results.plot(folder / "attention.png", preprocessing, images, texts, maps)
-    exports = caption_results.export_files(model, words, images, FLAGS.export_dir, FLAGS.tflite)
+    exports = caption_results.export_files(
+        model, words, images, preprocessing, FLAGS.export_dir, FLAGS.tflite
+    )
     run.finish(before, after, [], flags=training.get_flag_values())  # deletes the checkpoints
     print()
     training.print_table(("exported", "precision", "size", "equal captions"), *exports)

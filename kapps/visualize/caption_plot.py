@@ -9,7 +9,7 @@ from kapps.visualize._style import FONT_SIZE, new_figure, save_figure
 
 PANELS = 6
 """Panels of a row."""
-_DARKEST = 0.25
+_DARKEST = 0.4
 """Brightness of the image where the weight is 0."""
 
 
@@ -51,8 +51,8 @@ def plot_caption(
         for axis, word, values in zip(panels[1:], words, maps, strict=False):
             light = enlarge(np.asarray(values, float) / max(np.max(values), 1e-9), image.shape[:2])
             axis.imshow(image * (_DARKEST + (1 - _DARKEST) * light[..., None]))
-            # Also on a dark background the weights are visible.
-            axis.imshow(light, cmap="Oranges", alpha=0.35 * light, vmin=0, vmax=1)
+            # A colour shows the weights on a dark background too.
+            axis.imshow(light, cmap="Oranges", alpha=0.6 * light, vmin=0, vmax=1)
             axis.set_title(word, fontsize=FONT_SIZE + 1)
         first += count
     save_figure(figure, path)

@@ -117,6 +117,11 @@ def pointing(maps, texts, source):
     return 100 * float(np.mean(hits)) if hits else 0.0
 
 
+def unevenness(maps):
+    """Returns the mean of (1 - sum_t alpha_t)^2 over places and captions, which the penalty makes smaller."""
+    return float(np.mean([np.mean((1 - values.sum(axis=0)) ** 2) for values in maps]))
+
+
 def write_table(path, source, texts):
     """Writes the name, the caption and the references of each image to a file, separated by tabs."""
     rows = zip(source.names, texts, source.captions, strict=False)
@@ -128,27 +133,37 @@ def write_table(path, source, texts):
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
+def raw_pixels(images, preprocessing):
+    """Returns images as the model reads them as pixels in [0, 255], float32, red first."""
+    mean, std = preprocessing.channels(images.shape[-1])
+    pixels = (preprocessing.ordered(images) * std + mean) / preprocessing.scale
+    return np.clip(pixels, 0, 255).astype("float32")
+
+
 def plot(path, preprocessing, images, texts, maps):
     """Plots the first images with the attention of each word."""
-    mean, std = preprocessing.channels(images.shape[-1])
-    pixels = (images[:PLOTTED] * std + mean) / (preprocessing.scale * 255)
+    pixels = raw_pixels(images[:PLOTTED], preprocessing) / 255
     split = [text.split() for text in texts[:PLOTTED]]
     words = [row[: len(values)] for row, values in zip(split, maps, strict=False)]
     shown = [values[: len(row)] for row, values in zip(words, maps, strict=False)]
-    visualize.plot_caption(preprocessing.ordered(pixels), words, shown, path)
+    visualize.plot_caption(pixels, words, shown, path)
 
 
-def export_files(model, words, images, directory, precisions):
+def export_files(model, words, images, preprocessing, directory, precisions):
     """Writes `encoder.tflite`, `step.tflite` and `words.json` for each precision. Returns the rows of a table.
+
+    The encoder's file has the preprocessing and reads pixels in [0, 255].
 
     Args:
         model: the model of the recipe.
         words: the `kapps.data.captions.CaptionWords`.
         images: some images as the model reads them.
+        preprocessing: of the images.
         directory: the folders of the files are in it.
         precisions: of the files.
     """
     rows, images = [], images[:COMPARED]
+    pixels = raw_pixels(images, preprocessing)
     options = dict(
         start=words.start, end=words.end, steps=FILE_LENGTH - 1, beam=1, never=(1, words.start)
     )
@@ -158,7 +173,7 @@ def export_files(model, words, images, directory, precisions):
         export.tflite_encoder_and_step(model, folder, length=FILE_LENGTH, precision=precision)
         words.save(folder / "words.json")
         files = export.load_tflite_encoder_and_step(folder)
-        equal = (text_generation.translate(files, images, **options) == expected).all(axis=1).mean()
+        equal = text_generation.translate(files, pixels, **options) == expected
         size = sum(file.stat().st_size for file in folder.glob("*.tflite")) / 1e6
-        rows.append((str(folder), precision, f"{size:.1f} MB", f"{equal:.0%}"))
+        rows.append((str(folder), precision, f"{size:.1f} MB", f"{equal.all(axis=1).mean():.0%}"))
     return rows
