@@ -15,7 +15,7 @@ from kapps.generation import text_generation
 
 FILE_LENGTH = 32
 """Maximum tokens of a caption in the exported files."""
-COMPARED, PLOTTED = 20, 6
+COMPARED, PLOTTED = 20, 4
 """Number of images that exported files are compared with the model on, and of those of the plot."""
 
 
