@@ -194,12 +194,16 @@ def test_masked_padding_equals_a_shorter_sequence(card, model, inputs):
         pytest.skip("has no masks")
     lengths = [LENGTH, 7, 3, 1]
     padded = [array.copy() for array in as_list(inputs)]
+    is_fixed = [x.shape[1] is not None for x in model.inputs]  # annotation vectors of an image
     for i, array in enumerate(padded):  # source and target of an example have different lengths
         reverse = i + 1 < len(padded)
         for row, length in zip(array, lengths[::-1] if reverse else lengths, strict=True):
-            row[length:] = 0
+            row[len(row) if is_fixed[i] else length :] = 0
     batch = run(model, with_structure(inputs, padded))
-    longer = [np.concatenate([array, np.zeros_like(array[:, :5])], axis=1) for array in padded]
+    longer = [
+        array if fixed else np.concatenate([array, np.zeros_like(array[:, :5])], axis=1)
+        for array, fixed in zip(padded, is_fixed, strict=True)
+    ]
     longer_batch = run(model, with_structure(inputs, longer))
     for i in range(len(lengths)):
         trimmed = [array[i : i + 1, : count_steps(array[i])] for array in padded]

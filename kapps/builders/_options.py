@@ -29,7 +29,7 @@ NUMBERS_OF_PARTS = {
 """Options that count parts of the network."""
 FRACTIONS = {"dropout", "drop_rate", "epsilon", "kernel_dropout", "noise", "ponder"}
 """Options that are fractions in [0, 1)."""
-ZERO = {"penalty"}
+ZERO = {"entropy", "penalty", "reward"}
 """Options that are positive numbers or 0."""
 EXAMPLES = {
     "attention_units": (None, 1), "block": (None, 1), "chunk": (None, 1), "embedding": (None, 1), "layers": (None, 1),

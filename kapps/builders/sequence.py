@@ -37,7 +37,7 @@ KINDS = {1: "tokens", 2: "sequence", 4: "frames"}
 def axes_of(defaults):
     """Returns the names of the axes of a family's input without the batch."""
     axes = AXES[len(defaults["input_shape"])]
-    return SENTENCES if defaults["vocabulary"] and len(axes) == 2 else axes
+    return SENTENCES if defaults["kind"] == "tokens" and len(axes) == 2 else axes
 
 
 class SequenceBuilder(Builder):
@@ -132,7 +132,7 @@ class SequenceBuilder(Builder):
 
     def returns(self):
         axes, inputs = axes_of(self.defaults), self.defaults["inputs"]
-        dtype = "int32 tokens" if self.defaults["vocabulary"] else "float32"
+        dtype = "int32 tokens" if self.defaults["kind"] == "tokens" else "float32"
         several = f", a list of {' and '.join(inputs)}," if len(inputs) > 1 else ""
         outputs = "float32 predictions (batch, ..., classes) or to features"
         if self.heads["head"] is None:
@@ -176,7 +176,8 @@ class SequenceBuilder(Builder):
     def inputs(self, name, input_tensor, input_shape):
         """Returns the Keras tensors of the inputs, after a check of their shapes."""
         names, default = self.defaults["inputs"], tuple(self.defaults["input_shape"])
-        dtypes = dict.fromkeys(names, "int32" if self.defaults["vocabulary"] else "float32")
+        dtype = "int32" if self.defaults["kind"] == "tokens" else "float32"
+        dtypes = dict.fromkeys(names, dtype)
         shapes = dict.fromkeys(names, default)
         if self.defaults["target_shape"] is not None:
             dtypes["target"], shapes["target"] = "int32", self.defaults["target_shape"]
@@ -221,19 +222,21 @@ def sequence_family(
     Args:
         shape: default shape of the input without the batch: (steps,) or (sentences, words) of tokens, (steps, features)
             of vectors, (steps, height, width, channels) of frames. The number of steps may be None.
-        vocabulary: default number of tokens, which the body takes under this name; None for vectors and frames.
+        vocabulary: default number of tokens, which the body takes under this name; None for vectors and frames. With a
+            target_shape it is that of the target.
         classes: default width of the prediction layer; None for the number of tokens.
         head: `head(x, classes, activation) -> predictions`, of every step if the body returns steps; None if the
             body's output is the prediction. A body that returns (x, embedding) has `kapps.heads.tied_classifier`,
             one that returns (x, head) has that head.
         inputs: names of several inputs, which the body takes as a tuple; by default one input called "tokens",
             "sequence" or "frames".
-        target_shape: shape of the input "target", int32, without the batch, if it differs from the source's. `classes`
-            of None then means that the source's length sets the number of classes.
+        target_shape: shape of the input "target", int32, without the batch, if it differs from the source's, which is
+            then float32. `classes` of None without a vocabulary then means that the source's length sets the number of
+            classes.
     """
 
     def decorate(body):
-        kind = "tokens" if vocabulary else KINDS[len(shape)]
+        kind = "tokens" if vocabulary and target_shape is None else KINDS[len(shape)]
         defaults = dict(
             minimum=1, input_shape=shape, classes=classes, vocabulary=vocabulary, inputs=inputs or (kind,),
             kind=kind, preprocessing=None, any_size=shape[0] is None, target_shape=target_shape,

@@ -1,8 +1,9 @@
-"""Input pipelines in tf.data: datasets of images, images with masks, text, translations and sequences.
+"""Input pipelines in tf.data: datasets of images, images with masks or captions, text, translations and sequences.
 
     kapps.data.open_source, train_dataset, eval_dataset    image classification
     kapps.data.image                                       its readers, augmentation and TFRecord files
     kapps.data.segmentation                                images with masks
+    kapps.data.captions                                    images with captions
     kapps.data.text                                        vocabularies, n-grams, subsequences, buckets
     kapps.data.translation                                 parallel corpora, batches by number of tokens
     kapps.data.sequence                                    synthetic tasks, time series, music, moving digits

@@ -1,3 +1,4 @@
+from . import captions as captions
 from . import errors as errors
 from . import image as image
 from . import segmentation as segmentation

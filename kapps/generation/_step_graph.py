@@ -34,8 +34,10 @@ class StepGraph:
         self.source = {}
         for x in model.inputs:
             if x is not target:
-                shape = (source_length or x.shape[1], *x.shape[2:])
-                self.source[x.name] = self.new_input(shape, x.dtype, x.name)
+                # An image, or another source of a fixed shape, has no length to choose.
+                is_fixed = len(x.shape) > 2 and x.shape[1] is not None
+                steps = x.shape[1] if is_fixed else source_length or x.shape[1]
+                self.source[x.name] = self.new_input((steps, *x.shape[2:]), x.dtype, x.name)
         self.starts = [self.source.get(x.name, self.target) for x in model.inputs]
         self.inputs = {}  # the step's inputs without the target, by name
         self.outputs = {}  # the new states, by name

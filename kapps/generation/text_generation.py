@@ -65,7 +65,8 @@ class TextGenerator:
         Args:
             prompt: tokens, int [batch, time] or [time], at least one each, padded on the right with 0.
             length: number of tokens.
-            source: tokens for the encoder, int [batch, time], padded on the right with 0.
+            source: for the encoder: tokens, int [batch, time], padded on the right with 0; or images or vectors, float
+                [batch, ...], of the encoder's shape.
             limit: largest number of tokens of each row, int [batch]; None for `length`.
             seed: seed of the samples; None for other samples at each call.
 
@@ -97,11 +98,13 @@ class TextGenerator:
             )
         if self.encoder is not None:
             (name,) = self.encoder.input
-            source = check_tokens("source", source, self.vocabulary("source"))
+            source = self.convert_source(source)
             if len(source) != len(prompt):
                 raise ValueError(f"source has {len(source)} rows, and prompt has {len(prompt)}")
-            inputs[name] = pad_source(source, self.encoder.input[name].shape[1])
-            self.check_source(inputs[name])
+            if self.reads_tokens:
+                source = pad_source(source, self.encoder.input[name].shape[1])
+                self.check_source(source)
+            inputs[name] = source
         is_keras = isinstance(self.step, keras.Model)
         run = self.loop.predict_on_batch if is_keras else self.loop.call
         return ops.convert_to_numpy(run(inputs))
@@ -115,6 +118,31 @@ class TextGenerator:
         if embeddings:
             return embeddings[0].input_dim
         return self.step.output[self.loop.scores].shape[-1] if name == "prompt" else None
+
+    @property
+    def reads_tokens(self):
+        """Whether the encoder reads tokens, and not images or vectors."""
+        if self.encoder is None:
+            return True
+        (spec,) = self.encoder.input.values()
+        return keras.backend.standardize_dtype(spec.dtype).startswith("int")
+
+    def convert_source(self, source):
+        """Returns sources as the encoder takes them, after a check of their kind, shape and range."""
+        if self.reads_tokens:
+            return check_tokens("source", source, self.vocabulary("source"))
+        (spec,) = self.encoder.input.values()
+        shape, array = tuple(spec.shape[1:]), np.asarray(source)
+        is_number = array.dtype.kind in "iuf" and array.size
+        if not is_number or not fits(array.shape, shape):
+            expected = ", ".join(
+                ["batch", *("any" if size is None else str(size) for size in shape)]
+            )
+            raise ValueError(
+                f"source has the shape {list(array.shape)} and the dtype {array.dtype}; the encoder takes numbers "
+                f"[{expected}]"
+            )
+        return array.astype(keras.backend.standardize_dtype(spec.dtype))
 
     def check_options(self):
         """Raises ValueError for tokens of the options that the vocabulary does not have."""
@@ -175,6 +203,13 @@ def check_tokens(name, tokens, vocabulary) -> np.ndarray:
     return np.atleast_2d(array).astype("int32")
 
 
+def fits(shape, expected):
+    """Whether a shape with the batch is the expected one without the batch, in which None is any size."""
+    return len(shape) == len(expected) + 1 and all(
+        size in (None, actual) for size, actual in zip(expected, shape[1:], strict=True)
+    )
+
+
 def pad_source(source, steps):
     """Returns a source padded to a number of steps; None for no padding."""
     if steps is None:
@@ -233,15 +268,18 @@ def translate(
     model: keras.Model | EncoderAndStep | TextGenerator, source: Sequence | np.ndarray, *, start: int, end: int,
     steps: int | None = None, seed: int | None = None, **options
 ) -> np.ndarray:  # fmt: skip
-    """Returns a translation of each source, int32 [batch, time], padded with 0, without `start` and `end`.
+    """Returns a translation or caption of each source, int32 [batch, time], padded with 0, without `start` and `end`.
 
     Args:
-        model: a model of a source and a target, for example of `kapps.families.transformer`; or its
-            `kapps.generation.encoder_and_step`; or a `translator`, which is compiled once for all calls of one shape.
-        source: tokens, int [batch, time], padded on the right with 0.
+        model: a model of a source and a target, for example of `kapps.families.transformer`, or of
+            `kapps.families.show_attend_tell`, which writes captions; or its `kapps.generation.encoder_and_step`; or a
+            `translator`, which is compiled once for all calls of one shape.
+        source: tokens, int [batch, time], padded on the right with 0; of captions, images or annotation vectors, float
+            [batch, ...].
         start: the first token of the target.
         end: the token after the last one.
-        steps: largest number of tokens; None for 50 more than each source has [3], as far as the model decodes them.
+        steps: largest number of tokens; None for 50 more than each source has tokens [3], as far as the model decodes
+            them.
         seed: seed of the samples; None for other samples at each call.
         **options: beam=4: number of texts that beam search keeps; 1 or None for greedy decoding. length_penalty=0.6:
             alpha.
@@ -253,7 +291,7 @@ def translate(
     """
     is_generator = isinstance(model, TextGenerator)
     generator = model if is_generator else translator(model, end=end, **options)
-    source = check_tokens("source", source, generator.vocabulary("source"))
+    source = generator.convert_source(source)
     for name, token in {"start": start, "end": end}.items():
         if not is_integer(token, 1):
             raise ValueError(f"{name}={short(token)} is not a token, a positive integer")
@@ -262,8 +300,9 @@ def translate(
     # The length depends on the padded source, so that sources of one length have one shape.
     length, limit = steps, np.full(len(source), steps)
     if steps is None:
-        length = min(source.shape[1] + EXTRA_TOKENS, generator.longest_target() or MOST_TOKENS)
-        limit = np.minimum(np.count_nonzero(source, axis=1) + EXTRA_TOKENS, length)
+        tokens = source if generator.reads_tokens else np.zeros((len(source), 0))
+        length = min(tokens.shape[1] + EXTRA_TOKENS, generator.longest_target() or MOST_TOKENS)
+        limit = np.minimum(np.count_nonzero(tokens, axis=1) + EXTRA_TOKENS, length)
     prompt = np.full((len(source), 1), start, "int32")
     tokens = generator(prompt, length, source=source, limit=limit, seed=seed)
     return np.where(tokens == end, 0, tokens)

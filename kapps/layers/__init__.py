@@ -21,6 +21,12 @@ from kapps.layers.binary_convolution import (
     ZeroMeanClip,
     binary_conv,
 )
+from kapps.layers.caption_decoder import (
+    AnnotationAttention,
+    AttentionReward,
+    CaptionDecoder,
+    GatedContextCell,
+)
 from kapps.layers.channel_pool import ChannelPool
 from kapps.layers.channels import ChannelShuffle, PadChannels, channel_shuffle, split_channels
 from kapps.layers.convolution import (
@@ -104,6 +110,7 @@ from kapps.layers.time_steps import (
     ConcatenatePairs,
     ReverseSequence,
     SegmentMean,
+    ZeroFirstStep,
 )
 from kapps.layers.token_exits import (
     ChosenExit,
@@ -124,13 +131,16 @@ __all__ = [
     "AlignCornersResize",
     "Alignment",
     "AllAttention",
+    "AnnotationAttention",
     "AttentionRNN",
+    "AttentionReward",
     "AttentionalCell",
     "AxialPositionalEncoding",
     "BilinearConv2DTranspose",
     "BilinearKernel",
     "BinaryConv2D",
     "BlankPadding",
+    "CaptionDecoder",
     "ChannelPool",
     "ChannelShuffle",
     "ChosenExit",
@@ -148,6 +158,7 @@ __all__ = [
     "FeedForward",
     "FusedDense",
     "GRUCell",
+    "GatedContextCell",
     "GatedLinearUnit",
     "GeometricDistribution",
     "GroupedConv2D",
@@ -202,6 +213,7 @@ __all__ = [
     "TuringMachineCell",
     "WeightNormConv1D",
     "WeightedSum",
+    "ZeroFirstStep",
     "ZeroMeanClip",
     "adaptive_average_pool",
     "add_where_equal",

@@ -181,3 +181,35 @@ class ConcatenateContext(keras.layers.Layer):
         """No operations (see `kapps.analysis.register_cost`)."""
         del input_shapes, output_shapes
         return {}
+
+
+@keras.saving.register_keras_serializable("kapps")
+class ZeroFirstStep(keras.layers.Layer):
+    """Sets the first step of each sequence to zeros.
+
+    Input and output: (batch, time, features).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs):
+        return ops.pad(inputs[:, 1:], ((0, 0), (1, 0), (0, 0)))
+
+    # The cache protocol (`kapps.generation.cache_protocol`)
+
+    def decoding_state(self, batch, length):
+        del batch, length
+        return {}
+
+    def decoding_step(self, x, position, state):
+        return x * ops.cast(ops.expand_dims(position > 0, -1), x.dtype), state
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def profile_cost(self, input_shapes, output_shapes):
+        """No operations (see `kapps.analysis.register_cost`)."""
+        del input_shapes, output_shapes
+        return {}

@@ -19,6 +19,7 @@ from kapps.visualize.attributions import (
     saliency,
     smooth_grad,
 )
+from kapps.visualize.caption_plot import plot_caption
 from kapps.visualize.cell_plot import plot_cells
 from kapps.visualize.episode_plot import plot_episodes
 from kapps.visualize.error_distribution_plot import plot_error_distributions
@@ -62,6 +63,7 @@ __all__ = [
     "occlusion",
     "plot_accuracy",
     "plot_attention",
+    "plot_caption",
     "plot_cells",
     "plot_episodes",
     "plot_error_distributions",

@@ -19,7 +19,7 @@ _BLOCKS = (0, 1, 1, 2, 2)
 """Number of residual blocks of each of its levels, from 0."""
 
 
-def small_body(input_shape, preprocessing, width=16):
+def small_body(input_shape, preprocessing, width=16, blocks=_BLOCKS):
     """Returns a residual network for images from 32 pixels: level n has width * 2^n channels, from level 0.
 
     Level 0 has the resolution of the image, so that a decoder sees thin objects.
@@ -28,15 +28,16 @@ def small_body(input_shape, preprocessing, width=16):
         input_shape: (height, width, channels).
         preprocessing: that the network records.
         width: channels of level 0.
+        blocks: number of residual blocks of each level, from 0.
     """
     image = keras.Input(input_shape, name="image")
     record = ModelRecord(UNKNOWN, RANDOM, preprocessing)
     x = keras.layers.Identity(name=record.layer_name())(image)
-    for level, blocks in enumerate(_BLOCKS):
+    for level, count in enumerate(blocks):
         filters, name = width * 2**level, f"level{level}_block1"
         strides = 1 if level == 0 else 2
         x = layers.conv_bn(x, filters, 3, strides=strides, activation="relu", name=f"{name}_conv")
-        for block in range(2, 2 + blocks):
+        for block in range(2, 2 + count):
             name = f"level{level}_block{block}"
             residual = layers.conv_bn(x, filters, 3, activation="relu", name=f"{name}_conv1")
             residual = layers.conv_bn(residual, filters, 3, name=f"{name}_conv2")

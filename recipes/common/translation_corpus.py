@@ -187,13 +187,18 @@ def check_outputs(corpus, precisions):
         raise ValueError("BLEU needs the package sacrebleu: pip install sacrebleu")
 
 
-def compute_bleu(translations, references):
-    """Returns [(name, BLEU, signature)], with and without case; published figures for Multi30k are without case."""
+def compute_bleu(translations, *references):
+    """Returns [(name, BLEU, signature)], with and without case; published figures for Multi30k are without case.
+
+    Args:
+        translations: the texts.
+        *references: lists of one reference of each text; None where a text has fewer references.
+    """
     from sacrebleu.metrics import BLEU
 
     scores = []
     for name, lowercase in (("sacreBLEU", False), ("sacreBLEU, lower case", True)):
         metric = BLEU(lowercase=lowercase)
-        score = metric.corpus_score(translations, [references]).score
+        score = metric.corpus_score(translations, list(references)).score
         scores.append((name, score, str(metric.get_signature())))
     return scores

@@ -15,6 +15,7 @@ ALWAYS = ["imagenet", "language_model", "counting"]
 OTHERS = [
     "finetune", "translation", "mappings", "nowcasting", "sequence_tasks", "attention_tasks", "memory_tasks",
     "pointer_tasks", "few_shot", "gradients", "cifar10", "autoregression", "segmentation",
+    "captions",
 ]  # fmt: skip
 
 

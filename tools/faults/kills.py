@@ -41,7 +41,7 @@ import common.environment  # noqa: E402, F401
 import h5py  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from common import translation_exports  # noqa: E402
+from common import caption_results, translation_exports  # noqa: E402
 from measure import parse_arguments, report  # noqa: E402
 
 import kapps  # noqa: E402
@@ -168,6 +168,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         f"--data_dir=masks --classes=2 --width=4 --batch_size=4 --epochs=2 {SMALL}",
         6,
     ),
+    "captions": (
+        "captions",
+        f"--scenes=24 --test_images=4 --batch_size=4 --epochs=2 --width=4 --units=4 --attention=hard --beam=1 {SMALL}",
+        12,
+    ),
     "autoregression": (
         "autoregression",
         "--series=series.csv --units=2 --epochs=2 --steps=1 --steps=4",
@@ -290,6 +295,7 @@ def run_main_module(path, with_export):
     ):  # exports take longer than these trainings, and the results do not depend on them
         export.export_and_verify = lambda *_, **__: ([], [])
         module.export_files = lambda *_: []
+        caption_results.export_files = lambda *_, **__: []
         translation_exports.export_tflite = lambda *_, **__: ("", "", "", "")
         translation_exports.export_saved_model = lambda *_, **__: ("", "", "", "")
     exec(compile(f"if True:{ending}", path, "exec"), module.__dict__)
