@@ -1,4 +1,4 @@
-"""MultiModel: its parameters, its blocks and modality nets in NumPy, causality, decoding, and tasks with shared layers."""
+"""MultiModel: its parameters, blocks and modality nets in NumPy, causality, decoding, and tasks with shared layers."""
 
 import keras
 import numpy as np
@@ -75,7 +75,7 @@ def test_parameters_are_the_formula(model, captions, classes):
         return 2 * block(d) + 8 * (d * d + d) + 2 * d
 
     def count(d, experts, hidden, blocks, vocabulary):
-        encoder, mixer, decoder = blocks
+        *_, decoder = blocks
         mixture = 2 * d * experts + 2 * experts * d * hidden + 2 * d
         body = sum(blocks) * block(d) + (1 + decoder) * attention(d) + 2 * mixture
         return body + 2 * vocabulary * d
