@@ -131,7 +131,8 @@ def check_flags():
     blocks = FLAGS.encoder_blocks + 3 * FLAGS.decoder_blocks + 4
     block = 4 * FLAGS.d_model * (FLAGS.d_model + 10)
     weights = blocks * block + 4 * FLAGS.experts * FLAGS.d_model * FLAGS.hidden
-    values = max(FLAGS.batch_size, 100) * 32 * (12 * blocks * FLAGS.d_model + 4 * FLAGS.experts * FLAGS.hidden)  # fmt: skip
+    values = 12 * blocks * FLAGS.d_model + 4 * FLAGS.experts * FLAGS.hidden
+    values *= 32 * max(FLAGS.batch_size, 100)
     training.require_memory(
         16 * weights + 4 * values, "lower --batch_size, --d_model, --experts or --hidden"
     )
@@ -141,10 +142,8 @@ def main(_):
     check_flags()
     tf.get_logger().setLevel("ERROR")  # it warns about retracing for each network after the first
     identity = {name: FLAGS[name].value for name in RUN_FLAGS}
-    results, tasks = (
-        _results.Results(FLAGS.model_dir, identity),
-        multi_task_cases.make_tasks(FLAGS.seed, FLAGS.images),
-    )
+    results = _results.Results(FLAGS.model_dir, identity)
+    tasks = multi_task_cases.make_tasks(FLAGS.seed, FLAGS.images)
     for network in FLAGS.networks:
         runs = {
             name: f"{name}_{'both' if network == 'both' else 'alone'}" for name in NETWORKS[network]
@@ -164,8 +163,8 @@ def main(_):
         if any(run.startswith(name) for run in results.rows)
     ]
     note = (
-        "Adam, with one batch of each task per step. The loss is that of a word. Chance is the most common name, or one "
-        "of the numbers. The parameters of a network of both tasks are those of images, and of all layers that they share."
+        "A training step has one batch of each task. The loss is that of a word of the test. Chance is the most common "
+        "name, or one of the numbers. A network of both tasks has the parameters of that of images, and shares the others."
     )
     results.table("MultiModel on one task and on two tasks", COLUMNS, note, files)
 

@@ -23,7 +23,9 @@ def compile_model(model, loss, learning_rate, steps, clipnorm, metrics=None):
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clipnorm)
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
-    optimizer.build(model.trainable_variables)  # in a training step, TensorFlow would trace it again
+    optimizer.build(
+        model.trainable_variables
+    )  # in a training step, TensorFlow would trace it again
 
 
 def train(run, model, make_batch, measure, steps, first=0):
