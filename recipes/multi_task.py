@@ -164,7 +164,7 @@ def main(_):
     ]
     note = (
         "A training step has one batch of each task. The loss is that of a word of the test. Chance is the most common "
-        "name, or one of the numbers. A network of both tasks has the parameters of that of images, and shares the others."
+        "name, or one of the numbers. A network of both tasks has the parameters of that of images."
     )
     results.table("MultiModel on one task and on two tasks", COLUMNS, note, files)
 

@@ -17,7 +17,8 @@ from text to text. `image_to_text` and `image_to_class` add other tasks, whose n
 Departures from the paper, and places where [2] sets what the network is:
 - The norms after attention and after a mixture of experts are those of [2], LayerNorm(x + y + z) and LayerNorm(x + y),
   and so are the timing signal of the encoder's inputs, the dilation of 4 and the dropout of 0.1.
-- All convolutions of a block have d_model channels; in [2] the first two have 4 d_model.
+- All convolutions of a block have d_model channels; in [2] the first two have 4 d_model. The widths of the nets of images
+  and classes are those of Xception (arXiv:1610.02357).
 - A class is predicted from the output of the encoder, as in [2]; there is no net for audio.
 - The numbers of experts are those of [2]; [1] has 60 for one task and 240 for all, 4 of them for each vector.
 - The losses of the mixtures have the weight 0.01 of [2]. They are those of `kapps.layers.SparseMixtureOfExperts`.
@@ -37,6 +38,8 @@ from kapps.layers import (
 )
 from kapps.layers.shared_layers import call_again
 from kapps.layers.transformer_layers import layer_norm, multi_head_attention, residual
+
+conv_2d = partial(layers.SeparableConv2D, padding="same")
 
 
 def conv_step(x, filters, kernel_size, *, separable_conv, name, **options):
@@ -67,7 +70,6 @@ def attention_block(x, memory, *, heads, dropout, name):
         memory: the source, (batch, source time, d_model).
         heads: number of attention heads.
         dropout: fraction that training drops of the blocks' outputs and of both attentions' outputs.
-        name: what the layers' names start with.
     """
     x = SinusoidalPositionalEncoding(name=f"{name}_timing")(x)
     for i in (1, 2):
@@ -102,7 +104,7 @@ def image_modality(x, d_model, widths):
         d_model: channels of the last residual block, and so of the map that is returned.
         widths: channels of the first two ConvSteps, and of the residual blocks before the last one.
     """
-    step = partial(conv_step, separable_conv=partial(layers.SeparableConv2D, padding="same"))
+    step = partial(conv_step, separable_conv=conv_2d)
     x = step(x, widths[0], 3, strides=2, name="image_conv1")
     x = step(x, widths[1], 3, name="image_conv2")
     for i, width in enumerate((*widths[2:], d_model), start=1):
@@ -120,12 +122,11 @@ def class_modality(x, classes, activation, size, widths):
 
     Args:
         x: the encoder's output (batch, height * width, d_model).
-        classes: number of classes.
-        activation: activation after the logits; None for logits.
+        classes, activation: as for `kapps.heads.classifier`.
         size: (height, width) of the map.
         widths: channels of the residual block and of the two ConvSteps after it.
     """
-    step = partial(conv_step, separable_conv=partial(layers.SeparableConv2D, padding="same"))
+    step = partial(conv_step, separable_conv=conv_2d)
     x = layers.Reshape((*size, x.shape[-1]), name="class_map")(x)
     y = step(x, widths[0], 3, name="class_conv1")
     y = step(y, widths[0], 3, name="class_conv2")
@@ -135,8 +136,9 @@ def class_modality(x, classes, activation, size, widths):
     for i, width in enumerate(widths[1:], start=3):
         x = step(x, width, 3, name=f"class_conv{i}")
     x = layers.GlobalAveragePooling2D(name="class_mean")(layers.ReLU(name="class_relu")(x))
-    names = dict(logits="class_logits", predictions="class_predictions")
-    return heads.classifier(x, classes, activation, **names)
+    return heads.classifier(
+        x, classes, activation, logits="class_logits", predictions="class_predictions"
+    )
 
 
 def encode(x, *, experts, blocks, dropout):
@@ -197,10 +199,7 @@ def body(
 
 
 def encode_image(model, output, input_shape, widths):
-    """Calls the layers between the encoder's input and an output of a network again on an image.
-
-    Returns the image's Keras tensor, the output, and the size of the map that the encoder reads.
-    """
+    """Calls the layers from the encoder to an output again on an image; returns it, the output, and the map's size."""
     start = model.get_layer("encoder_timing").input
     image = keras.Input(input_shape, name="image")
     x = image_modality(image, start.shape[-1], widths)
@@ -210,13 +209,11 @@ def encode_image(model, output, input_shape, widths):
 
 
 def image_to_text(
-    model: keras.Model,
-    input_shape: tuple[int, int, int],
-    widths: tuple[int, ...] = (32, 64, 128, 256),
-) -> keras.Model:
+    model: keras.Model, input_shape: tuple[int, int, int], widths: tuple[int, ...] = (32, 64, 128, 256)
+) -> keras.Model:  # fmt: skip
     """Returns a network from an image to a text, which shares all layers but the image's net with a network of texts.
 
-    Its inputs are the image, float32 (batch, height, width, channels) from 0 to 1, and the target, int32 (batch, time).
+    Inputs: the image, float32 (batch, height, width, channels) from 0 to 1, and the target, int32 (batch, time).
 
     Args:
         model: the network of texts, of a builder of this family.
@@ -230,22 +227,15 @@ def image_to_text(
 
 
 def image_to_class(
-    model: keras.Model,
-    input_shape: tuple[int, int, int],
-    classes: int,
-    widths: tuple[int, ...] = (32, 64, 128, 256),
-    class_widths: tuple[int, ...] = (728, 1536, 2048),
-    activation: str | None = "softmax",
-) -> keras.Model:
+    model: keras.Model, input_shape: tuple[int, int, int], classes: int, widths: tuple[int, ...] = (32, 64, 128, 256),
+    class_widths: tuple[int, ...] = (728, 1536, 2048), activation: str | None = "softmax",
+) -> keras.Model:  # fmt: skip
     """Returns a network from an image to a class, which shares the encoder with a network of texts.
-
-    Its input is the image, float32 (batch, height, width, channels) from 0 to 1.
 
     Args:
         model, input_shape, widths: as for `image_to_text`.
-        classes: number of classes.
+        classes, activation: as for `kapps.heads.classifier`.
         class_widths: channels of the net of the class, as for `class_modality`.
-        activation: activation after the logits; None for logits.
     """
     output = model.get_layer("encoder_output").output
     image, y, size = encode_image(model, output, input_shape, widths)
