@@ -1,4 +1,4 @@
-"""Trains MultiModel on two tasks at once, images and texts, and on each of them alone.
+"""Trains MultiModel on two tasks at once, images and texts, and on each of them only.
 
     python recipes/multi_task.py
     python recipes/multi_task.py --images=100 --steps=3000
@@ -8,8 +8,8 @@
 
 One network has both tasks (Kaiser 2017, arXiv:1706.05137): a net for images, an embedding of tokens, and the encoder,
 mixer and decoder of both, with convolutions, attention and mixtures of experts. The first token of a target is the
-command of the task. A training step of both tasks has a batch of each, so that each task has as many examples as if it
-is trained alone. A text is correct if all its words are.
+command of the task. A training step of both tasks has a batch of each, so that each task has as many examples as in
+the network of this task only. A text is correct if all its words are.
 
 The network is small by default. Finished networks are saved to results.json; the same command resumes an interrupted
 run. Results: docs/multi_task.md.
@@ -146,7 +146,8 @@ def main(_):
     tasks = multi_task_cases.make_tasks(FLAGS.seed, FLAGS.images)
     for network in FLAGS.networks:
         runs = {
-            name: f"{name}_{'both' if network == 'both' else 'alone'}" for name in NETWORKS[network]
+            name: f"{name}_{'both' if network == 'both' else 'single'}"
+            for name in NETWORKS[network]
         }
         if not results.rows.keys() >= {*runs.values()}:
             rows = train(network, {name: tasks[name] for name in runs})

@@ -136,9 +136,8 @@ def class_modality(x, classes, activation, size, widths):
     for i, width in enumerate(widths[1:], start=3):
         x = step(x, width, 3, name=f"class_conv{i}")
     x = layers.GlobalAveragePooling2D(name="class_mean")(layers.ReLU(name="class_relu")(x))
-    return heads.classifier(
-        x, classes, activation, logits="class_logits", predictions="class_predictions"
-    )
+    names = dict(logits="class_logits", predictions="class_predictions")
+    return heads.classifier(x, classes, activation, **names)
 
 
 def encode(x, *, experts, blocks, dropout):
@@ -200,8 +199,7 @@ def body(
 
 def encode_image(model, output, input_shape, widths):
     """Calls the layers from the encoder to an output again on an image; returns it, the output, and the map's size."""
-    start = model.get_layer("encoder_timing").input
-    image = keras.Input(input_shape, name="image")
+    start, image = model.get_layer("encoder_timing").input, keras.Input(input_shape, name="image")
     x = image_modality(image, start.shape[-1], widths)
     sequence = layers.Reshape((-1, start.shape[-1]), name="image_flatten")(x)
     y = call_again(keras.Model(model.inputs, output), start, sequence, keeps_masks=False)
