@@ -31,6 +31,7 @@ SIZES = "layers=2 d_model=128 ffn=512 heads=4 dropout=0.0"
 MODELS = {
     "LSTM": ("rnn_lm", "cell=lstm embedding=64 units=170,170"),
     "GRU": ("rnn_lm", "cell=gru embedding=64 units=200,200"),
+    "LSTM memory-network": ("lstmn", "embedding=64 units=228 tape=32"),
     "mixture of experts": ("moe4", "experts=4 k=2 units=104 hidden=240 dropout=0.0"),
     "gated convolutions": ("gated_conv_lm", "embedding=64 convolutions=((128,4,1),(128,4,1),(128,4,1)) dropout=0.0"),
     "Transformer decoder": ("transformer_decoder", SIZES),

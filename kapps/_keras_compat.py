@@ -34,6 +34,11 @@ def has_node(model, node):
     return any(node in nodes for nodes in model._nodes_by_depth.values())
 
 
+def output_in(model, layer):
+    """Returns the output of a layer's first call in a functional model; the layer may also have calls in others."""
+    return next(node for node in call_nodes(layer) if has_node(model, node)).output_tensors[0]
+
+
 def run_through_graph(model, inputs, call):
     """Calls every layer of a functional model in the order of its graph.
 

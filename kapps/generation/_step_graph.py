@@ -6,7 +6,7 @@ import inspect
 import keras
 from keras import layers
 
-from kapps._keras_compat import first_mask, get_mask, run_through_graph, set_mask
+from kapps._keras_compat import first_mask, get_mask, output_in, run_through_graph, set_mask
 from kapps.generation._keras_adapters import find_decoding, is_pointwise
 from kapps.generation._step_layers import DecodingMemory, DecodingStep, MaskToInt, StepCounter
 from kapps.model_record import layer_at
@@ -54,7 +54,7 @@ class StepGraph:
     def step_model(self):
         """Returns the model of one step."""
         logits = layer_at(self.model, "head_logits")
-        output = self.model.output if logits is None else logits.output
+        output = self.model.output if logits is None else output_in(self.model, logits)
         model = keras.Model(self.model.inputs, output)
         # `keras.models.clone_model` does the same, but demands that all inputs exist before it begins.
         (output,) = run_through_graph(model, self.starts, self.call)

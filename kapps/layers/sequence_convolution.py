@@ -52,8 +52,9 @@ class SequenceSeparableConv1D(MaskedSteps, layers.SeparableConv1D):
     """A `keras.layers.SeparableConv1D` that can be causal, reads zeros at masked steps and keeps the mask.
 
     A depthwise convolution without a bias, then a product of the channels with a bias (Chollet 2016,
-    arXiv:1610.02357). With padding="causal", K - 1 zeros come before the first step, so no output depends on a later
-    step. Other arguments and the weights are those of `keras.layers.SeparableConv1D` without strides and dilation.
+    arXiv:1610.02357). With padding="causal", (K - 1) D zeros come before the first step, where D is the dilation, so no
+    output depends on a later step. Other arguments and the weights are those of `keras.layers.SeparableConv1D` without
+    strides.
 
     Input: (batch, steps, channels), any floating dtype. Output: (batch, steps, filters).
 
@@ -61,7 +62,7 @@ class SequenceSeparableConv1D(MaskedSteps, layers.SeparableConv1D):
         filters: number of output channels.
         kernel_size: K, the number of steps of the depthwise kernel.
         padding: "same" or "causal".
-        **kwargs: activation, use_bias, initialisers and others of `keras.layers.SeparableConv1D`.
+        **kwargs: dilation_rate, activation, use_bias, initialisers and others of `keras.layers.SeparableConv1D`.
     """
 
     profile_as = layers.SeparableConv1D  # see `kapps.analysis.register_cost`
@@ -74,23 +75,28 @@ class SequenceSeparableConv1D(MaskedSteps, layers.SeparableConv1D):
             )
         # Keras's layer does not allow "causal".
         super().__init__(filters, kernel_size, padding="same", **kwargs)
-        if self.strides != (1,) or self.dilation_rate != (1,):
+        if self.strides != (1,):
             raise ValueError(
-                f"{self.name}: strides={self.strides} and dilation_rate={self.dilation_rate} are not 1; use "
-                "keras.layers.SeparableConv1D"
+                f"{self.name}: strides={self.strides} is not 1; use keras.layers.SeparableConv1D"
             )
         self.padding = padding
+
+    @property
+    def reach(self):
+        """The number of earlier inputs that an output of a causal convolution depends on."""
+        return (self.kernel_size[0] - 1) * self.dilation_rate[0]
 
     def call(self, inputs, mask=None):
         x = hide_masked_steps(inputs, mask)
         if self.padding == "causal":
-            x = ops.pad(x, ((0, 0), (self.kernel_size[0] - 1, 0), (0, 0)))
+            x = ops.pad(x, ((0, 0), (self.reach, 0), (0, 0)))
         return self.convolve(x, "valid" if self.padding == "causal" else "same")
 
     def convolve(self, x, padding):
         """Returns both convolutions of x with Keras's padding, the bias and the activation."""
         y = ops.separable_conv(
-            x, self.depthwise_kernel, self.pointwise_kernel, padding=padding, data_format="channels_last"
+            x, self.depthwise_kernel, self.pointwise_kernel, padding=padding, data_format="channels_last",
+            dilation_rate=self.dilation_rate,
         )  # fmt: skip
         y = y + self.bias if self.use_bias else y
         return y if self.activation is None else self.activation(y)
@@ -104,7 +110,7 @@ class SequenceSeparableConv1D(MaskedSteps, layers.SeparableConv1D):
 
     def decoding_state(self, batch, length):
         del length
-        shape = (batch, self.kernel_size[0] - 1, self.depthwise_kernel.shape[1])
+        shape = (batch, self.reach, self.depthwise_kernel.shape[1])
         return {"window": keras.KerasTensor(shape, self.compute_dtype)} if shape[1] else {}
 
     def decoding_step(self, x, position, state):

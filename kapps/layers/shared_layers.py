@@ -5,7 +5,7 @@ import keras
 from kapps._keras_compat import call_nodes, run_through_graph
 
 
-def call_again(model, x, new_x):
+def call_again(model, x, new_x, keeps_masks=True):
     """Calls all layers between a Keras tensor and a model's output again, in the same order.
 
         x1 = embed(tokens)
@@ -17,7 +17,9 @@ def call_again(model, x, new_x):
     Args:
         model: a functional `keras.Model` of one output, y.
         x: the Keras tensor that the layers were called on.
-        new_x: the Keras tensor in place of x, of the same shape.
+        new_x: the Keras tensor in place of x, of the same shape; the number of steps may differ.
+        keeps_masks: whether the layers get the masks of their first call, computed again if they depend on x; False
+            for the masks of the new tensors, if new_x has another mask than x, or none.
 
     Returns:
         The Keras tensor in place of y.
@@ -28,6 +30,8 @@ def call_again(model, x, new_x):
     def call(layer, *args, **kwargs):
         read = [id(value) for value in keras.tree.flatten((args, kwargs)) if is_tensor(value)]
         if dependent.intersection(read):
+            if not keeps_masks:  # Keras adds those of the tensors
+                kwargs = {key: value for key, value in kwargs.items() if not is_mask(key, value)}
             outputs = layer(*args, **kwargs)
             dependent.update(id(value) for value in keras.tree.flatten(outputs))
             return outputs
@@ -45,6 +49,12 @@ def call_again(model, x, new_x):
 def is_tensor(value):
     """Whether a value is a Keras tensor."""
     return keras.utils.is_keras_tensor(value)
+
+
+def is_mask(name, value):
+    """Whether an argument of a layer's call is the mask of another argument, which Keras adds."""
+    named = name == "mask" or name.endswith("_mask")
+    return named and any(is_tensor(mask) for mask in keras.tree.flatten(value))
 
 
 def model_of(inputs, y):

@@ -14,7 +14,7 @@ def compile_model(model, loss, learning_rate, steps, clipnorm, metrics=None):
 
     Args:
         model: the model.
-        loss: name of the Keras loss.
+        loss: name of the Keras loss, or a list of names, one for each output.
         learning_rate: peak learning rate.
         steps: number of training steps of the cosine.
         clipnorm: largest norm of the gradient of all weights.
@@ -23,6 +23,9 @@ def compile_model(model, loss, learning_rate, steps, clipnorm, metrics=None):
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clipnorm)
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    optimizer.build(
+        model.trainable_variables
+    )  # in a training step, TensorFlow would trace it again
 
 
 def train(run, model, make_batch, measure, steps, first=0):

@@ -12,30 +12,33 @@ from kapps.layers.channels import PadChannels
 STEPS = X.shape[1]
 
 
-def separable(x, w, padding):
+def separable(x, w, padding, dilation):
     """A depthwise convolution of one sequence, the product of the channels, and the bias."""
     depthwise, pointwise = w["depthwise_kernel"][..., 0], w["pointwise_kernel"][0]
     k = len(depthwise)
-    p = k - 1 if padding == "causal" else (k - 1) // 2
+    p = dilation * (k - 1) if padding == "causal" else dilation * (k - 1) // 2
     y = np.zeros_like(x)
     for t in range(len(x)):
         for i in range(k):
-            if 0 <= t + i - p < len(x):
-                y[t] += depthwise[i] * x[t + i - p]
+            if 0 <= t + i * dilation - p < len(x):
+                y[t] += depthwise[i] * x[t + i * dilation - p]
     return y @ pointwise + w["bias"]
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 9])
-def test_separable_convolutions_are_the_equation_and_decode(kernel_size):
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (9, 1), (3, 2)])
+def test_separable_convolutions_are_the_equation_and_decode(kernel_size, dilation):
     for padding in ("same", "causal"):
-        layer = SequenceSeparableConv1D(5, kernel_size, padding, activation="relu")
+        options = dict(activation="relu", dilation_rate=dilation)
+        layer = SequenceSeparableConv1D(5, kernel_size, padding, **options)
         layer.build((None, None, K))
         w = randomise(layer)
-        expected = [np.maximum(separable(x.astype("float64"), w, padding), 0) for x in X]
+        y = [separable(x.astype("float64"), w, padding, dilation) for x in X]
+        expected = np.maximum(y, 0)
         np.testing.assert_allclose(array(layer(X)), expected, atol=1e-4)
+    reach = dilation * (kernel_size - 1)
     specs = layer.decoding_state(2, STEPS)
     shapes = {name: spec.shape for name, spec in specs.items()}
-    assert shapes == ({"window": (2, kernel_size - 1, K)} if kernel_size > 1 else {})
+    assert shapes == ({"window": (2, reach, K)} if reach else {})
     state, steps = {name: np.zeros(shape, "float32") for name, shape in shapes.items()}, []
     for t in range(STEPS):
         y, state = layer.decoding_step(keras.ops.convert_to_tensor(X[:, t : t + 1]), None, state)
@@ -76,7 +79,7 @@ def test_masked_steps_are_those_of_a_shorter_sequence(layer):
     "layer",
     [
         SequenceConv1D(5, 3, padding="causal"),
-        SequenceSeparableConv1D(5, 3, "causal"),
+        SequenceSeparableConv1D(5, 3, "causal", dilation_rate=2),
         PadChannels(9),
     ],
     ids=lambda layer: layer.name,

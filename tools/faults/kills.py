@@ -148,6 +148,16 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "--tasks=copy,stories --steps=4 --batch_size=2 --test=10 --length=3 --units=4 --rows=4 --width=3",
         20,
     ),
+    "multi_task": (
+        "multi_task",
+        "--networks=digits --images=8 --steps=6 --batch_size=2 --d_model=4 --experts=4 --hidden=2",
+        6,
+    ),
+    "self_attentive": (
+        "self_attentive",
+        "--data=labelled.txt --steps=4 --batch_size=2 --embedding=2 --units=2 --attention_units=2 --hops=2 --hidden=3",
+        12,
+    ),
     "pointer_tasks": (
         "pointer_tasks",
         "--tasks=hulls --points=4 --units=4 --steps=4 --batch_size=4 --examples=16 --test=8",
@@ -206,6 +216,8 @@ def make_data(folder):
         words.choice(["the", "time", "traveller", "for", "so", "it"]) for _ in range(150)
     )
     (folder / "text.txt").write_text(line, encoding="utf-8")
+    labelled = "".join(f"{i % 2} {'good' if i % 2 else 'bad'} film number {i}\n" for i in range(30))
+    (folder / "labelled.txt").write_text(labelled, encoding="utf-8")
     for split, count in (("train", 60), ("val", 12)):
         (folder / "pairs").mkdir(exist_ok=True)
         numbers = [words.randrange(100) for _ in range(count)]
