@@ -23,6 +23,7 @@ from kapps.layers.binary_convolution import (
 )
 from kapps.layers.channel_pool import ChannelPool
 from kapps.layers.channels import ChannelShuffle, PadChannels, channel_shuffle, split_channels
+from kapps.layers.conditional_batch_norm import ClassAffine, conditional_batch_norm
 from kapps.layers.convolution import (
     average_pool,
     batch_norm,
@@ -63,6 +64,7 @@ from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
 )
+from kapps.layers.pixel_attention import PixelAttention
 from kapps.layers.pointers import PointedInputs, PointerScores
 from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import (
@@ -95,6 +97,12 @@ from kapps.layers.spatial_sizes import (
     crop_like,
     double_like,
     resize_like,
+)
+from kapps.layers.spectral_norm import (
+    SpectralNorm,
+    SpectralNormConv2D,
+    SpectralNormDense,
+    SpectralNormEmbedding,
 )
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.synthesizer_attention import SynthesizerAttention
@@ -134,6 +142,7 @@ __all__ = [
     "ChannelPool",
     "ChannelShuffle",
     "ChosenExit",
+    "ClassAffine",
     "ConcatenateContext",
     "ConcatenatePairs",
     "ContextFeedingCell",
@@ -175,6 +184,7 @@ __all__ = [
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
+    "PixelAttention",
     "PointedInputs",
     "PointerScores",
     "ProductKeyMemory",
@@ -196,6 +206,10 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "SparseAttention",
     "SparseMixtureOfExperts",
+    "SpectralNorm",
+    "SpectralNormConv2D",
+    "SpectralNormDense",
+    "SpectralNormEmbedding",
     "SplitQuestion",
     "StepEncoding",
     "SynthesizerAttention",
@@ -211,6 +225,7 @@ __all__ = [
     "bilinear_upsample",
     "binary_conv",
     "channel_shuffle",
+    "conditional_batch_norm",
     "conv",
     "conv_bn",
     "conv_norm",
