@@ -10,7 +10,8 @@ optimizer changes another weight than in [1], and the gradient lacks the term of
 import keras
 from keras import layers, ops
 
-EPSILON = 1e-12
+EPSILON = 1e-24
+"""Of the square of a length."""
 
 
 class SpectralNorm:
@@ -25,6 +26,8 @@ class SpectralNorm:
     [1, equation 12]; [2] differentiates the iteration too, and the two are equal where it has converged. The estimate
     is computed in float32 at least. `to_keras_layers` makes a Keras layer with the weight W / sigma.
     """
+
+    _normalised = None
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -42,16 +45,15 @@ class SpectralNorm:
         """Returns W, as the Keras layer has it."""
         return super().kernel
 
-    def normalised_weight(self):
-        """Returns W / sigma, of W's shape, in the dtype of the computation."""
-        w = self.raw_weight()
-        w = ops.cast(w, self.u.dtype)
-        sigma, _ = self.estimate(w)
-        return ops.cast(w / sigma, self.compute_dtype)
+    def normalise(self):
+        """Returns W / sigma, of W's shape, in the dtype of the computation, and u'."""
+        w = ops.cast(self.raw_weight(), self.u.dtype)
+        sigma, u = self.estimate(w)
+        return ops.cast(w / sigma, self.compute_dtype), u
 
     @property
     def kernel(self):
-        return self.normalised_weight()
+        return self.normalise()[0] if self._normalised is None else self._normalised
 
     def estimate(self, w=None):
         """Returns sigma and u' after one step of the power iteration from u.
@@ -62,15 +64,19 @@ class SpectralNorm:
         w = ops.cast(self.raw_weight(), self.u.dtype) if w is None else w
         matrix = self._matrix(w)
         fixed = ops.stop_gradient(matrix)
-        v = _unit(ops.matmul(fixed, ops.reshape(self.u, (-1, 1))))
+        v = _unit(ops.matmul(fixed, ops.expand_dims(self.u, -1)))
         u = _unit(ops.matmul(ops.transpose(fixed), v))
         sigma = ops.sum(v * ops.matmul(matrix, u))
-        return sigma, ops.reshape(u, (-1,))
+        return sigma, ops.squeeze(u, -1)
 
     def call(self, inputs, training=False):
-        outputs = super().call(inputs)
+        # The Keras layer reads `kernel` or `embeddings`.
+        self._normalised, u = self.normalise()
+        try:
+            outputs = super().call(inputs)
+        finally:
+            self._normalised = None
         if training:
-            _, u = self.estimate()
             self.u.assign(u)
         return outputs
 
@@ -97,7 +103,7 @@ class SpectralNorm:
 
 
 def _unit(x):
-    return x / (ops.sqrt(ops.sum(ops.square(x))) + EPSILON)
+    return x * ops.rsqrt(ops.sum(ops.square(x)) + EPSILON)
 
 
 @keras.saving.register_keras_serializable("kapps")
@@ -136,7 +142,7 @@ class SpectralNormEmbedding(SpectralNorm, layers.Embedding):
 
     @property
     def embeddings(self):
-        return self.normalised_weight()
+        return self.kernel
 
     def compute_output_spec(self, inputs, training=False):
         del training

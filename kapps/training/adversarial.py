@@ -101,6 +101,7 @@ class AdversarialModel(keras.Model):
         optimizer = keras.optimizers.MultiOptimizer(
             lambda x: generator_optimizer if id(x) in of_generator else discriminator_optimizer
         )
+        optimizer.build(self.trainable_variables)  # otherwise the first step is traced twice
         super().compile(optimizer=optimizer, **{"jit_compile": False, **options})
 
     def train_step(self, data) -> dict:

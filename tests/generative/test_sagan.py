@@ -145,7 +145,7 @@ def test_the_score_is_the_sum_of_one_of_the_image_and_one_of_its_class():
     h = array(
         keras.Model(model.input, model.get_layer("head_dense").input)([image, np.zeros(2, "int32")])
     )
-    vectors = array(model.get_layer("head_class").normalised_weight())
+    vectors = array(model.get_layer("head_class").normalise()[0])
     scores = [array(model([image, np.full(2, label, "int32")]))[:, 0] for label in range(3)]
     for label in (1, 2):
         expected = h @ (vectors[label] - vectors[0])

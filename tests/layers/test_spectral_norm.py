@@ -71,7 +71,7 @@ def test_the_largest_singular_value_becomes_1(kind):
         layer(x, training=True)
     singular = np.linalg.svd(matrix(kind, w), compute_uv=False)
     np.testing.assert_allclose(array(layer.estimate()[0]), singular[0], rtol=2e-3)
-    normalised = matrix(kind, array(layer.normalised_weight()))
+    normalised = matrix(kind, array(layer.normalise()[0]))
     np.testing.assert_allclose(np.linalg.svd(normalised, compute_uv=False)[0], 1, rtol=2e-3)
 
 
