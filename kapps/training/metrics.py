@@ -119,8 +119,8 @@ class FrechetDistance(keras.metrics.Metric):
     """The squared Frechet distance between two sets of vectors, each taken as a normal distribution [3].
 
     ||m - n||^2 + tr(C + D - 2 (C D)^(1/2)) for the means m and n and the covariances C and D of all vectors since the
-    last reset. Vectors of a classifier's features make it a score of generated images, which depends on that classifier.
-    FID is the one of the features of one Inception network.
+    last reset. With the features of a classifier it is a score of generated images, which depends on that classifier.
+    FID is the score of the features of one Inception network.
 
     Args:
         size: length of a vector.
