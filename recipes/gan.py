@@ -1,7 +1,7 @@
 """Trains self-attention GANs on small images, with and without attention, and exports the generators.
 
     python recipes/gan.py                                        # the digits of kapps, enlarged to 32x32 pixels
-    python recipes/gan.py --data=fashion_mnist.npz --epochs=10 --steps=400
+    python recipes/gan.py --data=fashion_mnist.npz
     python recipes/gan.py --dataset=fashion_mnist                # TFDS downloads the images
 
 The networks are those of Zhang 2018, arXiv:1805.08318, with fewer blocks and channels: a generator and a discriminator
@@ -38,11 +38,11 @@ flags.DEFINE_string("dataset", "digits", "a TFDS name, or digits")
 training.define_path("data", None, "class folders, a .zip of them, an .npz file, or shards")
 flags.DEFINE_integer("image_size", 32, "height and width: 16, 32, 64, 128", 16, 128)
 flags.DEFINE_integer("channels", 1, "3, or 1 for grey", 1, 3)
-flags.DEFINE_integer("filters", 16, "channels of the largest map", 1, 1024)
+flags.DEFINE_integer("filters", 8, "channels of the largest map", 1, 1024)
 flags.DEFINE_integer("noise", 64, "random values that an image is made of", 1, 4096)
 flags.DEFINE_integer("attention", None, "side of the map that attends to itself [half of --image_size]", 4, 64)
-flags.DEFINE_integer("batch_size", 64, "images per step, over all devices", 2, 2**20)
-flags.DEFINE_integer("epochs", 10, "epochs, each with an evaluation and a grid of samples", 1, 10**6)
+flags.DEFINE_integer("batch_size", 32, "images per step, over all devices", 2, 2**20)
+flags.DEFINE_integer("epochs", 6, "epochs, each with an evaluation and a grid of samples", 1, 10**6)
 flags.DEFINE_integer("steps", 200, "training steps of an epoch", 1, 10**9)
 flags.DEFINE_integer("classifier_steps", 1000, "training steps of the classifier", 1, 10**7)
 flags.DEFINE_integer("test", 2000, "largest number of test images of an evaluation", 2, 10**7)

@@ -107,7 +107,7 @@ class AdversarialModel(keras.Model):
     def train_step(self, data) -> dict:
         """Changes both networks once, and returns the metrics of the epoch so far."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        batch = tf.shape(images)[0]
+        images, batch = tf.convert_to_tensor(images), tf.shape(images)[0]
         noise = keras.random.normal((batch, self.noise), seed=self.seeds)
         sampled = keras.random.randint((batch,), 0, self.classes, seed=self.seeds)
         networks = self.generator.trainable_variables, self.discriminator.trainable_variables
@@ -129,7 +129,8 @@ class AdversarialModel(keras.Model):
     def test_step(self, data) -> dict:
         """Returns the metrics of an evaluation so far."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        labels, batch = class_numbers(labels), tf.shape(images)[0]
+        images, batch = tf.convert_to_tensor(images), tf.shape(images)[0]
+        labels = class_numbers(labels)
         # The number of images before in this evaluation; each replica has its own noise.
         first = tf.cast(self.means[0].count, tf.int32)
         context = tf.distribute.get_replica_context()
