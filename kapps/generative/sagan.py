@@ -11,7 +11,7 @@ Departures from the papers:
 - The keys and values of the attention are pooled, and the values have half of the channels, as in [2]; [1] prints
   neither.
 - Spectral normalisation takes its vectors as constants in the gradient, see `kapps.layers.SpectralNorm`.
-- The 1x1 convolution of a generator's shortcut is before the upsampling, with the same result and a quarter of the work.
+- The 1x1 convolution of a generator's shortcut is before the upsampling: the same result with a quarter of the work.
 - Moving statistics have one momentum for all batch norms; [2] has 0.9999 for the last one of the generator.
 - Networks for other sizes than 128 pixels have fewer or more blocks, by the rule of the widths of [2].
 """
