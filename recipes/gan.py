@@ -24,6 +24,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
 from common import gan_networks, image_sources
 from common import results as _results
@@ -193,13 +194,20 @@ def train(network, train_dataset, test, classifier, strategy, images):
         "singular": gan_networks.largest_singular_value(generator, model.discriminator),
         "curve": [(0, before["feature_distance"]), *points],
     }
-    return run, row, failures
+    return row, failures
+
+
+def delete_checkpoints(network):
+    """Deletes the checkpoints of a network whose row is saved."""
+    directory = pathlib.Path(FLAGS.model_dir, network, "checkpoints")
+    training.Checkpoints(directory, steps_per_epoch=FLAGS.steps).delete()
 
 
 def main(_):
     check_flags()
     # Keras warns after every evaluation of a dataset of unknown length, and images may be skipped.
     warnings.filterwarnings("ignore", "Your input ran out of data")
+    tf.get_logger().setLevel("ERROR")  # it warns about retracing for each network after the first
     strategy = training.make_strategy(FLAGS.strategy)
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
     if FLAGS.data:
@@ -239,12 +247,13 @@ def main(_):
     for network in FLAGS.networks:
         if network in results.rows:
             print(f"{network}: already finished")
+            delete_checkpoints(network)
             continue
         with data.explain_errors(train_source, test_source):
-            run, row, failed = train(network, train_dataset, test, classifier, strategy, images)
+            row, failed = train(network, train_dataset, test, classifier, strategy, images)
         failures += failed
         results.add(network, row)
-        run.checkpoints.delete()
+        delete_checkpoints(network)
         keras.backend.clear_session()
         gc.collect()
     note = (

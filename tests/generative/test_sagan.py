@@ -167,6 +167,27 @@ def test_files_and_keras_layers(tmp_path):
         np.testing.assert_allclose(array(plain(inputs)), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.tensorflow
+def test_an_exported_generator_has_plain_kernels_and_no_norm_after_a_convolution():
+    """The norms that follow a convolution are folded into it: the second one of each block."""
+    from kapps.export.fold import fold
+    from kapps.export.inference_model import inference_model
+
+    generator, _, z, label = small()
+    generator([z, label], training=True)
+    expected = array(generator([z, label]))
+    model = inference_model(generator)
+    inner = next(x for x in model.layers if isinstance(x, keras.Model))
+    assert not any(isinstance(x, kapps.layers.SpectralNorm) for x in inner.layers)
+    names = {x.name for x in inner.layers if isinstance(x, keras.layers.BatchNormalization)}
+    assert names == {"level1_norm1_bn", "level0_norm1_bn", "head_bn"}
+    outputs = array(model({"noise": z, "label": label})["logits"])
+    np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-4)
+    copy, reasons = fold(generator)
+    assert "level0_norm2_bn" in reasons
+    np.testing.assert_allclose(array(copy([z, label])), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_values_that_are_not_allowed_raise_one_line():
     cases = [
         (sagan_generator, {"image_shape": (32, 16, 1)}, "image_shape"),

@@ -14,7 +14,7 @@ ALWAYS = ["imagenet", "language_model", "counting"]
 """Recipes of a run of images, of a run whose layers carry states, and of a table of networks: the ways to resume."""
 OTHERS = [
     "finetune", "translation", "mappings", "nowcasting", "sequence_tasks", "attention_tasks", "memory_tasks",
-    "pointer_tasks", "few_shot", "gradients", "cifar10", "autoregression", "segmentation",
+    "pointer_tasks", "few_shot", "gradients", "cifar10", "autoregression", "segmentation", "gan",
 ]  # fmt: skip
 
 
