@@ -114,16 +114,25 @@ def test_sizes_and_names():
         assert keras.layers.Conv2D not in kinds and keras.layers.Dense not in kinds
 
 
-def small():
-    """A generator and a discriminator with random weights, noise and labels."""
-    networks = sagan_generator(noise=4, **SMALL), sagan_discriminator(**SMALL)
-    z, label = RANDOM.normal(size=(5, 4)).astype("float32"), np.array([0, 2, 1, 2, 0], "int32")
-    return *networks, z, label
+@pytest.fixture(scope="module")
+def networks():
+    """A generator and a discriminator, and their initial weights."""
+    models = sagan_generator(noise=4, **SMALL), sagan_discriminator(**SMALL)
+    return models, [model.get_weights() for model in models]
 
 
-def test_without_training_the_attention_adds_nothing():
+@pytest.fixture
+def small(networks):
+    """The two networks with their initial weights, noise and labels."""
+    for model, weights in zip(*networks, strict=True):
+        model.set_weights(weights)
+    z = np.random.default_rng(1).normal(size=(5, 4)).astype("float32")
+    return *networks[0], z, np.array([0, 2, 1, 2, 0], "int32")
+
+
+def test_without_training_the_attention_adds_nothing(small):
     """gamma is 0 at first, so that a network has the outputs of one without attention and its weights."""
-    generator, discriminator, z, label = small()
+    generator, discriminator, z, label = small
     plain = {**SMALL, "attention": None}
     image = array(generator([z, label]))
     for model, other, inputs in (
@@ -138,9 +147,9 @@ def test_without_training_the_attention_adds_nothing():
         assert np.abs(array(model(inputs)) - array(other(inputs))).max() > 1e-5
 
 
-def test_the_score_is_the_sum_of_one_of_the_image_and_one_of_its_class():
+def test_the_score_is_the_sum_of_one_of_the_image_and_one_of_its_class(small):
     """The difference between two classes is linear in the summed features: it has no constant [3, equation 6]."""
-    _, model, *_ = small()
+    _, model, *_ = small
     image = RANDOM.uniform(-1, 1, (2, 16, 16, 1)).astype("float32")
     h = array(
         keras.Model(model.input, model.get_layer("head_dense").input)([image, np.zeros(2, "int32")])
@@ -152,8 +161,9 @@ def test_the_score_is_the_sum_of_one_of_the_image_and_one_of_its_class():
         np.testing.assert_allclose(scores[label] - scores[0], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_files_and_keras_layers(tmp_path):
-    generator, discriminator, z, label = small()
+@pytest.mark.long
+def test_files_and_keras_layers(small, tmp_path):
+    generator, discriminator, z, label = small
     for _ in range(2):  # moving statistics and power iterations
         generator([z, label], training=True)
     image = array(generator([z, label]))
@@ -167,13 +177,14 @@ def test_files_and_keras_layers(tmp_path):
         np.testing.assert_allclose(array(plain(inputs)), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
-def test_an_exported_generator_has_plain_kernels_and_no_norm_after_a_convolution():
+def test_an_exported_generator_has_plain_kernels_and_no_norm_after_a_convolution(small):
     """The norms that follow a convolution are folded into it: the second one of each block."""
     from kapps.export.fold import fold
     from kapps.export.inference_model import inference_model
 
-    generator, _, z, label = small()
+    generator, _, z, label = small
     generator([z, label], training=True)
     expected = array(generator([z, label]))
     model = inference_model(generator)

@@ -70,7 +70,7 @@ SPANS = (
     "--option=span=8 --option=span_loss=0.001 --option=initial_span=0.5 --option=dropout=0.1"
 )
 """A Transformer whose layers add a loss, and drop values at random."""
-GAN = "--networks=attention --filters=2 --noise=3 --batch_size=4 --classifier_steps=2"
+GAN = "--networks=plain --filters=2 --noise=3 --batch_size=4 --classifier_steps=2"
 RECIPES = {  # name: (recipe, flags, training steps)
     "imagenet": ("imagenet", f"--model=lenet5 {FOLDERS} --schedule=cosine --epochs=3 {SMALL}", 9),
     "imagenet, mixed precision, accumulation": (
