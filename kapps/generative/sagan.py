@@ -71,7 +71,7 @@ def up_block(x, label, filters, classes, momentum, name):
 
 
 def first_down_block(x, filters, name):
-    """Halves height and width of the image: 3x3, ReLU, 3x3, mean; the shortcut pools first [2, optimized_block]."""
+    """3x3, ReLU, 3x3, and a mean over 2x2 pixels; the shortcut has the mean first [2, optimized_block]."""
     shortcut = layers.AveragePooling2D(2, name=f"{name}_shortcut_pool")(x)
     shortcut = sn_conv(shortcut, filters, 1, f"{name}_shortcut")
     x = sn_conv(x, filters, 3, f"{name}_conv1")

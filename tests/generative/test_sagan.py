@@ -45,7 +45,7 @@ def generator_parameters(blocks, filters, noise, classes, channels, attention):
 
 
 def discriminator_parameters(blocks, filters, classes, channels, attention):
-    """Counts as discriminator.py does, with one block more that keeps the size and has no convolution beside it."""
+    """Counts as discriminator.py does; the last block keeps the size and its shortcut has no convolution."""
     total, before = 0, channels
     for block in range(1, blocks + 1):
         after = filters * 2 ** (block - 1)

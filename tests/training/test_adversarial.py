@@ -18,7 +18,7 @@ NOISE, PIXELS, CLASSES = 3, 4, 2
 
 
 def linear_networks():
-    """A generator z W + b and a discriminator x a, neither of which reads the class."""
+    """A generator z W + b and a discriminator x a. Neither reads the class."""
     z, label = keras.Input((NOISE,)), keras.Input((), dtype="int32")
     generator = keras.Model([z, label], keras.layers.Dense(PIXELS, name="w")(z))
     image, label = keras.Input((PIXELS,)), keras.Input((), dtype="int32")
