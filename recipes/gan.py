@@ -7,7 +7,7 @@
 The networks are those of Zhang 2018, arXiv:1805.08318, with fewer blocks and channels: a generator and a discriminator
 with spectral normalisation, hinge losses and a learning rate each. "Feature distance" is the Frechet distance between
 the features of test images and of generated ones, in the last hidden layer of a LeNet-5 that is trained on the same
-training images first. It compares the networks of one table; it is no FID, which has features of an Inception network.
+training images first. It compares the networks of one table; it is not FID, which has features of an Inception network.
 
 The recipe writes a grid of samples after each epoch (`samples/epoch01.png`), `model.keras` (the generator, the average
 of its weights), history.csv, curves.png and run.json of each network to --model_dir/NETWORK, table.txt, table.csv,
