@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kapps._checked import check_argument
+
 
 @keras.saving.register_keras_serializable("kapps")
 class ClassAffine(layers.Layer):
@@ -24,8 +26,7 @@ class ClassAffine(layers.Layer):
 
     def __init__(self, classes, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
-            raise ValueError(f"{self.name}: classes={classes!r} is not a positive integer")
+        check_argument("ClassAffine", "classes", classes, int)
         self.classes = classes
 
     def build(self, input_shapes):
