@@ -17,6 +17,7 @@ generator, to --export_dir/NETWORK. The same command resumes an interrupted run.
 
 import functools
 import gc
+import math
 import pathlib
 import warnings
 
@@ -121,6 +122,11 @@ def build(network, classes, features):
     return model
 
 
+def count(model):
+    """Returns the number of trainable parameters."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
 def export_files(generator, directory, inputs):
     """Exports a generator, compares the files with it, prints a table, and returns the failures.
 
@@ -181,10 +187,8 @@ def train(network, train_dataset, test, classifier, strategy, images):
     points = [(FLAGS.steps * row["epoch"], row["val_feature_distance"]) for row in run.history]
     row = {
         "network": network,
-        "generator": sum(np.prod(v.shape) for v in model.generator.trainable_variables).item(),
-        "discriminator": sum(
-            np.prod(v.shape) for v in model.discriminator.trainable_variables
-        ).item(),
+        "generator": count(model.generator),
+        "discriminator": count(model.discriminator),
         "steps": FLAGS.epochs * FLAGS.steps,
         "seconds": sum(FLAGS.steps * FLAGS.batch_size / rate for rate in rates if rate),
         "before": before["feature_distance"],
