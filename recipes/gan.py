@@ -55,7 +55,7 @@ flags.DEFINE_float("momentum", 0.9, "decay per step of the moving statistics of 
 training.define_flags(model_dir="runs/gan")
 # fmt: on
 
-NETWORKS = ("attention", "plain")
+NETWORKS, SIZES = ("attention", "plain"), (16, 32, 64, 128)
 RUN_FLAGS = (
     "dataset", "data", "image_size", "channels", "filters", "noise", "attention", "batch_size", "epochs", "steps",
     "classifier_steps", "test", "generator_rate", "discriminator_rate", "ema", "momentum", "precision", "strategy",
@@ -92,7 +92,16 @@ def check_flags():
         raise ValueError(
             "--precision=mixed_float16 needs loss scaling, which two optimizers do not have: use mixed_bfloat16"
         )
+    if FLAGS.image_size not in SIZES:
+        raise ValueError(
+            f"--image_size={FLAGS.image_size} is not one of {', '.join(map(str, SIZES))}"
+        )
     FLAGS.attention = FLAGS.attention or FLAGS.image_size // 2
+    sides = [side for side in (8, *SIZES) if side < FLAGS.image_size]
+    if FLAGS.attention not in sides:
+        raise ValueError(
+            f"--attention={FLAGS.attention} is not one of {', '.join(map(str, sides))}"
+        )
     size = training.image_memory(
         FLAGS.batch_size, FLAGS.image_size, FLAGS.image_size, FLAGS.filters
     )

@@ -43,8 +43,8 @@ def test_flags_that_do_not_fit_are_errors(tmp_path):
         "--networks=plain,plain": "--networks=plain,plain",
         "--strategy=multi_worker": "multi_worker",
         "--precision=mixed_float16": "mixed_bfloat16",
-        "--image_size=24": "image_shape=(24, 24, 1)",
-        "--attention=5": "attention=5",
+        "--image_size=24": "--image_size=24",
+        "--attention=16": "--attention=16",
         "--batch_size=2000": "1437",
     }
     lines = [f"{SMALL} {flags} --model_dir=run --export_dir=exported" for flags in cases]
