@@ -124,7 +124,7 @@ class AdversarialModel(keras.Model):
         gradients = [tape.gradient(*pair) for pair in zip(scaled, networks, strict=True)]
         self.optimizer.apply(gradients[0] + gradients[1], networks[0] + networks[1])
         self._update(batch, losses, scores)
-        return {metric.name: metric.result() for metric in self.means}
+        return self._results(self.means)
 
     def test_step(self, data) -> dict:
         """Returns the metrics of an evaluation so far."""
@@ -145,7 +145,18 @@ class AdversarialModel(keras.Model):
             self.distance.update_state(
                 *(self.features(x, training=False) for x in (images, generated))
             )
-        return self.get_metrics_result()
+        return self._results(self.metrics)
+
+    def get_metrics_result(self) -> dict:
+        """Returns the metrics since the last reset; with the distance after steps of an evaluation."""
+        # `fit` and `evaluate` return these where they have the names of the last step's: in a resumed epoch the last
+        # step does not know of the steps before the interruption.
+        if self.distance is None or not float(keras.ops.convert_to_numpy(self.distance.count)):
+            return self._results(self.means)
+        return self._results(self.metrics)
+
+    def _results(self, metrics):
+        return {metric.name: metric.result() for metric in metrics}
 
     def _update(self, batch, losses, scores):
         values = losses[1], losses[0], *map(tf.reduce_mean, scores)

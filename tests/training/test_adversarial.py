@@ -95,6 +95,18 @@ def test_evaluations_have_the_same_noise_and_another_one_in_each_batch():
     assert not features.trainable_variables and len(model.trainable_variables) == 3
 
 
+def test_an_epoch_ends_with_the_metrics_of_all_its_steps():
+    """Keras reads them at the end of an epoch if they have the names of the last step's: see `Checkpoints`."""
+    features = keras.Sequential([keras.Input((PIXELS,)), keras.layers.Dense(2)])
+    model = compiled(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), features=features)
+    x, labels = batch()
+    logs = model.train_on_batch(x, labels, return_dict=True)
+    assert set(model.get_metrics_result()) == set(logs)
+    model.reset_metrics()
+    logs = model.test_on_batch(x, labels, return_dict=True)
+    assert set(model.get_metrics_result()) == set(logs) and "feature_distance" in logs
+
+
 def test_the_generator_ends_as_the_average_of_its_weights():
     x, labels = batch()
     averaged = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
