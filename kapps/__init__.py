@@ -52,6 +52,7 @@ SUBMODULES = (
     "export",
     "families",
     "generation",
+    "generative",
     "heads",
     "layers",
     "preprocessing",

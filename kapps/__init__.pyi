@@ -34,6 +34,7 @@ from . import early_exit as early_exit
 from . import export as export
 from . import families as families
 from . import generation as generation
+from . import generative as generative
 from . import heads as heads
 from . import layers as layers
 from . import preprocessing as preprocessing

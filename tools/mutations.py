@@ -158,6 +158,13 @@ MUTATIONS = [
     _mutation("weights: a flattened map in another order", "kapps/weights/torch_state_dict.py", "array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)", "array.reshape(-1, height, width, channels)", LOGITS, "-k", "alexnet"),
     _mutation("weights: Keras's biases before norms lost", "kapps/weights/keras_applications.py", 'mean = mean - biases.pop(layer.name.removesuffix("_bn"), 0)', 'biases.pop(layer.name.removesuffix("_bn"), 0)', "tests/weights/test_keras_applications.py"),
     _mutation("weights: name map of a layer", "kapps/weights/names/resnet.py", '"shortcut_bn": "downsample.1"', '"shortcut_bn": "downsample.0"', LOGITS, "tests/weights", "-k", "resnet18 or loading"),
+    _mutation("spectral norm: the vector is not stored", "kapps/layers/spectral_norm.py", "if training:\n            self.u.assign(u)", "if not training:\n            self.u.assign(u)", "tests/layers/test_spectral_norm.py"),
+    _mutation("spectral norm: no gradient of the singular value", "kapps/layers/spectral_norm.py", "sigma = ops.sum(v * ops.matmul(matrix, u))", "sigma = ops.sum(v * ops.matmul(fixed, u))", "tests/layers/test_spectral_norm.py"),
+    _mutation("class affine: the scale of the first class for all", "kapps/layers/conditional_batch_norm.py", "ops.take(table, label, axis=0)", "ops.take(table, 0 * label, axis=0)", "tests/layers/test_conditional_batch_norm.py"),
+    _mutation("pixel attention: softmax over the queries", "kapps/layers/pixel_attention.py", "ops.softmax(scores, axis=-1)", "ops.softmax(scores, axis=-2)", "tests/layers/test_pixel_attention.py"),
+    _mutation("adversarial training: the optimizers exchanged", "kapps/training/adversarial.py", "generator_optimizer if id(x) in of_generator else discriminator_optimizer", "discriminator_optimizer if id(x) in of_generator else generator_optimizer", "tests/training/test_adversarial.py"),
+    _mutation("adversarial training: evaluations repeat the noise of a batch", "kapps/training/adversarial.py", "first = tf.cast(self.means[0].count, tf.int32)", "first = tf.cast(0 * self.means[0].count, tf.int32)", "tests/training/test_adversarial.py"),
+    _mutation("Frechet distance: without the shared covariance", "kapps/training/metrics.py", "- 2 * shared", "- 0 * shared", "tests/training/test_frechet_distance.py"),
 ]  # fmt: skip
 
 

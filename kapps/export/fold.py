@@ -114,6 +114,8 @@ def _reason_not_to_fold(norm, layer, calls, consumers):
         return "it sums several maps"
     if not isinstance(layer, (*_PLAIN, *_DEPTHWISE, *_SEPARABLE, *_TRANSPOSED)):
         return f"it follows {type(layer).__name__}, not a convolution or a dense layer"
+    if hasattr(layer, "keras_weights"):
+        return f"{layer.name} computes its kernel from other weights"
     if layer.activation is not keras.activations.linear:
         return f"{layer.name} has an activation of its own"
     if calls[layer] > 1 or consumers[id(norm.input)] > 1:

@@ -13,7 +13,7 @@ from kapps.export._quantization_ranges import separate_pooling_ranges
 from kapps.export._replacement import has_layers, replace_layers
 from kapps.export.fold import fold
 from kapps.export.pack import replace_binary_kernels
-from kapps.layers import ActiveShift, BinaryConv2D
+from kapps.layers import ActiveShift, BinaryConv2D, SpectralNorm
 from kapps.model_record import main_output
 from kapps.preprocessing import Preprocessing
 
@@ -50,11 +50,10 @@ def inference_model(
     with keras.device("cpu:0"):
         if pack_binary is not None and has_layers(network, BinaryConv2D):
             network = replace_binary_kernels(network, pack_binary)
-        if has_layers(network, ActiveShift):
-            # A kernel that is computed has no good int8 values.
-            network = replace_layers(
-                network, ActiveShift, ActiveShift.to_keras_layers, ActiveShift.keras_weights
-            )
+        for kind in (ActiveShift, SpectralNorm):
+            # A kernel that is computed has no good int8 values, and a batch norm cannot be folded into it.
+            if has_layers(network, kind):
+                network = replace_layers(network, kind, kind.to_keras_layers, kind.keras_weights)
         if fold_batch_norms:
             try:
                 network, _ = fold(network)

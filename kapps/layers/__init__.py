@@ -29,6 +29,7 @@ from kapps.layers.caption_decoder import (
 )
 from kapps.layers.channel_pool import ChannelPool
 from kapps.layers.channels import ChannelShuffle, PadChannels, channel_shuffle, split_channels
+from kapps.layers.conditional_batch_norm import ClassAffine, conditional_batch_norm
 from kapps.layers.convolution import (
     average_pool,
     batch_norm,
@@ -69,6 +70,7 @@ from kapps.layers.peephole_conv_lstm import (
     PeepholeConvLSTM2D,
     PeepholeConvLSTMCell,
 )
+from kapps.layers.pixel_attention import PixelAttention
 from kapps.layers.pointers import PointedInputs, PointerScores
 from kapps.layers.portable import copy_values, to_keras_layers
 from kapps.layers.positional_encoding import (
@@ -101,6 +103,12 @@ from kapps.layers.spatial_sizes import (
     crop_like,
     double_like,
     resize_like,
+)
+from kapps.layers.spectral_norm import (
+    SpectralNorm,
+    SpectralNormConv2D,
+    SpectralNormDense,
+    SpectralNormEmbedding,
 )
 from kapps.layers.squeeze_excite import squeeze_excite
 from kapps.layers.synthesizer_attention import SynthesizerAttention
@@ -144,6 +152,7 @@ __all__ = [
     "ChannelPool",
     "ChannelShuffle",
     "ChosenExit",
+    "ClassAffine",
     "ConcatenateContext",
     "ConcatenatePairs",
     "ContextFeedingCell",
@@ -186,6 +195,7 @@ __all__ = [
     "PeepholeConvLSTM2D",
     "PeepholeConvLSTMCell",
     "PeepholeLSTMCell",
+    "PixelAttention",
     "PointedInputs",
     "PointerScores",
     "ProductKeyMemory",
@@ -207,6 +217,10 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "SparseAttention",
     "SparseMixtureOfExperts",
+    "SpectralNorm",
+    "SpectralNormConv2D",
+    "SpectralNormDense",
+    "SpectralNormEmbedding",
     "SplitQuestion",
     "StepEncoding",
     "SynthesizerAttention",
@@ -223,6 +237,7 @@ __all__ = [
     "bilinear_upsample",
     "binary_conv",
     "channel_shuffle",
+    "conditional_batch_norm",
     "conv",
     "conv_bn",
     "conv_norm",

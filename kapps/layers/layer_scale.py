@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -14,16 +15,17 @@ class LayerScale(layers.Layer):
 
     Args:
         initial: initial value of all channels.
+        shared: whether all channels have the same number, as in the self-attention GAN (arXiv:1805.08318).
         **kwargs: of `keras.layers.Layer`.
     """
 
-    def __init__(self, initial=1e-6, **kwargs):
+    def __init__(self, initial=1e-6, shared=False, **kwargs):
         super().__init__(**kwargs)
-        self.initial = initial
+        self.initial, self.shared = initial, shared
 
     def build(self, input_shape):
         self.scale = self.add_weight(
-            shape=(input_shape[-1],),
+            shape=() if self.shared else (input_shape[-1],),
             initializer=keras.initializers.Constant(self.initial),
             name="scale",
         )
@@ -35,7 +37,8 @@ class LayerScale(layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "initial": self.initial}
+        options = {"initial": self.initial} | ({"shared": True} if self.shared else {})
+        return {**super().get_config(), **options}
 
     def profile_cost(self, input_shapes, output_shapes):
         """Returns one operation for each element (see `kapps.analysis.register_cost`)."""
@@ -43,7 +46,7 @@ class LayerScale(layers.Layer):
         return {"elementwise": math.prod(output_shapes[0])}
 
     def to_keras_layers(self):
-        """Returns the same computation as a Keras layer with the same weight."""
+        """Returns the same computation as a Keras layer with a weight for each channel."""
         axes = "abcdefgh"[: len(self.input.shape) - 1]
         return layers.EinsumDense(
             f"{axes}z,z->{axes}z",
@@ -51,3 +54,8 @@ class LayerScale(layers.Layer):
             dtype=self.dtype_policy,
             name=self.name,
         )
+
+    def keras_weights(self):
+        """Returns the value of that layer's weight."""
+        scale = keras.ops.convert_to_numpy(self.scale)
+        return [np.broadcast_to(scale, self.input.shape[-1:])]

@@ -1,3 +1,4 @@
+from .adversarial import AdversarialModel as AdversarialModel
 from .added_losses import separate_added_losses as separate_added_losses
 from .callbacks.history import Curves as Curves
 from .callbacks.progress import Progress as Progress
@@ -47,6 +48,7 @@ from .memory_needs import recurrent_memory as recurrent_memory
 from .memory_needs import require_memory as require_memory
 from .memory_needs import weight_memory as weight_memory
 from .metrics import ExitPerplexity as ExitPerplexity
+from .metrics import FrechetDistance as FrechetDistance
 from .metrics import Perplexity as Perplexity
 from .metrics import frame_cross_entropy as frame_cross_entropy
 from .metrics import label_error_rate as label_error_rate

@@ -2,6 +2,7 @@
 
 [1] Graves 2012, Supervised sequence labelling with recurrent neural networks, section 2.3.3
 [2] Shi 2015, arXiv:1506.04214, Table 1
+[3] Dowson 1982, The Frechet distance between multivariate normal distributions, equation 4
 """
 
 from collections.abc import Sequence
@@ -111,3 +112,50 @@ def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
         for j, other in enumerate(b, start=1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (label != other))
     return row[-1]
+
+
+@keras.saving.register_keras_serializable("kapps")
+class FrechetDistance(keras.metrics.Metric):
+    """The squared Frechet distance between two sets of vectors, each taken as a normal distribution [3].
+
+    ||m - n||^2 + tr(C + D - 2 (C D)^(1/2)) for the means m and n and the covariances C and D of all vectors since the
+    last reset. With the features of a classifier it is a score of generated images, which depends on that classifier.
+    FID is the score of the features of one Inception network.
+
+    Args:
+        size: length of a vector.
+        name: name of the metric.
+        **kwargs: other arguments of `keras.metrics.Metric`.
+    """
+
+    def __init__(self, size, name="frechet_distance", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.size = size
+        self.count = self.add_variable((), "zeros", name="count")
+        self.sums = self.add_variable((2, size), "zeros", name="sums")
+        self.products = self.add_variable((2, size, size), "zeros", name="products")
+
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
+        """Adds as many vectors to both sets, (batch, size) each."""
+        del sample_weight
+        x = ops.stack([ops.cast(vectors, self.dtype) for vectors in (y_true, y_pred)])
+        self.count.assign_add(ops.cast(ops.shape(x)[1], self.dtype))
+        self.sums.assign_add(ops.sum(x, axis=1))
+        self.products.assign_add(ops.matmul(ops.swapaxes(x, 1, 2), x))
+
+    def result(self):
+        """Returns the distance; 0 before two vectors."""
+        n = ops.maximum(ops.convert_to_tensor(self.count), 2.0)
+        mean = self.sums / n
+        covariances = (self.products - n * mean[:, :, None] * mean[:, None, :]) / (n - 1)
+        c, d = ops.unstack(covariances, 2)
+        # The eigenvalues of C D are those of C^(1/2) D C^(1/2), which is symmetric.
+        values, vectors = ops.eigh(c)
+        root = vectors * ops.sqrt(ops.maximum(values, 0.0))
+        values, _ = ops.eigh(ops.matmul(ops.transpose(root), ops.matmul(d, root)))
+        shared = ops.sum(ops.sqrt(ops.maximum(values, 0.0)))
+        distance = ops.sum(ops.square(mean[0] - mean[1])) + ops.trace(c) + ops.trace(d) - 2 * shared
+        return ops.where(self.count < 2, 0.0, ops.maximum(distance, 0.0))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "size": self.size}

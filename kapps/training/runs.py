@@ -203,7 +203,8 @@ class Run:
     def make_callbacks(self, model: keras.Model) -> list[keras.callbacks.Callback]:
         """Returns the callbacks of the training in their order."""
         callbacks = [Throughput(self.batch_size, self.unit)]
-        if model.optimizer.use_ema:
+        optimizers = getattr(model.optimizer, "optimizers", [model.optimizer])
+        if any(optimizer.use_ema for optimizer in optimizers):
             callbacks.append(keras.callbacks.SwapEMAWeights())
         callbacks.append(Curves(self.directory, self.history, write=self.is_chief))
         if self.is_chief:

@@ -43,8 +43,8 @@ def plot_training_curves(
 
 
 HISTORY_PANELS = (
-    "loss", "accuracy", "pixel_accuracy", "mean_iou", "perplexity", "learning_rate", "examples_per_second",
-    "tokens_per_second", "input_wait",
+    "loss", "generator_loss", "feature_distance", "accuracy", "pixel_accuracy", "mean_iou", "perplexity",
+    "learning_rate", "examples_per_second", "tokens_per_second", "input_wait",
 )  # fmt: skip
 
 

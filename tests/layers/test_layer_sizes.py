@@ -17,6 +17,7 @@ LAYERS = [
     (layers.BinaryConv2D, {"filters": 4, "kernel_size": 3}),
     (layers.ActiveShift, {"strides": 2, "limit": 3}),
     (layers.ChannelShuffle, {"groups": 2}),
+    (layers.ClassAffine, {"classes": 3}),
     (layers.FusedDense, {"units": 4}),
     (layers.AdaptiveSoftmax, {"classes": 9}),
     (layers.DynamicConv1D, {"heads": 2, "kernel_size": 3}),

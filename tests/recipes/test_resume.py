@@ -15,7 +15,7 @@ ALWAYS = ["imagenet", "language_model", "counting"]
 OTHERS = [
     "finetune", "translation", "mappings", "nowcasting", "sequence_tasks", "attention_tasks", "memory_tasks",
     "multi_task", "self_attentive", "pointer_tasks", "few_shot", "gradients", "cifar10", "autoregression",
-    "segmentation", "captions",
+    "segmentation", "captions", "gan",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ INSTANCES = [
     losses.SegmentationCrossentropy(2, (1.0, 0.5), from_logits=False),
     losses.SmoothedSparseCrossentropy(0.2, name="smoothed"),
     metrics.ExitPerplexity(),
+    metrics.FrechetDistance(4, name="distance2"),
     metrics.Perplexity(from_logits=False, name="perplexity2"),
     optimizers.Lamb(0.3, weight_decay=0.1),
     segmentation_losses.SegmentationJaccard(2, (1.0, 0.5), False, 0.5),

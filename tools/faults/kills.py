@@ -51,7 +51,7 @@ for imported in (  # once for all forks; none of them starts TensorFlow's thread
     "matplotlib.backends.backend_agg", "matplotlib.figure", "sacrebleu.metrics", "kapps.visualize", "kapps.analysis",
     "kapps.training.program", "kapps.training.runs", "kapps.training.finetuning", "kapps.data.image.pipeline",
     "kapps.data.image.open_source", "kapps.data.sequence", "kapps.generation.text_generation",
-    "kapps.cnn.lenet", "kapps.recurrent.rnn_lm", "kapps.attention.adaptive_span_transformer",
+    "kapps.cnn.lenet", "kapps.generative", "kapps.recurrent.rnn_lm", "kapps.attention.adaptive_span_transformer",
 ):  # fmt: skip
     importlib.import_module(imported)
 
@@ -70,6 +70,7 @@ SPANS = (
     "--option=span=8 --option=span_loss=0.001 --option=initial_span=0.5 --option=dropout=0.1"
 )
 """A Transformer whose layers add a loss, and drop values at random."""
+GAN = "--networks=plain --filters=2 --noise=3 --batch_size=4 --classifier_steps=2"
 RECIPES = {  # name: (recipe, flags, training steps)
     "imagenet": ("imagenet", f"--model=lenet5 {FOLDERS} --schedule=cosine --epochs=3 {SMALL}", 9),
     "imagenet, mixed precision, accumulation": (
@@ -182,6 +183,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "captions",
         f"--scenes=24 --test_images=4 --batch_size=4 --epochs=2 --width=4 --units=4 --attention=hard --beam=1 {SMALL}",
         12,
+    ),
+    "gan": (
+        "gan",
+        f"--data=folders --image_size=16 {GAN} --epochs=2 --steps=3 --test=4 {SMALL}",
+        8,
     ),
     "autoregression": (
         "autoregression",
@@ -370,7 +376,7 @@ def read_results(folder):
             results[name] = rows
         elif path.suffix == ".json":
             results[name] = without_times(json.loads(path.read_text(encoding="utf-8")))
-        elif path.name in (
+        elif path.parent.name == "samples" or path.name in (
             "translations.tsv",
             "text.txt",
             "counters.png",

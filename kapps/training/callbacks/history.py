@@ -12,6 +12,8 @@ from kapps.visualize import plot_history
 class Curves(keras.callbacks.Callback):
     """Writes `history.csv` and `curves.png` into a directory after every epoch.
 
+    Of a model with several optimizers, "learning_rate" is that of the first one.
+
     Args:
         directory: where the files are written; it is created if it does not exist.
         rows: the rows of epochs that an earlier process has trained; a row per epoch is appended.
@@ -24,7 +26,9 @@ class Curves(keras.callbacks.Callback):
         self.rows = [] if rows is None else rows
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "optimizers", [optimizer])[0]
+        learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         metrics = {key: float(value) for key, value in (logs or {}).items()}
         self.rows.append({"epoch": epoch + 1, "learning_rate": learning_rate, **metrics})
         if not self.write:
