@@ -55,7 +55,7 @@ class Gates:
         finally:
             operation.activation = activation
 
-    def check(self):
+    def check_count(self):
         """Raises ValueError if no ReLU was called."""
         if not self.count:
             raise ValueError(

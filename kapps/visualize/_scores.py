@@ -15,7 +15,7 @@ PROBABILITIES = tuple(keras.activations.get(name) for name in ("softmax", "sigmo
 class Scores:
     """The scores of a model: a logit of each example, or a function of the model's output.
 
-    A gradient of a probability is another picture than that of its logit, because the other classes take part in it.
+    The gradient of a probability differs from that of its logit, because the other classes take part in it.
     So the activation that makes probabilities is left out of the last layer.
 
     Args:

@@ -62,7 +62,7 @@ def smooth_grad(
     Args:
         model, images, classes, batch_size: of `saliency`. The predicted class is that of the image without noise.
         samples: number of copies.
-        noise: standard deviation of the noise, as a share of the image's largest less its smallest number.
+        noise: standard deviation of the noise, as a fraction of the image's largest less its smallest number.
         seed: of the noise.
 
     Returns:
@@ -131,9 +131,9 @@ def integrated_gradients(
 def guided_backpropagation(
     model: keras.Model, images, classes=None, *, batch_size: int = BATCH
 ) -> np.ndarray:
-    """Returns the gradient whose negative values each ReLU stops, besides its own gate [4].
+    """Returns the gradient by which each open ReLU passes only positive values [4].
 
-    The picture resembles the image also where the weights are random (see `randomised`).
+    The result resembles the image also where the weights are random (see `randomised`).
 
     Arguments and result are those of `saliency`.
 
@@ -237,7 +237,7 @@ def _gradient(wrapped, images, classes, visit=_layer_calls.Call.proceed):
 def _gated(method, wrapped, images, classes):
     gates = Gates(wrapped.model, method)
     gradient = _gradient(wrapped, images, classes, gates.visit)
-    gates.check()
+    gates.check_count()
     return gradient
 
 
@@ -258,5 +258,5 @@ def _unit_gradient(model, path, unit, images):
 
     x = ops.convert_to_tensor(images)
     value, (gradient,) = vector_jacobian_product(largest, [x], ops.ones(len(images)))
-    gates.check()
+    gates.check_count()
     return gradient * value[:, None, None, None]

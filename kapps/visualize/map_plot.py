@@ -1,4 +1,4 @@
-"""Pictures of arrays of images: heat maps next to their images, and sheets of filters, feature maps and images."""
+"""Plots of arrays of images: heat maps next to their images, and sheets of filters, feature maps and images."""
 
 import math
 import os

@@ -22,8 +22,8 @@ class Probe:
         layer: path of the layer.
         features: numbers of an example that the classifier reads.
         loss: mean cross-entropy of the test examples, in nats.
-        error: share of the test examples with a wrong class.
-        train_error: share of the training examples with a wrong class.
+        error: fraction of the test examples with a wrong class.
+        train_error: fraction of the training examples with a wrong class.
     """
 
     layer: str

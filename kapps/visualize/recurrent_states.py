@@ -34,17 +34,19 @@ def cell_states(model: keras.Model, inputs, layer: str | None = None) -> dict[st
     Raises:
         ValueError: if there is no such layer.
     """
-    found = []
+    recurrent_calls = []
 
     def visit(call):
         outputs = call.proceed()
         if isinstance(call.operation, keras.layers.RNN):
-            found.append((call, outputs))
+            recurrent_calls.append((call, outputs))
         return outputs
 
     _layer_calls.run(model, inputs, visit)
-    names = [call.path for call, _ in found]
-    chosen = [call for call, _ in found if layer in (None, call.path, call.operation.name)][:1]
+    names = [call.path for call, _ in recurrent_calls]
+    chosen = [
+        call for call, _ in recurrent_calls if layer in (None, call.path, call.operation.name)
+    ][:1]
     if not chosen:
         listed = ", ".join(names) or "none"
         raise ValueError(

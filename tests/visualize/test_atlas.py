@@ -31,20 +31,22 @@ def test_cells_have_the_means_of_their_members():
     model = network()
     result = visualize.atlas(model, IMAGES, "maps", grid=5)
     (maps,) = visualize.feature_maps(model, IMAGES, "maps").values()
-    taken = np.array([row[tuple(place)] for row, place in zip(maps, result.places, strict=True)])
+    activations = np.array(
+        [row[tuple(place)] for row, place in zip(maps, result.places, strict=True)]
+    )
     edges = np.linspace(0, 1, 6)
     expected, _, _ = np.histogram2d(*result.layout.T, bins=[edges, edges])
     np.testing.assert_array_equal(result.counts, expected)
     assert result.counts.sum() > 280 and len(result.vectors) == (result.counts >= 5).sum()
     for vector, cell, rows in zip(result.vectors, result.cells, result.members, strict=True):
         assert len(rows) == result.counts[tuple(cell)]
-        np.testing.assert_allclose(vector, taken[rows].mean(axis=0), rtol=1e-5, atol=1e-6)
-    given = visualize.atlas(model, IMAGES, "maps", layout=taken[:, :2])
-    order = np.argsort(taken[:, 0], kind="stable")
-    assert (np.diff(given.layout[order, 0]) >= 0).all()
+        np.testing.assert_allclose(vector, activations[rows].mean(axis=0), rtol=1e-5, atol=1e-6)
+    chosen = visualize.atlas(model, IMAGES, "maps", layout=activations[:, :2])
+    order = np.argsort(activations[:, 0], kind="stable")
+    assert (np.diff(chosen.layout[order, 0]) >= 0).all()
     for options, words in (
         ({"least": 400}, "no cell"),
-        ({"layout": taken}, "layout"),
+        ({"layout": activations}, "layout"),
         ({"grid": 0}, "grid=0"),
     ):
         with pytest.raises(ValueError, match=words):
