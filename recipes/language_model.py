@@ -20,7 +20,7 @@ mixtures of experts, gated convolutions, Transformer decoders and their descenda
 large for a CPU; --option makes them smaller (an unknown option is answered with those that there are). They train on
 windows of --length tokens, without carried states. --cutoffs puts an adaptive softmax over the words in place of the
 model's own. Losses that layers add, such as the ponder cost of halting and the penalty of spans, are reported apart,
-as `added_loss`. docs/language_models.md compares ten models.
+as `added_loss`. docs/language_models.md compares eleven models.
 
 Run log:
 - The Time Machine. d2l.ai has a training perplexity of 1.1 for one GRU layer of 256 units on the first 10,000

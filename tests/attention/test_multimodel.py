@@ -276,7 +276,7 @@ def test_tasks_share_their_layers(model, captions, classes):
         np.testing.assert_allclose(array(y), of_task, rtol=1e-5, atol=1e-5)
     both(inputs, training=True)
     assert len(both.losses) == 4  # of two mixtures for each task
-    assert all(float(loss) > 0 for loss in both.losses)
+    assert all(array(loss) > 0 for loss in both.losses)
 
 
 @pytest.mark.long

@@ -21,9 +21,13 @@ def cases():
     return multi_task_cases
 
 
+@pytest.fixture(scope="module")
+def tasks(cases):
+    return cases.make_tasks(0, 50)
+
+
 @pytest.mark.tensorflow
-def test_texts_start_with_a_command_and_end(cases):
-    tasks = cases.make_tasks(0, 50)
+def test_texts_start_with_a_command_and_end(cases, tasks):
     words = np.array(cases.WORDS)
     images, target, labels = tasks["digits"].train
     assert images.shape == (50, 8, 8, 1) and images.min() == 0 and images.max() == 1
@@ -52,8 +56,8 @@ class Predictor:
 
 
 @pytest.mark.tensorflow
-def test_a_text_is_correct_if_all_its_words_are(cases):
-    task = cases.make_tasks(0, 8)["numbers"]
+def test_a_text_is_correct_if_all_its_words_are(cases, tasks):
+    task = tasks["numbers"]
     ((loss, accuracy),) = cases.evaluate(Predictor(task), [task])
     assert accuracy == pytest.approx(50, abs=3) and 0 < loss < 9
 
