@@ -1,4 +1,4 @@
-"""Trains a network that writes a caption of an image, computes BLEU, and plots the attention of each word.
+r"""Trains a network that writes a caption of an image, computes BLEU, and plots the attention of each word.
 
     python recipes/captions.py                                      # scenes of digits, which are part of kapps
     python recipes/captions.py --attention=hard --model_dir=runs/hard
@@ -7,8 +7,9 @@
     python recipes/captions.py --dataset=coco_captions --train_split=train[:5%] --body=resnet50 --level=5
 
 The network is that of "Show, attend and tell" (Xu 2015, arXiv:1502.03044) over a feature map of any body. Without
---data_dir and --dataset the images are digit boards: scenes whose captions say how many digits of which size are where,
-such as "a large three above a small seven". A folder has captions.csv, with lines of image,caption, and the images.
+--data_dir and --dataset the images are digit boards: scenes with captions that name the digits, their number, sizes and
+places, such as "a large three above a small seven". A folder has captions.csv, with lines of image,caption, and the
+images.
 --dataset is a dataset of TFDS with images and captions. The body is trained too; --penalty is the weight of the doubly
 stochastic penalty, which draws the attention of all words together to every place.
 
