@@ -51,7 +51,7 @@ flags.DEFINE_integer("channels", None, "3, or 1 for grey [1 for digit boards]", 
 flags.DEFINE_enum("attention", "soft", ["soft", "hard"], "soft or hard attention")
 flags.DEFINE_integer("embedding", 64, "width of the word vectors", 1, 8192)
 flags.DEFINE_integer("units", 96, "width of the LSTM", 1, 8192)
-flags.DEFINE_float("penalty", 0.01, "weight of the doubly stochastic penalty", 0.0)
+flags.DEFINE_float("penalty", 0.0, "weight of the doubly stochastic penalty; 1 in the paper", 0.0)
 flags.DEFINE_float("dropout", 0.1, "dropout rate", 0, 0.9)
 flags.DEFINE_integer("words", 10_000, "largest number of tokens", 5, 10**6)
 flags.DEFINE_integer("min_count", 1, "how often a word must occur", 1, 10**6)
