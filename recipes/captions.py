@@ -1,4 +1,4 @@
-"""Trains a network that writes a caption of an image, computes BLEU, and plots the attention of each word.
+r"""Trains a network that writes a caption of an image, computes BLEU, and plots the attention of each word.
 
     python recipes/captions.py                                      # scenes of digits, which are part of kapps
     python recipes/captions.py --attention=hard --model_dir=runs/hard
@@ -7,8 +7,9 @@
     python recipes/captions.py --dataset=coco_captions --train_split=train[:5%] --body=resnet50 --level=5
 
 The network is that of "Show, attend and tell" (Xu 2015, arXiv:1502.03044) over a feature map of any body. Without
---data_dir and --dataset the images are digit boards: scenes whose captions say how many digits of which size are where,
-such as "a large three above a small seven". A folder has captions.csv, with lines of image,caption, and the images.
+--data_dir and --dataset the images are digit boards: scenes with captions that name the digits, their number, sizes and
+places, such as "a large three above a small seven". A folder has captions.csv, with lines of image,caption, and the
+images.
 --dataset is a dataset of TFDS with images and captions. The body is trained too; --penalty is the weight of the doubly
 stochastic penalty, which draws the attention of all words together to every place.
 
@@ -50,7 +51,7 @@ flags.DEFINE_integer("channels", None, "3, or 1 for grey [1 for digit boards]", 
 flags.DEFINE_enum("attention", "soft", ["soft", "hard"], "soft or hard attention")
 flags.DEFINE_integer("embedding", 64, "width of the word vectors", 1, 8192)
 flags.DEFINE_integer("units", 96, "width of the LSTM", 1, 8192)
-flags.DEFINE_float("penalty", 0.01, "weight of the doubly stochastic penalty", 0.0)
+flags.DEFINE_float("penalty", 0.0, "weight of the doubly stochastic penalty; 1 in the paper", 0.0)
 flags.DEFINE_float("dropout", 0.1, "dropout rate", 0, 0.9)
 flags.DEFINE_integer("words", 10_000, "largest number of tokens", 5, 10**6)
 flags.DEFINE_integer("min_count", 1, "how often a word must occur", 1, 10**6)

@@ -137,6 +137,8 @@ MUTATIONS = [
     _mutation("training and validation overlap", "kapps/data/image/layout.py", "is_held_out(relative(name)) == evaluation", "not is_held_out(relative(name))", "tests/data/image"),
     _mutation("CIFAR-10: another mean", "kapps/preprocessing.py", "mean=(0.4914, 0.4822, 0.4465)", "mean=(0.4914, 0.4822, 0.4065)", "tests/test_cards.py", "tests/data/image", "tests/cnn/test_resnet_cifar.py"),
     _mutation("translation: padding has weight", "kapps/data/translation/token_batches.py", "weights *= tf.cast(positions < members, tf.float32)[:, None]", "weights *= 1.0", "tests/data/translation"),
+    _mutation("captions: padding is part of the doubly stochastic penalty", "kapps/layers/caption_decoder.py", "totals = ops.sum(alpha * is_word, axis=1)", "totals = ops.sum(alpha, axis=1)", "tests/attention/test_show_attend_tell.py"),
+    _mutation("captions: the first word reads the start token", "kapps/layers/time_steps.py", "return ops.pad(inputs[:, 1:], ((0, 0), (1, 0), (0, 0)))", "return inputs", "tests/attention/test_show_attend_tell.py"),
     _mutation("pointer network: padding can be pointed at", "kapps/layers/pointers.py", "return ops.where(mask, scores, ops.cast(HIDDEN_SCORE, scores.dtype))", "return scores", "tests/attention/test_pointer_network.py"),
     _mutation("tours: a city twice", "kapps/generation/_decoding_loop.py", "return ops.where(is_chosen, HIDDEN_SCORE, logits)", "return logits", "tests/attention/test_pointer_network.py"),
     _mutation("shortest tours: not closed", "kapps/data/sequence/planar_tasks.py", "(length[:, -1] + distance[:, 1:, 0]).argmin(axis=1)", "length[:, -1].argmin(axis=1)", "tests/data/sequence/test_planar_tasks.py"),

@@ -8,6 +8,7 @@ from kapps.layers.adaptive_span import AdaptiveSpanAttention
 from kapps.layers.align_corners_resize import AlignCornersResize
 from kapps.layers.all_attention import AllAttention
 from kapps.layers.attention_cells import AttentionalCell, ContextFeedingCell, SearchCell
+from kapps.layers.attention_reward import AttentionReward
 from kapps.layers.attention_rnn import AttentionRNN
 from kapps.layers.axial_positional_encoding import AxialPositionalEncoding
 from kapps.layers.bilinear_upsampling import (
@@ -21,12 +22,7 @@ from kapps.layers.binary_convolution import (
     ZeroMeanClip,
     binary_conv,
 )
-from kapps.layers.caption_decoder import (
-    AnnotationAttention,
-    AttentionReward,
-    CaptionDecoder,
-    GatedContextCell,
-)
+from kapps.layers.caption_decoder import AnnotationAttention, CaptionDecoder, GatedContextCell
 from kapps.layers.channel_pool import ChannelPool
 from kapps.layers.channels import ChannelShuffle, PadChannels, channel_shuffle, split_channels
 from kapps.layers.conditional_batch_norm import ClassAffine, conditional_batch_norm

@@ -210,7 +210,7 @@ def eager(model, **options):
 
 def test_beam_search_finds_the_caption_of_an_exhaustive_search(model):
     wide = eager(model, beam=20, length_penalty=0.0)
-    found = generation.translate(wide, ANNOTATIONS[:1], start=START, end=END, steps=3)
+    best_of_beam = generation.translate(wide, ANNOTATIONS[:1], start=START, end=END, steps=3)
     greedy = generation.translate(
         eager(model, beam=None), ANNOTATIONS[:1], start=START, end=END, steps=3
     )
@@ -222,7 +222,7 @@ def test_beam_search_finds_the_caption_of_an_exhaustive_search(model):
         assert set(caption) <= set(allowed)
         scores[tuple(caption)] = sum(np.log(p[i, word]) for i, word in enumerate(caption))
     best = [word for word in max(scores, key=scores.get) if word != END]
-    assert [word for word in found[0].tolist() if word] == best
+    assert [word for word in best_of_beam[0].tolist() if word] == best
     expected = []
     while len(expected) < 3 and END not in expected:
         p = paper(model, ANNOTATIONS[0], [START, *expected])[0][-1]
