@@ -19,6 +19,12 @@ def all_layers(model, include_self=True):
     return list(model._flatten_layers(include_self=include_self))
 
 
+def inner_layers(layer):
+    """Returns the layers inside a layer without others inside them, in their order; the layer itself if it has none."""
+    parts = list(layer._layers)
+    return [x for part in parts for x in inner_layers(part)] if parts else [layer]
+
+
 def producer(tensor):
     """Returns the layer or operation whose output a Keras tensor is."""
     return tensor._keras_history.operation

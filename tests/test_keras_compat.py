@@ -31,6 +31,23 @@ def test_all_layers(model):
     assert model.name not in [layer.name for layer in compat.all_layers(model, include_self=False)]
 
 
+def test_inner_layers():
+    first, second, third = (keras.layers.Dense(2) for _ in range(3))
+    inner = keras.Sequential([keras.Input((2,)), first, second])
+    outer = keras.Sequential([keras.Input((2,)), inner, third])
+    dense = [x for x in compat.inner_layers(outer) if isinstance(x, keras.layers.Dense)]
+    assert dense == [first, second, third]
+    assert compat.inner_layers(first) == [first]
+
+
+def test_output_in():
+    """A layer has calls in two models."""
+    dense, inputs = keras.layers.Dense(2), [keras.Input((3,)) for _ in range(2)]
+    models = [keras.Model(x, dense(x)) for x in inputs]
+    for model in models:
+        assert compat.output_in(model, dense) is model.output
+
+
 def test_producer(model):
     assert compat.producer(model.get_layer("dense").output) is model.get_layer("dense")
 

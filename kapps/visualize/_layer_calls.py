@@ -60,12 +60,6 @@ class _Visitor:
             self.loops -= isinstance(operation, LOOPS)
 
 
-def inner_layers(layer):
-    """Returns the layers without others inside them, in their order."""
-    parts = list(layer._layers)
-    return [x for part in parts for x in inner_layers(part)] if parts else [layer]
-
-
 def run(model, inputs, visit):
     """Returns the outputs of a model for inference; `visit(call)` returns the outputs of each call in it."""
     with redirect_calls(_Visitor(visit), of_values=True):

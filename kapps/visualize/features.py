@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._keras_compat import inner_layers
 from kapps.visualize import _layer_calls
 from kapps.visualize._batches import BATCH, check_images, in_batches
 
@@ -23,7 +24,7 @@ def filters(model: keras.Model, layer: str | None = None) -> np.ndarray:
     Raises:
         ValueError: if there is no such layer, or several ones.
     """
-    layers = [x for x in _layer_calls.inner_layers(model) if isinstance(x, CONVOLUTIONS)]
+    layers = [x for x in inner_layers(model) if isinstance(x, CONVOLUTIONS)]
     if layer is None:
         layers = [x for x in layers if isinstance(x, keras.layers.Conv2D)][:1]
     else:

@@ -6,6 +6,7 @@ Adebayo 2018, arXiv:1810.03292, section 3: the cascade from the output downwards
 import keras
 import numpy as np
 
+from kapps._keras_compat import all_layers
 from kapps.visualize import _layer_calls
 from kapps.visualize._batches import check_images
 
@@ -80,8 +81,7 @@ def _layers_with_weights(model, example):
     def visit(call):
         layer = call.operation
         is_whole = isinstance(layer, keras.layers.Layer) and (
-            isinstance(layer, _layer_calls.LOOPS)
-            or not list(layer._flatten_layers(include_self=False))
+            isinstance(layer, _layer_calls.LOOPS) or not all_layers(layer, include_self=False)
         )
         if is_whole and layer.weights:
             calls.append((call.path, layer))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._keras_compat import get_mask
 from kapps.visualize import _layer_calls
 
 GATES = {
@@ -56,7 +57,7 @@ def cell_states(model: keras.Model, inputs, layer: str | None = None) -> dict[st
     rnn, x = call.operation, call.args[0]
     mask = call.kwargs.get("mask")
     if mask is None:
-        mask = getattr(x, "_keras_mask", None)
+        mask = get_mask(x)
     states = call.kwargs.get("initial_state")
     if states is None:
         states = call.args[1] if len(call.args) > 1 else rnn.get_initial_state(len(x))
