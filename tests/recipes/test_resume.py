@@ -31,7 +31,9 @@ def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(recipe):
         "--cases=1",
         f"--only={recipe}",
     ]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=900, encoding="utf-8")
+    process = subprocess.run(
+        command, capture_output=True, text=True, timeout=1800, encoding="utf-8"
+    )
     assert process.returncode == 0 and " 0 faults" in process.stdout, (
         process.stdout + process.stderr
     )

@@ -57,9 +57,9 @@ for imported in (  # once for all forks; none of them starts TensorFlow's thread
 
 KILLS = 4
 """Largest number of kills of one run."""
-SECONDS = 240
+SECONDS = 480
 """Limit of one process."""
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 """Limit from a signal to the end, as the machine may be busy."""
 TIMES = ("seconds", "examples_per_second", "tokens_per_second", "input_wait")
 SMALL = "--deterministic --checkpoint_every=2"
