@@ -179,13 +179,13 @@ def main(_):
     training.forbid_without("epochs", "the digits: remove --model_dir", FLAGS.model_dir is None)
     dataset = "" if FLAGS.data_dir else "digits"
     train, test = image_sources.open_sources(dataset, FLAGS.data_dir)
+    if FLAGS.model_dir is not None:  # a file that cannot be read is an error before a folder is made
+        model = training.load_model(pathlib.Path(FLAGS.model_dir, "model.keras"))
+        prepared, _ = find_preprocessing(model)
     training.lock_directory(folder)
     _interrupts.set_description(f"the files that are in {folder} are complete")
     if FLAGS.model_dir is None:
         model, prepared = train_on_digits(train, test)
-    else:
-        model = training.load_model(pathlib.Path(FLAGS.model_dir, "model.keras"))
-        prepared, _ = find_preprocessing(model)
     images, labels = read(test, prepared, FLAGS.images)
     results = {"check": draw_heat_maps(model, images, labels, train.class_names, folder)}
     draw_inside(model, images[:1], folder)
