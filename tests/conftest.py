@@ -153,7 +153,9 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         names = [
-            params[key] for key in ("graph_name", "builder_name", "sequence_name") if key in params
+            params[key]
+            for key in ("graph_name", "builder_name", "sequence_name", "killed_recipe")
+            if key in params
         ]
         item.add_marker(pytest.mark.xdist_group(names[0] if names else item.path.stem))
 

@@ -20,16 +20,16 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(
-    "recipe",
+    "killed_recipe",
     [pytest.param(name, marks=pytest.mark.long) for name in ALWAYS]
     + [pytest.param(name, marks=pytest.mark.changed) for name in OTHERS if name in changes.changed_recipes()],
 )  # fmt: skip
-def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(recipe):
+def test_a_killed_recipe_ends_with_the_results_of_an_uninterrupted_one(killed_recipe):
     command = [
         sys.executable,
         ROOT / "tools" / "faults" / "kills.py",
         "--cases=1",
-        f"--only={recipe}",
+        f"--only={killed_recipe}",
     ]
     process = subprocess.run(
         command, capture_output=True, text=True, timeout=1800, encoding="utf-8"
