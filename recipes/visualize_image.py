@@ -179,9 +179,8 @@ def main(_):
     training.forbid_without("epochs", "the digits: remove --model_dir", FLAGS.model_dir is None)
     dataset = "" if FLAGS.data_dir else "digits"
     train, test = image_sources.open_sources(dataset, FLAGS.data_dir)
-    if (
-        FLAGS.model_dir is not None
-    ):  # a file that cannot be read is an error before a folder is made
+    # A file that cannot be read is an error before a folder is made.
+    if FLAGS.model_dir is not None:
         model = training.load_model(pathlib.Path(FLAGS.model_dir, "model.keras"))
         prepared, _ = find_preprocessing(model)
     training.lock_directory(folder)
