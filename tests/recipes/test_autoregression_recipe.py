@@ -1,21 +1,15 @@
 """Autoregressive forecasts, compared with the rule of the series and with forecasts computed by hand."""
 
-import pathlib
-
 import keras
+import module_files
 import numpy as np
 import pytest
-
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture(scope="module")
 def autoregression():
     """The module with the recipe's models."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RECIPES)
-        from common import autoregression_models
-    return autoregression_models
+    return module_files.load("recipes/common/autoregression_models.py")
 
 
 @pytest.fixture

@@ -16,9 +16,7 @@ SMALL = (
 @pytest.fixture(scope="module")
 def results():
     pytest.importorskip("sacrebleu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(recipe_process.RECIPES)
-        return module_files.load("recipes/common/caption_results.py")
+    return module_files.load("recipes/common/caption_results.py")
 
 
 @pytest.mark.tensorflow

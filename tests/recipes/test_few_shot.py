@@ -1,27 +1,19 @@
 """few_shot.py with small settings, and its episodes."""
 
 import csv
-import pathlib
-import sys
 import zipfile
 
+import module_files
 import numpy as np
 import pytest
 import recipe_process
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 SMALL = "--steps=2 --batch_size=2 --test=4 --embedding_filters=2 --filters=2 --ways=2 --model_dir"
 
 
 @pytest.fixture(scope="module")
 def module():
-    """The module of the recipes, which are not a package of the tests."""
-    sys.path.insert(0, str(RECIPES))
-    try:
-        from common import few_shot_episodes
-    finally:
-        sys.path.remove(str(RECIPES))
-    return few_shot_episodes
+    return module_files.load("recipes/common/few_shot_episodes.py")
 
 
 def write_characters(path):

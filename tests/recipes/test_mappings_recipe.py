@@ -2,15 +2,14 @@
 
 import functools
 import json
-import pathlib
 
 import keras
+import module_files
 import numpy as np
 import pytest
 import recipe_process
 
 pytestmark = pytest.mark.tensorflow
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
 
 run = functools.partial(recipe_process.run, "mappings.py", folders=("model_dir",))
@@ -18,13 +17,7 @@ run = functools.partial(recipe_process.run, "mappings.py", folders=("model_dir",
 
 @pytest.fixture(scope="module")
 def tasks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RECIPES)
-        patch.setenv(
-            "TF_ENABLE_ONEDNN_OPTS", "0"
-        )  # recipes set it, but this process has its own value
-        from common import mapping_tasks
-    return mapping_tasks
+    return module_files.load("recipes/common/mapping_tasks.py")
 
 
 def write_series(folder, split, count, random):

@@ -1,25 +1,19 @@
 """memory_tasks.py with small settings, and the data of its tasks."""
 
 import csv
-import importlib
 import itertools
-import pathlib
-import sys
 
+import module_files
 import numpy as np
 import pytest
 import recipe_process
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 SMALL = "--steps=2 --batch_size=2 --test=10 --length=4 --units=4 --rows=5 --width=3 --model_dir=run"
 
 
 @pytest.fixture(scope="module")
 def cases():
-    """The module of the recipes, which are not a package of the tests."""
-    sys.path.insert(0, str(RECIPES))
-    yield importlib.import_module("common.memory_cases")
-    sys.path.remove(str(RECIPES))
+    return module_files.load("recipes/common/memory_cases.py")
 
 
 @pytest.mark.tensorflow

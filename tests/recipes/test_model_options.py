@@ -1,18 +1,12 @@
 """--option=NAME=VALUE: values of a family's options, and one-line errors for wrong ones."""
 
-import pathlib
-
+import module_files
 import pytest
-
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture(scope="module")
 def model_options():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RECIPES)
-        from common import model_options
-    return model_options
+    return module_files.load("recipes/common/model_options.py")
 
 
 def test_values_are_literals_texts_and_tuples(model_options):

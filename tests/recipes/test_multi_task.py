@@ -2,6 +2,7 @@
 
 import csv
 
+import module_files
 import numpy as np
 import pytest
 import recipe_process
@@ -14,11 +15,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def cases():
-    """The module of the recipes, which are not a package of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(recipe_process.RECIPES)
-        from common import multi_task_cases
-    return multi_task_cases
+    return module_files.load("recipes/common/multi_task_cases.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,12 @@
 """pointer_tasks.py with small settings, and the data of its tasks."""
 
 import csv
-import pathlib
 
 import module_files
 import numpy as np
 import pytest
 import recipe_process
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 SMALL = (
     "--points=4 --units=4 --steps=2 --batch_size=4 --examples=8 --test=6 --beam=2 --model_dir=run"
 )

@@ -3,6 +3,7 @@
 import csv
 
 import keras
+import module_files
 import numpy as np
 import pytest
 import recipe_process
@@ -19,11 +20,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def texts():
-    """The module of the recipes, which are not a package of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(recipe_process.RECIPES)
-        from common import labelled_texts
-    return labelled_texts
+    return module_files.load("recipes/common/labelled_texts.py")
 
 
 @pytest.mark.tensorflow

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import module_files
 import numpy as np
 import pytest
 
@@ -80,10 +81,7 @@ MAPPINGS = {
 
 @pytest.fixture(scope="module")
 def mapping_tasks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RECIPES)
-        from common import mapping_tasks
-    return mapping_tasks
+    return module_files.load("recipes/common/mapping_tasks.py")
 
 
 @pytest.mark.parametrize("case", MAPPINGS.values(), ids=MAPPINGS.keys())

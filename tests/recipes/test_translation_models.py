@@ -2,10 +2,10 @@
 
 import importlib
 import inspect
-import pathlib
 import types
 
 import keras
+import module_files
 import numpy as np
 import pytest
 import recipe_process
@@ -13,16 +13,12 @@ import recipe_process
 import kapps
 from kapps.cards import family_modules
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 TOKENS = types.SimpleNamespace(joint=True, vocabulary=11)
 
 
 @pytest.fixture(scope="module")
 def translation_models():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RECIPES)
-        from common import translation_models
-    return translation_models
+    return module_files.load("recipes/common/translation_models.py")
 
 
 def is_translator(builder):

@@ -3,18 +3,16 @@
 import functools
 import gzip
 import json
-import pathlib
 import random
 import re
-import sys
 
 import keras
+import module_files
 import pytest
 import recipe_process
 
 from kapps.data import translation
 
-RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "translation.py"
 WORDS = {
     "a": "ein",
     "dog": "Hund",
@@ -97,9 +95,7 @@ def test_saved_model_and_vocabulary_match(folder):
 
 
 def test_german_numbers():
-    sys.path.insert(0, str(RECIPE.parent))
-    from common import translation_corpus
-
+    translation_corpus = module_files.load("recipes/common/translation_corpus.py")
     # https://www.duden.de writes all below a million as one word.
     for number, word in (
         (0, "null"), (1, "eins"), (16, "sechzehn"), (17, "siebzehn"), (21, "einundzwanzig"), (30, "dreißig"),
@@ -110,8 +106,6 @@ def test_german_numbers():
 
 
 def test_subwords_are_grouped_to_words():
-    sys.path.insert(0, str(RECIPE.parent))
-    from common import translation_corpus
-
+    translation_corpus = module_files.load("recipes/common/translation_corpus.py")
     texts = ["A", " dog", " run", "s", ".", "</s>"]
     assert translation_corpus.group_subwords(texts) == [[0], [1], [2, 3], [4], [5]]

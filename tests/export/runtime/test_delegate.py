@@ -3,8 +3,6 @@
 By default the smallest network of all; `--all` trains and quantises one of each family.
 """
 
-import pathlib
-
 import covering
 import keras
 import module_files
@@ -13,17 +11,11 @@ import pytest
 import kapps
 from kapps.export import runtime
 
-BENCHMARKS = pathlib.Path(__file__).parents[3] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def delegate():
     """The benchmark, as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        # The benchmarks' modules enable oneDNN in the environment, which other tests' processes would inherit.
-        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-        yield module_files.load("benchmarks/delegate.py")
+    return module_files.load("benchmarks/delegate.py")
 
 
 @pytest.mark.tensorflow
