@@ -78,16 +78,6 @@ def build(shots, size):
     return model
 
 
-def measure(model, episodes):
-    """Returns the loss and the accuracy on episodes, with their texts."""
-    loss, accuracy = model.evaluate(*episodes, batch_size=50, verbose=0)
-    accuracy *= 100
-    return {
-        "loss": (loss, f"loss {loss:.3f}"),
-        "accuracy": (accuracy, f"accuracy {accuracy:.1f} %"),
-    }
-
-
 def train(run, characters, shots):
     """Trains one network. Returns its row of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
@@ -101,8 +91,9 @@ def train(run, characters, shots):
     make_batch = functools.partial(
         few_shot_episodes.make_episodes, characters.train, *sizes, random, FLAGS.batch_size
     )
+    measure = functools.partial(task_training.measure_accuracy, model, batch_size=50)
     points, seconds = task_training.train(
-        run, model, make_batch, lambda _: measure(model, new), FLAGS.steps
+        run, model, make_batch, lambda _: measure(new), FLAGS.steps
     )
     last = points[-1][1]
     nearest = few_shot_episodes.nearest_neighbour(new[0], FLAGS.ways) == new[1]
@@ -112,7 +103,7 @@ def train(run, characters, shots):
         "steps": FLAGS.steps,
         "seconds": seconds,
         "loss": last["loss"],
-        "seen": measure(model, seen)["accuracy"][0],
+        "seen": measure(seen)["accuracy"][0],
         "result": last["accuracy"],
         "nearest": 100 * float(nearest.mean()),
         "chance": 100 / FLAGS.ways,

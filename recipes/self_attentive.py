@@ -85,16 +85,6 @@ def build(penalty, sentences):
     return keras.Model(tokens, heads.classifier(x, sentences.classes, "softmax"), name="mean")
 
 
-def measure(model, sentences):
-    """Returns the loss of the task and the accuracy on the test split, with their texts."""
-    loss, accuracy = model.evaluate(*sentences.test, batch_size=100, verbose=0)
-    accuracy *= 100
-    return {
-        "loss": (loss, f"loss {loss:.3f}"),
-        "accuracy": (accuracy, f"accuracy {accuracy:.1f} %"),
-    }
-
-
 def train(run, penalty, sentences):
     """Trains one network. Returns its row of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
@@ -104,10 +94,10 @@ def train(run, penalty, sentences):
     random = np.random.default_rng([FLAGS.seed, 1])
     make_batch = functools.partial(sentences.batch, random, FLAGS.batch_size)
     points, seconds = task_training.train(
-        run, model, make_batch, lambda _: measure(model, sentences), FLAGS.steps
-    )
+        run, model, make_batch, lambda _: task_training.measure_accuracy(model, sentences.test, 100), FLAGS.steps
+    )  # fmt: skip
     last, weights = points[-1][1], {}
-    of_rows, product = (None, None)
+    of_rows = product = None
     if penalty is not None:
         of_rows, product = labelled_texts.measure_rows(model, sentences.test[0])
         for i in labelled_texts.choose_texts(sentences, PLOTTED):

@@ -14,8 +14,6 @@ lengths.
 """
 
 import gc
-import math
-import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
@@ -23,6 +21,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 from common import results as _results
+from common import task_training
 from common.sequence_cases import TASKS, check_music, open_images, read_identity
 
 from kapps import tables, training
@@ -67,8 +66,6 @@ SIZES = {"lstm": (4, 1), "gru": (3, 2), "rnn": (1, 1)}
 """Number of weight matrices of a recurrent layer, and number of biases per matrix."""
 IMAGE_TASKS, LENGTH_TASKS = ("pixels", "permuted"), ("adding", "copy")
 """Tasks that read images, and tasks whose length is --length."""
-POINTS = 10
-"""Number of points of a curve."""
 COLUMNS = (
     tables.Column("task", "task"),
     tables.Column("network", "network"),
@@ -115,6 +112,12 @@ def evaluate(model, task):
     return float(total / count)
 
 
+def measure(model, task):
+    """Returns the measure of the task, which takes the place of the loss, and its text."""
+    result = evaluate(model, task)
+    return {"loss": (result, f"{task.measure} {result:.4g}")}
+
+
 def train(name, key, task):
     """Trains one network. Returns its row of the table."""
     keras.utils.set_random_seed(FLAGS.seed)
@@ -123,19 +126,11 @@ def train(name, key, task):
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, clipnorm=FLAGS.clip or None)
     model.compile(optimizer, task.loss, jit_compile=False)
-    parts, seconds, step, curve = min(POINTS, steps), 0.0, 0, [(0, evaluate(model, task))]
-    batches = iter(task.make_train())
-    for part in range(1, parts + 1):
-        start, stop = time.monotonic(), steps * part // parts
-        while step < stop:
-            model.train_on_batch(*next(batches))
-            step += 1
-        seconds += time.monotonic() - start
-        curve.append((step, evaluate(model, task)))
-    if not math.isfinite(curve[-1][1]):
-        raise ValueError(
-            f"{key}_{name}: the result is {curve[-1][1]}; pass a smaller --learning_rate"
-        )
+    curve, batches = [(0, evaluate(model, task))], iter(task.make_train())
+    points, seconds = task_training.train(
+        f"{key}_{name}", model, lambda: next(batches), lambda _: measure(model, task), steps
+    )
+    curve += [(step, values["loss"]) for step, values in points]
     return {
         "task": task.title,
         "network": name.upper(),

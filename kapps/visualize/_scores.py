@@ -29,7 +29,9 @@ class Scores:
 
     def __init__(self, model, example, classes=None):
         self.model, self.function = model, classes if callable(classes) else None
-        self.last = None if self.function else _last_activation(model, example)
+        self.last = self.count = None
+        if not self.function:
+            self.last, self.count = _last_activation(model, example)
 
     def run(self, inputs, visit=_layer_calls.Call.proceed):
         """Returns the logits, or the model's output where the scores are a function of it."""
@@ -70,19 +72,18 @@ class Scores:
         """
         if self.function:
             return None
-        logits = ops.convert_to_numpy(self.run(inputs))
         if classes is None:
-            return logits.argmax(axis=-1)
+            return ops.convert_to_numpy(self.run(inputs)).argmax(axis=-1)
         result = np.asarray(classes)
-        if result.min() < 0 or result.max() >= logits.shape[-1]:
+        if result.min() < 0 or result.max() >= self.count:
             raise ValueError(
-                f"classes={result.tolist()}: {self.model.name} has the classes 0 to {logits.shape[-1] - 1}"
+                f"classes={result.tolist()}: {self.model.name} has the classes 0 to {self.count - 1}"
             )
         return result
 
 
 def _last_activation(model, example):
-    """Returns the path of the layer whose activation makes probabilities; None if the outputs are logits."""
+    """Returns the path of the layer that makes probabilities, None where the outputs are logits; and their number."""
     ended = []
 
     def visit(call):
@@ -99,10 +100,9 @@ def _last_activation(model, example):
     for path, operation, value in ended:
         if value is not output:
             continue
-        if isinstance(operation, keras.layers.Softmax):
-            return path
-        if getattr(operation, "activation", None) in PROBABILITIES:
-            return path
+        is_softmax = isinstance(operation, keras.layers.Softmax)
+        if is_softmax or getattr(operation, "activation", None) in PROBABILITIES:
+            return path, output.shape[-1]
         break
     values = ops.convert_to_numpy(output)
     is_distribution = values.shape[-1] > 1 and np.allclose(values.sum(axis=-1), 1, atol=1e-3)
@@ -110,4 +110,4 @@ def _last_activation(model, example):
         raise ValueError(
             f"{model.name} returns probabilities, and its logits were not found; build it with activation=None"
         )
-    return None
+    return None, output.shape[-1]

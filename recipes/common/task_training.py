@@ -23,9 +23,8 @@ def compile_model(model, loss, learning_rate, steps, clipnorm, metrics=None):
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clipnorm)
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
-    optimizer.build(
-        model.trainable_variables
-    )  # in a training step, TensorFlow would trace it again
+    # TensorFlow would trace a step that builds the optimizer twice.
+    optimizer.build(model.trainable_variables)
 
 
 def train(run, model, make_batch, measure, steps, first=0):
@@ -62,6 +61,16 @@ def train(run, model, make_batch, measure, steps, first=0):
             raise ValueError(f"{run}: the loss is {loss}; pass a smaller --learning_rate")
         points.append((step, {name: float(value) for name, (value, _) in values.items()}))
     return points, seconds
+
+
+def measure_accuracy(model, examples, batch_size):
+    """Returns the loss and the accuracy in percent on (inputs, targets), with their texts, for `train`."""
+    loss, accuracy = model.evaluate(*examples, batch_size=batch_size, verbose=0)
+    accuracy *= 100
+    return {
+        "loss": (loss, f"loss {loss:.3f}"),
+        "accuracy": (accuracy, f"accuracy {accuracy:.1f} %"),
+    }
 
 
 def print_row(run, row):
