@@ -9,9 +9,8 @@ r"""Trains a network that writes a caption of an image, computes BLEU, and plots
 The network is that of "Show, attend and tell" (Xu 2015, arXiv:1502.03044) over a feature map of any body. Without
 --data_dir and --dataset the images are digit boards: scenes with captions that name the digits, their number, sizes and
 places, such as "a large three above a small seven". A folder has captions.csv, with lines of image,caption, and the
-images.
---dataset is a dataset of TFDS with images and captions. The body is trained too; --penalty is the weight of the doubly
-stochastic penalty, which draws the attention of all words together to every place.
+images; --dataset is a dataset of TFDS with images and captions. The body is trained too. --penalty is the weight of the
+doubly stochastic penalty, which draws the attention of all words together to every place.
 
 The recipe writes `model.keras`, `words.json`, `history.csv`, `curves.png`, `captions.tsv`, `attention.png` and
 `run.json` to --model_dir, and to --export_dir for each precision a folder with `encoder.tflite`, `step.tflite` and

@@ -5,7 +5,7 @@
 [3] Miyato 2018, cGANs with Projection Discriminator, arXiv:1802.05637
 
     generator, discriminator = sagan_generator(), sagan_discriminator()
-    model = kapps.training.AdversarialModel(generator, discriminator)
+    model = kapps.training.AdversarialModel(generator, discriminator, classes=1000)
 
 Departures from the papers:
 - The keys and values of the attention are pooled, and the values have half of the channels, as in [2]; [1] prints
