@@ -158,7 +158,7 @@ def main(_):
             f"{len(train_source.pairs):,} captions; {FLAGS.epochs} epochs of {plan.steps_per_epoch} steps",
             flush=True,
         )
-    with data.explain_errors():
+    with data.explain_errors(train_source, test_source):
         before, after = run.fit(
             trained, functools.partial(plan.train_dataset, seed=FLAGS.seed), test.eval_dataset()
         )

@@ -13,6 +13,8 @@ from kapps._errors import main_sentence
 _log = logging.getLogger(__name__)
 _PARSE_ERROR = re.compile("Could not parse example|ParseExample|Feature: |Key: ")
 """Messages of TensorFlow about a record that lacks a feature or is not an example."""
+_IMAGE_ERROR = re.compile("JPEG|PNG|GIF|BMP|WebP")
+"""Messages of TensorFlow about an image that it cannot decode."""
 _LISTED = 10
 """Number of images that a summary names."""
 
@@ -118,7 +120,8 @@ def explain_errors(*sources) -> Iterator[None]:
     Other errors are raised unchanged.
 
     Args:
-        *sources: the `Source` objects that are read. Their shards are read again to find a record that cannot be read.
+        *sources: the `Source` or `CaptionedImages` objects that are read. Their shards or images are read again to find
+            what cannot be read.
     """
     try:
         yield
@@ -138,11 +141,14 @@ def _to_data_error(error: tf.errors.OpError | UnicodeDecodeError, sources) -> Da
     if message:
         return DataError(message.group(1).strip())
     is_lost = isinstance(error, tf.errors.DataLossError | tf.errors.NotFoundError)
-    if not is_lost and not _PARSE_ERROR.search(text):
+    is_image = _IMAGE_ERROR.search(text)
+    if not is_lost and not is_image and not _PARSE_ERROR.search(text):
         return None
     for source in sources:
         if problem := source.find_problem():
             return DataError(problem)
+    if is_image:
+        return None
     if is_lost:
         reason = main_sentence(text)
         if isinstance(error, tf.errors.NotFoundError):

@@ -43,7 +43,7 @@ def logits(model, images):
 def test_saliency_is_the_gradient_of_the_logit():
     """The softmax of centred logits is that of the logits, so that their differences are compared.
 
-    The network is smooth: a difference over a kink of ReLU is no gradient.
+    The network is smooth: a difference over a kink of ReLU is not the gradient.
     """
     keras.utils.set_random_seed(0)
     body = keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(6, 3, activation="tanh")])

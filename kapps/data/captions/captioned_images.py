@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
+import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from kapps._checked import checked
 from kapps.data import identity
 from kapps.data.errors import DataError
+from kapps.data.image import decode_image, undecodable
 from kapps.data.image.splits import select_split
 from kapps.data.tfds_builder import load_tfds_builder
 
@@ -63,6 +66,18 @@ class CaptionedImages:
             "images": [str(size) for size in self._sizes()],
         }
         return identity.lines_identity(lines)
+
+    def find_problem(self) -> str | None:
+        """Returns which image cannot be decoded, or `None` if there is none. All images are decoded."""
+        encoded = () if isinstance(self.images, np.ndarray) else self.images
+        for name, image in zip(self.names, encoded, strict=False):
+            content = pathlib.Path(image).read_bytes() if isinstance(image, str) else image
+            try:
+                decode_image.decode_graph(3)(content)
+            except tf.errors.InvalidArgumentError:
+                reason = undecodable.why_undecodable(content)
+                return f"{self.name}: {name} cannot be decoded ({reason}): replace it, or leave its captions out"
+        return None
 
     def _rows(self):
         return zip(self.names, self.captions, strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kapps import data
 from kapps.data import DataError, captions
 from kapps.data.captions import digit_boards
 from kapps.preprocessing import Preprocessing
@@ -216,6 +217,17 @@ def test_errors_are_one_line_with_the_place(folder, lines, words):
         captions.open_captions(folder, split)
     assert all(word in str(error.value) for word in words), error.value
     assert "\n" not in str(error.value)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(folder):
+    write(folder, "captions.csv", ["image,caption,split"] + [f"{i}.png,a,train" for i in range(4)])
+    path = next(folder.rglob("2.png"))
+    path.write_bytes(path.read_bytes()[:60])
+    images = captions.open_captions(folder)
+    batches = captions.CaptionBatches(images, captions.learn_words(["a"]), GREY, 1)
+    message = r"2\.png cannot be decoded \(corrupt or truncated PNG"
+    with pytest.raises(DataError, match=message), data.explain_errors(images):
+        list(batches.eval_dataset())
 
 
 def test_there_is_a_folder_with_images(tmp_path):
