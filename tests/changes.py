@@ -3,7 +3,7 @@
 `KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts
 changes that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it
 imports did. A change of a layer, a head or a builder needs no list of families: the default tests run the covering set,
-which has every kind of layer.
+which has every kind of layer. The long tests of a builder also run where a layer that its family imports changed.
 """
 
 import ast
@@ -13,12 +13,17 @@ import pathlib
 import subprocess
 
 import kapps
-from kapps import cards
+from kapps import cards, layers
 
 ROOT = pathlib.Path(kapps.__file__).parents[1]
 
 ALWAYS = ("imagenet", "finetune", "language_model", "translation", "segmentation")
 """Recipes whose tests run also where they did not change."""
+
+SHARED = ("kapps/builders/", "kapps/heads.py", "kapps/export/")
+"""What every builder uses: after a change of these, the long tests of all builders run."""
+
+LAYERS = "kapps.layers."
 
 
 def _git(*arguments):
@@ -46,20 +51,30 @@ def changed_files():
     return [pathlib.PurePosixPath(path) for path in [*tracked, *untracked]]
 
 
-def imported_families(module):
-    """Returns the modules of families whose files a family's module imports, with itself, at any distance."""
+@functools.cache
+def imported_modules(module):
+    """Returns the modules of families and layers that a family's module imports, with itself, at any distance."""
     modules, queue = set(), [module]
     while queue:
         module = queue.pop()
-        if module in modules:
+        path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+        if module in modules or not path.exists():  # or the name of an object in a module
             continue
         modules.add(module)
-        path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                queue += [name for name in names if name in family_modules()]
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if node.module == "kapps.layers":  # which imports all of them
+                objects = [getattr(layers, alias.name, None) for alias in node.names]
+                names += [getattr(_function(value), "__module__", "") for value in objects]
+            queue += [name for name in names if name in family_modules() or name.startswith(LAYERS)]
     return modules
+
+
+def _function(value):
+    """Returns the function of a partial one, or the value itself."""
+    return value.func if isinstance(value, functools.partial) else value
 
 
 @functools.cache
@@ -82,7 +97,8 @@ def changed_families():
     return [
         family
         for module, family in family_modules().items()
-        if imported_families(module) & modules or {family, f"test_{family}"} & stems
+        if any(name in modules and name in family_modules() for name in imported_modules(module))
+        or {family, f"test_{family}"} & stems
     ]
 
 
@@ -93,18 +109,45 @@ def changed_recipes():
     return [path.stem for path in recipes if {f"recipes/{path.name}", *_common_files(path)} & files]
 
 
-def is_unchanged(stem):
-    """Returns whether a file of tests, such as "test_vgg", is that of a family or recipe that did not change.
+def is_unchanged(path):
+    """Returns whether a file of tests is that of a family, a recipe or a package that did not change.
 
-    The tests of `ALWAYS` run on every change, because they stand for what all recipes use.
+    A file that is named after a family or a recipe belongs to it; another file of recipes belongs to the recipes that
+    it names; any other file to the package that its folder mirrors, with the modules in the packages above it:
+    `tests/data/image` to `kapps/data/image` and `kapps/data/*.py`. Files next to this one belong to all of kapps. The
+    tests of `ALWAYS` run on every change, because they stand for what all recipes use.
     """
-    if changed_files() is None:
+    files = changed_files()
+    path = path.relative_to(ROOT)
+    if files is None or pathlib.PurePosixPath(path) in files:
         return False
-    name = stem.removeprefix("test_").removesuffix("_code").removesuffix("_recipe")
+    name = path.stem.removeprefix("test_").removesuffix("_code").removesuffix("_recipe")
     if name in family_modules().values():
-        return name not in changed_families()
-    is_recipe = (ROOT / "recipes" / f"{name}.py").exists()
-    return is_recipe and name not in (*ALWAYS, *changed_recipes())
+        return is_unchanged_family(name)
+    if (ROOT / "recipes" / f"{name}.py").exists():
+        return name not in (*ALWAYS, *changed_recipes())
+    folder = path.parts[1:-1]
+    if folder == ("recipes",):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        return not any(recipe in text for recipe in changed_recipes())
+    packages = {("kapps", *folder[:end]) for end in range(1, len(folder) + 1)}
+    return bool(folder) and not packages & {file.parent.parts for file in files}
+
+
+def is_unchanged_family(family):
+    """Returns whether a family did not change; False where git cannot tell."""
+    return changed_files() is not None and family not in changed_families()
+
+
+def is_unchanged_builder(name):
+    """Returns whether a builder's family, its layers and what all builders use did not change."""
+    files = [str(path) for path in changed_files() or []]
+    modules = {path.removesuffix(".py").replace("/", ".") for path in files}
+    return (
+        is_unchanged_family(cards.card(name).family)
+        and not any(path.startswith(SHARED) for path in files)
+        and not imported_modules(cards.card(name).module) & modules
+    )
 
 
 def _common_files(path):

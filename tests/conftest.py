@@ -137,26 +137,34 @@ def pytest_configure(config):
         config.option.loadscopereorder = False  # groups of few tests would come last
 
 
+BUILDER_PARAMS = ("graph_name", "builder_name", "sequence_name")
+
+
+def _params(item, keys):
+    """Returns the values of those of a test's parameters that are named."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return [params[key] for key in keys if key in params]
+
+
 @pytest.hookimpl(tryfirst=True)  # before the selection by marker, and before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """Gives the long tests of families and recipes that did not change the marker `unchanged`.
+    """Gives the long tests of families, recipes and packages that did not change the marker `unchanged`.
 
     With `--dist loadgroup`, tests that share a model or a module run in one process, and the tests that take longest
     come first: no process waits for another one at the end.
     """
     for item in items:
-        if item.get_closest_marker("long") and changes.is_unchanged(item.path.stem):
-            item.add_marker(pytest.mark.unchanged)
+        if item.get_closest_marker("long"):
+            names = _params(item, BUILDER_PARAMS)
+            if (names and changes.is_unchanged_builder(names[0])) or changes.is_unchanged(
+                item.path
+            ):
+                item.add_marker(pytest.mark.unchanged)
     if not config.pluginmanager.hasplugin("xdist"):
         return
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     for item in items:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        names = [
-            params[key]
-            for key in ("graph_name", "builder_name", "sequence_name", "killed_recipe")
-            if key in params
-        ]
+        names = _params(item, (*BUILDER_PARAMS, "killed_recipe"))
         item.add_marker(pytest.mark.xdist_group(names[0] if names else item.path.stem))
 
 

@@ -34,7 +34,7 @@ def family_of(row):
 
 def marked(row):
     marks = [] if row["name"] in QUICK else [pytest.mark.long]
-    if marks and changes.is_unchanged(family_of(row)):
+    if marks and changes.is_unchanged_family(family_of(row)):
         marks.append(pytest.mark.unchanged)
     return pytest.param(row, id=row["name"], marks=marks)
 

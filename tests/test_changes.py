@@ -1,0 +1,66 @@
+"""What counts as changed: families, recipes and packages, for the tests marked `changed` and `unchanged`."""
+
+import pathlib
+
+import changes
+import pytest
+
+ROOT = changes.ROOT
+
+
+@pytest.fixture
+def change(monkeypatch):
+    """Returns a function that states which files changed."""
+
+    def state(*paths):
+        for function in (changes.changed_families, changes.imported_modules):
+            function.cache_clear()
+        files = [pathlib.PurePosixPath(path) for path in paths]
+        monkeypatch.setattr(changes, "changed_files", lambda: files)
+
+    yield state
+    changes.changed_families.cache_clear()
+
+
+def test_a_family_changes_with_its_file_and_those_of_families_that_it_imports(change):
+    change("kapps/cnn/resnet.py")
+    assert "resnet" in changes.changed_families()
+    assert "vgg" not in changes.changed_families()
+    change("kapps/weights/names/vgg.py")
+    assert changes.changed_families() == ["vgg"]
+
+
+def test_a_builder_changes_with_the_layers_that_its_family_imports(change):
+    change("kapps/layers/shift.py")
+    assert changes.changed_families() == []
+    assert not changes.is_unchanged_builder("shift_resnet20_e1")
+    assert changes.is_unchanged_builder("vgg16")
+    change("kapps/layers/convolution.py")
+    assert not changes.is_unchanged_builder("resnet50")
+    change("kapps/heads.py")
+    assert not changes.is_unchanged_builder("vgg16")
+
+
+def test_tests_of_a_package_change_with_it_and_with_the_modules_above_it(change):
+    path = ROOT / "tests" / "data" / "image" / "test_shards.py"
+    for changed in ("kapps/data/image/shards.py", "kapps/data/errors.py", path.relative_to(ROOT)):
+        change(changed)
+        assert not changes.is_unchanged(path)
+    change("kapps/data/text/vocabulary.py", "kapps/export/verify.py", "tests/data/test_errors.py")
+    assert changes.is_unchanged(path)
+
+
+def test_tests_of_recipes_change_with_the_recipes_that_they_name(change):
+    path = ROOT / "tests" / "recipes" / "test_small_images.py"
+    change("recipes/cifar10.py")
+    assert not changes.is_unchanged(path)
+    assert changes.is_unchanged(ROOT / "tests" / "recipes" / "test_gan.py")
+    assert not changes.is_unchanged(ROOT / "tests" / "recipes" / "test_imagenet.py")
+    change("recipes/gan.py")
+    assert changes.is_unchanged(path)
+
+
+def test_nothing_is_unchanged_where_git_cannot_tell(monkeypatch):
+    monkeypatch.setattr(changes, "changed_files", lambda: None)
+    assert not changes.is_unchanged(ROOT / "tests" / "data" / "image" / "test_shards.py")
+    assert not changes.is_unchanged_builder("vgg16")
