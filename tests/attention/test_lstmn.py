@@ -41,6 +41,7 @@ def test_steps_with_the_tape_equal_the_sequence():
     np.testing.assert_allclose(np.stack(logits, axis=1), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_a_file_agrees_with_the_model(tmp_path):
     from kapps import export

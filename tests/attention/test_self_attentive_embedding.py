@@ -36,6 +36,7 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(weights[..., :6].sum(axis=-1), 1, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_files_agree_with_the_model(tmp_path):
     from kapps import export

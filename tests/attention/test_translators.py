@@ -46,6 +46,7 @@ def test_attention_weights_are_distributions_over_the_source(kind):
     np.testing.assert_allclose(first_row[0], weights[0, :3, :4], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 def test_half_precision_has_no_nan():
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -124,6 +124,7 @@ def decode(step, encoded):
     return np.stack(logits, axis=1), shapes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("halting", [False, True])
 def test_single_steps_have_a_cache_for_each_application(halting, tmp_path):
     model = build(halting=halting)

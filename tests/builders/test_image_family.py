@@ -111,6 +111,7 @@ def test_weights_files_interchange_with_portable_models(portable, tmp_path, rand
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.long
 def test_weights_of_another_shape(tmp_path, recwarn):
     path = tmp_path / "small.weights.h5"
     kapps.resnet20_cifar(**{**SMALL, "classes": 6}).save_weights(path)

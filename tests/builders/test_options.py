@@ -51,6 +51,7 @@ def test_weights_that_do_not_fit_into_memory(monkeypatch):
     keras.layers.Dense(2**10).build((None, 2**10))  # no limit outside
 
 
+@pytest.mark.long
 def test_layers_begin_with_the_models_name(tmp_path):
     plain = kapps.resnet20_cifar(input_shape=(8, 8, 3))
     left = kapps.resnet20_cifar(input_shape=(8, 8, 3), name="left")

@@ -53,6 +53,7 @@ def test_first_block_of_a_level_projects_both_paths(model):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["dpn68", "dpn92"])
 def test_channels_and_groups_of_table_1(name):
     model = getattr(kapps, name)(**SMALL)

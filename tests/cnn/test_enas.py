@@ -39,6 +39,7 @@ def test_cells_are_those_of_the_authors_script():
         assert concatenated == tuple(row[0] for row in rows if row[0] not in read)
 
 
+@pytest.mark.long
 def test_reduction_cells_and_auxiliary_classifier_of_the_micro_space():
     model = graphs.graph("enas_micro15", auxiliary=True).model
     assert trainable(model) == 3_894_372 + 494_848

@@ -55,6 +55,7 @@ def test_map_sizes_of_table_1(model):
     assert [shapes[level][0] for level in (3, 4, 5)] == [28, 14, 7]
 
 
+@pytest.mark.long
 def test_kernel_sizes_of_the_variants():
     sizes = {
         name: getattr(kapps, name)(include_top=False).get_layer("level3_block1_5x5").kernel_size

@@ -70,6 +70,7 @@ def test_se_blocks_have_a_quarter_of_the_channels_and_a_hard_sigmoid():
     assert {x.activation.__name__ for x in expand} == {"hard_sigmoid"}
 
 
+@pytest.mark.long
 def test_heads():
     hidden = {
         "large": 1280, "large_050": 1280, "large_125": 1600, "small": 1024, "small_035": 1024, "small_125": 1280,

@@ -150,6 +150,7 @@ def test_a_file_has_the_graphs(tmp_path):
         np.testing.assert_allclose(other(images), model(images), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_state_dict_of_the_published_implementation_loads(tmp_path):
     options = {**SMALL, "use_bias": True, "last_relu": False}
     model = kapps.families.randwire(**options, seed=1)
@@ -181,6 +182,7 @@ def test_regular_networks_drop_edges_and_features_in_training():
     assert head.keywords == {"dropout": 0.2}
 
 
+@pytest.mark.long
 def test_fingerprint_of_the_published_rings():
     """github.com/seungwonpark/RandWireNN with C = 16 and its three rings, executed with PyTorch 2.13."""
     graph, options = ("WS", 4, 0.0), {"use_bias": True, "last_relu": False, "filters": 16}

@@ -101,6 +101,7 @@ def test_groups_are_grouped_convolutions(grouped):
     assert kinds["level3_block1_conv2"].kernel.shape == (3, 3, 8, 256)
 
 
+@pytest.mark.long
 def test_training_with_groups_lowers_the_loss(digits):
     model = kapps.families.resnet(
         depths=(1,), groups=32, group_width=4, se=16, input_shape=(32, 32, 1), classes=10
@@ -136,6 +137,7 @@ def test_grouped_model_loads_after_import_kapps(modules, grouped, tmp_path, fres
     assert printed.splitlines()[-1] == "GroupedConv2D"
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_exported_grouped_model_agrees(grouped, digits, tmp_path):
     from kapps import export

@@ -66,6 +66,7 @@ def test_strict_raises_an_error_that_names_the_image(source, make_dataset):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_a_dataset_without_a_decodable_image_raises_an_error(make):
     source = make.folder({f"{'ab'[i % 2]}/{i}.jpg": b"not an image" for i in range(20)})
     with (
@@ -75,6 +76,7 @@ def test_a_dataset_without_a_decodable_image_raises_an_error(make):
         next(iter(kapps.data.train_dataset(source, UNSCALED, 4, classes=2)))
 
 
+@pytest.mark.long
 def test_images_are_counted_by_split_and_a_resumed_run_keeps_the_others(make):
     """The images 0 to 2 of the class "a" are corrupt in the validation split only; their names are good in train."""
     jpeg = [make.encoded(make.photograph(40, 50, i), "JPEG") for i in range(12)]

@@ -26,6 +26,7 @@ def test_each_phase_is_a_line_on_standard_error(model, tmp_path, capsys):
     assert re.fullmatch(r"Verifying .*net\.tflite \.\.\. \d+\.\d s", lines[1])
 
 
+@pytest.mark.long
 def test_verbose_0_prints_nothing(model, tmp_path, capfd):
     path = kapps.export.saved_model(model, tmp_path, verbose=0)
     kapps.export.verify(model, path, np.ones((1, 8, 8, 3)), verbose=0)

@@ -146,6 +146,7 @@ def test_dictionary_outputs_and_sequential_models(tmp_path):
     assert sorted(signature.structured_outputs) == ["classes", "probabilities"]
 
 
+@pytest.mark.long
 def test_dropout_inside_recurrent_cells_is_off():
     cells = [keras.layers.LSTMCell(4), keras.layers.LSTMCell(4, dropout=0.5, recurrent_dropout=0.5)]
     sequence = keras.Input((6, 3))

@@ -133,6 +133,7 @@ def test_padding_leaves_the_window_unchanged():
     )
 
 
+@pytest.mark.long
 def test_generation_and_beam_search_use_a_new_layers_state():
     model = language_model(WindowMix(3, name="mix"))
     generated = generation.generate(model, [[3, 4, 5]], 6, temperature=0)[0]

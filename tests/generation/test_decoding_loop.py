@@ -59,6 +59,7 @@ def test_greedy_decoding_equals_the_whole_model(model, both):
         assert row.tolist() == tokens + [0] * (6 - len(tokens))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("penalty, alpha", [("length", 0.75), ("wu", 0.6)])
 def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
     """Of all texts of up to three tokens, ended or as long as allowed, log_p source of the batch its own."""
@@ -83,6 +84,7 @@ def test_a_wide_beam_finds_the_best_of_all(model, both, penalty, alpha):
         assert tuple(row[row > 0]) == best
 
 
+@pytest.mark.long
 def test_the_default_limit_is_the_papers(both):
     """50 tokens more than each source has."""
     writer = text_generation.translator(both, end=99, beam=2)
@@ -90,6 +92,7 @@ def test_the_default_limit_is_the_papers(both):
     assert (result > 0).sum(axis=1).tolist() == [54, 53, 51]
 
 
+@pytest.mark.long
 def test_samples_follow_the_probabilities(model, both):
     source = np.tile(SOURCE[:1], (3000, 1))
     result = text_generation.translate(

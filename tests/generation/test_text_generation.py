@@ -41,6 +41,7 @@ def test_greedy_decoding_equals_the_whole_model(model):
     np.testing.assert_array_equal(first, result[:1])
 
 
+@pytest.mark.long
 def test_samples_follow_the_probabilities(model):
     prompt = np.tile([3, 4], (4000, 1))
     for temperature, top_k in ((1.0, None), (0.5, None), (2.0, 3)):
@@ -55,6 +56,7 @@ def test_samples_follow_the_probabilities(model):
         np.testing.assert_allclose(fractions, expected / expected.sum(), atol=0.03)
 
 
+@pytest.mark.long
 def test_a_seed_repeats(model):
     options = dict(prompt=[3], length=20, temperature=3.0)
     one, same, other = (text_generation.generate(model, **options, seed=seed) for seed in (1, 1, 2))
@@ -63,6 +65,7 @@ def test_a_seed_repeats(model):
     assert one.min() > 1, "neither padding nor the unknown token"
 
 
+@pytest.mark.long
 def test_a_beam_of_all_texts_finds_the_best(model):
     second = {token: log_probabilities(model, [3, 4, token]) for token in range(2, SIZE)}
     start = log_probabilities(model, [3, 4])
@@ -98,6 +101,7 @@ def test_outputs_without_a_logits_layer_allow_greedy_decoding_only(model):
             text_generation.generate(unnamed, [3], 4, **options)
 
 
+@pytest.mark.long
 def test_texts_finish(model):
     free = text_generation.generate(model, [3, 4], 8, temperature=0)[0]
     end = int(free[2])
@@ -137,6 +141,7 @@ LIMITED = dict(layers=1, d_model=8, ffn=8, heads=2, vocabulary=SIZE)
 """Options of the models below, which read at most 6 tokens."""
 
 
+@pytest.mark.long
 def test_a_text_has_at_most_the_steps_that_the_model_reads():
     model = families.sparse_transformer(**LIMITED, positions=(2, 3), stride=2, summary=1)
     assert step_models.longest_sequence(model) == 6

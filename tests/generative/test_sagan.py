@@ -130,6 +130,7 @@ def small(networks):
     return *networks[0], z, np.array([0, 2, 1, 2, 0], "int32")
 
 
+@pytest.mark.long
 def test_without_training_the_attention_adds_nothing(small):
     """gamma is 0 at first, so that a network has the outputs of one without attention and its weights."""
     generator, discriminator, z, label = small

@@ -148,6 +148,7 @@ def write(folder, name, lines):
     (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+@pytest.mark.long
 def test_a_folder_has_several_captions_of_an_image_and_splits(folder):
     lines = ["file_name,split,caption"]
     lines += [
@@ -219,6 +220,7 @@ def test_errors_are_one_line_with_the_place(folder, lines, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_an_image_that_cannot_be_decoded_is_named(folder):
     write(folder, "captions.csv", ["image,caption,split"] + [f"{i}.png,a,train" for i in range(4)])
     path = next(folder.rglob("2.png"))
@@ -239,6 +241,7 @@ def test_there_is_a_folder_with_images(tmp_path):
         captions.CaptionedImages("x", "train", ("a", "b"), (("a",), ()), ("a.png", "b.png"))
 
 
+@pytest.mark.long
 def test_a_dataset_of_tfds_with_captions(tmp_path):
     import tensorflow_datasets as tfds
 

@@ -61,6 +61,7 @@ def test_a_random_shift_is_at_most_an_eighth():
     assert min(areas) == 14 * 14 and max(areas) == 16 * 16
 
 
+@pytest.mark.long
 def test_rand_augment_has_no_stateful_operation_and_changes_images():
     rand_augment = augment.make_rand_augment(0.5)
     apply = tf.function(lambda image, seed: rand_augment(image, seed))

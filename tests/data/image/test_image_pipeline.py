@@ -262,6 +262,7 @@ def test_an_epoch_has_at_least_one_batch():
         kapps.data.steps_per_epoch(source, 1438)
 
 
+@pytest.mark.long
 def test_take_images_returns_the_first_images():
     source = kapps.data.open_source("digits", split="test")
     dataset = kapps.data.eval_dataset(source, TINY, 7, classes=10, channels=1)

@@ -170,6 +170,7 @@ def decode():
 
 
 # One test, since every test sets TensorFlow's seed, and TensorFlow then prepares the graphs again.
+@pytest.mark.long
 def test_variants_are_decoded_as_pillow_decodes_and_turns_them(decode):
     for name in VARIANTS:
         check_variant(decode, name)
@@ -190,6 +191,7 @@ def check_variant(decode, name):
         assert difference.max() <= (12 if channels == 1 or "cmyk" in name else 1), name
 
 
+@pytest.mark.long
 def test_adobe_colours_and_wide_pixels_are_decoded(decode):
     jpeg = encode(photograph("CMYK"), "JPEG", quality=95)
     assert b"Adobe" in jpeg  # the marker of inverted inks
@@ -236,6 +238,7 @@ def test_what_is_not_decoded_raises_an_error_and_its_kind_is_named(decode):
         assert reason.strip() in why_undecodable(content)
 
 
+@pytest.mark.long
 def test_a_random_crop_is_one_of_the_turned_image():
     for image_format in ("JPEG", "PNG", "WebP"):
         for orientation in range(1, 9):

@@ -133,6 +133,7 @@ def test_a_column_is_selected_by_name_or_number(tmp_path):
         assert "wind" in str(error.value) and "1..3" in str(error.value)
 
 
+@pytest.mark.long
 def test_numbers_and_delimiters_of_long_files_are_read_fast(tmp_path):
     path = write(tmp_path, "".join(f"{i},{i / 7:.4f}\n" for i in range(20_000)))
     assert len(sequence.read_value_series(path).values) == 20_000

@@ -27,6 +27,7 @@ def decode(vocabularies, rows):
     ]
 
 
+@pytest.mark.long
 def test_an_epoch_has_every_pair_once(sentences, vocabularies, batches):
     steps = batches.steps_per_epoch
     epochs = take(batches.train_dataset(seed=3), 2 * steps)
@@ -73,6 +74,7 @@ def test_it_resumes(batches):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.long
 def test_the_shards_of_a_batch_make_up_the_batch_of_a_single_worker(batches):
     single, *workers = (
         take(batches.train_dataset(shard=shard), 5) for shard in ((0, 1), (0, 2), (1, 2))

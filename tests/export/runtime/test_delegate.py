@@ -18,6 +18,7 @@ def delegate():
     return module_files.load("benchmarks/delegate.py")
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_files_of_a_trained_network_agree(family_name, delegate, tmp_path):
     side = max(32, kapps.card(family_name).minimum)

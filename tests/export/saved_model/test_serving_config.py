@@ -33,6 +33,7 @@ def served(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_warm_up_requests_run_through_their_signatures(served):
     version = served / "one" / "2"
     signatures = tf.saved_model.load(str(version)).signatures

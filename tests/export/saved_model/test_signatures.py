@@ -68,6 +68,7 @@ def test_encoded_images_are_preprocessed_as_in_the_evaluation_pipeline(path, mod
     assert labels == [[NAMES[i] for i in row] for row in order]
 
 
+@pytest.mark.long
 def test_a_corrupt_image_raises(path, tmp_path):
     good = images(tmp_path)[0].read_bytes()
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]

@@ -104,6 +104,7 @@ def test_a_language_model_continues_text(language_model, tokenizer, signatures, 
         assert continue_text(text=tf.constant([start]))["text"].numpy()[0] == text
 
 
+@pytest.mark.long
 def test_a_bidirectional_network_has_no_continue_text(tokenizer, tmp_path):
     size = tokenizer.vocabulary_size()
     tokens = keras.Input((None,), dtype="int32")
@@ -115,6 +116,7 @@ def test_a_bidirectional_network_has_no_continue_text(tokenizer, tmp_path):
     assert set(load(path)) == {"serving_default", "serve_text"}
 
 
+@pytest.mark.long
 def test_warm_up_requests_have_text(classifier, tmp_path):
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -157,6 +159,7 @@ def test_tflite_of_a_variable_length(language_model, tokenizer, tmp_path):
     assert report.largest_difference < 1e-4 and report.top1_agreement == 1
 
 
+@pytest.mark.long
 def test_sequences_of_vectors(tmp_path):
     x = keras.Input((None, 3))
     model = keras.Model(x, keras.layers.Dense(4)(keras.layers.LSTM(5)(x)), name="vectors")
@@ -186,6 +189,7 @@ def test_tflite_errors_of_one_line(classifier, tmp_path, options, words):
     assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_tokenizer_that_does_not_fit_raises(classifier, language_model, tokenizer, tmp_path):
     model, words, _ = classifier
     image = keras.Input((8, 8, 3))
@@ -257,6 +261,7 @@ def test_inputs_in_a_list_have_their_own_names(tmp_path):
         assert kapps.export.verify(model, path, inputs).failure() is None
 
 
+@pytest.mark.long
 def test_frames(tmp_path):
     frames = keras.Input((3, 8, 8, 1))
     model = keras.Model(

@@ -198,6 +198,7 @@ def test_metadata_has_the_fields_of_the_schema(model, digits, tmp_path):
     assert kapps.export.verify(model, file, pixels, preprocessing=PIXELS).failure() is None
 
 
+@pytest.mark.long
 def test_activations_that_are_always_zero_have_a_range_in_int8(tmp_path):
     """XNNPACK did not run a file whose ReLU was zero for all calibration examples."""
     image = x = keras.Input((16, 16, 3))

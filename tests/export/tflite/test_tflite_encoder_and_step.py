@@ -119,6 +119,7 @@ def test_subwords_that_do_not_fit_raise(model, tmp_path):
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_two_tflite_files_translate_as_the_model(model, vocabulary, tmp_path):
     kapps.export.tflite_encoder_and_step(model, tmp_path, source_length=24, length=12)
     for name in ("encoder", "step"):
