@@ -72,6 +72,7 @@ def three_outputs(as_dict=False):
     return keras.Model(image, outputs if as_dict else list(outputs.values()), name="heads")
 
 
+@pytest.mark.long
 def test_drop_path_rises_to_its_rate_in_the_steps_of_the_training():
     image = keras.Input((1,))
     x = DropPath(0.5, name="first")(image)

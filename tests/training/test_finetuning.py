@@ -106,6 +106,7 @@ def test_frozen_batch_norms_do_not_change_by_a_bit(pretrained, digits, forked, t
     assert result == {"norms": 6, "changed": [], "head": [True, True]}
 
 
+@pytest.mark.long
 def test_batch_norms_train_with_their_layers(pretrained, digits):
     original = values(pretrained)
     model = finetune(pretrained, classes=10, unfreeze="level3", batch_norm="train")
@@ -322,6 +323,7 @@ def test_statistics_of_a_normalization_are_copied(digits):
     np.testing.assert_array_equal(model.get_layer("normalization")(x), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "policy", [pytest.param("mixed_bfloat16", marks=pytest.mark.long), "mixed_float16"]
 )

@@ -93,6 +93,7 @@ def test_a_pod_has_its_index_among_the_workers():
         cluster.set_worker_index(resolver, "10.0.0.3")
 
 
+@pytest.mark.long
 def test_a_port_in_use_is_an_error_of_one_line(trainings):
     with socket.socket() as other:
         other.bind(("", 0))

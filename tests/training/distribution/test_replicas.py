@@ -97,6 +97,7 @@ assert "next" not in vars(model.layers[0].seed_generator)
 """
 
 
+@pytest.mark.long
 def test_dropout_masks_differ_between_replicas_and_steps(forked):
     assert forked(MASKS).splitlines()[-1] == "[False, False, False]"
 
