@@ -72,6 +72,9 @@ ALLOWED = {
     "*.LICENSE": ".*",
     "kapps/data/image/digits/*": ".*",
     "tests/test_language.py": ".*",
+    "docs/glossary.md": r"\| tail \|",
+    "docs/lectures.csv": ".*",  # titles of slides
+    "tools/lecture_pages.py": "call the tail",
     ".ci/run": r"tail -n|broken",
 }
 """Files and the matches in them that stay: other people's words, and shell commands."""

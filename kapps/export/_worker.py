@@ -21,6 +21,8 @@ import warnings
 
 MEMORY = "memory"
 """The key of a job with its limit of memory."""
+FOLDER = "folder"
+"""The key of a job with the caller's current directory, from which relative paths start."""
 READY = "ready"
 
 
@@ -66,11 +68,12 @@ class Worker:
         Raises:
             CrashError: if the process ends during the job, twice, or at a limit. The next job starts a new process.
         """
+        job = job | {MEMORY: memory, FOLDER: os.getcwd()}
         with self.lock:
             try:
-                return self._run_once(job | {MEMORY: memory}, seconds)
+                return self._run_once(job, seconds)
             except _SignalError as crash:
-                result = self._run_once(job | {MEMORY: memory}, seconds)
+                result = self._run_once(job, seconds)
                 warnings.warn(
                     f"a child process crashed ({crash}); its job has run in a new process",
                     stacklevel=3,
@@ -174,6 +177,7 @@ def run_jobs(run, prepare=lambda: None) -> None:
     for line in sys.stdin:
         job = json.loads(line)
         memory = job.pop(MEMORY, None)
+        os.chdir(job.pop(FOLDER, "."))
         limit_memory(memory)
         try:
             result = run(job) or {}

@@ -1,6 +1,7 @@
 """Published parameters and multiply-accumulates (tests/reference/published.csv) of every network with a builder.
 
-A network without a builder is in `PENDING`, and must be removed from it when it gets one. `--all` tests the large
+The column `builder` has the builder of each network; the networks in `PIECES` have none. A builder that does not
+exist yet is in `PENDING`, and must be removed from it when it exists. `--all` tests the large
 networks too.
 """
 
@@ -16,57 +17,8 @@ import kapps
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "reference" / "published.csv"
 
-# The builder of each network by (system, variant). The builders of PENDING do not exist yet.
-BUILDERS = {
-    ("lenet", "d2l"): "lenet5",
-    ("alexnet", "d2l"): "alexnet_single",
-    ("vgg", "any"): "vgg16",
-    ("squeezenet", "1.0"): "squeezenet",
-    ("googlenet", "main"): "googlenet",
-    ("resnet", "18"): "resnet18",
-    ("resnet", "34"): "resnet34",
-    ("resnet", "50"): "resnet50_v1",
-    ("resnet", "101"): "resnet101_v1",
-    ("resnet", "152"): "resnet152_v1",
-    ("resnet", "50 (stride on 3x3)"): "resnet50",
-    ("resnext", "50 32x4d"): "resnext50",
-    ("resnext", "101 32x4d"): "resnext101",
-    ("resnext", "101 64x4d"): "resnext101_64x4d",
-    ("densenet", "161"): "densenet161",
-    ("dpn", "92"): "dpn92",
-    ("dpn", "98"): "dpn98",
-    ("resnext+bam", "50 32x4d"): "bam_resnext50",
-    ("resnext+cbam", "50 32x4d"): "cbam_resnext50",
-    ("resnext+bam", "101 32x4d"): "bam_resnext101",
-    ("resnext+cbam", "101 32x4d"): "cbam_resnext101",
-    ("se_resnext", "50 32x4d"): "se_resnext50",
-    ("se_resnext", "101 32x4d"): "se_resnext101",
-    ("sknet", "50"): "sknet50",
-    ("sknet", "101"): "sknet101",
-    ("attention_next", "56"): "attention_next56",
-    ("residual_attention", "92"): "residual_attention92",
-    ("inception_v3", ""): "inception_v3",
-    ("inception_v4", ""): "inception_v4",
-    ("inception_resnet_v2", ""): "inception_resnet_v2",
-    **{("shufflenet_v1", f"g={g}"): f"shufflenet_v1_g{g}" for g in (1, 2, 4, 8)},
-    ("shufflenet_v1", "g=3"): "shufflenet_v1",
-    ("shufflenet_v1", "50 (g=3)"): "shufflenet_v1_50",
-    ("shufflenet_v2", "50"): "shufflenet_v2_50",
-    ("se_shufflenet_v2", "164"): "se_shufflenet_v2_164",
-    **{("efficientnet", f"b{n}"): f"efficientnet_b{n}" for n in range(6)},
-    **{
-        ("regnety", flops): f"regnety_{number}"
-        for flops, number in zip(
-            ("400mf", "600mf", "800mf", "1.6gf", "4.0gf", "8.0gf"),
-            ("004", "006", "008", "016", "040", "080"),
-            strict=True,
-        )
-    },
-    ("xnor_net", "alexnet"): "xnor_alexnet",
-    ("binary_weight", "alexnet"): "bwn_alexnet",
-}
-
 PENDING = set()
+"""Builders of published.csv that do not exist yet."""
 
 
 def inception_3a():
@@ -168,6 +120,10 @@ def computed_value(model, profile, metric):
 def rows():
     with open(PUBLISHED, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+BUILDERS = {(row["system"], row["variant"]): row["builder"] for row in rows() if row["builder"]}
+"""The builder of each network by (system, variant)."""
 
 
 def tolerance(row):

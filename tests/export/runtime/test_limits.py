@@ -65,6 +65,26 @@ def crash(signal):
 """
 
 
+READ = """
+import pathlib
+
+def run(job):
+    return {"text": pathlib.Path(job["path"]).read_text()}
+"""
+
+
+def test_relative_paths_start_from_the_current_directory_of_each_job(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text(READ, encoding="utf-8")
+    worker = Worker(program)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name, encoding="utf-8")
+        monkeypatch.chdir(tmp_path / name)
+        assert worker.run({"path": "file"}) == {"text": name}
+    worker.close()
+
+
 def test_limits_of_a_worker(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
