@@ -116,8 +116,7 @@ def name_list(
         if package is None or f"kapps.{package}" == (page or module):
             here.append(f"::: {target}")
         else:
-            page = path_of(package).removeprefix("api/")
-            links.append(f"[`{name}`]({page}#{target})")
+            links.append(f"[`{name}`]({path_of(package).removeprefix('api/')}#{target})")
     if links:
         here.insert(0, "On other pages: " + ", ".join(links) + ".")
     return "\n\n".join(here)
