@@ -27,7 +27,11 @@ COURSES = {
     "004": "A. J. Redfern",
 }  # fmt: skip
 """Course or lecturer, as far as the slides name one."""
-INTRODUCTION = """# Lecture companion
+INTRODUCTION = """---
+hide: [navigation]
+---
+
+# Lecture companion
 
 This page walks five lectures slide by slide. Each row links the networks of a slide to their family pages, which have
 parameters, multiply-accumulates, papers and departures, and names the test that compares the slide's content with the

@@ -61,7 +61,7 @@ OTHER_ROWS = (
 """Rows of networks without cards: kind, families, package."""
 NAMES = {
     "adaptive_span_transformer": "Adaptive attention span", "alexnet_owt": "AlexNet in one tower",
-    "alexnet_single": "AlexNet in one tower", "all_attention_transformer": "All-attention network",
+    "alexnet_single": "AlexNet of d2l.ai", "all_attention_transformer": "All-attention network",
     "britz": "Britz's translators", "lstmn": "LSTMN", "mixture_of_experts": "Mixture of experts",
     "product_key_memory": "Product-key memory", "quadratic_attention": "Quadratic attention",
     "resnet_cifar": "ResNet for CIFAR", "self_attentive_embedding": "Self-attentive sentence embedding",

@@ -23,7 +23,9 @@ import model_tables  # noqa: E402
 
 from kapps import cards  # noqa: E402
 
-NOTE = "<!-- written by tools/site_pages.py -->\n\n"
+NOTE = "\n<!-- written by tools/site_pages.py -->\n"
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""The script that mkdocs-material loads from another host, so that search works in a page without a server."""
 TEXTS = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 """Pages that are files of the project's root."""
 
@@ -86,7 +88,7 @@ def variants(members: list[cards.Card]) -> str:
     for card in members:
         checkpoint = cards.checkpoints().get(card.name)
         lines.append([
-            f"`{card.name}`", " x ".join(str(length or "any") for length in card.input_shape), card.classes or "",
+            f"`{card.name}`", "x".join(str(length or "any") for length in card.input_shape), card.classes or "",
             f"{card.params:,}", f"{card.macs:,}" if card.macs else "", model_tables.paper(card.paper),
             escape(sources.get(card.name, "")), checkpoint.source if checkpoint else "",
         ])  # fmt: skip
@@ -156,7 +158,7 @@ def family_page(members: list[cards.Card]) -> str:
         *(options(family) for family in dict.fromkeys(card.family for card in members)),
         f"## Source\n\n[`{module.replace('.', '/')}.py`]({name}.py.txt)",
     ]
-    return NOTE + "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def families_index() -> str:
@@ -169,7 +171,7 @@ def families_index() -> str:
     text = re.sub(r"\(docs/models\.md#([^)]+)\)", lambda match: f"({pages[match[1]]}.md)", text)
     text = text.replace("(docs/", "(../")
     return (
-        NOTE + "# Families\n\nA page of each family has its variants, published figures, papers, departures and source. "
+        "# Families\n\nA page of each family has its variants, published figures, papers, departures and source. "
         f"[Models](../models.md) has all {len(cards.list_models())} builders in one page.\n\n{text}\n"
     )
 
@@ -177,7 +179,7 @@ def families_index() -> str:
 def root_page(name: str) -> str:
     """Returns a text of the project's root, with its links to files of docs/."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    return NOTE + re.sub(r"\]\(docs/", "](", text)
+    return re.sub(r"\]\(docs/", "](", text)
 
 
 def pages() -> dict[str, str]:
@@ -190,8 +192,9 @@ def pages() -> dict[str, str]:
         texts[f"families/{name}.md"] = family_page(members)
         source = ROOT / (module.replace(".", "/") + ".py")
         texts[f"families/{name}.py.txt"] = source.read_text(encoding="utf-8")
-    texts["lectures.md"] = NOTE + lecture_pages.page()
-    return texts | {path: NOTE + text for path, text in api_pages.pages().items()}
+    texts["lectures.md"] = lecture_pages.page()
+    texts |= api_pages.pages()
+    return {path: text + NOTE * path.endswith(".md") for path, text in texts.items()}
 
 
 def on_config(config):
@@ -204,7 +207,7 @@ def on_config(config):
                     kind = model_tables.kind(members[0])
                     name = model_tables.file_name(members[0].module)
                     page = {model_tables.short_title(members[0].module): f"families/{name}.md"}
-                    if name.endswith("_cifar") or page in by_kind.get(kind, []):
+                    if name.endswith("_cifar"):
                         page = f"families/{name}.md"
                     by_kind.setdefault(kind, []).append(page)
                 entries += [
@@ -220,3 +223,13 @@ def on_files(files, config):
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_post_page(output, page, config):
+    """Replaces the script of another host by the copy in docs/javascripts."""
+    return output.replace(SHIM, "../" * page.url.count("/") + "javascripts/iframe_worker.js")
+
+
+def on_post_template(output_content, template_name, config):
+    """Does so in 404.html."""
+    return output_content.replace(SHIM, "javascripts/iframe_worker.js")
