@@ -12,6 +12,12 @@ PACKAGES = (
 """Packages and modules with a page, relative to kapps."""
 
 
+INTRODUCTION = (
+    "The builders of networks are on the pages of the [families](../families/index.md). They have the signature of "
+    "Keras Applications. The command line is `kapps --help`."
+)
+
+
 def parse(path: pathlib.Path) -> ast.Module:
     """Returns the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -62,7 +68,9 @@ def public_names(module: str) -> list[str]:
     names = [
         name
         for name in dict.fromkeys(names)
-        if not name.startswith("_") and name != "attribute_finder" and not is_module(f"{module}.{name}")
+        if not name.startswith("_")
+        and name != "attribute_finder"
+        and not is_module(f"{module}.{name}")
     ]
     return sorted(names, key=str.lower)
 
@@ -141,15 +149,18 @@ def pages() -> dict[str, str]:
         texts[path_of(package)] = "\n\n".join(
             [f"# {module}", first_line(module), name_list(module, names, places)]
         )
-        lines.append(f"| [`{module}`]({path_of(package).removeprefix('api/')}) | {first_line(module)} |")
+        lines.append(
+            f"| [`{module}`]({path_of(package).removeprefix('api/')}) | {first_line(module)} |"
+        )
     functions = []
     for name, module in top_level_names().items():
-        functions.append(name_list(f"kapps.{module}", [name], places, "kapps").removeprefix("On other pages: "))
+        functions.append(
+            name_list(f"kapps.{module}", [name], places, "kapps").removeprefix("On other pages: ")
+        )
     links = [text.rstrip(".") for text in functions if not text.startswith(":::")]
     index = [
         "# Reference",
-        "The builders of networks are on the pages of the [families](../families/index.md). They have the signature of "
-        "Keras Applications. The command line is `kapps --help`.",
+        INTRODUCTION,
         "\n".join(lines),
         "Functions and classes of `kapps` itself: " + ", ".join(links) + ", and those below.",
         *(text for text in functions if text.startswith(":::")),

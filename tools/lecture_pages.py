@@ -34,12 +34,13 @@ hide: [navigation]
 # Lecture companion
 
 This page walks five lectures slide by slide. Each row links the networks of a slide to their family pages, which have
-parameters, multiply-accumulates, papers and departures, and names the test that compares the slide's content with the
-code. Figures are numbers that the slide prints and that the test holds. `kapps profile NAME --block` prints the profile of
-a network, `kapps profile NAME --html page.html` draws its graph for a projector.
+parameters, multiply-accumulates, papers and departures, and names the test that compares the slide's content with
+the code. Figures are numbers that the slide prints and that the test holds. `kapps profile NAME --block` prints the
+profile of a network, `kapps profile NAME --html page.html` draws its graph for a projector.
 
-Slides are named by their number where the lecture has numbers, else by their title; a number after a title counts slides
-with the same title. What the lectures call the tail is the stem here: the [glossary](glossary.md) has all such words."""
+Slides are named by their number where the lecture has numbers, else by their title; a number after a title counts
+slides with the same title. What the lectures call the tail is the stem here: the [glossary](glossary.md) has all such
+words."""
 
 
 def rows() -> list[dict]:
@@ -70,7 +71,11 @@ def link(name: str, places: dict[str, str]) -> str:
     if target in places:
         return f"[`{name}`]({api_pages.path_of(places[target])}#{target})"
     package = name.removeprefix("kapps.")
-    return f"[`{name}`]({api_pages.path_of(package)})" if package in api_pages.PACKAGES else f"`{name}`"
+    return (
+        f"[`{name}`]({api_pages.path_of(package)})"
+        if package in api_pages.PACKAGES
+        else f"`{name}`"
+    )
 
 
 def figures(row: dict, references: list[dict]) -> str:
@@ -92,7 +97,10 @@ def page() -> str:
     places, references, parts = api_pages.documented(), published(), [INTRODUCTION]
     for lecture, title in NAMES.items():
         heading = f"## {title}" + (f" ({COURSES[lecture]})" if COURSES[lecture] else "")
-        lines = ["| slide | content | networks and functions | figures | test |", "|---|---|---|---|---|"]
+        lines = [
+            "| slide | content | networks and functions | figures | test |",
+            "|---|---|---|---|---|",
+        ]
         for row in rows():
             if row["lecture"] == lecture:
                 names = ", ".join(link(name, places) for name in row["names"].split())

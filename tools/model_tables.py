@@ -34,8 +34,8 @@ KINDS = {
         "msdnet", "msdnet_cifar", "xnor_alexnet", "xnor_lenet", "xnor_resnet", "xnor_resnet_cifar",
     ),
     "Translation with attention": (
-        "area_attention", "bahdanau", "britz", "depth_adaptive_transformer", "evolved_transformer", "lightconv", "luong",
-        "synthesizer", "transformer", "universal_transformer",
+        "area_attention", "bahdanau", "britz", "depth_adaptive_transformer", "evolved_transformer", "lightconv",
+        "luong", "synthesizer", "transformer", "universal_transformer",
     ),
     "Language models with attention": (
         "adaptive_span_transformer", "all_attention_transformer", "lstmn", "product_key_memory", "reformer",
@@ -54,8 +54,8 @@ ROWS = (
 )
 """Order of the rows of README.md."""
 OTHER_ROWS = (
-    ("Segmentation", "[FCN, DeepLabV3, U-shaped and feature pyramid networks on any body, FCN-8s, SegNet]"
-     "(docs/segmentation_models.md)", "segmentation"),
+    ("Segmentation", "[FCN, DeepLabV3, U-shaped, FPN on any body; FCN-8s, SegNet](docs/segmentation_models.md)",
+     "segmentation"),
     ("Generative", "[Self-attention GAN](docs/gan.md)", "generative"),
 )
 """Rows of networks without cards: kind, families, package."""
@@ -120,7 +120,7 @@ def kind(card: cards.Card) -> str:
 
 
 def family_tables() -> str:
-    """Returns a table with a row for each kind of network: families with links to docs/models.md, number of builders."""
+    """Returns a table with a row for each kind of network: families, with links to docs/models.md, and builders."""
     lines = ["| networks | families | builders |", "|---|---|---:|"]
     for row in ROWS:
         families_of_row = [members for members in families() if kind(members[0]) == row]

@@ -26,6 +26,14 @@ from kapps import cards  # noqa: E402
 NOTE = "\n<!-- written by tools/site_pages.py -->\n"
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """The script that mkdocs-material loads from another host, so that search works in a page without a server."""
+FIGURES = (
+    "Figures that lectures print; `tests/analysis/test_published_costs.py` compares them with the networks. A figure "
+    "that is not tested is wrong where it is printed, as the note explains."
+)
+COLUMNS = (
+    "Parameters are trainable ones; MACs are multiply-accumulates of convolutions and dense layers at the input shape. "
+    "[Models](../models.md) has all families."
+)
 TEXTS = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 """Pages that are files of the project's root."""
 
@@ -67,7 +75,9 @@ def escape(line: str) -> str:
     parts = re.split(r"(`[^`]*`)", line)
     for i in range(0, len(parts), 2):
         text = re.sub(r"([*<])", r"\\\1", parts[i]).replace("arXiv:", "")
-        text = re.sub(r"(?<![\w/.])(\d{4}\.\d{4,5})\b", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+        text = re.sub(
+            r"(?<![\w/.])(\d{4}\.\d{4,5})\b", r"[arXiv:\1](https://arxiv.org/abs/\1)", text
+        )
         parts[i] = re.sub(r"(?<![(\w])(https?://[^\s,;)]+[^\s,;).])", r"<\1>", text)
     return "".join(parts)
 
@@ -101,11 +111,16 @@ def published(members: list[cards.Card]) -> str:
     """Returns the published figures of a family's builders, which tests compare with the networks."""
     names = [card.name for card in members]
     parts = []
-    accuracy = [row for row in rows("kapps/analysis/published/accuracy.csv") if row["builder"] in names]
+    accuracy = [
+        row for row in rows("kapps/analysis/published/accuracy.csv") if row["builder"] in names
+    ]
     if accuracy:
         lines = [[f"`{row['builder']}`", row["top1"], row["top5"]] for row in accuracy]
         heads = {"builder": "---", "top-1 (%)": "---:", "top-5 (%)": "---:"}
-        parts += ["Accuracy on ImageNet, as printed in A. J. Redfern's lecture \"Design\":", table(heads, lines)]
+        parts += [
+            'Accuracy on ImageNet, as printed in A. J. Redfern\'s lecture "Design":',
+            table(heads, lines),
+        ]
     figures = [row for row in rows("tests/reference/published.csv") if row["builder"] in names]
     if figures:
         heads = {"builder": "---", "figure": "---", "printed": "---:", "allowed difference": "---:",
@@ -115,9 +130,7 @@ def published(members: list[cards.Card]) -> str:
              lecture_pages.NAMES[row["seed"]], escape(row["note"])]
             for row in figures
         ]  # fmt: skip
-        parts += ["Figures that lectures print; `tests/analysis/test_published_costs.py` compares them with the "
-                  "networks. A figure that is not tested is wrong where it is printed, as the note explains.",
-                  table(heads, lines)]  # fmt: skip
+        parts += [FIGURES, table(heads, lines)]
     return "\n\n".join(["## Published figures", *parts]) if parts else ""
 
 
@@ -129,7 +142,9 @@ def options(family: str) -> str:
         return ""
     arguments = [
         argument.arg + (f"={ast.unparse(default)}" if default else "")
-        for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        for argument, default in zip(
+            function.args.kwonlyargs, function.args.kw_defaults, strict=True
+        )
     ]
     return (
         "## Other members\n\n`kapps.families` makes members that have no builder. The options of the family, after "
@@ -142,15 +157,17 @@ def family_page(members: list[cards.Card]) -> str:
     module = members[0].module
     name = model_tables.file_name(module)
     first, _, rest = docstring(module).partition("\n")
-    drawings = sorted(path.name for path in (ROOT / "docs/cells").glob(f"{name.removesuffix('_cifar')}*.svg"))
+    explanation = first.partition(":")[2].strip()
+    drawings = sorted(
+        path.name for path in (ROOT / "docs/cells").glob(f"{name.removesuffix('_cifar')}*.svg")
+    )
     parts = [
-        f"# {model_tables.title(module)}",
-        escape(first.partition(":")[2].strip().capitalize() if ":" in first else ""),
+        f"---\nhide: [toc]\n---\n\n# {model_tables.title(module)}",
+        escape(explanation[:1].upper() + explanation[1:]),
         f"```python\nfrom kapps import {members[0].name}\n\nmodel = {members[0].name}()\n```",
         "## Variants",
         variants(members),
-        "Parameters are trainable ones; MACs are multiply-accumulates of convolutions and dense layers at the input "
-        "shape. [Models](../models.md) has all families.",
+        COLUMNS,
         published(members),
         "## Papers and departures",
         markdown(rest.strip()),
@@ -165,7 +182,9 @@ def families_index() -> str:
     """Returns the page that lists the families by kind."""
     text = model_tables.family_tables()
     pages = {
-        model_tables.slug(model_tables.title(members[0].module)): model_tables.file_name(members[0].module)
+        model_tables.slug(model_tables.title(members[0].module)): model_tables.file_name(
+            members[0].module
+        )
         for members in model_tables.families()
     }
     text = re.sub(r"\(docs/models\.md#([^)]+)\)", lambda match: f"({pages[match[1]]}.md)", text)
@@ -211,7 +230,8 @@ def on_config(config):
                         page = f"families/{name}.md"
                     by_kind.setdefault(kind, []).append(page)
                 entries += [
-                    {model_tables.FOLDERS.get(kind, kind): by_kind[kind]} for kind in model_tables.ROWS
+                    {model_tables.FOLDERS.get(kind, kind): by_kind[kind]}
+                    for kind in model_tables.ROWS
                 ]
             elif title == "Reference":
                 entries += [path for path in api_pages.pages() if path != "api/index.md"]
