@@ -23,7 +23,7 @@ from kapps.training.flag_types import PathParser
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"`((?:kapps|python recipes/\w+\.py) [^`\n]+)`")
+INLINE = re.compile(r"`((?:kapps \w+|python recipes/\w+\.py) [^`\n]+)`")
 OTHER_PROGRAMS = {
     "pip", "pytest", "mkdocs", "ruff", "lint-imports", "bazel", "source", "export", "python3", "pre-commit", ".ci/run",
 }  # fmt: skip
