@@ -30,7 +30,7 @@ def make_images(*paths, size=64):
         Image.fromarray(make_pixels(1, size, seed=seed)[0].astype("uint8")).save(path)
 
 
-def make_class_folders(folder, classes, training=8, validation=2):
+def make_class_folders(folder, classes, training=4, validation=2):
     """Writes random images into class folders of the splits train and validation."""
     for split, count in {"train": training, "validation": validation}.items():
         for name in classes:

@@ -1,6 +1,7 @@
 """Pages of the API: for each package its public names, whose docstrings mkdocstrings reads when the site is built."""
 
 import ast
+import functools
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -18,6 +19,7 @@ INTRODUCTION = (
 )
 
 
+@functools.cache
 def parse(path: pathlib.Path) -> ast.Module:
     """Returns the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -36,6 +38,7 @@ def is_module(name: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+@functools.cache
 def definition(module: str, name: str) -> str:
     """Returns the dotted name of the module that defines a name which a module has, and the name."""
     package = ROOT / module.replace(".", "/")
@@ -102,6 +105,7 @@ def path_of(package: str) -> str:
     return f"api/{package.replace('.', '_')}.md"
 
 
+@functools.cache
 def documented() -> dict[str, str]:
     """Returns {definition: package} of all public names: the innermost package that has the name."""
     names = {}
@@ -130,6 +134,7 @@ def name_list(
     return "\n\n".join(here)
 
 
+@functools.cache
 def top_level_names() -> dict[str, str]:
     """Returns {name: module} of the functions and classes of kapps that are not builders."""
     assigned = next(
