@@ -6,6 +6,8 @@ flowers, is made by blocks in HTML comments, which readers do not see (`<!--- in
 comment `<!-- long -->` takes long, and runs in the test with that marker only. Bash blocks are in test_commands.py.
 """
 
+import ast
+import importlib
 import pathlib
 import re
 
@@ -21,6 +23,10 @@ DOCUMENTS = [
     *sorted((ROOT / "docs/guides").glob("*.md")),
     *sorted((ROOT / "docs/tutorials").glob("*.md")),
 ]
+PAGES_OF_RESULTS = [
+    path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "index.md"
+]
+"""Their blocks are excerpts around the results of recipes, which tests/recipes/ runs: the names in them are tested."""
 LONG = "<!-- long -->"
 FENCE = re.compile(r"^ *```python$", re.MULTILINE)
 
@@ -85,3 +91,50 @@ def test_every_document_has_blocks_and_some_of_them_run_by_default():
     rows = [row for path in DOCUMENTS for row in read(path)[1] if row[2]]
     assert len(rows) > 25
     assert sum(not is_long for _, is_long, _ in rows) > 10
+
+
+def names_of_kapps(tree):
+    """Returns the dotted names of kapps in a block: imports, and attributes of imported modules."""
+    modules, names = {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "kapps":
+            for alias in node.names:
+                modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name: alias.name for alias in node.names if alias.name == "kapps"}
+    modules.setdefault("kapps", "kapps")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            dotted = ast.unparse(node)
+            first, _, rest = dotted.partition(".")
+            if first in modules and re.fullmatch(r"[\w.]+", rest):
+                names.add(f"{modules[first]}.{rest}")
+    return names | {name for name in modules.values() if "." in name}
+
+
+def exists(name):
+    """Returns whether a dotted name of kapps can be imported."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        for part in parts[count:]:
+            if isinstance(value, type(re)) and not hasattr(value, part):
+                return False
+            value = getattr(value, part, None)
+        return True
+    return False
+
+
+@pytest.mark.tensorflow
+def test_names_in_blocks_of_the_results_exist():
+    count = 0
+    for path in PAGES_OF_RESULTS:
+        for example, _, _ in read(path)[1]:
+            count += 1
+            for dotted in names_of_kapps(ast.parse(str(example.parsed))):
+                assert exists(dotted), f"{name(path)}:{example.line}: {dotted}"
+    print(f"{count} blocks of pages of results were read and not run")
+    assert count >= 10
