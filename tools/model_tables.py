@@ -137,8 +137,11 @@ def family_tables() -> str:
 
 
 def readme() -> str:
-    """Returns README.md with its tables written again."""
+    """Returns README.md with its table and its number of networks written again."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(
+        r"builders of \d+ networks", f"builders of {len(cards.list_models())} networks", text
+    )
     before, rest = text.split(START)
     return before + START + "\n\n" + family_tables() + "\n\n" + END + rest.partition(END)[2]
 
