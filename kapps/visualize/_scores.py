@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from kapps.visualize import _layer_calls
+from kapps.visualize._compiled import compiled_if_large, kept
 
 PROBABILITIES = tuple(keras.activations.get(name) for name in ("softmax", "sigmoid", "log_softmax"))
 """Activations that make probabilities of logits."""
@@ -22,16 +23,21 @@ class Scores:
         model: the model.
         example: an input with one example.
         classes: of `scores`; a function is called with the model's own output.
+        size: number of numbers in all inputs, from which follows whether functions are compiled.
 
     Raises:
         ValueError: if the output are probabilities whose logits are not found, or if it is not (batch, classes).
     """
 
-    def __init__(self, model, example, classes=None):
-        self.model, self.function = model, classes if callable(classes) else None
+    def __init__(self, model, example, classes=None, size=0):
+        self.model, self.function, self.size = model, classes if callable(classes) else None, size
         self.last = self.count = None
         if not self.function:
-            self.last, self.count = _last_activation(model, example)
+            key = "last activation", *example.shape
+            self.last, self.count = kept(model, key, lambda: _last_activation(model, example))
+        self._logits = self.compiled(("logits",), self.run)
+        self.of = self.compiled(("scores",), self._of)
+        """Function of inputs and classes that returns the scores, (batch,)."""
 
     def run(self, inputs, visit=_layer_calls.Call.proceed):
         """Returns the logits, or the model's output where the scores are a function of it."""
@@ -60,9 +66,24 @@ class Scores:
         chosen = ops.one_hot(classes, outputs.shape[-1], dtype="float32")
         return ops.sum(ops.cast(outputs, "float32") * chosen, axis=-1)
 
-    def of(self, inputs, classes):
-        """Returns the scores of inputs, (batch,)."""
+    def _of(self, inputs, classes):
         return self.scores(self.run(inputs), classes)
+
+    def compiled(self, key, function):
+        """Returns a function of arrays: images and, where the scores are no function, classes.
+
+        Args:
+            key: a tuple that stands for the function among those of the model's scores.
+            function: of tensors, which returns tensors.
+        """
+        key = None if self.function else ("scores", *key)
+        run = compiled_if_large(self.model, key, function, self.size)
+
+        def with_arrays(images, *classes):
+            classes = [None if x is None else ops.convert_to_tensor(x, "int32") for x in classes]
+            return run(ops.convert_to_tensor(images), *classes)
+
+        return with_arrays
 
     def classes(self, inputs, classes=None):
         """Returns the index of each example's class as an array: those given, or those with the largest logits.
@@ -73,7 +94,7 @@ class Scores:
         if self.function:
             return None
         if classes is None:
-            return ops.convert_to_numpy(self.run(inputs)).argmax(axis=-1)
+            return ops.convert_to_numpy(self._logits(inputs)).argmax(axis=-1)
         result = np.asarray(classes)
         if result.min() < 0 or result.max() >= self.count:
             raise ValueError(

@@ -43,11 +43,12 @@ def grad_cam(
     if variant not in VARIANTS:
         raise ValueError(f"variant={variant!r}: pass one of {', '.join(VARIANTS)}")
     images = check_images(model, images)
-    wrapped = Scores(model, images[:1], classes)
+    wrapped = Scores(model, images[:1], classes, images.size)
     path = _layer_calls.find_layer(model, images[:1], layer)
+    shape = _layer_calls.output_shapes(model, images[:1])[path][1:]
 
-    def batch(images, classes):
-        maps, gradient = maps_and_gradient(wrapped, images, wrapped.classes(images, classes), path)
+    def heat(images, classes):
+        maps, gradient = maps_and_gradient(wrapped, images, classes, path, shape)
         if variant == "grad_cam":
             weights = ops.mean(gradient, axis=(1, 2), keepdims=True)
         else:
@@ -57,27 +58,37 @@ def grad_cam(
         heat = ops.sum(weights * maps, axis=-1)
         return ops.relu(heat) if relu else heat
 
+    compiled_heat = wrapped.compiled((variant, relu, path), heat)
+
+    def batch(images, classes):
+        return compiled_heat(images, wrapped.classes(images, classes))
+
     return in_batches(batch, batch_size, images, class_rows(classes, len(images)))
 
 
-def maps_and_gradient(wrapped, images, classes, path):
-    """Returns the feature maps of a layer, and the gradient of the scores for them, as tensors."""
-    values = {}
+def maps_and_gradient(wrapped, images, classes, path, shape):
+    """Returns the feature maps of a layer, and the gradient of the scores for them, as tensors.
 
-    def score(change):
+    Args:
+        wrapped: the `Scores`.
+        images, classes: tensors.
+        path, shape: of the layer; the shape of the maps of one image.
+    """
+
+    def score(change):  # JAX has no gradient for a value inside a function, but for a change of it
+        values = {}
+
         def visit(call):
             outputs = call.proceed()
             if call.path != path:
                 return outputs
-            values["shape"], values["maps"] = tuple(outputs.shape), outputs
-            return outputs if change is None else outputs + ops.cast(change, outputs.dtype)
+            values["maps"] = ops.cast(outputs, "float32")
+            return outputs + ops.cast(change, outputs.dtype)
 
-        return wrapped.scores(wrapped.run(images, visit), classes)
+        return wrapped.scores(wrapped.run(images, visit), classes), values["maps"]
 
-    score(None)
-    maps = ops.cast(values["maps"], "float32")
-    zero = ops.zeros(values["shape"])  # JAX has no gradient for a value inside a function
-    _, (gradient,) = vector_jacobian_product(score, [zero], ops.ones(len(images)))
+    zero = ops.zeros((images.shape[0], *shape))
+    (_, maps), (gradient,) = vector_jacobian_product(score, [zero], (ops.ones(images.shape[0]), zero))
     return maps, gradient
 
 
@@ -186,10 +197,8 @@ def occlusion(
     classes = predicted(model, images, classes, batch_size)
     tops, lefts = range(0, height - square + 1, stride), range(0, width - square + 1, stride)
     squares = [(top, left) for top in tops for left in lefts]
-    whole, wrapped = (
-        scores(model, images, classes, batch_size=batch_size),
-        Scores(model, images[:1], classes),
-    )
+    whole = scores(model, images, classes, batch_size=batch_size)
+    wrapped = Scores(model, images[:1], classes, images.size * len(squares))
     together, falls = max(1, batch_size // len(images)), []
     for start in range(0, len(squares), together):
         group = squares[start : start + together]

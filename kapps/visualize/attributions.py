@@ -20,6 +20,7 @@ from keras import ops
 from kapps.layers.recomputation import vector_jacobian_product
 from kapps.visualize import _layer_calls
 from kapps.visualize._batches import BATCH, check_images, class_rows, in_batches
+from kapps.visualize._compiled import compiled_if_large
 from kapps.visualize._gating import Gates
 from kapps.visualize._scores import Scores
 
@@ -39,7 +40,7 @@ def saliency(model: keras.Model, images, classes=None, *, batch_size: int = BATC
     Raises:
         ValueError: for images, classes or a model that do not fit.
     """
-    return _attribute(_gradient, model, images, classes, batch_size)
+    return _attribute("gradient", _gradient, model, images, classes, batch_size)
 
 
 def gradient_times_input(
@@ -140,8 +141,9 @@ def guided_backpropagation(
     Raises:
         ValueError: as `saliency`, and for a model without ReLU or with another activation in its place.
     """
+    method = "guided backpropagation"
     return _attribute(
-        functools.partial(_gated, "guided backpropagation"), model, images, classes, batch_size
+        method, functools.partial(_gated, method), model, images, classes, batch_size
     )
 
 
@@ -168,21 +170,24 @@ def deconvnet(
     if (layer is None) != (unit is None):
         raise ValueError(f"layer={layer!r}, unit={unit!r}: pass both, or none for the classes")
     if layer is None:
+        method = "deconvnet"
         return _attribute(
-            functools.partial(_gated, "deconvnet"), model, images, classes, batch_size
+            method, functools.partial(_gated, method), model, images, classes, batch_size
         )
     images = check_images(model, images)
     path = _layer_calls.find_layer(model, images[:1], layer)
     channels = _layer_calls.output_shapes(model, images[:1])[path][-1]
     if not 0 <= unit < channels:
         raise ValueError(f"unit={unit}: {path} has the units 0 to {channels - 1}")
-    return in_batches(functools.partial(_unit_gradient, model, path, unit), batch_size, images)
+    key, gradient = ("unit", path, unit), functools.partial(_unit_gradient, model, path, unit)
+    gradient = compiled_if_large(model, key, gradient, images.size)
+    return in_batches(lambda rows: gradient(ops.convert_to_tensor(rows)), batch_size, images)
 
 
 def scores(model: keras.Model, images, classes=None, *, batch_size: int = BATCH) -> np.ndarray:
     """Returns the scores whose gradients the attributions are, float32 (batch,). Arguments of `saliency`."""
     images = check_images(model, images)
-    wrapped = Scores(model, images[:1], classes)
+    wrapped = Scores(model, images[:1], classes, images.size)
 
     def batch(images, classes):
         return wrapped.of(images, wrapped.classes(images, classes))
@@ -192,29 +197,31 @@ def scores(model: keras.Model, images, classes=None, *, batch_size: int = BATCH)
 
 def predicted(model, images, classes, batch_size=BATCH):
     """Returns the class of each image as an array, or the function of the output that was passed."""
-    wrapped = Scores(model, images[:1], classes)
+    wrapped = Scores(model, images[:1], classes, images.size)
     if wrapped.function:
         return classes
     rows = class_rows(classes, len(images))
     return in_batches(wrapped.classes, batch_size, images, rows).astype("int64")
 
 
-def _attribute(gradient, model, images, classes, batch_size):
-    """Returns an attribution, by a function of the scores, images and classes."""
+def _attribute(name, gradient, model, images, classes, batch_size):
+    """Returns an attribution of a name, by a function of the scores, images and classes."""
     images = check_images(model, images)
-    wrapped = Scores(model, images[:1], classes)
+    wrapped = Scores(model, images[:1], classes, images.size)
+    gradient = wrapped.compiled((name,), functools.partial(gradient, wrapped))
 
     def batch(images, classes):
-        return gradient(wrapped, images, wrapped.classes(images, classes))
+        return gradient(images, wrapped.classes(images, classes))
 
     return in_batches(batch, batch_size, images, class_rows(classes, len(images)))
 
 
 def _mean_gradient(model, images, classes, variants, weights, batch_size):
     """Returns the weighted sum of the gradients of variants of the images; small images are processed together."""
-    wrapped, count = Scores(model, images[:1], classes), len(images)
+    wrapped, count = Scores(model, images[:1], classes, images.size * len(weights)), len(images)
     rows = class_rows(predicted(model, images, classes, batch_size), count)
-    gradient, total = functools.partial(_gradient, wrapped), np.zeros_like(images)
+    gradient = wrapped.compiled(("gradient",), functools.partial(_gradient, wrapped))
+    total = np.zeros_like(images)
     together = max(1, batch_size // count)
     pairs = zip(variants, weights, strict=True)
     while group := list(itertools.islice(pairs, together)):
@@ -229,8 +236,7 @@ def _gradient(wrapped, images, classes, visit=_layer_calls.Call.proceed):
     def score(x):
         return wrapped.scores(wrapped.run(x, visit), classes)
 
-    x = ops.convert_to_tensor(images)
-    _, (gradient,) = vector_jacobian_product(score, [x], ops.ones(len(images)))
+    _, (gradient,) = vector_jacobian_product(score, [images], ops.ones(images.shape[0]))
     return gradient
 
 
@@ -256,7 +262,6 @@ def _unit_gradient(model, path, unit, images):
         _layer_calls.run(model, x, visit)
         return ops.max(ops.cast(values[path][..., unit], "float32"), axis=(1, 2))
 
-    x = ops.convert_to_tensor(images)
-    value, (gradient,) = vector_jacobian_product(largest, [x], ops.ones(len(images)))
+    value, (gradient,) = vector_jacobian_product(largest, [images], ops.ones(images.shape[0]))
     gates.check_count()
     return gradient * value[:, None, None, None]
