@@ -25,14 +25,12 @@ import _timing
 
 KAPPS, CAPTUM = "kapps", "captum"
 BASE = "network"
-SAMPLES, NODES = 4, 4
-"""Noisy copies of SmoothGrad, and nodes of integrated gradients."""
 METHODS = (
     "saliency", "SmoothGrad", "integrated gradients", "guided backpropagation", "deconvnet", "Grad-CAM", "occlusion",
 )  # fmt: skip
 
 
-def kapps_methods(batch, size):
+def kapps_methods(batch, size, samples):
     """Returns the methods of kapps as functions without arguments, by name."""
     import numpy as np
 
@@ -44,8 +42,8 @@ def kapps_methods(batch, size):
     classes = np.arange(batch)
     options = {
         "saliency": (visualize.saliency, {}),
-        "SmoothGrad": (visualize.smooth_grad, {"samples": SAMPLES}),
-        "integrated gradients": (visualize.integrated_gradients, {"nodes": NODES}),
+        "SmoothGrad": (visualize.smooth_grad, {"samples": samples}),
+        "integrated gradients": (visualize.integrated_gradients, {"nodes": samples}),
         "guided backpropagation": (visualize.guided_backpropagation, {}),
         "deconvnet": (visualize.deconvnet, {}),
         "Grad-CAM": (visualize.grad_cam, {"layer": "level5_block3_out"}),
@@ -58,7 +56,7 @@ def kapps_methods(batch, size):
     return {BASE: functools.partial(model, images[:1]), **methods}
 
 
-def captum_methods(batch, size, layout):
+def captum_methods(batch, size, samples, layout):
     """Returns the methods of captum as functions without arguments, by name."""
     import torch
     from captum import attr
@@ -83,12 +81,12 @@ def captum_methods(batch, size, layout):
         "saliency": (saliency, {"abs": False}),
         "SmoothGrad": (
             attr.NoiseTunnel(saliency),
-            {"abs": False, "nt_samples": SAMPLES, "nt_samples_batch_size": 1, "stdevs": 0.15},
+            {"abs": False, "nt_samples": samples, "nt_samples_batch_size": 1, "stdevs": 0.15},
         ),
         "integrated gradients": (
             attr.IntegratedGradients(model),
             {
-                "n_steps": NODES, "method": "gausslegendre", "internal_batch_size": batch,
+                "n_steps": samples, "method": "gausslegendre", "internal_batch_size": batch,
                 "return_convergence_delta": True,
             },
         ),
@@ -125,8 +123,8 @@ def separate_relus(model, torch):
 def library_methods(options):
     """Returns the methods of the library of this process, by name."""
     if options.library == CAPTUM:
-        return captum_methods(options.batch, options.size, options.layout)
-    return kapps_methods(options.batch, options.size)
+        return captum_methods(options.batch, options.size, options.samples, options.layout)
+    return kapps_methods(options.batch, options.size, options.samples)
 
 
 def print_peak_memory(options):
@@ -144,8 +142,9 @@ def print_peak_memory(options):
 def command(library, options, *more):
     """Returns the command line of a process of a library."""
     python = options.peer_python if library == CAPTUM else sys.executable
-    flags = [f"--library={library}", f"--batch={options.batch}", f"--size={options.size}"]
-    return [python, __file__, *flags, f"--layout={options.layout}", *more]
+    names = ("batch", "size", "samples", "layout")
+    flags = [f"--{name}={getattr(options, name)}" for name in names]
+    return [python, __file__, f"--library={library}", *flags, *more]
 
 
 def compare_memory(libraries, options):
@@ -171,7 +170,10 @@ def table_row(method, seconds, memory):
         columns.append(({name: value for name, value in seconds[method].items()}, ".2f"))
     if memory:
         first = {name: pair[1] for name, pair in memory[method].items()}
-        columns += [(first, ".2f"), ({name: pair[0] for name, pair in memory[method].items()}, ".0f")]
+        columns += [
+            (first, ".2f"),
+            ({name: pair[0] for name, pair in memory[method].items()}, ".0f"),
+        ]
     cells = [method]
     for values, form in columns:
         cells += [format(value, form) for value in values.values()]
@@ -188,13 +190,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=224, help="height and width of the images")
+    parser.add_argument("--samples", type=int, default=4, help="of SmoothGrad and integrated gradients")  # fmt: skip
     parser.add_argument("--layout", choices=["first", "last"], default="last", help="channels of captum's images")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="two images of 64 pixels")
     parser.add_argument("--library", help=argparse.SUPPRESS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if min(options.rounds, options.batch) < 1 or options.size < 32:
-        parser.error("--rounds and --batch must be at least 1, --size at least 32")
+    if min(options.rounds, options.batch, options.samples) < 1 or options.size < 32:
+        parser.error("--rounds, --batch and --samples must be at least 1, --size at least 32")
     if options.quick:
         options.batch, options.size = 2, 64
     if options.peak:
@@ -206,7 +209,7 @@ def main():
     libraries = (KAPPS, *[CAPTUM] * bool(options.peer_python))
     print(
         f"resnet50, {options.batch} images of {options.size} pixels, {_timing.CORES} cores, median of {options.rounds} "
-        f"rounds; {SAMPLES} samples of SmoothGrad, {NODES} nodes of integrated gradients, 4 squares of occlusion\n"
+        f"rounds; {options.samples} samples of SmoothGrad and nodes of integrated gradients, 4 squares of occlusion\n"
     )
     seconds = memory = None
     if "seconds" in options.measure:

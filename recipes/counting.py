@@ -17,14 +17,13 @@ Run log:
 """
 
 import pathlib
-import time
 
 import common.environment  # noqa: F401  # before TensorFlow
 
-import keras
 import numpy as np
 from absl import flags
 from common import results as _results
+from common.counting_strings import make_strings, train_network
 
 from kapps import tables, training, visualize
 from kapps._files import write_atomically
@@ -60,26 +59,6 @@ COLUMNS = (
 )
 
 
-def make_strings(counts, letters):
-    """Returns strings with n of each letter, for each n of `counts`, padded on the right.
-
-    Returns:
-        A tuple of float32 arrays: one-hot letters (strings, steps, letters); targets (strings, steps, letters + 1),
-        1 for each letter that may follow, the end of the string last; mask (strings, steps), 1 for the steps of a
-        string.
-    """
-    steps = len(letters) * max(counts)
-    x = np.zeros((len(counts), steps, len(letters)), "float32")
-    y = np.zeros((len(counts), steps, len(letters) + 1), "float32")
-    for i, n in enumerate(counts):
-        for letter in range(len(letters)):
-            run = slice(letter * n, (letter + 1) * n)
-            x[i, run, letter] = y[i, run, letter] = 1
-            y[i, run.stop - 1, letter] = letter == 0  # a network cannot predict which a is the last
-            y[i, run if letter == 0 else run.stop - 1, letter + 1] = 1
-    return x, y, x.max(axis=-1)
-
-
 def find_correct(model, letters, limit):
     """Returns a bool array [limit]: whether every prediction is correct on the string of n = 1 ... limit."""
     correct = []
@@ -102,20 +81,10 @@ def compute_states(model, letters, n):
 
 def train(name, letters, longest, limit):
     """Trains one network. Returns the model and its row of the table."""
-    keras.utils.set_random_seed(FLAGS.seed)
-    inputs = keras.Input((None, len(letters)), name="sequence")
-    h = recurrent_stack.recurrent_layer(FLAGS.units, cell=name, name="layer1")(inputs)
-    outputs = keras.layers.Dense(len(letters) + 1, activation="sigmoid", name="predictions")(h)
-    model = keras.Model(inputs, outputs, name=f"{name}_{letters}")
-    schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.steps)
-    optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
-    model.compile(optimizer, "binary_crossentropy", jit_compile=False)
-    batch, start = make_strings(list(range(1, longest + 1)), letters), time.monotonic()
-    for step in range(FLAGS.steps):
-        loss = model.train_on_batch(*batch)
-        if step % max(1, FLAGS.steps // 5) == 0 or step == FLAGS.steps - 1:
-            print(f"  {model.name}: step {step + 1:,}, loss {loss:.5f}", flush=True)
-    seconds = time.monotonic() - start
+    model, loss, seconds = train_network(
+        name, letters, longest, units=FLAGS.units, steps=FLAGS.steps, learning_rate=FLAGS.learning_rate,
+        seed=FLAGS.seed,
+    )  # fmt: skip
     correct = find_correct(model, letters, limit)
     wrong = np.flatnonzero(~correct[longest:])
     return model, {
@@ -123,7 +92,7 @@ def train(name, letters, longest, limit):
         "network": name.upper(),
         "parameters": model.count_params(),
         "longest": longest,
-        "loss": float(loss),
+        "loss": loss,
         "training_accuracy": 100 * float(correct[:longest].mean()),
         "first_wrong": longest + 1 + int(wrong[0]) if len(wrong) else None,
         "accuracy": 100 * float(correct.mean()),

@@ -1,0 +1,318 @@
+"""Shows what is inside networks of sequences: cells found by a search, similar states, attention weights.
+
+    python recipes/visualize_text.py                                              # trains small networks itself
+    python recipes/visualize_text.py --text=tinyshakespeare.txt                   # characters of another text
+    python recipes/visualize_text.py --model_dir=runs/counting
+    python recipes/visualize_text.py --model_dir=runs/language_model --text=tinyshakespeare.txt
+    python recipes/visualize_text.py --model_dir=runs/translation --sentence=zweihunderteins
+
+Without --model_dir the recipe trains an LSTM and a GRU on a^n b^n, and an LSTM on the characters of a text: --text, or
+the Python files of kapps. With it, it takes the networks that counting.py, language_model.py (characters) or
+translation.py left there. For each mark of a sequence, such as the position in the line, it searches all cells of all
+recurrent layers for the one with the largest correlation on one part of the sequences, and reports its correlation on
+another part, next to that of the best cell of the same network with random weights. It writes to --output_dir:
+
+- counting.png: strings a^n b^n with the cell that follows the number of a less the number of b (Weiss 2018,
+  arXiv:1805.04908).
+- cells.png: a text with its marks and the cells that follow them (Karpathy 2015, arXiv:1506.02078).
+- similar.txt: the places of the text whose states are most like that of one place.
+- attention.png: attention weights of each head of a language model. alignment.png: those of a translation.
+- results.json: the cells and their correlations.
+
+Results: docs/visualize.md.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import common.environment  # noqa: F401  # before TensorFlow
+
+import keras
+import numpy as np
+from absl import flags
+from common import cell_search, counting_strings, translation_corpus
+
+import kapps
+from kapps import _interrupts, families, training, visualize
+from kapps._files import write_atomically
+from kapps.data import text as texts
+from kapps.data import translation
+from kapps.generation import text_generation
+
+FLAGS = flags.FLAGS
+training.define_path("model_dir", None, "folder of a finished run", "folder")
+training.define_path("text", None, "text file [the run's, or the Python files of kapps]", "file")
+flags.DEFINE_string("sentence", None, "sentence to translate, for a run of translation.py")
+flags.DEFINE_integer("tokens", 10000, "characters of each part of the search", 300, 10**7)
+flags.DEFINE_integer("shown", 480, "characters in the plots", 10, 10**4)
+flags.DEFINE_integer(
+    "longest", 30, "largest n of the trained strings; up to twice this in the search", 2, 10**4
+)
+flags.DEFINE_integer(
+    "counting_steps", 1500, "training steps of the networks that count; 0 for none", 0, 10**9
+)
+flags.DEFINE_integer("first", 600_000, "characters of the text to train on", 1000, 10**9)
+flags.DEFINE_integer(
+    "steps", 1000, "training steps of the network of characters; 0 for none", 0, 10**9
+)
+flags.DEFINE_integer("units", 128, "units of the network of characters", 1, 8192)
+flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
+training.define_path("output_dir", "runs/visualize_text", "output folder", "output")
+
+TRAINED = ("longest", "counting_steps", "first", "steps", "units")
+"""Flags of the networks that the recipe trains."""
+UNITS, COUNTING_RATE = 10, 0.01
+BATCH, LENGTH, RATE = 32, 100, 5e-3
+"""Training of the network of characters: subsequences per step, their length, peak learning rate of Adam."""
+ROW, FIRST_STEPS = 250, 50
+"""Length of a sequence of the search, and its first steps, which do not count: the states start at zeros."""
+HEADS, QUERIES = 8, 40
+"""Attention heads in a plot, and tokens of it."""
+
+
+def random_network(model):
+    """Returns the same network with random weights."""
+    keras.utils.set_random_seed(FLAGS.seed)
+    return keras.models.clone_model(model)
+
+
+def compare(name, model, split, held_out, results):
+    """Searches the cells of a network, and of the same network with random weights; prints all, returns the first."""
+    networks = {"trained": model, "random weights": random_network(model)}
+    found = {kind: cell_search.search(x, split, held_out) for kind, x in networks.items()}
+    for mark, cell in found["trained"].items():
+        row = {kind: dataclasses.asdict(cells[mark]) for kind, cells in found.items()}
+        results.setdefault(name, {})[mark] = row
+        parts = [f"{name}, {mark}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"]
+        parts.append(f"(random weights {row['random weights']['held_out_r']:.3f})")
+        if cell.accuracy is not None:
+            other = row["random weights"]["accuracy"]
+            parts.append(f"accuracy {100 * cell.accuracy:.1f} % ({100 * other:.1f} %)")
+        print(*parts, flush=True)
+    return found["trained"]
+
+
+def counting_split(letters, counts):
+    """Returns strings of a language; the mark is the number of a less the number of b that were read."""
+    x, _, mask = counting_strings.make_strings(list(counts), letters)
+    mark = (x[..., 0] - x[..., 1]).cumsum(axis=1)
+    return cell_search.Split(x, mask > 0, {"number of a less b": mark})
+
+
+def scaled(values, cell):
+    """Returns the values of a cell about their mean, positive where the mark is large, at most about 1."""
+    values = np.sign(cell.r) * (values - values.mean())
+    return values / (np.abs(values).max() or 1)
+
+
+def draw_counting(models, longest, folder, results):
+    """Writes counting.png: the cells of networks {(name, letters): model} along one string of each."""
+    panels = {}
+    for (name, letters), model in models.items():
+        split = counting_split(letters, range(1, longest + 1))
+        held_out = counting_split(letters, range(longest + 1, 2 * longest + 1))
+        title = f"{name.upper()} on {' '.join(f'{letter}^n' for letter in letters)}"
+        for cell in compare(title, model, split, held_out, results).values():
+            n = 3 * longest // 2
+            inputs, _, _ = counting_strings.make_strings([n], letters)
+            values = cell_search.read_states(model, inputs)[cell.state][0, :, cell.cell]
+            panel = f"{title}, n = {n}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"
+            panels.setdefault(letters, {})[panel] = scaled(values, cell)
+    files = []
+    for letters, values in panels.items():
+        n = len(next(iter(values.values()))) // len(letters)
+        files.append(f"counting{'' if letters == 'ab' else f'_{letters}'}.png")
+        visualize.plot_text("".join(letter * n for letter in letters), values, folder / files[-1])
+    return files
+
+
+def read_counting(folder):
+    """Returns the networks of a run of counting.py, {(name, letters): model}, and the largest n of its training."""
+    run = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    names = [tuple(name.split("_")) for name in run["networks"]]
+    models = {key: training.load_model(folder / f"{'_'.join(key)}.keras") for key in names}
+    return models, run["identity"]["longest"] // max(len(letters) - 1 for _, letters in names)
+
+
+def python_files():
+    """Returns the text of the Python files of kapps, in the order of their names."""
+    folder = pathlib.Path(kapps.__file__).parent
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py")))
+
+
+def train_on_characters(vocabulary, tokens):
+    """Returns an LSTM that is trained to predict the next character."""
+    keras.utils.set_random_seed(FLAGS.seed)
+    model = families.rnn_lm(units=(FLAGS.units,), vocabulary=vocabulary.size)
+    trained = keras.Model(model.input, model.get_layer("head_logits").output)
+    schedule = keras.optimizers.schedules.CosineDecay(RATE, FLAGS.steps)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    trained.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), loss, jit_compile=False)
+    dataset = texts.subsequence_dataset(tokens, LENGTH, BATCH, seed=FLAGS.seed)
+    parts = min(5, FLAGS.steps)
+    for part in range(parts):
+        steps = FLAGS.steps * (part + 1) // parts - FLAGS.steps * part // parts
+        history = trained.fit(dataset, steps_per_epoch=steps, verbose=0)
+        print(f"  {steps} steps, loss {history.history['loss'][-1]:.3f}", flush=True)
+    return model
+
+
+def text_splits(corpus, vocabulary, start):
+    """Returns two parts of a text from a character on as splits, and the text of each."""
+    size = min(FLAGS.tokens, (len(corpus) - start) // 2) // ROW * ROW
+    if not size:
+        raise ValueError(
+            f"{len(corpus) - start:,} characters are left for the search: pass a longer --text"
+        )
+    marks = {name: mark(corpus) for name, mark in cell_search.MARKS.items()}
+    tokens, splits = vocabulary.encode(corpus), []
+    for first in (start, start + size):
+        part = slice(first, first + size)
+        used = np.broadcast_to(np.arange(ROW) >= FIRST_STEPS, (size // ROW, ROW))
+        rows = {name: mark[part].reshape(-1, ROW) for name, mark in marks.items()}
+        splits.append((cell_search.Split(tokens[part].reshape(-1, ROW), used, rows), corpus[part]))
+    return splits
+
+
+def draw_cells(model, splits, folder, results):
+    """Writes cells.png and similar.txt; returns their names."""
+    (split, corpus), (held_out, other) = splits
+    found = compare("characters", model, split, held_out, results)
+    rows = -(-FLAGS.shown // ROW) + 1
+    spread = [
+        sum(mark[i : i + rows].std() / (mark.std() or 1) for mark in held_out.marks.values())
+        for i in range(max(1, len(held_out.inputs) - rows + 1))
+    ]
+    # The rows whose marks vary most, as one sequence
+    first = int(np.argmax(spread)) * ROW
+    shown = held_out.inputs.reshape(-1)[first : first + FIRST_STEPS + FLAGS.shown]
+    part = slice(first + FIRST_STEPS, first + len(shown))
+    values, states = {}, cell_search.read_states(model, shown[None])
+    for name, cell in found.items():
+        mark = held_out.marks[name].reshape(-1)[part].astype("float64")
+        values[name] = 2 * mark / (mark.max() or 1) - 1
+        title = f"{cell.state}[{cell.cell}], correlation {cell.held_out_r:.2f}"
+        values[title] = scaled(states[cell.state][0, FIRST_STEPS:, cell.cell], cell)
+    if values:
+        visualize.plot_text(other[part], values, folder / "cells.png")
+    name, query = list(states.items())[-1]
+    corpus_states = cell_search.read_states(model, split.inputs)[name].reshape(-1, query.shape[-1])
+    step = part.start + (part.stop - part.start) // 2
+    every = np.concatenate([corpus_states, query[0, [step - first]]])[None]
+    lines = [f"       {other[step - 39 : step + 1]!r} is the place whose {name} is compared"]
+    for _, place, cosine in visualize.similar_states(every, 0, every.shape[1] - 1):
+        lines.append(f"{cosine:.3f}  {corpus[max(0, place - 39) : place + 1]!r}")
+    with write_atomically(folder / "similar.txt") as path:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [*["cells.png"] * bool(values), "similar.txt"]
+
+
+def draw_heads(model, vocabulary, tokens, folder):
+    """Writes attention.png, the weights of the first heads for the first tokens of a text; returns its name."""
+    tokens = tokens[: model.input_shape[1] or QUERIES]
+    weights = visualize_weights(model, tokens[None])
+    names = [repr(vocabulary.decode(tokens[i : i + 1]))[1:-1] for i in range(QUERIES)]
+    visualize.plot_attention(weights, names, names, folder / "attention.png")
+    return ["attention.png"]
+
+
+def visualize_weights(model, inputs):
+    """Returns the weights of the first heads of a model: {layer and head: (queries, keys)}."""
+    weights = {}
+    for layer, array in kapps.attention_weights(model, inputs).items():
+        heads = array[0].reshape(-1, *array.shape[-2:])[:, :QUERIES, :QUERIES]
+        weights |= {f"{layer}, head {i + 1}": head for i, head in enumerate(heads)}
+    return dict(list(weights.items())[:HEADS])
+
+
+def draw_language_model(model, folder, results):
+    """Draws what is in the model of a run of language_model.py; returns the names of the files."""
+    run = pathlib.Path(FLAGS.model_dir, "run.json")
+    used = json.loads(run.read_text(encoding="utf-8"))["flags"]
+    if used["tokens"] != "characters":
+        raise ValueError(f"{run}: --tokens={used['tokens']}; the marks are those of characters")
+    corpus = texts.read_text(FLAGS.text or used["text"])
+    vocabulary = texts.characters(corpus, only_letters=used["only_letters"])
+    corpus = texts.keep_letters(corpus) if used["only_letters"] else corpus
+    if vocabulary.size != model.output_shape[-1]:
+        raise ValueError(
+            f"{vocabulary.size} characters, and {model.name} has {model.output_shape[-1]}: pass the --text of its training"
+        )
+    start = len(corpus) - int(max(0.05, used["validation"]) * len(corpus))
+    if not cell_search.recurrent_layers(model):
+        return draw_heads(model, vocabulary, vocabulary.encode(corpus)[start:], folder)
+    return draw_cells(model, text_splits(corpus, vocabulary, start), folder, results)
+
+
+def draw_translation(model, folder):
+    """Writes alignment.png: the attention weights of a translation by a model of translation.py; returns its name."""
+    tokens = translation.VocabularyPair.load(pathlib.Path(FLAGS.model_dir, "vocabulary.json"))
+    translator = text_generation.translator(model, end=tokens.end, beam=1, never=(tokens.start,))
+    (result,) = translation_corpus.translate(translator, tokens, [FLAGS.sentence], 100)
+    print(f"{FLAGS.sentence} -> {result}", flush=True)
+    path = folder / "alignment.png"
+    translation_corpus.plot_attention(model, tokens, FLAGS.sentence, result, path)
+    return [path.name] * path.exists()
+
+
+def draw_own_networks(folder, results):
+    """Trains small networks and draws what is in them; returns the names of the files."""
+    files = []
+    if FLAGS.counting_steps:
+        models = {
+            (name, "ab"): counting_strings.train_network(
+                name,
+                "ab",
+                FLAGS.longest,
+                units=UNITS,
+                steps=FLAGS.counting_steps,
+                learning_rate=COUNTING_RATE,
+                seed=FLAGS.seed,
+            )[0]
+            for name in ("lstm", "gru")
+        }
+        files += draw_counting(models, FLAGS.longest, folder, results)
+    if FLAGS.steps:
+        corpus = texts.read_text(FLAGS.text) if FLAGS.text else python_files()
+        start = min(FLAGS.first, 9 * len(corpus) // 10)
+        vocabulary = texts.characters(corpus)
+        splits = text_splits(corpus, vocabulary, start)
+        model = train_on_characters(vocabulary, vocabulary.encode(corpus[:start]))
+        files += draw_cells(model, splits, folder, results)
+    return files
+
+
+def main(_):
+    folder, results = pathlib.Path(FLAGS.output_dir), {}
+    for name in TRAINED:
+        training.forbid_without(
+            name, "networks of its own: remove --model_dir", not FLAGS.model_dir
+        )
+    path, is_translation = pathlib.Path(FLAGS.model_dir or "", "model.keras"), False
+    # A file that cannot be read is an error before a folder is made.
+    if FLAGS.model_dir and pathlib.Path(FLAGS.model_dir, "results.json").exists():
+        models, longest = read_counting(pathlib.Path(FLAGS.model_dir))
+    elif FLAGS.model_dir:
+        models, model = None, training.load_model(path)
+        is_translation = len(model.inputs) == 2
+        if is_translation and not FLAGS.sentence:
+            raise ValueError("--sentence is missing: pass a sentence to translate")
+    training.forbid_without("sentence", "the --model_dir of a translation", is_translation)
+    training.lock_directory(folder)
+    _interrupts.set_description(f"the files that are in {folder} are complete")
+    if not FLAGS.model_dir:
+        files = draw_own_networks(folder, results)
+    elif models:
+        files = draw_counting(models, longest, folder, results)
+    elif is_translation:
+        files = draw_translation(model, folder)
+    else:
+        files = draw_language_model(model, folder, results)
+    with write_atomically(folder / "results.json") as written:
+        written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {', '.join(str(folder / name) for name in [*files, 'results.json'])}")
+
+
+if __name__ == "__main__":
+    training.run_main(main)
