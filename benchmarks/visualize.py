@@ -9,7 +9,7 @@ its default) and without gradients for the weights. Each time is the median of r
 turns, each in a process of its own, after a first call, which compiles. The time of that first call is in a column of
 its own.
 
-The memory is the peak of a process that calls one method twice, less the peak of one that loads the library, builds
+The memory is the peak of a process that calls one method once, less the peak of one that loads the library, builds
 the network and runs it on one image. captum has no activation maximisation.
 """
 
@@ -134,7 +134,6 @@ def print_peak_memory(options):
     start = time.perf_counter()
     methods[options.peak]()
     seconds = time.perf_counter() - start
-    methods[options.peak]()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps([peak, seconds]))
 
@@ -167,7 +166,7 @@ def table_row(method, seconds, memory):
     """Returns the cells of a method: seconds, those of the first call and MB, of each library and as a ratio."""
     columns = []
     if seconds:
-        columns.append(({name: value for name, value in seconds[method].items()}, ".2f"))
+        columns.append((seconds[method], ".2f"))
     if memory:
         first = {name: pair[1] for name, pair in memory[method].items()}
         columns += [
@@ -186,12 +185,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer_python", help="interpreter with torch, torchvision and captum")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--measure", nargs="+", choices=["seconds", "memory"], default=["seconds", "memory"])  # fmt: skip
+    parser.add_argument(
+        "--measure", nargs="+", choices=["seconds", "memory"], default=["seconds", "memory"]
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=224, help="height and width of the images")
-    parser.add_argument("--samples", type=int, default=4, help="of SmoothGrad and integrated gradients")  # fmt: skip
-    parser.add_argument("--layout", choices=["first", "last"], default="last", help="channels of captum's images")  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, default=4, help="of SmoothGrad and integrated gradients"
+    )
+    parser.add_argument(
+        "--layout", choices=["first", "last"], default="last", help="channels of captum's images"
+    )
     parser.add_argument("--quick", action="store_true", help="two images of 64 pixels")
     parser.add_argument("--library", help=argparse.SUPPRESS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)

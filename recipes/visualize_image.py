@@ -7,12 +7,13 @@ The network is `model.keras` in --model_dir, as the other recipes leave it. With
 convolutions is trained on the digits of kapps. The images are those of --data_dir, or the digits. The recipe writes to
 --output_dir:
 
-- filters.png: the filters of the first convolution.
+- filters.png: the filters of the first convolution; of the network on digits, first those before the training.
 - heat_maps.png: images with the heat maps of each method, for the predicted class.
 - check.png: how much of the order of each heat map stays when the weights are random, from the last layer to the first
   (Adebayo 2018, arXiv:1810.03292). A line that stays at 1 shows the image and not the network.
 - feature_maps.png: the feature maps of one image that have the largest mean, at each size.
-- classes.png: images that the network reacts to most, by activation maximisation.
+- classes.png: images that the network reacts to most, by activation maximisation. For the digits this is a second
+  network with a weight for each place: one that pools over all places needs no order of the strokes.
 - probes.png: errors of linear classifiers on each layer, and on those of the same network with random weights.
 - results.json: the numbers of the plots.
 
@@ -50,13 +51,15 @@ training.define_path("output_dir", "runs/visualize_image", "output folder", "out
 
 SIZE, BATCH = (32, 32), 64
 """Size of the digits in pixels, and images per step."""
+DIGITS = preprocessing.get_preprocessing("tf").at(SIZE)
+"""Preprocessing of the digits."""
 
 
-def train_on_digits(train, test):
-    """Returns a network of three convolutions that is trained on the digits, and the preprocessing of its images."""
-    keras.utils.set_random_seed(FLAGS.seed)
-    layers, prepared = keras.layers, preprocessing.get_preprocessing("tf").at(SIZE)
-    model = keras.Sequential(
+def digits_network(classes, has_places):
+    """Returns a network of three convolutions; its last layer has a weight for each place, or for each channel."""
+    layers = keras.layers
+    top = [layers.Flatten(name="flatten"), layers.Dropout(0.5, name="dropout")]
+    return keras.Sequential(
         [
             keras.Input((*SIZE, 3)),
             layers.Conv2D(16, 7, padding="same", activation="relu", name="conv1"),
@@ -64,22 +67,29 @@ def train_on_digits(train, test):
             layers.Conv2D(32, 5, padding="same", activation="relu", name="conv2"),
             layers.MaxPooling2D(name="pool2"),
             layers.Conv2D(64, 3, padding="same", activation="relu", name="conv3"),
-            layers.GlobalAveragePooling2D(name="pool"),
-            layers.Dense(len(train.class_names), activation="softmax", name="predictions"),
+            *(top if has_places else [layers.GlobalAveragePooling2D(name="pool")]),
+            layers.Dense(classes, activation="softmax", name="predictions"),
         ],
-        name="digits",
+        name="digits_with_places" if has_places else "digits",
     )
-    loss = "sparse_categorical_crossentropy"
-    model.compile(keras.optimizers.Adam(2e-3), loss, metrics=["accuracy"], jit_compile=False)
-    (x, y), (x_test, y_test) = (read(source, prepared) for source in (train, test))
+
+
+def train_on_digits(train, test, *, has_places=False):
+    """Returns a `digits_network` that is trained on the digits, and the filters of its first layer before that."""
+    keras.utils.set_random_seed(FLAGS.seed)
+    model = digits_network(len(train.class_names), has_places)
+    before, loss = visualize.filters(model), "sparse_categorical_crossentropy"
+    optimizer = keras.optimizers.Adam(1e-3 if has_places else 2e-3)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    (x, y), (x_test, y_test) = (read(source, DIGITS) for source in (train, test))
     for epoch in range(1, FLAGS.epochs + 1):
         model.fit(x, y, batch_size=BATCH, verbose=0)
         loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
         print(
-            f"epoch {epoch}/{FLAGS.epochs}, test loss {loss:.3f}, accuracy {accuracy:.3f}",
+            f"{model.name}: epoch {epoch}/{FLAGS.epochs}, test loss {loss:.3f}, accuracy {accuracy:.3f}",
             flush=True,
         )
-    return model, prepared
+    return model, before
 
 
 def read(source, prepared, count=None):
@@ -146,11 +156,23 @@ def draw_heat_maps(model, images, labels, class_names, folder):
     return check
 
 
-def draw_inside(model, image, folder):
-    """Writes filters.png and feature_maps.png."""
-    kernels = visualize.filters(model).transpose(3, 0, 1, 2)
-    channels = kernels.shape[-1]
-    visualize.plot_sheet(kernels if channels == 3 else kernels[..., :1], folder / "filters.png")
+def is_grey(images):
+    """Returns whether all channels of images are equal."""
+    return bool((images[..., :1] == images).all())
+
+
+def draw_inside(model, before, image, folder):
+    """Writes filters.png, with the filters `before` the training if there are some, and feature_maps.png.
+
+    All channels of a grey image are equal, so that the sum of a filter's channels is plotted.
+    """
+    stages = [x.transpose(3, 0, 1, 2) for x in (before, visualize.filters(model)) if x is not None]
+    count, kernels = len(stages[0]), np.concatenate(stages)
+    if is_grey(image) or kernels.shape[-1] != 3:
+        kernels = kernels.sum(axis=-1)
+    titles = [] if before is None else ["before", *[""] * (count - 1), "trained"]
+    columns = None if before is None else count
+    visualize.plot_sheet(kernels, folder / "filters.png", titles, columns=columns)
     sheets, titles = [], []
     for path, maps in visualize.feature_maps(model, image).items():
         order = np.argsort(-maps[0].mean(axis=(0, 1)))[:8]
@@ -185,18 +207,22 @@ def main(_):
         prepared, _ = find_preprocessing(model)
     training.lock_directory(folder)
     _interrupts.set_description(f"the files that are in {folder} are complete")
+    before = None
     if FLAGS.model_dir is None:
-        model, prepared = train_on_digits(train, test)
+        (model, before), prepared = train_on_digits(train, test), DIGITS
     images, labels = read(test, prepared, FLAGS.images)
     results = {"check": draw_heat_maps(model, images, labels, train.class_names, folder)}
-    draw_inside(model, images[:1], folder)
+    draw_inside(model, before, images[:1], folder)
     files = ["heat_maps.png", "check.png", "filters.png", "feature_maps.png"]
     if FLAGS.steps:
         count = min(10, model.output_shape[-1])
         low, high = float(images.min()), float(images.max())
+        model_of_classes = model
+        if FLAGS.model_dir is None:
+            model_of_classes, _ = train_on_digits(train, test, has_places=True)
         maximised, values = visualize.maximise(
-            model, np.arange(count), steps=FLAGS.steps, size=images.shape[1:3], jitter=images.shape[1] / 16,
-            value_range=(low, high), decorrelate=False, grey=bool((images[..., :1] == images).all()),
+            model_of_classes, np.arange(count), steps=FLAGS.steps, size=images.shape[1:3], jitter=images.shape[1] / 16,
+            value_range=(low, high), decorrelate=False, grey=is_grey(images),
             penalty=FLAGS.penalty, seed=FLAGS.seed,
         )  # fmt: skip
         visualize.plot_sheet(

@@ -14,7 +14,8 @@ another part, next to that of the best cell of the same network with random weig
 
 - counting.png: strings a^n b^n with the cell that follows the number of a less the number of b (Weiss 2018,
   arXiv:1805.04908).
-- cells.png: a text with its marks and the cells that follow them (Karpathy 2015, arXiv:1506.02078).
+- cells.png: the characters whose marks vary most, with the marks and the cells that follow them (Karpathy 2015,
+  arXiv:1506.02078).
 - similar.txt: the places of the text whose states are most like that of one place.
 - attention.png: attention weights of each head of a language model. alignment.png: those of a translation.
 - results.json: the cells and their correlations.
@@ -44,10 +45,9 @@ FLAGS = flags.FLAGS
 training.define_path("model_dir", None, "folder of a finished run", "folder")
 training.define_path("text", None, "text file [the run's, or the Python files of kapps]", "file")
 flags.DEFINE_string("sentence", None, "sentence to translate, for a run of translation.py")
-flags.DEFINE_integer("tokens", 10000, "characters of each part of the search", 300, 10**7)
-flags.DEFINE_integer("shown", 480, "characters in the plots", 10, 10**4)
+flags.DEFINE_integer("tokens", 10000, "characters of each part of the search", 250, 10**7)
 flags.DEFINE_integer(
-    "longest", 30, "largest n of the trained strings; up to twice this in the search", 2, 10**4
+    "longest", 20, "largest n of the trained strings; up to twice this in the search", 2, 10**4
 )
 flags.DEFINE_integer(
     "counting_steps", 1500, "training steps of the networks that count; 0 for none", 0, 10**9
@@ -159,50 +159,51 @@ def train_on_characters(vocabulary, tokens):
 
 
 def text_splits(corpus, vocabulary, start):
-    """Returns two parts of a text from a character on as splits, and the text of each."""
-    size = min(FLAGS.tokens, (len(corpus) - start) // 2) // ROW * ROW
-    if not size:
-        raise ValueError(
-            f"{len(corpus) - start:,} characters are left for the search: pass a longer --text"
-        )
-    marks = {name: mark(corpus) for name, mark in cell_search.MARKS.items()}
-    tokens, splits = vocabulary.encode(corpus), []
-    for first in (start, start + size):
-        part = slice(first, first + size)
-        used = np.broadcast_to(np.arange(ROW) >= FIRST_STEPS, (size // ROW, ROW))
-        rows = {name: mark[part].reshape(-1, ROW) for name, mark in marks.items()}
-        splits.append((cell_search.Split(tokens[part].reshape(-1, ROW), used, rows), corpus[part]))
-    return splits
-
-
-def draw_cells(model, splits, folder, results):
-    """Writes cells.png and similar.txt; returns their names."""
-    (split, corpus), (held_out, other) = splits
-    found = compare("characters", model, split, held_out, results)
-    rows = -(-FLAGS.shown // ROW) + 1
-    spread = [
-        sum(mark[i : i + rows].std() / (mark.std() or 1) for mark in held_out.marks.values())
-        for i in range(max(1, len(held_out.inputs) - rows + 1))
+    """Returns two splits of a text from a character on: every second row of rows at equal distances."""
+    pairs = min(FLAGS.tokens, (len(corpus) - start) // 2) // ROW
+    if not pairs:
+        left = len(corpus) - start
+        raise ValueError(f"{left:,} characters are left for the search: pass a longer --text")
+    firsts = np.linspace(start, len(corpus) - ROW, 2 * pairs).astype(int)
+    places = firsts[:, None] + np.arange(ROW)
+    marks = {name: mark(corpus)[places] for name, mark in cell_search.MARKS.items()}
+    tokens = vocabulary.encode(corpus)[places]
+    used = np.broadcast_to(np.arange(ROW) >= FIRST_STEPS, (pairs, ROW))
+    return [
+        cell_search.Split(tokens[i::2], used, {name: mark[i::2] for name, mark in marks.items()})
+        for i in range(2)
     ]
-    # The rows whose marks vary most, as one sequence
-    first = int(np.argmax(spread)) * ROW
-    shown = held_out.inputs.reshape(-1)[first : first + FIRST_STEPS + FLAGS.shown]
-    part = slice(first + FIRST_STEPS, first + len(shown))
-    values, states = {}, cell_search.read_states(model, shown[None])
+
+
+def draw_cells(model, vocabulary, splits, folder, results):
+    """Writes cells.png and similar.txt; returns their names."""
+    split, held_out = splits
+    found = compare("characters", model, *splits, results)
+    # The row whose marks vary most
+    spread = sum(mark.std(axis=1) / (mark.std() or 1) for mark in held_out.marks.values())
+    row = int(np.argmax(spread))
+    states, text = (
+        cell_search.read_states(model, held_out.inputs[[row]]),
+        [vocabulary.decode(token[None]) for token in held_out.inputs[row]],
+    )
+    values = {}
     for name, cell in found.items():
-        mark = held_out.marks[name].reshape(-1)[part].astype("float64")
+        mark = held_out.marks[name][row].astype("float64")
         values[name] = 2 * mark / (mark.max() or 1) - 1
         title = f"{cell.state}[{cell.cell}], correlation {cell.held_out_r:.2f}"
-        values[title] = scaled(states[cell.state][0, FIRST_STEPS:, cell.cell], cell)
+        values[title] = scaled(states[cell.state][0, :, cell.cell], cell)
     if values:
-        visualize.plot_text(other[part], values, folder / "cells.png")
+        visualize.plot_text(text, values, folder / "cells.png")
     name, query = list(states.items())[-1]
-    corpus_states = cell_search.read_states(model, split.inputs)[name].reshape(-1, query.shape[-1])
-    step = part.start + (part.stop - part.start) // 2
-    every = np.concatenate([corpus_states, query[0, [step - first]]])[None]
-    lines = [f"       {other[step - 39 : step + 1]!r} is the place whose {name} is compared"]
+    corpus = cell_search.read_states(model, split.inputs)[name]
+    step = ROW // 2
+    every = np.concatenate([corpus.reshape(1, -1, corpus.shape[-1]), query[:, [step]]], axis=1)
+    lines = [f"       {''.join(text[step - 39 : step + 1])!r} ends where {name} is compared"]
     for _, place, cosine in visualize.similar_states(every, 0, every.shape[1] - 1):
-        lines.append(f"{cosine:.3f}  {corpus[max(0, place - 39) : place + 1]!r}")
+        i, j = divmod(place, ROW)
+        lines.append(
+            f"{cosine:.3f}  {vocabulary.decode(split.inputs[i, max(0, j - 39) : j + 1])!r}"
+        )
     with write_atomically(folder / "similar.txt") as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [*["cells.png"] * bool(values), "similar.txt"]
@@ -237,12 +238,12 @@ def draw_language_model(model, folder, results):
     corpus = texts.keep_letters(corpus) if used["only_letters"] else corpus
     if vocabulary.size != model.output_shape[-1]:
         raise ValueError(
-            f"{vocabulary.size} characters, and {model.name} has {model.output_shape[-1]}: pass the --text of its training"
+            f"the text has {vocabulary.size} characters and {model.name} {model.output_shape[-1]}: pass its own --text"
         )
     start = len(corpus) - int(max(0.05, used["validation"]) * len(corpus))
     if not cell_search.recurrent_layers(model):
         return draw_heads(model, vocabulary, vocabulary.encode(corpus)[start:], folder)
-    return draw_cells(model, text_splits(corpus, vocabulary, start), folder, results)
+    return draw_cells(model, vocabulary, text_splits(corpus, vocabulary, start), folder, results)
 
 
 def draw_translation(model, folder):
@@ -279,7 +280,7 @@ def draw_own_networks(folder, results):
         vocabulary = texts.characters(corpus)
         splits = text_splits(corpus, vocabulary, start)
         model = train_on_characters(vocabulary, vocabulary.encode(corpus[:start]))
-        files += draw_cells(model, splits, folder, results)
+        files += draw_cells(model, vocabulary, splits, folder, results)
     return files
 
 
