@@ -153,7 +153,7 @@ def train_on_characters(vocabulary, tokens):
     parts = min(5, FLAGS.steps)
     for part in range(parts):
         steps = FLAGS.steps * (part + 1) // parts - FLAGS.steps * part // parts
-        history = trained.fit(dataset, steps_per_epoch=steps, verbose=0)
+        history = trained.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0)
         print(f"  {steps} steps, loss {history.history['loss'][-1]:.3f}", flush=True)
     return model
 

@@ -11,10 +11,11 @@ FOLDERS = {"model_dir": "run", "export_dir": "exported"}
 
 SMALL_RUNS = """
 import importlib, json, sys
+import tensorflow as tf
 name, runs, folder = sys.argv[1:]
 sys.path.insert(0, folder)
 recipe = importlib.import_module(name)
-recipe.tf.config.run_functions_eagerly(True)  # two steps take less time than a trace
+tf.config.run_functions_eagerly(True)  # two steps take less time than a trace
 for arguments in json.loads(runs):
     for flag in recipe.FLAGS.get_key_flags_for_module(recipe):
         flag.unparse()
