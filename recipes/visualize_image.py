@@ -58,7 +58,10 @@ DIGITS = preprocessing.get_preprocessing("tf").at(SIZE)
 def digits_network(classes, has_places):
     """Returns a network of three convolutions; its last layer has a weight for each place, or for each channel."""
     layers = keras.layers
-    top = [layers.Flatten(name="flatten"), layers.Dropout(0.5, name="dropout")]
+    if has_places:
+        top = [layers.Flatten(name="flatten"), layers.Dropout(0.5, name="dropout")]
+    else:
+        top = [layers.GlobalAveragePooling2D(name="pool")]
     return keras.Sequential(
         [
             keras.Input((*SIZE, 3)),
@@ -67,7 +70,7 @@ def digits_network(classes, has_places):
             layers.Conv2D(32, 5, padding="same", activation="relu", name="conv2"),
             layers.MaxPooling2D(name="pool2"),
             layers.Conv2D(64, 3, padding="same", activation="relu", name="conv3"),
-            *(top if has_places else [layers.GlobalAveragePooling2D(name="pool")]),
+            *top,
             layers.Dense(classes, activation="softmax", name="predictions"),
         ],
         name="digits_with_places" if has_places else "digits",

@@ -7,10 +7,11 @@
     python recipes/visualize_text.py --model_dir=runs/translation --sentence=zweihunderteins
 
 Without --model_dir the recipe trains an LSTM and a GRU on a^n b^n, and an LSTM on the characters of a text: --text, or
-the Python files of kapps. With it, it takes the networks that counting.py, language_model.py (characters) or
-translation.py left there. For each mark of a sequence, such as the position in the line, it searches all cells of all
-recurrent layers for the one with the largest correlation on one part of the sequences, and reports its correlation on
-another part, next to that of the best cell of the same network with random weights. It writes to --output_dir:
+generated lines of English numbers, with German ones in quotes. With it, it takes the networks that counting.py,
+language_model.py (characters) or translation.py left there. For each mark of a sequence, such as the position in the
+line, it searches all cells of all recurrent layers for the one with the largest correlation on one part of the
+sequences, and reports its correlation on another part, next to that of the best cell of the same network with random
+weights. It writes to --output_dir:
 
 - counting.png: strings a^n b^n with the cell that follows the number of a less the number of b (Weiss 2018,
   arXiv:1805.04908).
@@ -32,7 +33,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
-from common import cell_search, counting_strings, translation_corpus
+from common import cell_search, counting_strings, number_words, translation_corpus
 
 import kapps
 from kapps import _interrupts, families, training, visualize
@@ -43,7 +44,7 @@ from kapps.generation import text_generation
 
 FLAGS = flags.FLAGS
 training.define_path("model_dir", None, "folder of a finished run", "folder")
-training.define_path("text", None, "text file [the run's, or the Python files of kapps]", "file")
+training.define_path("text", None, "text file [the run's, or generated]", "file")
 flags.DEFINE_string("sentence", None, "sentence to translate, for a run of translation.py")
 flags.DEFINE_integer("tokens", 10000, "characters of each part of the search", 250, 10**7)
 flags.DEFINE_integer(
@@ -54,9 +55,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("first", 600_000, "characters of the text to train on", 1000, 10**9)
 flags.DEFINE_integer(
-    "steps", 1000, "training steps of the network of characters; 0 for none", 0, 10**9
+    "steps", 1500, "training steps of the network of characters; 0 for none", 0, 10**9
 )
-flags.DEFINE_integer("units", 128, "units of the network of characters", 1, 8192)
+flags.DEFINE_integer("units", 64, "units of the network of characters", 1, 8192)
 flags.DEFINE_integer("seed", 0, "random seed", lower_bound=0)
 training.define_path("output_dir", "runs/visualize_text", "output folder", "output")
 
@@ -65,6 +66,8 @@ TRAINED = ("longest", "counting_steps", "first", "steps", "units")
 UNITS, COUNTING_RATE = 10, 0.01
 BATCH, LENGTH, RATE = 32, 100, 5e-3
 """Training of the network of characters: subsequences per step, their length, peak learning rate of Adam."""
+GENERATED = 400_000
+"""Characters of the generated text, of which nine tenths are for the training."""
 ROW, FIRST_STEPS = 250, 50
 """Length of a sequence of the search, and its first steps, which do not count: the states start at zeros."""
 HEADS, QUERIES = 8, 40
@@ -133,12 +136,6 @@ def read_counting(folder):
     names = [tuple(name.split("_")) for name in run["networks"]]
     models = {key: training.load_model(folder / f"{'_'.join(key)}.keras") for key in names}
     return models, run["identity"]["longest"] // max(len(letters) - 1 for _, letters in names)
-
-
-def python_files():
-    """Returns the text of the Python files of kapps, in the order of their names."""
-    folder = pathlib.Path(kapps.__file__).parent
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py")))
 
 
 def train_on_characters(vocabulary, tokens):
@@ -275,7 +272,11 @@ def draw_own_networks(folder, results):
         }
         files += draw_counting(models, FLAGS.longest, folder, results)
     if FLAGS.steps:
-        corpus = texts.read_text(FLAGS.text) if FLAGS.text else python_files()
+        corpus = (
+            texts.read_text(FLAGS.text)
+            if FLAGS.text
+            else number_words.quoted_text(GENERATED, FLAGS.seed)
+        )
         start = min(FLAGS.first, 9 * len(corpus) // 10)
         vocabulary = texts.characters(corpus)
         splits = text_splits(corpus, vocabulary, start)

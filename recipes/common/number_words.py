@@ -1,5 +1,9 @@
 """Numbers in English and German words."""
 
+import textwrap
+
+import numpy as np
+
 # fmt: off
 ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -49,3 +53,22 @@ def spell_german(number):
 def _before(number):
     """Returns the form of a number before another word: 1 is "ein", and "eins" only at the end."""
     return spell_german(number).removesuffix("s") if number % 100 == 1 else spell_german(number)
+
+
+def quoted_text(length, seed, width=60):
+    """Returns a text of at least `length` characters: English numbers, and German ones in quotes, in lines of a width.
+
+    A line ends where the next word does not fit, and a paragraph of some lines ends with an empty line, so that who
+    predicts the next character has to know the position in the line and whether it is inside quotes.
+    """
+    random, paragraphs, size = np.random.default_rng(seed), [], 0
+    while size < length:
+        words = []
+        for _ in range(random.integers(3, 9)):
+            for number in random.integers(0, 100, random.integers(1, 8)):
+                words += spell_english(int(number))
+            quoted = [spell_german(int(n)) for n in random.integers(0, 100, random.integers(1, 6))]
+            words.append(f'"{" ".join(quoted)}"')
+        paragraphs.append(textwrap.fill(" ".join(words), width) + "\n\n")
+        size += len(paragraphs[-1])
+    return "".join(paragraphs)
