@@ -9,8 +9,8 @@ its default) and without gradients for the weights. Each time is the median of r
 turns, each in a process of its own, after a first call, which compiles. The time of that first call is in a column of
 its own.
 
-The memory is the peak of a process that calls one method once, less the peak of one that loads the library, builds
-the network and runs it on one image. captum has no activation maximisation.
+The memory is the peak of a process that calls one method once; a line has that of a process which builds the network
+and runs it on one image. captum has no activation maximisation.
 """
 
 import argparse
@@ -155,11 +155,9 @@ def compare_memory(libraries, options):
                 command(library, options, f"--peak={method}"), stdout=subprocess.PIPE, check=True, text=True,
                 encoding="utf-8",
             ).stdout.splitlines()[-1]  # fmt: skip
-            peak, seconds = json.loads(line)
-            base = result[BASE].get(library, (0,))[0]
-            values[library] = peak - base, seconds
+            values[library] = json.loads(line)
         print(f"memory of {method}: {values}", file=sys.stderr, flush=True)
-    return {method: values for method, values in result.items() if method != BASE}
+    return result
 
 
 def table_row(method, seconds, memory):
@@ -222,6 +220,8 @@ def main():
         seconds = _timing.median_seconds(processes, options.methods, options.rounds, "resnet50")
     if "memory" in options.measure:
         memory = compare_memory(libraries, options)
+        base = (f"{name} {peak:.0f} MB" for name, (peak, _) in memory[BASE].items())
+        print(f"the network on one image: {', '.join(base)}\n")
     ratio = ["ratio"] if len(libraries) > 1 else []
     titles = ["s"] * bool(seconds) + ["first call, s", "MB"] * bool(memory)
     header = [""]
