@@ -88,7 +88,9 @@ def maps_and_gradient(wrapped, images, classes, path, shape):
         return wrapped.scores(wrapped.run(images, visit), classes), values["maps"]
 
     zero = ops.zeros((images.shape[0], *shape))
-    (_, maps), (gradient,) = vector_jacobian_product(score, [zero], (ops.ones(images.shape[0]), zero))
+    (_, maps), (gradient,) = vector_jacobian_product(
+        score, [zero], (ops.ones(images.shape[0]), zero)
+    )
     return maps, gradient
 
 

@@ -142,9 +142,7 @@ def guided_backpropagation(
         ValueError: as `saliency`, and for a model without ReLU or with another activation in its place.
     """
     method = "guided backpropagation"
-    return _attribute(
-        method, functools.partial(_gated, method), model, images, classes, batch_size
-    )
+    return _attribute(method, functools.partial(_gated, method), model, images, classes, batch_size)
 
 
 def deconvnet(
