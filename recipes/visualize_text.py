@@ -38,8 +38,7 @@ from common import cell_search, counting_strings, number_words, translation_corp
 import kapps
 from kapps import _interrupts, families, training, visualize
 from kapps._files import write_atomically
-from kapps.data import text as texts
-from kapps.data import translation
+from kapps.data import text, translation
 from kapps.generation import text_generation
 
 FLAGS = flags.FLAGS
@@ -67,7 +66,7 @@ UNITS, COUNTING_RATE = 10, 0.01
 BATCH, LENGTH, RATE = 32, 100, 5e-3
 """Training of the network of characters: subsequences per step, their length, peak learning rate of Adam."""
 GENERATED = 400_000
-"""Characters of the generated text, of which nine tenths are for the training."""
+"""Characters of the generated text; the first nine tenths are for the training."""
 ROW, FIRST_STEPS = 250, 50
 """Length of a sequence of the search, and its first steps, which do not count: the states start at zeros."""
 HEADS, QUERIES = 8, 40
@@ -83,9 +82,9 @@ def random_network(model):
 def compare(name, model, split, held_out, results):
     """Searches the cells of a network, and of the same network with random weights; prints all, returns the first."""
     networks = {"trained": model, "random weights": random_network(model)}
-    found = {kind: cell_search.search(x, split, held_out) for kind, x in networks.items()}
-    for mark, cell in found["trained"].items():
-        row = {kind: dataclasses.asdict(cells[mark]) for kind, cells in found.items()}
+    cells = {kind: cell_search.search(x, split, held_out) for kind, x in networks.items()}
+    for mark, cell in cells["trained"].items():
+        row = {kind: dataclasses.asdict(best[mark]) for kind, best in cells.items()}
         results.setdefault(name, {})[mark] = row
         parts = [f"{name}, {mark}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"]
         parts.append(f"(random weights {row['random weights']['held_out_r']:.3f})")
@@ -93,7 +92,7 @@ def compare(name, model, split, held_out, results):
             other = row["random weights"]["accuracy"]
             parts.append(f"accuracy {100 * cell.accuracy:.1f} % ({100 * other:.1f} %)")
         print(*parts, flush=True)
-    return found["trained"]
+    return cells["trained"]
 
 
 def counting_split(letters, counts):
@@ -146,7 +145,7 @@ def train_on_characters(vocabulary, tokens):
     schedule = keras.optimizers.schedules.CosineDecay(RATE, FLAGS.steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     trained.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), loss, jit_compile=False)
-    dataset = texts.subsequence_dataset(tokens, LENGTH, BATCH, seed=FLAGS.seed)
+    dataset = text.subsequence_dataset(tokens, LENGTH, BATCH, seed=FLAGS.seed)
     parts = min(5, FLAGS.steps)
     for part in range(parts):
         steps = FLAGS.steps * (part + 1) // parts - FLAGS.steps * part // parts
@@ -175,27 +174,27 @@ def text_splits(corpus, vocabulary, start):
 def draw_cells(model, vocabulary, splits, folder, results):
     """Writes cells.png and similar.txt; returns their names."""
     split, held_out = splits
-    found = compare("characters", model, *splits, results)
+    cells = compare("characters", model, *splits, results)
     # The row whose marks vary most
     spread = sum(mark.std(axis=1) / (mark.std() or 1) for mark in held_out.marks.values())
     row = int(np.argmax(spread))
-    states, text = (
+    states, shown = (
         cell_search.read_states(model, held_out.inputs[[row]]),
         [vocabulary.decode(token[None]) for token in held_out.inputs[row]],
     )
     values = {}
-    for name, cell in found.items():
+    for name, cell in cells.items():
         mark = held_out.marks[name][row].astype("float64")
         values[name] = 2 * mark / (mark.max() or 1) - 1
         title = f"{cell.state}[{cell.cell}], correlation {cell.held_out_r:.2f}"
         values[title] = scaled(states[cell.state][0, :, cell.cell], cell)
     if values:
-        visualize.plot_text(text, values, folder / "cells.png")
+        visualize.plot_text(shown, values, folder / "cells.png")
     name, query = list(states.items())[-1]
     corpus = cell_search.read_states(model, split.inputs)[name]
     step = ROW // 2
     every = np.concatenate([corpus.reshape(1, -1, corpus.shape[-1]), query[:, [step]]], axis=1)
-    lines = [f"       {''.join(text[step - 39 : step + 1])!r} ends where {name} is compared"]
+    lines = [f"       {''.join(shown[step - 39 : step + 1])!r} ends where {name} is compared"]
     for _, place, cosine in visualize.similar_states(every, 0, every.shape[1] - 1):
         i, j = divmod(place, ROW)
         lines.append(
@@ -230,9 +229,9 @@ def draw_language_model(model, folder, results):
     used = json.loads(run.read_text(encoding="utf-8"))["flags"]
     if used["tokens"] != "characters":
         raise ValueError(f"{run}: --tokens={used['tokens']}; the marks are those of characters")
-    corpus = texts.read_text(FLAGS.text or used["text"])
-    vocabulary = texts.characters(corpus, only_letters=used["only_letters"])
-    corpus = texts.keep_letters(corpus) if used["only_letters"] else corpus
+    corpus = text.read_text(FLAGS.text or used["text"])
+    vocabulary = text.characters(corpus, only_letters=used["only_letters"])
+    corpus = text.keep_letters(corpus) if used["only_letters"] else corpus
     if vocabulary.size != model.output_shape[-1]:
         raise ValueError(
             f"the text has {vocabulary.size} characters and {model.name} {model.output_shape[-1]}: pass its own --text"
@@ -273,12 +272,12 @@ def draw_own_networks(folder, results):
         files += draw_counting(models, FLAGS.longest, folder, results)
     if FLAGS.steps:
         corpus = (
-            texts.read_text(FLAGS.text)
+            text.read_text(FLAGS.text)
             if FLAGS.text
             else number_words.quoted_text(GENERATED, FLAGS.seed)
         )
         start = min(FLAGS.first, 9 * len(corpus) // 10)
-        vocabulary = texts.characters(corpus)
+        vocabulary = text.characters(corpus)
         splits = text_splits(corpus, vocabulary, start)
         model = train_on_characters(vocabulary, vocabulary.encode(corpus[:start]))
         files += draw_cells(model, vocabulary, splits, folder, results)

@@ -11,7 +11,7 @@ For ResNet-50 the compilation takes about the time of the gradient of so many im
 ATTRIBUTE = "__kapps_visualize__"  # Keras does not save attributes that begin with two underscores
 
 
-def kept(model, key, make):
+def stored_result(model, key, make):
     """Returns `make()`, or its result of an earlier call with an equal key and the same activations of all layers."""
     results = model.__dict__.get(ATTRIBUTE)
     if results is None:
@@ -37,4 +37,4 @@ def compiled_if_large(model, key, function, size):
         return function
     if key is None:
         return compiled(function, model.variables)
-    return kept(model, key, lambda: compiled(function, model.variables))
+    return stored_result(model, key, lambda: compiled(function, model.variables))

@@ -12,7 +12,7 @@ import keras
 
 from kapps._names import nearest
 from kapps.analysis._following import call_by_keras, redirect_calls
-from kapps.visualize._compiled import kept
+from kapps.visualize._compiled import stored_result
 
 LOOPS = (keras.layers.RNN, keras.layers.Bidirectional, keras.layers.TimeDistributed)
 """Layers that call others in a loop of the backend."""
@@ -70,7 +70,7 @@ def run(model, inputs, visit):
 def output_shapes(model, inputs):
     """Returns the shapes of the layers and operations that return a tensor, in the order of their ends, by path."""
     key = "shapes", *(tuple(x.shape) for x in keras.tree.flatten(inputs))
-    return kept(model, key, lambda: _output_shapes(model, inputs))
+    return stored_result(model, key, lambda: _output_shapes(model, inputs))
 
 
 def _output_shapes(model, inputs):

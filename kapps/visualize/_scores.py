@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from kapps.visualize import _layer_calls
-from kapps.visualize._compiled import compiled_if_large, kept
+from kapps.visualize._compiled import compiled_if_large, stored_result
 
 PROBABILITIES = tuple(keras.activations.get(name) for name in ("softmax", "sigmoid", "log_softmax"))
 """Activations that make probabilities of logits."""
@@ -34,7 +34,9 @@ class Scores:
         self.last = self.count = None
         if not self.function:
             key = "last activation", *example.shape
-            self.last, self.count = kept(model, key, lambda: _last_activation(model, example))
+            self.last, self.count = stored_result(
+                model, key, lambda: _last_activation(model, example)
+            )
         self._logits = self.compiled(("logits",), self.run)
         self.of = self.compiled(("scores",), self._of)
         """Function of inputs and classes that returns the scores, (batch,)."""

@@ -24,10 +24,10 @@ def inside_quotes(text):
     """Returns whether each character is inside "..." or triple quotes. An empty line ends "..."."""
     marks, start, quote = np.zeros(len(text), bool), 0, None
     for match in re.finditer(r'"""|\\"|"|\n\n', text):
-        found = match[0]
-        if quote is None and found in ('"', '"""'):
-            start, quote = match.start(), found
-        elif quote is not None and (found == quote or (found == "\n\n" and quote == '"')):
+        token = match[0]
+        if quote is None and token in ('"', '"""'):
+            start, quote = match.start(), token
+        elif quote is not None and (token == quote or (token == "\n\n" and quote == '"')):
             marks[start : match.end() - 1], quote = True, None
     return marks
 
@@ -73,8 +73,8 @@ class FoundCell:
         cell: index.
         r: correlation in the split of the search.
         held_out_r: correlation in the other split.
-        accuracy: of truth values, the mean of the shares of true and false steps in the other split that a threshold
-            on the cell gets right, which is 0.5 by chance; None for numbers. The threshold is that of the first split.
+        accuracy: of truth values, the mean accuracy of a threshold on the cell for true and for false steps of the
+            other split, which is 0.5 by chance; None for numbers. The threshold is that of the first split.
     """
 
     state: str
@@ -132,6 +132,6 @@ def best_threshold(values, mark):
 
 
 def accuracy_of(values, mark, threshold):
-    """Returns the mean of the shares of true and false steps on the right side of a threshold."""
+    """Returns the mean accuracy of a threshold for true and for false steps."""
     above = values > threshold
     return float((above[mark].mean() + (~above[~mark]).mean()) / 2)

@@ -47,12 +47,12 @@ def split(seed):
 
 
 def test_the_search_finds_the_cell_that_counts_and_reports_other_sequences():
-    found = cell_search.search(counter(), split(0), split(1))
-    assert set(found) == {"count", "many"}  # a constant has no correlation
-    for cell in found.values():
+    cells = cell_search.search(counter(), split(0), split(1))
+    assert set(cells) == {"count", "many"}  # a constant has no correlation
+    for cell in cells.values():
         assert (cell.state, cell.cell) == ("count h", 1)
-    assert found["count"].r > 0.9999 and found["count"].held_out_r > 0.9999
-    assert found["count"].accuracy is None and found["many"].accuracy == 1
+    assert cells["count"].r > 0.9999 and cells["count"].held_out_r > 0.9999
+    assert cells["count"].accuracy is None and cells["many"].accuracy == 1
     other = keras.models.clone_model(counter())
     assert cell_search.search(other, split(0), split(1))["count"].held_out_r < 0.9
 
