@@ -246,7 +246,8 @@ def draw_translation(model, folder):
     """Writes alignment.png: the attention weights of a translation by a model of translation.py; returns its name."""
     tokens = translation.VocabularyPair.load(pathlib.Path(FLAGS.model_dir, "vocabulary.json"))
     translator = text_generation.translator(model, end=tokens.end, beam=1, never=(tokens.start,))
-    (result,) = translation_corpus.translate(translator, tokens, [FLAGS.sentence], 100)
+    longest = 2 * tokens.encode_sources([FLAGS.sentence]).shape[1] + 10
+    (result,) = translation_corpus.translate(translator, tokens, [FLAGS.sentence], longest)
     print(f"{FLAGS.sentence} -> {result}", flush=True)
     path = folder / "alignment.png"
     translation_corpus.plot_attention(model, tokens, FLAGS.sentence, result, path)

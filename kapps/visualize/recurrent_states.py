@@ -17,7 +17,9 @@ GATES = {
 """Gates of Keras's layers, in the order of their kernels."""
 
 
-def cell_states(model: keras.Model, inputs, layer: str | None = None) -> dict[str, np.ndarray]:
+def cell_states(
+    model: keras.Model, inputs, layer: str | None = None, *, gates: bool = True
+) -> dict[str, np.ndarray]:
     """Returns the states of a recurrent layer at every step, and the gates of an LSTM or a GRU.
 
     The layer's own cell runs again on the layer's own inputs, from its first state.
@@ -26,6 +28,7 @@ def cell_states(model: keras.Model, inputs, layer: str | None = None) -> dict[st
         model: a `keras.Model` of sequences, also a nested one.
         inputs: what the model takes.
         layer: name of a `keras.layers.RNN` (LSTM, GRU, SimpleRNN and layers of kapps); None for the first one.
+        gates: whether the gates are computed, which takes longer than the states.
 
     Returns:
         {"h", "c", ...: float32 (batch, time, units)}: "h" and, of an LSTM, "c"; "state1", "state2" ... of other
@@ -64,9 +67,10 @@ def cell_states(model: keras.Model, inputs, layer: str | None = None) -> dict[st
     if rnn.go_backwards:
         x, mask = ops.flip(x, axis=1), None if mask is None else ops.flip(mask, axis=1)
     states = list(states) if isinstance(states, (list, tuple)) else [states]
-    steps, gates = [], []
+    steps, gate_steps = [], []
     for t in range(x.shape[1]):
-        gates.append(_gates(rnn, x[:, t], states[0]))
+        if gates:
+            gate_steps.append(_gates(rnn, x[:, t], states[0]))
         _, after = rnn.cell(x[:, t], states, training=False)
         after = list(after) if isinstance(after, (list, tuple)) else [after]
         if mask is not None:
@@ -79,8 +83,10 @@ def cell_states(model: keras.Model, inputs, layer: str | None = None) -> dict[st
     else:
         keys = ["h"] if len(states) == 1 else [f"state{i + 1}" for i in range(len(states))]
     result = {key: _stack([state[i] for state in steps]) for i, key in enumerate(keys)}
+    if not gates:
+        return result
     kinds = next((names for kind, names in GATES.items() if isinstance(rnn, kind)), ())
-    return result | {name: _stack([step[i] for step in gates]) for i, name in enumerate(kinds)}
+    return result | {name: _stack([step[i] for step in gate_steps]) for i, name in enumerate(kinds)}
 
 
 def find_cells(states, mark, count: int = 10) -> list[tuple[int, float]]:

@@ -93,7 +93,7 @@ def read_states(model, inputs):
     """Returns the states of each recurrent layer, c of LSTM and h of others: {name: (rows, steps, units)}."""
     states = {}
     for layer in recurrent_layers(model):
-        values = visualize.cell_states(model, inputs, layer)
+        values = visualize.cell_states(model, inputs, layer, gates=False)
         key = "c" if "c" in values else next(iter(values))
         states[f"{layer} {key}"] = values[key]
     return states

@@ -70,7 +70,7 @@ def test_the_accuracy_of_a_threshold_is_one_half_by_chance():
 
 def write_runs(folder):
     """Writes a text, and what counting.py, language_model.py and translation.py leave, with random weights."""
-    text = 'a "quoted part" (of\na text) with "lines"\nand more (of them)\n' * 60
+    text = 'a "quoted part" (of\na text) with "lines"\nand more (of them)\n' * 80
     (folder / "text.txt").write_text(text, encoding="utf-8")
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, 2))
@@ -102,7 +102,7 @@ def write_runs(folder):
 @pytest.mark.tensorflow
 def test_own_networks_and_those_of_other_recipes(tmp_path):
     write_runs(tmp_path)
-    own = "--text=text.txt --first=1000 --steps=2 --units=3 --longest=3 --counting_steps=2 --tokens=500"
+    own = "--text=text.txt --first=3500 --steps=2 --units=3 --longest=3 --counting_steps=2 --tokens=500"
     runs = {
         own: ("counting", "cells"),
         "--model_dir=counting": ("counting",),

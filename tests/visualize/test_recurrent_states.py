@@ -41,6 +41,9 @@ def test_gates_give_the_recurrence():
         c = lstm["forget"][:, t] * c + lstm["input"][:, t] * lstm["candidate"][:, t]
         np.testing.assert_allclose(lstm["c"][:, t], c, atol=1e-6)
         np.testing.assert_allclose(lstm["h"][:, t], lstm["output"][:, t] * np.tanh(c), atol=1e-6)
+    states = module.cell_states(network(*KINDS["lstm"])[1], TOKENS[::2], gates=False)
+    assert set(states) == {"h", "c"}
+    np.testing.assert_array_equal(states["c"], lstm["c"])
     for kind in ("gru", "gru, reset before"):
         gru, h = module.cell_states(network(*KINDS[kind])[1], TOKENS[::2]), 0
         for t in range(6):
