@@ -45,7 +45,8 @@ FLAGS = flags.FLAGS
 training.define_path("model_dir", None, "folder of a finished run", "folder")
 training.define_path("text", None, "text file [the run's, or generated]", "file")
 flags.DEFINE_string("sentence", None, "sentence to translate, for a run of translation.py")
-flags.DEFINE_integer("tokens", 10000, "characters of each part of the search", 250, 10**7)
+flags.DEFINE_integer("tokens", 10000, "characters of each part of the search", 60, 10**7)
+flags.DEFINE_integer("row", 250, "characters of a sequence of the search", 60, 10**5)
 flags.DEFINE_integer(
     "longest", 20, "largest n of the trained strings; up to twice this in the search", 2, 10**4
 )
@@ -67,8 +68,8 @@ BATCH, LENGTH, RATE = 32, 100, 5e-3
 """Training of the network of characters: subsequences per step, their length, peak learning rate of Adam."""
 GENERATED = 400_000
 """Characters of the generated text; the first nine tenths are for the training."""
-ROW, FIRST_STEPS = 250, 50
-"""Length of a sequence of the search, and its first steps, which do not count: the states start at zeros."""
+FIRST_STEPS = 50
+"""First steps of a sequence of the search, which do not count: the states start at zeros."""
 HEADS, QUERIES = 8, 40
 """Attention heads in a plot, and tokens of it."""
 
@@ -156,15 +157,15 @@ def train_on_characters(vocabulary, tokens):
 
 def text_splits(corpus, vocabulary, start):
     """Returns two splits of a text from a character on: every second row of rows at equal distances."""
-    pairs = min(FLAGS.tokens, (len(corpus) - start) // 2) // ROW
+    pairs = min(FLAGS.tokens, (len(corpus) - start) // 2) // FLAGS.row
     if not pairs:
         left = len(corpus) - start
         raise ValueError(f"{left:,} characters are left for the search: pass a longer --text")
-    firsts = np.linspace(start, len(corpus) - ROW, 2 * pairs).astype(int)
-    places = firsts[:, None] + np.arange(ROW)
+    firsts = np.linspace(start, len(corpus) - FLAGS.row, 2 * pairs).astype(int)
+    places = firsts[:, None] + np.arange(FLAGS.row)
     marks = {name: mark(corpus)[places] for name, mark in cell_search.MARKS.items()}
     tokens = vocabulary.encode(corpus)[places]
-    used = np.broadcast_to(np.arange(ROW) >= FIRST_STEPS, (pairs, ROW))
+    used = np.broadcast_to(np.arange(FLAGS.row) >= FIRST_STEPS, (pairs, FLAGS.row))
     return [
         cell_search.Split(tokens[i::2], used, {name: mark[i::2] for name, mark in marks.items()})
         for i in range(2)
@@ -192,11 +193,11 @@ def draw_cells(model, vocabulary, splits, folder, results):
         visualize.plot_text(shown, values, folder / "cells.png")
     name, query = list(states.items())[-1]
     corpus = cell_search.read_states(model, split.inputs)[name]
-    step = ROW // 2
+    step = FLAGS.row // 2
     every = np.concatenate([corpus.reshape(1, -1, corpus.shape[-1]), query[:, [step]]], axis=1)
     lines = [f"       {''.join(shown[step - 39 : step + 1])!r} ends where {name} is compared"]
     for _, place, cosine in visualize.similar_states(every, 0, every.shape[1] - 1):
-        i, j = divmod(place, ROW)
+        i, j = divmod(place, FLAGS.row)
         lines.append(
             f"{cosine:.3f}  {vocabulary.decode(split.inputs[i, max(0, j - 39) : j + 1])!r}"
         )

@@ -102,12 +102,12 @@ def write_runs(folder):
 @pytest.mark.tensorflow
 def test_own_networks_and_those_of_other_recipes(tmp_path):
     write_runs(tmp_path)
-    own = "--text=text.txt --first=3500 --steps=2 --units=3 --longest=3 --counting_steps=2 --tokens=500"
+    own = "--text=text.txt --first=3500 --steps=2 --units=3 --longest=3 --counting_steps=2 --tokens=120 --row=60"
     runs = {
         own: ("counting", "cells"),
         "--model_dir=counting": ("counting",),
-        "--model_dir=recurrent --tokens=500": ("cells",),
-        "--model_dir=heads --tokens=500": ("attention",),
+        "--model_dir=recurrent --tokens=120 --row=60": ("cells",),
+        "--model_dir=heads": ("attention",),
         "--model_dir=pairs --sentence=eins": ("alignment",),
     }
     flags = [f"{line} --output_dir=out{i}" for i, line in enumerate(runs)]
