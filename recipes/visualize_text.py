@@ -160,7 +160,10 @@ def text_splits(corpus, vocabulary, start):
     pairs = min(FLAGS.tokens, (len(corpus) - start) // 2) // FLAGS.row
     if not pairs:
         left = len(corpus) - start
-        raise ValueError(f"{left:,} characters are left for the search: pass a longer --text")
+        raise ValueError(
+            f"--row={FLAGS.row} is longer than --tokens={FLAGS.tokens}, or than half of the {left:,} characters "
+            "that are left for the search: lower --row, or pass a longer --text"
+        )
     firsts = np.linspace(start, len(corpus) - FLAGS.row, 2 * pairs).astype(int)
     places = firsts[:, None] + np.arange(FLAGS.row)
     marks = {name: mark(corpus)[places] for name, mark in cell_search.MARKS.items()}
@@ -195,7 +198,9 @@ def draw_cells(model, vocabulary, splits, folder, results):
     corpus = cell_search.read_states(model, split.inputs)[name]
     step = FLAGS.row // 2
     every = np.concatenate([corpus.reshape(1, -1, corpus.shape[-1]), query[:, [step]]], axis=1)
-    lines = [f"       {''.join(shown[step - 39 : step + 1])!r} ends where {name} is compared"]
+    lines = [
+        f"       {''.join(shown[max(0, step - 39) : step + 1])!r} ends where {name} is compared"
+    ]
     for _, place, cosine in visualize.similar_states(every, 0, every.shape[1] - 1):
         i, j = divmod(place, FLAGS.row)
         lines.append(
