@@ -136,6 +136,19 @@ def sliding_window(layer):
     return layer._sliding_window
 
 
+@contextlib.contextmanager
+def without_flash_attention(layer):
+    """In this context an attention layer of Keras does not use flash attention, which returns no weights."""
+    flash = getattr(layer, "_flash_attention", None)
+    if flash:
+        layer._flash_attention = False
+    try:
+        yield
+    finally:
+        if flash:
+            layer._flash_attention = flash
+
+
 def has_gate(layer):
     """Whether a `keras.layers.MultiHeadAttention` multiplies its output by a learned gate."""
     return getattr(layer, "_gate_dense", None) is not None
