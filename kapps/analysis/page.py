@@ -5,11 +5,10 @@ unchanged file is `web/dagre.min.js`, and its licence (MIT) is in the same direc
 """
 
 import html
-import json
-import re
 from importlib import resources
 
 from kapps._checked import checked
+from kapps._html import embedded_json, fill
 from kapps.analysis._profile_table import kernel_text, kind_text, receptive_field_text, shape_text
 from kapps.analysis.levels_and_blocks import HEAD_COLOUR, LEVEL_COLOURS
 from kapps.analysis.results import Profile
@@ -31,16 +30,15 @@ def html_page(profile: Profile) -> str:
         profile: from `kapps.profile`.
     """
     library = _file("dagre.min.js").partition("//# sourceMappingURL")[0]
-    data = json.dumps(page_data(profile), separators=(",", ":"))
     parts = {
         "title": html.escape(profile.name),
         "style": _file("page.css"),
         "licence": _file("dagre.LICENSE"),
         "library": library,
-        "data": data.replace("<", "\\u003c"),
+        "data": embedded_json(page_data(profile)),
         "script": _file("page.js"),
     }
-    return re.sub(r"@(\w+)@", lambda match: parts[match[1]].strip(), _file("page.html")).strip()
+    return fill(_file("page.html"), parts)
 
 
 def page_data(profile: Profile) -> dict:

@@ -8,8 +8,11 @@ from kapps._names import attribute_finder
 from kapps.visualize._style import BLACK, COLOURS, FONT_SIZE, GREY, new_figure, save_figure
 from kapps.visualize.accuracy_plot import plot_accuracy
 from kapps.visualize.activation_maps import cam, enlarge, grad_cam, guided_grad_cam, occlusion
-from kapps.visualize.atlas import Atlas, atlas, principal_components, projector
+from kapps.visualize.atlas import Atlas, atlas, principal_components
 from kapps.visualize.attention_plot import plot_attention
+from kapps.visualize.attention_view_plot import plot_head_view, plot_model_view
+from kapps.visualize.attention_views import attention_rollout, head_view, model_view
+from kapps.visualize.attention_weights import AttentionMap, attention_maps
 from kapps.visualize.attributions import (
     IntegratedGradients,
     deconvnet,
@@ -21,9 +24,11 @@ from kapps.visualize.attributions import (
 )
 from kapps.visualize.caption_plot import plot_caption
 from kapps.visualize.cell_plot import plot_cells
+from kapps.visualize.embeddings import embedding_page, nearest_neighbours, projector
 from kapps.visualize.episode_plot import plot_episodes
 from kapps.visualize.error_distribution_plot import plot_error_distributions
 from kapps.visualize.features import feature_maps, filters, top_images
+from kapps.visualize.image_page import image_page
 from kapps.visualize.map_plot import plot_heat_maps, plot_sheet
 from kapps.visualize.maximisation import maximise
 from kapps.visualize.pointer_plot import plot_pointers
@@ -34,6 +39,7 @@ from kapps.visualize.randomisation import randomised
 from kapps.visualize.recurrent_states import cell_states, find_cells, similar_states
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
 from kapps.visualize.span_plot import plot_spans
+from kapps.visualize.text_page import text_page
 from kapps.visualize.text_plot import plot_text
 from kapps.visualize.training_curves import plot_history, plot_training_curves
 
@@ -43,12 +49,16 @@ __all__ = [
     "FONT_SIZE",
     "GREY",
     "Atlas",
+    "AttentionMap",
     "IntegratedGradients",
     "Probe",
     "atlas",
+    "attention_maps",
+    "attention_rollout",
     "cam",
     "cell_states",
     "deconvnet",
+    "embedding_page",
     "enlarge",
     "feature_maps",
     "filters",
@@ -57,8 +67,12 @@ __all__ = [
     "gradient_times_input",
     "guided_backpropagation",
     "guided_grad_cam",
+    "head_view",
+    "image_page",
     "integrated_gradients",
     "maximise",
+    "model_view",
+    "nearest_neighbours",
     "new_figure",
     "occlusion",
     "plot_accuracy",
@@ -67,9 +81,11 @@ __all__ = [
     "plot_cells",
     "plot_episodes",
     "plot_error_distributions",
+    "plot_head_view",
     "plot_heat_maps",
     "plot_history",
     "plot_lines",
+    "plot_model_view",
     "plot_pointers",
     "plot_predictions",
     "plot_probes",
@@ -87,6 +103,7 @@ __all__ = [
     "save_figure",
     "similar_states",
     "smooth_grad",
+    "text_page",
     "top_images",
 ]
 

@@ -1,16 +1,13 @@
-"""Layouts of activations in two dimensions, an activation atlas, and files for TensorBoard's embedding projector.
+"""Layouts of activations in two dimensions, and an activation atlas.
 
 Carter 2019, distill.pub/2019/activation-atlas.
 """
 
 import dataclasses
-import os
-import pathlib
 
 import keras
 import numpy as np
 
-from kapps._files import write_atomically
 from kapps.visualize._batches import BATCH
 from kapps.visualize.features import feature_maps
 
@@ -107,50 +104,3 @@ def principal_components(vectors, dimensions: int = 2) -> np.ndarray:
     points = left[:, :dimensions] * values[:dimensions]
     largest = points[np.abs(points).argmax(axis=0), np.arange(dimensions)]
     return (points * np.where(largest < 0, -1, 1)).astype("float32")
-
-
-def projector(vectors, labels, folder: str | os.PathLike) -> list[pathlib.Path]:
-    """Writes the files that TensorBoard's embedding projector reads: `tensorboard --logdir FOLDER`.
-
-    Args:
-        vectors: (count, features).
-        labels: text of each vector, or a dictionary {column: texts}.
-        folder: output folder.
-
-    Returns:
-        The files: vectors.tsv, metadata.tsv and projector_config.pbtxt.
-
-    Raises:
-        ValueError: for numbers of labels that do not fit.
-        OSError: if a file cannot be written.
-    """
-    vectors, folder = np.asarray(vectors), pathlib.Path(folder)
-    columns = labels if isinstance(labels, dict) else {"label": labels}
-    for name, texts in columns.items():
-        if len(texts) != len(vectors):
-            raise ValueError(f"{name}: {len(texts)} labels for {len(vectors)} vectors")
-    rows = ["\t".join(f"{value:.6g}" for value in row) for row in vectors]
-    texts = list(zip(*(map(_one_line, texts) for texts in columns.values()), strict=True))
-    # A file of one column has no header in the projector's format.
-    header = [] if len(columns) == 1 else ["\t".join(columns)]
-    fields = {
-        "tensor_name": "vectors",
-        "tensor_path": "vectors.tsv",
-        "metadata_path": "metadata.tsv",
-    }
-    config = "".join(f'  {key}: "{value}"\n' for key, value in fields.items())
-    contents = {
-        "vectors.tsv": "\n".join(rows) + "\n",
-        "metadata.tsv": "\n".join([*header, *map("\t".join, texts)]) + "\n",
-        "projector_config.pbtxt": f"embeddings {{\n{config}}}\n",
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        with write_atomically(folder / name) as path:
-            path.write_text(content, encoding="utf-8")
-    return [folder / name for name in contents]
-
-
-def _one_line(text):
-    """Returns a label without tabs and line ends, which would end a field of the file."""
-    return " ".join(str(text).split()) or " "

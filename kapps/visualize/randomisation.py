@@ -3,6 +3,9 @@
 Adebayo 2018, arXiv:1810.03292, section 3: the cascade from the output downwards.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 
@@ -35,23 +38,38 @@ def randomised(
         ValueError: for a model without weights.
     """
     images = check_images(model, images)
-    order = _layers_with_weights(model, images[:1])
+    before, result = np.asarray(method(model, images)), {}
+    with contextlib.closing(cascade(model, images[:1], layers, seed)) as steps:
+        for path in steps:
+            result[path] = rank_correlations(before, np.asarray(method(model, images)))
+    return result
+
+
+def cascade(model: keras.Model, example, layers: int | None = None, seed: int = 0) -> Iterator[str]:
+    """Gives more and more layers new random weights, and yields the path of the lowest of them after each step.
+
+    The model has its own weights again when the generator ends or is closed.
+
+    Args:
+        model, layers, seed: of `randomised`.
+        example: an input with one example.
+
+    Raises:
+        ValueError: for a model without weights.
+    """
+    order = _layers_with_weights(model, example)
     if not order:
         raise ValueError(f"{model.name} has no weights to randomise")
     count = len(order) if layers is None else min(layers, len(order))
-    groups = np.array_split(np.arange(len(order)), count)
-    before, result = np.asarray(method(model, images)), {}
     saved = [(layer, layer.get_weights()) for _, layer in order]
     try:
-        for number, group in enumerate(groups):
+        for group in np.array_split(np.arange(len(order)), count):
             for i in group:
                 _randomise(order[i][1], seed + int(i))
-            after = np.asarray(method(model, images))
-            result[order[groups[number][-1]][0]] = rank_correlations(before, after)
+            yield order[group[-1]][0]
     finally:
         for layer, weights in saved:
             layer.set_weights(weights)
-    return result
 
 
 def rank_correlations(first, second) -> np.ndarray:
