@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import sys
 import time
 
@@ -16,7 +17,16 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 """Image files of --images."""
 MOST_IMAGES = 200
 """Largest number of images of --images that are read."""
-OF_IMAGES = ("labels", "explained", "methods", "check", "units", "maximise", "images", "preprocessing")
+OF_IMAGES = (
+    "labels",
+    "explained",
+    "methods",
+    "check",
+    "units",
+    "maximise",
+    "images",
+    "preprocessing",
+)
 OF_TEXTS = ("vocabulary", "target")
 
 
@@ -35,18 +45,35 @@ def visualize(options):
         if not os.path.exists(path):
             raise UserError(f"there is no file {path}")
     start, notes = time.monotonic(), []
-    report = functools.partial(_report, sys.stderr.isatty())
+    report = _Progress(sys.stderr.isatty())
     report("loading the model")
     model = _load(options, notes)
     page = _image_page if options.image is not None else _text_page
-    html = page(model, options, notes, report)
-    report(f"{len(html) / 1e6:.1f} MB after {time.monotonic() - start:.1f} s")
+    try:
+        html = page(model, options, notes, report)
+    finally:
+        report.clear()
+    if report.is_shown:
+        seconds = time.monotonic() - start
+        print(f"kapps visualize: {len(html) / 1e6:.1f} MB in {seconds:.1f} s", file=sys.stderr)
     return html, 0
 
 
-def _report(is_shown, text):
-    if is_shown:
-        print(f"kapps visualize: {text}", file=sys.stderr, flush=True)
+@dataclasses.dataclass(frozen=True)
+class _Progress:
+    """Prints what is computed on one line of a terminal, which each call replaces."""
+
+    is_shown: bool
+
+    def __call__(self, text):
+        if self.is_shown:
+            self.clear()
+            width = shutil.get_terminal_size().columns - 1
+            print(f"kapps visualize: {text} ..."[:width], end="", file=sys.stderr, flush=True)
+
+    def clear(self):
+        if self.is_shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _load(options, notes):
@@ -66,7 +93,9 @@ def _load(options, notes):
             f"kapps visualize: {path} has random weights: pass --weights=imagenet or --weights=FILE",
             file=sys.stderr,
         )
-        notes.append("Weights: random. The page shows what the architecture does, and nothing that was learnt.")
+        notes.append(
+            "Weights: random. The page shows what the architecture does, and nothing that was learnt."
+        )
         return _commands.load_model(path)
     notes.append(f"Weights: {weights}")
     return _commands.load_model(path, weights=weights)
@@ -80,7 +109,9 @@ def _image_page(model, options, notes, report):
     from kapps.predictions import IMAGENET_CLASSES, imagenet_classes
 
     if not isinstance(model.input_shape, tuple) or len(model.input_shape) != 4:
-        raise UserError(f"{model.name} takes no images {model.input_shape}: pass --text=TEXT for a model of texts")
+        raise UserError(
+            f"{model.name} takes no images {model.input_shape}: pass --text=TEXT for a model of texts"
+        )
     if options.preprocessing is None and not _has_preprocessing(model):
         raise UserError(
             f"{model.name} does not record the preprocessing of its images: pass --preprocessing=NAME, see --help"
@@ -90,17 +121,23 @@ def _image_page(model, options, notes, report):
     if options.labels:
         names = _commands.read_labels(options.labels)
         if len(names) != classes:
-            raise UserError(f"--labels={options.labels} has {len(names)} names, and {model.name} has {classes} classes")
+            raise UserError(
+                f"--labels={options.labels} has {len(names)} names, and {model.name} has {classes} classes"
+            )
     elif classes == IMAGENET_CLASSES:
         names = [name for _, name in imagenet_classes()]
     *size, channels = model.input_shape[1:]
     read = functools.partial(_read, preprocessing=preprocessing, size=size, channels=channels)
     image = read(options.image)
     low, high = (
-        kapps.preprocess(np.full((8, 8, channels), value, "uint8"), preprocessing, channels=channels)
+        kapps.preprocess(
+            np.full((8, 8, channels), value, "uint8"), preprocessing, channels=channels
+        )
         for value in (0, 255)
     )
     others = None
+    if None not in size and tuple(size) != preprocessing.size:
+        preprocessing = preprocessing.at(tuple(size))
     if options.images:
         report(f"reading {options.images}")
         others = np.concatenate([read(path) for path in _image_files(options.images)])
@@ -173,7 +210,9 @@ def _class_index(text, names, classes):
         if classes is not None and int(text) >= classes:
             raise UserError(f"--class={text}: the model has the classes 0 to {classes - 1}")
         return int(text)
-    raise UserError(f"--class={text} is no number and no name of a class.{nearest(text, names or ())}")
+    raise UserError(
+        f"--class={text} is no number and no name of a class.{nearest(text, names or ())}"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,10 +235,16 @@ def _text_page(model, options, notes, report):
     if any(len(shape) != 2 for shape in shapes) or len(shapes) > 2:
         raise UserError(f"{model.name} takes {shapes}, not tokens (batch, time)")
     if (len(shapes) == 2) != (options.target is not None):
-        kind = "takes a source and a target: pass --target=TEXT too" if len(shapes) == 2 else "takes one text"
+        kind = (
+            "takes a source and a target: pass --target=TEXT too"
+            if len(shapes) == 2
+            else "takes one text"
+        )
         raise UserError(f"{model.name} {kind}")
     rows, texts = [], []
-    for text, vocabulary, shape in zip((options.text, options.target), (source, target), shapes, strict=False):
+    for text, vocabulary, shape in zip(
+        (options.text, options.target), (source, target), shapes, strict=False
+    ):
         tokens = np.asarray(vocabulary.encode(text), "int32")
         if not len(tokens):
             raise UserError(f"the text {text!r} has no tokens")
@@ -225,7 +270,9 @@ def _vocabularies(options):
         folder = options.model if os.path.isdir(options.model) else os.path.dirname(options.model)
         path = os.path.join(folder, "vocabulary.json")
         if not os.path.exists(path):
-            raise UserError(f"there is no {path}: pass --vocabulary=FILE, a vocabulary.json of a recipe")
+            raise UserError(
+                f"there is no {path}: pass --vocabulary=FILE, a vocabulary.json of a recipe"
+            )
     with without_log_lines():
         from kapps.data.text import SubwordVocabulary, Vocabulary
         from kapps.data.text_files import read_text_file

@@ -170,10 +170,16 @@ def add_visualize(command):
     )
     images = command.add_argument_group("images")
     images.add_argument(
-        "--labels", type=path, metavar="FILE", help="class names, one a line [ImageNet's, or numbers]"
+        "--labels",
+        type=path,
+        metavar="FILE",
+        help="class names, one a line [ImageNet's, or numbers]",
     )
     images.add_argument(
-        "--class", dest="explained", metavar="CLASS", help="number or name of the class [most likely]"
+        "--class",
+        dest="explained",
+        metavar="CLASS",
+        help="number or name of the class [most likely]",
     )
     images.add_argument(
         "--methods", metavar="A,B", help="heat maps, such as gradient,Grad-CAM [all nine]"
@@ -189,12 +195,18 @@ def add_visualize(command):
         help="steps of activation maximisation of each unit [0: none]",
     )  # fmt: skip
     images.add_argument(
-        "--images", type=path, metavar="FOLDER", help="images whose parts show what a unit reacts to"
+        "--images",
+        type=path,
+        metavar="FOLDER",
+        help="images whose parts show what a unit reacts to",
     )
     images.add_argument("--preprocessing", metavar="NAME", help=PREPROCESSING)
     texts = command.add_argument_group("texts")
     texts.add_argument(
-        "--vocabulary", type=path, metavar="FILE", help="JSON of a recipe [vocabulary.json of the model's folder]"
+        "--vocabulary",
+        type=path,
+        metavar="FILE",
+        help="JSON of a recipe [vocabulary.json of the model's folder]",
     )
     texts.add_argument("--target", metavar="TEXT", help="target text of an encoder-decoder")
 

@@ -36,14 +36,20 @@ def embedding_page(
     """
     vectors = np.asarray(vectors, "float32")
     if vectors.ndim != 2 or len(labels) != len(vectors):
-        raise ValueError(f"vectors of shape {vectors.shape} and {len(labels)} labels: pass one for each vector")
+        raise ValueError(
+            f"vectors of shape {vectors.shape} and {len(labels)} labels: pass one for each vector"
+        )
     if len(vectors) > MOST:
-        raise ValueError(f"{len(vectors):,} vectors: a page has at most {MOST:,}; pass the most frequent ones")
+        raise ValueError(
+            f"{len(vectors):,} vectors: a page has at most {MOST:,}; pass the most frequent ones"
+        )
     if neighbours < 0:
         raise ValueError(f"neighbours={neighbours}: pass a number of 0 or more")
     points = principal_components(vectors) if layout is None else np.asarray(layout, "float32")
     if points.shape != (len(vectors), 2):
-        raise ValueError(f"layout of shape {points.shape}: pass one place for each of the {len(vectors)} vectors")
+        raise ValueError(
+            f"layout of shape {points.shape}: pass one place for each of the {len(vectors)} vectors"
+        )
     share = None
     if layout is None:
         centred = vectors - vectors.mean(axis=0, dtype="float64")

@@ -28,7 +28,9 @@ METHODS = (
 SAMPLES = 8
 """Copies of SmoothGrad, and nodes of integrated gradients."""
 BATCH = 8
-"""Images that a large network processes at a time."""
+"""Large images that are processed at a time; eight times as many small ones."""
+LARGE = 128
+"""Smallest side of a large image."""
 MOST_PIXELS = 56
 """Largest side of a feature map on the page."""
 ICON = 64
@@ -38,9 +40,10 @@ TOP_IMAGES = 4
 
 
 def image_page(
-    model: keras.Model, image, *, draw: Callable | None = None, class_names: Sequence[str] | None = None, explained: int | None = None,
-    methods: Sequence[str] = METHODS, check: int = 4, units: int = 16, steps: int = 0, value_range=(0.0, 1.0),
-    others=None, notes: Sequence[str] = (), report: Callable[[str], None] | None = None, seed: int = 0,
+    model: keras.Model, image, *, draw: Callable | None = None, class_names: Sequence[str] | None = None,
+    explained: int | None = None, methods: Sequence[str] = METHODS, check: int = 4, units: int = 16, steps: int = 0,
+    value_range=(0.0, 1.0), others=None, notes: Sequence[str] = (), report: Callable[[str], object] = str,
+    seed: int = 0,
 ) -> str:  # fmt: skip
     """Returns an interactive HTML page of a network and an image. It works offline.
 
@@ -68,10 +71,11 @@ def image_page(
     Raises:
         ValueError: for an image, a class, a method or a model that does not fit.
     """
-    report = report or (lambda text: None)
     image = check_images(model, image)
     if len(image) != 1:
-        raise ValueError(f"image of shape {image.shape}: pass one image, (1, height, width, channels)")
+        raise ValueError(
+            f"image of shape {image.shape}: pass one image, (1, height, width, channels)"
+        )
     unknown = next((name for name in methods if name not in METHODS), None)
     if unknown is not None:
         raise ValueError(
@@ -80,27 +84,22 @@ def image_page(
     for option, value, least in (("check", check, 0), ("units", units, 0), ("steps", steps, 0)):
         if value < least:
             raise ValueError(f"{option}={value}: pass a number of {least} or more")
-    report("the most likely classes")
     draw = draw or functools.partial(to_pixels, value_range=value_range)
-    scores = Scores(model, image)
-    logits = ops.convert_to_numpy(scores.run(image))[0].astype("float64")
-    explained = int(scores.classes(image, None if explained is None else [explained])[0])
-    heat = _heat_maps(model, image, explained, methods, check, seed, report)
-    return page(
-        "image",
-        f"{model.name}: inside",
-        {
+    with _layer_calls.same_structure():
+        report("the most likely classes")
+        scores = Scores(model, image)
+        logits = ops.convert_to_numpy(scores.run(image))[0].astype("float64")
+        explained = int(scores.classes(image, None if explained is None else [explained])[0])
+        data = {
             "name": model.name,
             "notes": list(notes),
             "image": {"url": png_url(draw(image[0])), "shape": list(image.shape[1:])},
             "explained": {"index": explained, "name": _name(explained, class_names)},
             "classes": _classes(logits, class_names),
-            **heat,
-            "levels": _levels(
-                model, image, units, steps, value_range, others, draw, seed, report
-            ),
-        },
-    )  # fmt: skip
+            **_heat_map_data(model, image, explained, methods, check, seed, report),
+            "levels": _levels(model, image, units, steps, value_range, others, draw, seed, report),
+        }
+    return page("image", f"{model.name}: inside", data)
 
 
 def _name(index, class_names):
@@ -117,18 +116,29 @@ def _classes(logits, class_names):
     ]  # fmt: skip
 
 
-def heat_map(model: keras.Model, image, method: str, label: int, seed: int = 0) -> np.ndarray:
-    """Returns the heat map of one image by a method of `METHODS`, float32 (height, width) of the image.
+def heat_maps(
+    model: keras.Model, image, methods: Sequence[str], label: int, seed: int = 0,
+    report: Callable[[str], None] = str,
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:  # fmt: skip
+    """Returns the heat maps of one image, and the reasons for the methods that are not defined for the network.
 
-    Channels are added; the maps of feature maps and of squares are enlarged.
+    Args:
+        model: a `keras.Model` from images to classes.
+        image: what the model takes, (1, height, width, channels).
+        methods: of `METHODS`.
+        label: index of the class.
+        seed: of the noise.
+        report: called with the name of each method.
+
+    Returns:
+        {method: float32 (height, width) of the image} and {method: reason}. Channels are added; the maps of feature
+        maps and of squares are enlarged.
     """
-    side = min(image.shape[1:3])
-    options = {"classes": [label], "batch_size": BATCH}
+    side, size = min(image.shape[1:3]), image.shape[1:3]
+    options = {"classes": [label], "batch_size": BATCH if side > LARGE else 8 * BATCH}
     square = max(2, side // 5)
     occlude = {"square": square, "stride": max(1, (2 * square) // 3), "fill": float(image.mean())}
     functions = {
-        "gradient": attributions.saliency,
-        "gradient x input": attributions.gradient_times_input,
         "SmoothGrad": functools.partial(attributions.smooth_grad, samples=SAMPLES, seed=seed),
         "integrated": _integrated,
         "guided": attributions.guided_backpropagation,
@@ -137,39 +147,54 @@ def heat_map(model: keras.Model, image, method: str, label: int, seed: int = 0) 
         "Grad-CAM++": functools.partial(activation_maps.grad_cam, variant="grad_cam++"),
         "occlusion": functools.partial(activation_maps.occlusion, **occlude),
     }
-    heat = functions[method](model, image, **options)
-    if heat.ndim == 4:
-        return heat[0].sum(axis=-1)
-    return activation_maps.enlarge(heat, image.shape[1:3])[0]
+    maps, reasons, gradient = {}, {}, None
+    for name in methods:
+        report(name)
+        try:
+            if name in ("gradient", "gradient x input"):
+                gradient = (
+                    attributions.saliency(model, image, **options) if gradient is None else gradient
+                )
+                heat = gradient if name == "gradient" else gradient * image
+            else:
+                heat = functions[name](model, image, **options)
+        except ValueError as error:  # not defined for this network
+            reasons[name] = str(error)
+            continue
+        maps[name] = (
+            heat[0].sum(axis=-1) if heat.ndim == 4 else activation_maps.enlarge(heat, size)[0]
+        )
+    return maps, reasons
 
 
 def _integrated(model, images, **options):
     return attributions.integrated_gradients(model, images, nodes=SAMPLES, **options).attributions
 
 
-def _heat_maps(model, image, label, methods, check, seed, report):
+def _heat_map_data(model, image, label, methods, check, seed, report):
     """Returns the data of the heat maps and of their check."""
-    maps, reasons, kept = {}, {}, {name: [] for name in methods}
-    for name in methods:
-        report(f"heat maps: {name}")
-        try:
-            maps[name] = heat_map(model, image, name, label, seed)
-        except ValueError as error:  # not defined for this network
-            reasons[name] = str(error)
-    paths = []
+    maps, reasons = heat_maps(
+        model, image, methods, label, seed, lambda name: report(f"heat maps: {name}")
+    )
+    paths, kept = [], {name: [] for name in maps}
     if check and maps:
         with contextlib.closing(cascade(model, image, check, seed)) as steps:
             for path in steps:
+                text = f"check, random weights down to {path}"
+                after, _ = heat_maps(
+                    model,
+                    image,
+                    list(maps),
+                    label,
+                    seed,
+                    lambda name, text=text: report(f"{text}: {name}"),
+                )
+                for name, heat in after.items():
+                    kept[name].append(float(rank_correlations(maps[name][None], heat[None])[0]))
                 paths.append(path)
-                for name, before in maps.items():
-                    report(f"check, random weights down to {path}: {name}")
-                    after = heat_map(model, image, name, label, seed)
-                    kept[name].append(float(rank_correlations(before[None], after[None])[0]))
     return {
         "check": paths,
-        "methods": [
-            {"name": name, "map": packed(maps[name]), "kept": kept[name]} for name in maps
-        ],
+        "methods": [{"name": name, "map": packed(maps[name]), "kept": kept[name]} for name in maps],
         "left_out": reasons,
     }
 
@@ -180,14 +205,18 @@ def _levels(model, image, units, steps, value_range, others, draw, seed, report)
         return []
     report("feature maps")
     shapes = _layer_calls.output_shapes(model, image)
-    last = {shape[1:3]: path for path, shape in shapes.items() if len(shape) == 4 and max(shape[1:3]) > 1}
+    last = {
+        shape[1:3]: path
+        for path, shape in shapes.items()
+        if len(shape) == 4 and max(shape[1:3]) > 1
+    }
     paths = [path for path in shapes if path in last.values()]
     values = _layer_calls.with_outputs(model, image, paths)[1]
     fields, levels = _receptive_fields(model, image.shape[1:]), []
     for path in paths:
         maps = np.moveaxis(ops.convert_to_numpy(values[path])[0].astype("float32"), -1, 0)
         order = np.argsort(-maps.max(axis=(1, 2)), kind="stable")[:units]
-        level = {"layer": path, "shape": list(maps.shape[1:]) + [len(maps)], "units": []}
+        level = {"layer": path, "shape": [*maps.shape[1:], len(maps)], "units": []}
         field = fields.get(path)
         level["receptive_field"] = None if field is None else [axis.size for axis in field]
         for unit in order.tolist():
@@ -215,7 +244,11 @@ def _receptive_fields(model, shape):
     """Returns {path: receptive field along each axis}; none for a model that cannot be profiled."""
     try:
         rows = profile(model, tuple(shape)).rows
-    except (ValueError, TypeError, NotImplementedError):  # the region is then that of the unit's cell
+    except (
+        ValueError,
+        TypeError,
+        NotImplementedError,
+    ):  # the region is then that of the unit's cell
         return {}
     return {row.name: row.receptive_field for row in rows if row.receptive_field}
 

@@ -27,7 +27,7 @@ OPEN, CLOSE = "([{<", ")]}>"
 def text_page(
     model: keras.Model, inputs, texts: Sequence[str], *, targets: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None, notes: Sequence[str] = (),
-    report: Callable[[str], None] | None = None,
+    report: Callable[[str], object] = str,
 ) -> str:  # fmt: skip
     """Returns an interactive HTML page of a model and one text. It works offline.
 
@@ -48,7 +48,6 @@ def text_page(
     Raises:
         ValueError: for numbers of texts that do not fit, and for a model without recurrent layers and attention.
     """
-    report = report or (lambda text: None)
     arrays = [np.asarray(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
     inputs = arrays if len(arrays) > 1 else arrays[0]
     for array, names in zip(arrays, (texts, targets), strict=False):
@@ -88,7 +87,8 @@ def marks(texts: Sequence[str]) -> dict[str, np.ndarray]:
         if "\n" in text:
             line, position = line + 1, 0
     names = (
-        "position in the line", "inside quotes", "depth of brackets", "end of a word", "capital letter", "number of lines",
+        "position in the line", "inside quotes", "depth of brackets", "end of a word", "capital letter",
+        "number of lines",
     )  # fmt: skip
     columns = np.array(rows, float).T
     return {name: x for name, x in zip(names, columns, strict=True) if x.min() < x.max()}
@@ -108,7 +108,14 @@ def _recurrent(model, inputs, texts):
     for path in paths:
         states = {name: x[0] for name, x in cell_states(model, inputs, path).items()}
         states = {name: x for name, x in states.items() if x.ndim == 2}
-        which = next((i for i, x in enumerate(texts) if states and len(x) == len(next(iter(states.values())))), None)
+        which = next(
+            (
+                i
+                for i, x in enumerate(texts)
+                if states and len(x) == len(next(iter(states.values())))
+            ),
+            None,
+        )
         if which is None:  # other steps than those of a text
             continue
         kept = {}
@@ -118,7 +125,11 @@ def _recurrent(model, inputs, texts):
         if not kept:
             continue
         main = "c" if "c" in kept else next(iter(kept))
-        cells = {"varies most": [(int(i), None) for i in np.argsort(-kept[main].std(axis=0))[:CELLS]]}
+        if main == "c":  # the value that a cell's output has, as in the figures of Karpathy 2015
+            kept = {"tanh(c)": np.tanh(kept["c"]), **kept}
+        cells = {
+            "varies most": [(int(i), None) for i in np.argsort(-kept[main].std(axis=0))[:CELLS]]
+        }
         for name, mark in marks(texts[which]).items():
             cells[name] = find_cells(kept[main][None], mark[None], CELLS)
         layers.append(
@@ -126,6 +137,7 @@ def _recurrent(model, inputs, texts):
                 "layer": path,
                 "text": which,
                 "main": main,
+                "shown": next(iter(kept)),
                 "states": {name: packed(values) for name, values in kept.items()},
                 "cells": cells,
             }
@@ -168,7 +180,10 @@ def _outputs(model, inputs, class_names):
     names = class_names if class_names is not None and len(class_names) == rows.shape[-1] else None
     top = np.argsort(-rows, axis=-1, kind="stable")[:, : min(3, rows.shape[-1])]
     steps = [
-        [{"name": str(i) if names is None else names[i], "value": float(row[i])} for i in order.tolist()]
+        [
+            {"name": str(i) if names is None else names[i], "value": float(row[i])}
+            for i in order.tolist()
+        ]
         for row, order in zip(rows, top, strict=True)
     ]
     return {"each_step": values.ndim == 2, "steps": steps}

@@ -1,11 +1,11 @@
 // A model of texts and one text: cells of recurrent layers over the text, heads of attention layers, most likely outputs.
 const texts = [data.texts, data.targets || []];
 const isCharacters = data.texts.every(text => [...text].length === 1);
-const shown = text => text.replace(/\n/g, '↵\n').replace(/\t/g, '⇥') || '∅';
+const shown = text => text.replace(/\n/g, '↵').replace(/\t/g, '⇥') || '∅';
 
 function createText(tokens, label, choose) {
   const spans = tokens.map((text, i) => createHtml('button', {className: 'token', type: 'button', onclick: () => choose(i), onpointerenter: () => choose(i, true), onfocus: () => choose(i, true)}, shown(text)));
-  return {spans, box: createHtml('div', {className: isCharacters ? 'text' : 'text words', role: 'group', 'aria-label': label}, ...spans)};
+  return {spans, box: createHtml('div', {className: isCharacters ? 'text' : 'text words', role: 'group', 'aria-label': label}, ...spans.flatMap((span, i) => tokens[i].includes('\n') ? [span, createHtml('br')] : [span]))};
 }
 
 function paint(span, x) {
@@ -18,7 +18,7 @@ function paint(span, x) {
 
 function showCells(layer, index) {
   const id = `cells${index}`, tokens = texts[layer.text], steps = tokens.length;
-  let state = layer.main, cell = layer.cells['varies most'][0][0], chosen = null;
+  let state = layer.shown, cell = layer.cells['varies most'][0][0], chosen = null;
   const size = layer.states[layer.main].shape[1];
   const states = createHtml('select', {'aria-label': 'state or gate'}, ...Object.keys(layer.states).map(name => createHtml('option', {selected: name === state}, name)));
   const number = createHtml('input', {type: 'number', min: 0, max: size - 1, value: cell, 'aria-label': 'cell'});
