@@ -190,7 +190,7 @@ def _image_files(folder):
 
 def _methods(text):
     """Returns the methods of "gradient,Grad-CAM", all for None."""
-    from kapps.visualize.image_page import METHODS
+    from kapps.visualize.page_of_image import METHODS
 
     if text is None:
         return METHODS

@@ -28,9 +28,10 @@ from kapps.visualize.embeddings import embedding_page, nearest_neighbours, proje
 from kapps.visualize.episode_plot import plot_episodes
 from kapps.visualize.error_distribution_plot import plot_error_distributions
 from kapps.visualize.features import feature_maps, filters, top_images
-from kapps.visualize.image_page import image_page
 from kapps.visualize.map_plot import plot_heat_maps, plot_sheet
 from kapps.visualize.maximisation import maximise
+from kapps.visualize.page_of_image import image_page
+from kapps.visualize.page_of_text import text_page
 from kapps.visualize.pointer_plot import plot_pointers
 from kapps.visualize.probe_plot import plot_probes
 from kapps.visualize.probes import Probe, probe
@@ -39,7 +40,6 @@ from kapps.visualize.randomisation import randomised
 from kapps.visualize.recurrent_states import cell_states, find_cells, similar_states
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
 from kapps.visualize.span_plot import plot_spans
-from kapps.visualize.text_page import text_page
 from kapps.visualize.text_plot import plot_text
 from kapps.visualize.training_curves import plot_history, plot_training_curves
 

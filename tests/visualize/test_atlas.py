@@ -1,4 +1,4 @@
-"""The activation atlas, principal components, and the files of the embedding projector."""
+"""The activation atlas, and principal components."""
 
 import keras
 import numpy as np
@@ -51,20 +51,3 @@ def test_cells_have_the_means_of_their_members():
     ):
         with pytest.raises(ValueError, match=words):
             visualize.atlas(model, IMAGES, "maps", **options)
-
-
-def test_projector_files(tmp_path):
-    vectors = np.arange(6.0).reshape(3, 2) / 3
-    files = visualize.projector(vectors, ["a", "b\tc", "d\ne"], tmp_path / "out")
-    assert [path.name for path in files] == [
-        "vectors.tsv",
-        "metadata.tsv",
-        "projector_config.pbtxt",
-    ]
-    np.testing.assert_allclose(np.loadtxt(files[0], delimiter="\t"), vectors, rtol=1e-5)
-    assert files[1].read_text(encoding="utf-8").splitlines() == ["a", "b c", "d e"]
-    assert 'tensor_path: "vectors.tsv"' in files[2].read_text(encoding="utf-8")
-    visualize.projector(vectors, {"word": list("abc"), "count": [1, 2, 3]}, tmp_path / "out")
-    assert files[1].read_text(encoding="utf-8").splitlines()[:2] == ["word\tcount", "a\t1"]
-    with pytest.raises(ValueError, match="2 labels for 3 vectors"):
-        visualize.projector(vectors, ["a", "b"], tmp_path)

@@ -143,7 +143,7 @@ picture.onload = () => {
   readImage();
   showHeader();
   element('main').append(createHtml('section', {id: 'input', 'aria-label': 'Image and classes'}, createHtml('div', {className: 'row'},
-    createHtml('img', {className: 'pixels input', src: data.image.url, alt: `The input, ${width}x${height} pixels`}), createClasses())));
+    createHtml('img', {className: 'pixels input', src: data.image.url, alt: `The input, ${width}x${height} pixels`}), createHtml('div', {className: 'scroll'}, createClasses()))));
   showHeatMaps();
   showLevels();
   document.body.dataset.ready = 'yes';

@@ -137,7 +137,8 @@ def heat_maps(
     side, size = min(image.shape[1:3]), image.shape[1:3]
     options = {"classes": [label], "batch_size": BATCH if side > LARGE else 8 * BATCH}
     square = max(2, side // 5)
-    occlude = {"square": square, "stride": max(1, (2 * square) // 3), "fill": float(image.mean())}
+    stride = square if side > LARGE else max(1, (2 * square) // 3)
+    occlude = {"square": square, "stride": stride, "fill": float(image.mean())}
     functions = {
         "SmoothGrad": functools.partial(attributions.smooth_grad, samples=SAMPLES, seed=seed),
         "integrated": _integrated,
@@ -205,10 +206,13 @@ def _levels(model, image, units, steps, value_range, others, draw, seed, report)
         return []
     report("feature maps")
     shapes = _layer_calls.output_shapes(model, image)
+    containers = {
+        "/".join(path.split("/")[:i]) for path in shapes for i in range(1, path.count("/") + 1)
+    }
     last = {
         shape[1:3]: path
         for path, shape in shapes.items()
-        if len(shape) == 4 and max(shape[1:3]) > 1
+        if len(shape) == 4 and max(shape[1:3]) > 1 and path not in containers
     }
     paths = [path for path in shapes if path in last.values()]
     values = _layer_calls.with_outputs(model, image, paths)[1]
