@@ -88,17 +88,16 @@ def _load(options, notes):
             raise UserError(f"--weights={weights}: {path} has its own weights")
         notes.append(f"Model: {path}")
         return _commands.load_model(path)
-    if weights is None:
-        print(
-            f"kapps visualize: {path} has random weights: pass --weights=imagenet or --weights=FILE",
-            file=sys.stderr,
-        )
-        notes.append(
-            "Weights: random. The page shows what the architecture does, and nothing that was learnt."
-        )
-        return _commands.load_model(path)
-    notes.append(f"Weights: {weights}")
-    return _commands.load_model(path, weights=weights)
+    if weights is not None:
+        notes.append(f"Weights: {weights}")
+        return _commands.load_model(path, weights=weights)
+    model = _commands.load_model(path)
+    notes.append("Weights: random. The page shows the architecture, and nothing that was learnt.")
+    print(
+        f"kapps visualize: {path} has random weights: pass --weights=imagenet or --weights=FILE",
+        file=sys.stderr,
+    )
+    return model
 
 
 def _image_page(model, options, notes, report):

@@ -31,6 +31,10 @@ BATCH = 8
 """Large images that are processed at a time; eight times as many small ones."""
 LARGE = 128
 """Smallest side of a large image."""
+NO_FEATURES = (
+    keras.Model, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.Identity, keras.layers.InputLayer,
+)  # fmt: skip
+"""Layers whose outputs are those of other layers."""
 MOST_PIXELS = 56
 """Largest side of a feature map on the page."""
 ICON = 64
@@ -205,16 +209,7 @@ def _levels(model, image, units, steps, value_range, others, draw, seed, report)
     if not units:
         return []
     report("feature maps")
-    shapes = _layer_calls.output_shapes(model, image)
-    containers = {
-        "/".join(path.split("/")[:i]) for path in shapes for i in range(1, path.count("/") + 1)
-    }
-    last = {
-        shape[1:3]: path
-        for path, shape in shapes.items()
-        if len(shape) == 4 and max(shape[1:3]) > 1 and path not in containers
-    }
-    paths = [path for path in shapes if path in last.values()]
+    paths = _last_of_each_size(model, image)
     values = _layer_calls.with_outputs(model, image, paths)[1]
     fields, levels = _receptive_fields(model, image.shape[1:]), []
     for path in paths:
@@ -242,6 +237,21 @@ def _levels(model, image, units, steps, value_range, others, draw, seed, report)
             _add_maximised(model, path, level, image.shape[1:], steps, value_range, draw, seed)
         levels.append(level)
     return levels
+
+
+def _last_of_each_size(model, image):
+    """Returns the paths of the last layers of each size of the feature maps, without paddings and nested models."""
+    calls = []
+
+    def visit(call):
+        outputs = call.proceed()
+        if getattr(outputs, "ndim", 0) == 4 and not isinstance(call.operation, NO_FEATURES):
+            calls.append((call.path, tuple(outputs.shape[1:3])))
+        return outputs
+
+    _layer_calls.run(model, image, visit)
+    last = {size: path for path, size in calls if max(size) > 1}
+    return [path for path, _ in calls if path in last.values()]
 
 
 def _receptive_fields(model, shape):

@@ -34,11 +34,13 @@ try {
     result.kept = await texts('#maps .kept');
     result.checks = await page.$$eval('#maps .check', all => all.map(node => node.getAttribute('aria-label')));
     result.left = await texts('#left li');
-    result.over = await canvas('#maps figure:nth-of-type(1) canvas');
-    await page.click('#over');
-    result.alone = await canvas('#maps figure:nth-of-type(1) canvas');
-    await page.hover('#maps figure:nth-of-type(1) canvas', {position: {x: 3, y: 3}});
-    result.value = await page.textContent('#value');
+    if (result.methods.length) {
+      result.over = await canvas('#maps figure:nth-of-type(1) canvas');
+      await page.click('#over');
+      result.alone = await canvas('#maps figure:nth-of-type(1) canvas');
+      await page.hover('#maps figure:nth-of-type(1) canvas', {position: {x: 3, y: 3}});
+      result.value = await page.textContent('#value');
+    }
     result.levels = await texts('#levels h3');
     result.units = await page.$$eval('.level', all => all.map(level => [...level.querySelectorAll('.unit')].map(node => node.textContent)));
     const chosen = async () => [await page.getAttribute('#unit', 'data-layer'), await page.getAttribute('#unit', 'data-unit')];

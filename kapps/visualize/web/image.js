@@ -41,7 +41,7 @@ function createHeatMap(method) {
     return colour.map(c => Math.round(light + a * (c - light)));
   });
   const last = method.kept[method.kept.length - 1];
-  const kept = createHtml('p', {className: 'light kept'}, last === undefined ? 'no check' : `keeps ${last.toFixed(2)} with random weights`);
+  const kept = createHtml('p', {className: 'light kept'}, (last === undefined ? 'no check' : `keeps ${last.toFixed(2)} with random weights`) + (method.zeros > .2 ? `; ${(100 * method.zeros).toFixed(0)} % of the map is 0` : ''));
   canvas.addEventListener('pointermove', event => {
     const box = canvas.getBoundingClientRect(), x = Math.floor((event.clientX - box.left) / box.width * width), y = Math.floor((event.clientY - box.top) / box.height * height);
     if (x >= 0 && y >= 0 && x < width && y < height) element('value').textContent = `${method.name} at row ${y}, column ${x}: ${decimal(values[y * width + x])}`;
@@ -55,7 +55,7 @@ function showHeatMaps() {
   const draw = () => maps.forEach(map => map.draw(over.checked));
   over.addEventListener('change', draw);
   const about = createHtml('p', {className: 'light'}, `Red is evidence for ${data.explained.name}, blue against it; each map has a scale of its own. `,
-    data.check.length ? `The line below a map is Spearman's rank correlation with the same map when the layers from the output down to ${data.check.join(', ')} have random weights. A map that stays near 1 shows the image and not what the network has learnt (Adebayo 2018).` : '');
+    data.check.length ? `The line below a map is Spearman's rank correlation with the same map when the layers from the output down to ${data.check.join(', ')} have random weights. A map that stays near 1 shows the image and not what the network has learnt (Adebayo 2018). Places that are 0 in both maps count as equal.` : '');
   const left = Object.entries(data.left_out).map(([name, reason]) => createHtml('li', {}, `${name} is left out: ${reason}`));
   const section = createHtml('section', {id: 'maps', 'aria-label': 'Heat maps'},
     createHtml('div', {className: 'bar'}, createHtml('h2', {}, 'Heat maps'), createHtml('label', {}, over, ' over the image')), about,
