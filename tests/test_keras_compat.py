@@ -129,6 +129,17 @@ def test_sliding_window():
     assert compat.sliding_window(attention(sliding_window=3)) == 3
 
 
+def test_without_flash_attention():
+    layer, x = attention(flash_attention=True), np.ones((1, 5, 8), "float32")
+    with pytest.raises(ValueError, match="flash attention"):
+        layer(x, x, return_attention_scores=True)
+    with compat.without_flash_attention(layer):
+        _, weights = layer(x, x, return_attention_scores=True)
+    assert weights.shape == (1, 2, 5, 5) and layer._flash_attention
+    with compat.without_flash_attention(keras.layers.Dense(2)):
+        pass
+
+
 def test_has_gate():
     assert not compat.has_gate(attention())
     assert compat.has_gate(attention(use_gate=True))

@@ -234,7 +234,7 @@ def _levels(model, image, units, steps, value_range, others, draw, seed, report)
             _add_top_images(model, others, path, level, image.shape[1:3], field, draw)
         if steps:
             report(f"activation maximisation of {path}")
-            _add_maximised(model, path, level, image.shape[1:], steps, value_range, draw, seed)
+            _add_maximised(model, path, level, image, steps, value_range, draw, seed)
         levels.append(level)
     return levels
 
@@ -303,15 +303,15 @@ def _add_top_images(model, others, path, level, size, field, draw):
             unit["images"].append(png_url(crop[::step, ::step]))
 
 
-def _add_maximised(model, path, level, shape, steps, value_range, draw, seed):
-    """Adds, for each unit, the image that it reacts to most."""
+def _add_maximised(model, path, level, image, steps, value_range, draw, seed):
+    """Adds, for each unit, the image that it reacts to most; it is grey if the page's image is."""
     chosen = np.array([unit["unit"] for unit in level["units"]])
-    size = tuple(shape[:2])
+    size, is_grey = image.shape[1:3], bool((image == image[..., :1]).all())
     for start in range(0, len(chosen), BATCH):
         images, _ = maximise(
             model, chosen[start : start + BATCH], path, steps=steps, size=size, value_range=value_range,
-            jitter=min(size) / 16, seed=seed,
+            jitter=min(size) / 16, grey=is_grey, seed=seed,
         )  # fmt: skip
         step = -(-max(size) // ICON)
-        for unit, image in zip(level["units"][start : start + BATCH], images, strict=True):
-            unit["maximised"] = png_url(draw(image[::step, ::step]))
+        for unit, result in zip(level["units"][start : start + BATCH], images, strict=True):
+            unit["maximised"] = png_url(draw(result[::step, ::step]))

@@ -55,3 +55,29 @@ def test_tokens_have_the_colours_of_their_values(tmp_path):
     assert (red - blue > 30).sum() > 1000 and (blue - red > 30).sum() > 1000
     with pytest.raises(ValueError, match="one for each token"):
         visualize.plot_text(text, {"cell": values[:3]}, tmp_path / "no.png")
+
+
+def test_lines_of_a_head_view_have_the_opacity_of_the_weights(tmp_path):
+    words, counts = list("abc"), []
+    for name, value in (("none", 0.0), ("weak", 0.1), ("strong", 1.0)):
+        view = np.zeros((2, 3, 3))
+        view[:, 0, 2] = value
+        visualize.plot_head_view(view, words, words, tmp_path / f"{name}.png")
+        image = pixels(tmp_path / f"{name}.png")
+        counts.append((image.max(axis=-1) - image.min(axis=-1)).sum())
+    assert counts[0] == 0 and 0 < 3 * counts[1] < counts[2]
+    with pytest.raises(ValueError, match="2 queries"):
+        visualize.plot_head_view(view, words[:2], words, tmp_path / "no.png")
+
+
+def test_a_model_view_has_a_panel_for_each_head(tmp_path):
+    view = np.zeros((2, 3, 4, 4))
+    visualize.plot_model_view(view, tmp_path / "white.png", ["first", "second"])
+    view[1, 2] = np.eye(4)
+    visualize.plot_model_view(view, tmp_path / "one.png", ["first", "second"])
+    white, one = (pixels(tmp_path / f"{name}.png")[..., 0] for name in ("white", "one"))
+    rows, columns = np.nonzero(white - one > 100)
+    height, width = white.shape
+    assert rows.min() > height / 2 and columns.min() > width / 2 and len(rows) > 300
+    with pytest.raises(ValueError, match="layers, heads"):
+        visualize.plot_model_view(view[0], tmp_path / "no.png")
