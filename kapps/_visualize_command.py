@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import shutil
@@ -11,7 +10,6 @@ import time
 
 from kapps import _commands, cards
 from kapps._commands import UserError
-from kapps._log_lines import without_log_lines
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 """Image files of --images."""
@@ -36,8 +34,7 @@ def visualize(options):
         raise UserError("no output: pass --html=FILE")
     if (options.image is None) == (options.text is None):
         raise UserError("pass an image file, or --text=TEXT for a model of texts")
-    given = OF_TEXTS if options.image is not None else OF_IMAGES
-    for name in given:
+    for name in OF_TEXTS if options.image is not None else OF_IMAGES:
         if getattr(options, name) is not None:
             kind = "a text" if name in OF_TEXTS else "an image"
             raise UserError(f"--{name.replace('explained', 'class')} is an option for {kind}")
@@ -210,17 +207,8 @@ def _class_index(text, names, classes):
             raise UserError(f"--class={text}: the model has the classes 0 to {classes - 1}")
         return int(text)
     raise UserError(
-        f"--class={text} is no number and no name of a class.{nearest(text, names or ())}"
+        f"--class={text} is neither a number nor a name of a class.{nearest(text, names or ())}"
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Texts:
-    """A vocabulary: functions from a text to numbers, and from a number to its text."""
-
-    encode: object
-    text_of: object
-    names: list | None = None
 
 
 def _text_page(model, options, notes, report):
@@ -228,8 +216,9 @@ def _text_page(model, options, notes, report):
     import numpy as np
 
     import kapps
+    from kapps._vocabulary_files import read_vocabularies
 
-    source, target = _vocabularies(options)
+    source, target = read_vocabularies(_vocabulary_path(options))
     shapes = [tuple(x.shape) for x in model.inputs]
     if any(len(shape) != 2 for shape in shapes) or len(shapes) > 2:
         raise UserError(f"{model.name} takes {shapes}, not tokens (batch, time)")
@@ -252,65 +241,23 @@ def _text_page(model, options, notes, report):
             raise UserError(f"the text has {len(tokens)} tokens, and {model.name} takes {length}")
         tokens = np.pad(tokens, (0, (length or len(tokens)) - len(tokens)))
         rows.append(tokens[None])
-        texts.append([vocabulary.text_of(int(token)) for token in tokens])
+        texts.append([vocabulary.texts[token] for token in tokens])
     unknown = sum(int((row == 1).sum()) for row in rows)
     notes.append(f"{len(texts[0])} tokens{f', {unknown} of them unknown' if unknown else ''}")
     notes.append(f"Keras {keras.__version__} on {keras.backend.backend()}")
     return kapps.visualize.text_page(
         model, rows if len(rows) > 1 else rows[0], texts[0], targets=texts[1] if len(texts) > 1 else None,
-        class_names=target.names, notes=notes, report=report,
+        class_names=target.texts, notes=notes, report=report,
     )  # fmt: skip
 
 
-def _vocabularies(options):
-    """Returns the vocabularies of the source and of the target."""
-    path = options.vocabulary
-    if path is None:
-        folder = options.model if os.path.isdir(options.model) else os.path.dirname(options.model)
-        path = os.path.join(folder, "vocabulary.json")
-        if not os.path.exists(path):
-            raise UserError(
-                f"there is no {path}: pass --vocabulary=FILE, a vocabulary.json of a recipe"
-            )
-    with without_log_lines():
-        from kapps.data.text import SubwordVocabulary, Vocabulary
-        from kapps.data.text_files import read_text_file
-        from kapps.data.translation import VocabularyPair
-    try:
-        content = json.loads(read_text_file(path))
-        if isinstance(content, dict):  # of the library `tokenizers`
-            return (_subwords(SubwordVocabulary(json.dumps(content))),) * 2
-        if 0 < len(content) < 3 and all(text.startswith("{") for text in content):
-            return _pair(VocabularyPair.load(path))
-        reserved, tokens = content[:2], tuple(content[2:])
-        kind = "characters" if all(len(token) == 1 for token in tokens) else "words"
-        vocabulary = Vocabulary(kind, tokens)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} holds no vocabulary of a recipe: {error}") from error
-    return (_Texts(vocabulary.encode, [*reserved, *tokens].__getitem__, [*reserved, *tokens]),) * 2
-
-
-def _subwords(vocabulary):
-    import numpy as np
-
-    def text_of(token):
-        return vocabulary.decode(np.array([token]))
-
-    return _Texts(vocabulary.encode, text_of, [text_of(i) for i in range(vocabulary.size)])
-
-
-def _pair(pair):
-    import numpy as np
-
-    def encode_source(text):
-        return pair.encode_sources([text])[0]
-
-    def encode_target(text):
-        return np.concatenate([[pair.start], pair.target.encode(text)])
-
-    def text_of(token, target):
-        return pair.token_texts(np.array([token]), target=target)[0]
-
-    names = [text_of(i, True) for i in range(pair.vocabulary)]
-    source = _Texts(encode_source, functools.partial(text_of, target=False))
-    return source, _Texts(encode_target, functools.partial(text_of, target=True), names)
+def _vocabulary_path(options):
+    if options.vocabulary is not None:
+        return options.vocabulary
+    folder = options.model if os.path.isdir(options.model) else os.path.dirname(options.model)
+    path = os.path.join(folder, "vocabulary.json")
+    if not os.path.exists(path):
+        raise UserError(
+            f"there is no {path}: pass --vocabulary=FILE, a vocabulary.json of a recipe"
+        )
+    return path

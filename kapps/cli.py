@@ -24,7 +24,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kapps import _commands, _errors, _interrupts, _visualize_command, cards
+from kapps import _commands, _errors, _interrupts, _visualize_arguments, _visualize_command, cards
 from kapps._arguments import Parser, integer, number, output_path, path, plot_path
 
 LARGEST_INPUT = 2**28
@@ -57,7 +57,10 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("profile", help="count multiply-accumulates, parameters and memory")
     )
     add_table(commands.add_parser("table", help="compare networks with published results"))
-    add_visualize(commands.add_parser("visualize", help="show what is inside a model, as a page"))
+    _visualize_arguments.add_arguments(
+        commands.add_parser("visualize", help="show what is inside a model, as a page"),
+        output_help=OUTPUT, preprocessing_help=PREPROCESSING,
+    )  # fmt: skip
     add_verify(commands.add_parser("verify", help="compare an exported file with its model"))
     add_demo(commands.add_parser("demo", help="run a .tflite file in the browser"))
     return top
@@ -150,65 +153,6 @@ def add_table(command):
         metavar="BATCH",
         help="time the pairs of the table regnet on this machine [batches of 8 images]",
     )
-
-
-def add_visualize(command):
-    """Adds the arguments of `kapps visualize`."""
-    command.add_argument(
-        "model",
-        type=path,
-        metavar="MODEL",
-        help="a builder's name, a .keras file, or a folder with model.keras",
-    )
-    command.add_argument(
-        "image", nargs="?", type=path, metavar="IMAGE", help="JPEG, PNG, GIF, BMP or WebP"
-    )
-    command.add_argument("--text", help="a text, for a model of tokens")
-    command.add_argument("--html", type=output_path, metavar="FILE", help=OUTPUT)
-    command.add_argument(
-        "--weights", type=path, help='of a builder: "imagenet" (downloaded once) or a weights file'
-    )
-    images = command.add_argument_group("images")
-    images.add_argument(
-        "--labels",
-        type=path,
-        metavar="FILE",
-        help="class names, one a line [ImageNet's, or numbers]",
-    )
-    images.add_argument(
-        "--class",
-        dest="explained",
-        metavar="CLASS",
-        help="number or name of the class [most likely]",
-    )
-    images.add_argument(
-        "--methods", metavar="A,B", help="heat maps, such as gradient,Grad-CAM [all nine]"
-    )
-    images.add_argument(
-        "--check", type=integer(0, 1000), metavar="STEPS", help="steps of random weights [4]"
-    )
-    images.add_argument(
-        "--units", type=integer(0, 1000), help="units of each size of the feature maps [16]"
-    )
-    images.add_argument(
-        "--maximise", type=integer(0, 10**6), metavar="STEPS",
-        help="steps of activation maximisation of each unit [0: none]",
-    )  # fmt: skip
-    images.add_argument(
-        "--images",
-        type=path,
-        metavar="FOLDER",
-        help="images whose parts show what a unit reacts to",
-    )
-    images.add_argument("--preprocessing", metavar="NAME", help=PREPROCESSING)
-    texts = command.add_argument_group("texts")
-    texts.add_argument(
-        "--vocabulary",
-        type=path,
-        metavar="FILE",
-        help="JSON of a recipe [vocabulary.json of the model's folder]",
-    )
-    texts.add_argument("--target", metavar="TEXT", help="target text of an encoder-decoder")
 
 
 def add_verify(command):

@@ -71,7 +71,7 @@ def attention_rollout(
     Args:
         maps: of `attention_maps`.
         layers: names, in the order of the layers; None for all.
-        residual: r, the share of the residual connection, in [0, 1].
+        residual: r, the fraction of the residual connection, in [0, 1].
 
     Returns:
         float32 (batch, steps, steps); the rows sum to 1.

@@ -112,11 +112,11 @@ def _attention_calls(model, inputs, cross_only):
         if reader:
             outputs, weights = call.proceed(), reader(call)
         else:
-            asked, call.kwargs = call.kwargs.get(OPTION), {**call.kwargs, OPTION: True}
+            returns_weights, call.kwargs = call.kwargs.get(OPTION), {**call.kwargs, OPTION: True}
             with without_flash_attention(layer):
                 outputs = call.proceed()
             weights = outputs[-1]
-            if not asked:
+            if not returns_weights:
                 outputs = outputs[0] if len(outputs) == 2 else tuple(outputs[:-1])
         weights = ops.convert_to_numpy(weights).astype("float32")
         calls[call.path] = weights, *_fitting(masks, weights.shape)

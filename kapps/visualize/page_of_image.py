@@ -13,24 +13,14 @@ from keras import ops
 
 from kapps._names import nearest
 from kapps.analysis import profile
-from kapps.visualize import _layer_calls, activation_maps, attributions
+from kapps.visualize import _layer_calls
 from kapps.visualize._batches import check_images, in_batches
 from kapps.visualize._page_parts import packed, page, png_url, reduced, to_pixels
 from kapps.visualize._scores import Scores
+from kapps.visualize.heat_maps import BATCH, METHODS, heat_maps
 from kapps.visualize.maximisation import maximise
 from kapps.visualize.randomisation import cascade, rank_correlations
 
-METHODS = (
-    "gradient", "gradient x input", "SmoothGrad", "integrated", "guided", "deconvnet", "Grad-CAM", "Grad-CAM++",
-    "occlusion",
-)  # fmt: skip
-"""Heat maps of the page."""
-SAMPLES = 8
-"""Copies of SmoothGrad, and nodes of integrated gradients."""
-BATCH = 8
-"""Large images that are processed at a time; eight times as many small ones."""
-LARGE = 128
-"""Smallest side of a large image."""
 NO_FEATURES = (
     keras.Model, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.Identity, keras.layers.InputLayer,
 )  # fmt: skip
@@ -67,7 +57,7 @@ def image_page(
         units: number of units of each size of the feature maps.
         steps: steps of activation maximisation for each unit; 0 for none.
         value_range: smallest and largest number of an image.
-        others: images (count, height, width, channels) of which each unit's top images are shown, or None.
+        others: images (count, height, width, channels); the page shows the top ones of each unit. None for none.
         notes: lines under the name of the model.
         report: called with the description of each part before it is computed.
         seed: of the random weights, noise and first images.
@@ -120,68 +110,12 @@ def _classes(logits, class_names):
     ]  # fmt: skip
 
 
-def heat_maps(
-    model: keras.Model, image, methods: Sequence[str], label: int, seed: int = 0,
-    report: Callable[[str], None] = str,
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:  # fmt: skip
-    """Returns the heat maps of one image, and the reasons for the methods that are not defined for the network.
-
-    Args:
-        model: a `keras.Model` from images to classes.
-        image: what the model takes, (1, height, width, channels).
-        methods: of `METHODS`.
-        label: index of the class.
-        seed: of the noise.
-        report: called with the name of each method.
-
-    Returns:
-        {method: float32 (height, width) of the image} and {method: reason}. Channels are added; the maps of feature
-        maps and of squares are enlarged.
-    """
-    side, size = min(image.shape[1:3]), image.shape[1:3]
-    options = {"classes": [label], "batch_size": BATCH if side > LARGE else 8 * BATCH}
-    square = max(2, side // 5)
-    stride = square if side > LARGE else max(1, (2 * square) // 3)
-    occlude = {"square": square, "stride": stride, "fill": float(image.mean())}
-    functions = {
-        "SmoothGrad": functools.partial(attributions.smooth_grad, samples=SAMPLES, seed=seed),
-        "integrated": _integrated,
-        "guided": attributions.guided_backpropagation,
-        "deconvnet": attributions.deconvnet,
-        "Grad-CAM": activation_maps.grad_cam,
-        "Grad-CAM++": functools.partial(activation_maps.grad_cam, variant="grad_cam++"),
-        "occlusion": functools.partial(activation_maps.occlusion, **occlude),
-    }
-    maps, reasons, gradient = {}, {}, None
-    for name in methods:
-        report(name)
-        try:
-            if name in ("gradient", "gradient x input"):
-                gradient = (
-                    attributions.saliency(model, image, **options) if gradient is None else gradient
-                )
-                heat = gradient if name == "gradient" else gradient * image
-            else:
-                heat = functions[name](model, image, **options)
-        except ValueError as error:  # not defined for this network
-            reasons[name] = str(error)
-            continue
-        maps[name] = (
-            heat[0].sum(axis=-1) if heat.ndim == 4 else activation_maps.enlarge(heat, size)[0]
-        )
-    return maps, reasons
-
-
-def _integrated(model, images, **options):
-    return attributions.integrated_gradients(model, images, nodes=SAMPLES, **options).attributions
-
-
 def _heat_map_data(model, image, label, methods, check, seed, report):
     """Returns the data of the heat maps and of their check."""
     maps, reasons = heat_maps(
         model, image, methods, label, seed, lambda name: report(f"heat maps: {name}")
     )
-    paths, kept = [], {name: [] for name in maps}
+    paths, correlations = [], {name: [] for name in maps}
     if check and maps:
         with contextlib.closing(cascade(model, image, check, seed)) as steps:
             for path in steps:
@@ -195,11 +129,15 @@ def _heat_map_data(model, image, label, methods, check, seed, report):
                     lambda name, text=text: report(f"{text}: {name}"),
                 )
                 for name, heat in after.items():
-                    kept[name].append(float(rank_correlations(maps[name][None], heat[None])[0]))
+                    correlations[name].append(
+                        float(rank_correlations(maps[name][None], heat[None])[0])
+                    )
                 paths.append(path)
     return {
         "check": paths,
-        "methods": [{"name": name, "map": packed(maps[name]), "kept": kept[name]} for name in maps],
+        "methods": [
+            {"name": name, "map": packed(maps[name]), "kept": correlations[name]} for name in maps
+        ],
         "left_out": reasons,
     }
 

@@ -95,7 +95,7 @@ def marks(texts: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _recurrent(model, inputs, texts):
-    """Returns the data of the recurrent layers: states, and cells to look at."""
+    """Returns the data of the recurrent layers: states, and cells to choose from."""
     paths = []
 
     def visit(call):
@@ -118,27 +118,27 @@ def _recurrent(model, inputs, texts):
         )
         if which is None:  # other steps than those of a text
             continue
-        kept = {}
+        chosen = {}
         for name, values in states.items():
             if values.size <= room:
-                kept[name], room = values, room - values.size
-        if not kept:
+                chosen[name], room = values, room - values.size
+        if not chosen:
             continue
-        main = "c" if "c" in kept else next(iter(kept))
+        main = "c" if "c" in chosen else next(iter(chosen))
         if main == "c":  # the value that a cell's output has, as in the figures of Karpathy 2015
-            kept = {"tanh(c)": np.tanh(kept["c"]), **kept}
+            chosen = {"tanh(c)": np.tanh(chosen["c"]), **chosen}
         cells = {
-            "varies most": [(int(i), None) for i in np.argsort(-kept[main].std(axis=0))[:CELLS]]
+            "varies most": [(int(i), None) for i in np.argsort(-chosen[main].std(axis=0))[:CELLS]]
         }
         for name, mark in marks(texts[which]).items():
-            cells[name] = find_cells(kept[main][None], mark[None], CELLS)
+            cells[name] = find_cells(chosen[main][None], mark[None], CELLS)
         layers.append(
             {
                 "layer": path,
                 "text": which,
                 "main": main,
-                "shown": next(iter(kept)),
-                "states": {name: packed(values) for name, values in kept.items()},
+                "shown": next(iter(chosen)),
+                "states": {name: packed(values) for name, values in chosen.items()},
                 "cells": cells,
             }
         )

@@ -37,7 +37,7 @@ try {
     if (result.methods.length) {
       result.over = await canvas('#maps figure:nth-of-type(1) canvas');
       await page.click('#over');
-      result.alone = await canvas('#maps figure:nth-of-type(1) canvas');
+      result.plain = await canvas('#maps figure:nth-of-type(1) canvas');
       await page.hover('#maps figure:nth-of-type(1) canvas', {position: {x: 3, y: 3}});
       result.value = await page.textContent('#value');
     }
@@ -48,7 +48,7 @@ try {
     result.hovered = await chosen();
     result.about = await page.textContent('#unit p');
     result.region = await canvas('#unit canvas.crop');
-    result.pictures = await page.$$eval('#unit img', all => all.map(node => [node.alt, node.naturalWidth]));
+    result.images = await page.$$eval('#unit img', all => all.map(node => [node.alt, node.naturalWidth]));
     await page.focus('.level:nth-of-type(2) .unit:nth-child(1)');
     result.focused = await chosen();
     await page.keyboard.press('Enter');

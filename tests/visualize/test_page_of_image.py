@@ -72,8 +72,8 @@ def test_the_check_is_that_of_randomised(model, html, page_data):
         return attributions.saliency(model, images, 1).sum(axis=-1)
 
     expected = visualize.randomised(gradient, model, IMAGE, layers=2)
-    kept = page_data(html)["methods"][0]["kept"]
-    np.testing.assert_allclose(kept, [x[0] for x in expected.values()], atol=1e-5)
+    result = page_data(html)["methods"][0]["kept"]
+    np.testing.assert_allclose(result, [x[0] for x in expected.values()], atol=1e-5)
 
 
 def test_the_region_is_the_receptive_field(model, page_data):
@@ -156,7 +156,7 @@ def test_the_page_in_a_browser(model, html, visit, page_data):
     # With images of each unit by activation maximisation.
     options = dict(methods=(), units=2, steps=2)
     maximised = visit("image", visualize.image_page(model, IMAGE, **options))
-    assert [alt[:10] for alt, width in maximised["pictures"] if width == 16] == ["Activation"]
+    assert [alt[:10] for alt, width in maximised["images"] if width == 16] == ["Activation"]
     assert content["name"] == "net" and content["notes"] == ["a note"]
     assert (
         content["classes"][[row["index"] for row in data["classes"]].index(1)] == "dog (explained)"
@@ -168,7 +168,7 @@ def test_the_page_in_a_browser(model, html, visit, page_data):
         == f"keeps {data['methods'][0]['kept'][-1]:.2f} with random weights"
     )
     assert (
-        content["over"]["size"] == [16, 16] and content["over"]["mean"] != content["alone"]["mean"]
+        content["over"]["size"] == [16, 16] and content["over"]["mean"] != content["plain"]["mean"]
     )
     assert "gradient at row 0, column 0" in content["value"]
     for shown, level in zip(content["units"], data["levels"], strict=True):
@@ -176,6 +176,6 @@ def test_the_page_in_a_browser(model, html, visit, page_data):
     first, second = (level["units"] for level in data["levels"])
     assert content["hovered"] == content["unpinned"] == ["body/conv1", str(first[1]["unit"])]
     assert content["region"]["size"] == first[1]["region"][:1:-1]
-    assert len(content["pictures"]) == 4 and all(width > 0 for _, width in content["pictures"])
+    assert len(content["images"]) == 4 and all(width > 0 for _, width in content["images"])
     assert content["focused"] == content["stays"] == ["body/conv2", str(second[0]["unit"])]
     assert content["pinned"] == "true" and content["without"] == 0

@@ -55,7 +55,7 @@ function drawNumbers(canvas, values, height, width, pixel) {
   canvas.getContext('2d').putImageData(image, 0, 0);
 }
 
-// The value below which a share of the absolute values lies.
+// The value below which a fraction of the absolute values lies.
 function percentile(values, share) {
   const sorted = Float32Array.from(values, Math.abs).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] || sorted[sorted.length - 1] || 1;

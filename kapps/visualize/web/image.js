@@ -1,11 +1,11 @@
 // An image classifier and one image: the most likely classes, heat maps with their check, units of the feature maps.
 const [height, width] = data.image.shape;
-const picture = new Image();
+const shownImage = new Image();
 let greys = null;  // lightness of each pixel of the image, from 0 to 255
 
 function readImage() {
   const canvas = createHtml('canvas', {width, height}), context = canvas.getContext('2d');
-  context.drawImage(picture, 0, 0);
+  context.drawImage(shownImage, 0, 0);
   const pixels = context.getImageData(0, 0, width, height).data;
   greys = Float32Array.from({length: width * height}, (_, i) => .3 * pixels[4 * i] + .59 * pixels[4 * i + 1] + .11 * pixels[4 * i + 2]);
 }
@@ -73,7 +73,7 @@ function drawRegion(canvas, unit) {
   const context = canvas.getContext('2d'), [rows, columns] = unit.map.shape, values = unpack(unit.map), most = unit.map.scale || 1;
   canvas.width = width;
   canvas.height = height;
-  context.drawImage(picture, 0, 0);
+  context.drawImage(shownImage, 0, 0);
   const pixels = context.getImageData(0, 0, width, height);
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
     const a = .25 + .75 * Math.max(0, values[Math.floor(y / height * rows) * columns + Math.floor(x / width * columns)] / most), i = 4 * (y * width + x);
@@ -91,7 +91,7 @@ function showUnit(level, unit) {
   const whole = createHtml('canvas', {className: 'pixels input', role: 'img', 'aria-label': `The image, light where unit ${unit.unit} is active; a frame around the region of its largest value`});
   const crop = createHtml('canvas', {className: 'pixels crop', width: Math.max(1, wide), height: Math.max(1, tall), role: 'img', 'aria-label': 'The region of the largest value'});
   drawRegion(whole, unit);
-  crop.getContext('2d').drawImage(picture, left, top, wide, tall, 0, 0, wide, tall);
+  crop.getContext('2d').drawImage(shownImage, left, top, wide, tall, 0, 0, wide, tall);
   const parts = [createHtml('figure', {}, crop, createHtml('figcaption', {}, `region: ${wide}x${tall} pixels`))];
   if (unit.maximised) parts.push(createHtml('figure', {}, createHtml('img', {className: 'pixels crop', src: unit.maximised, alt: `Activation maximisation of unit ${unit.unit}`}), createHtml('figcaption', {}, 'activation maximisation')));
   const images = (unit.images || []).map((src, i) => createHtml('img', {className: 'pixels', src, alt: `Top image ${i + 1} of unit ${unit.unit}`, width: 64}));
@@ -139,7 +139,7 @@ function showLevels() {
   panel.replaceChildren(panel.firstChild);
 }
 
-picture.onload = () => {
+shownImage.onload = () => {
   readImage();
   showHeader();
   element('main').append(createHtml('section', {id: 'input', 'aria-label': 'Image and classes'}, createHtml('div', {className: 'row'},
@@ -148,4 +148,4 @@ picture.onload = () => {
   showLevels();
   document.body.dataset.ready = 'yes';
 };
-picture.src = data.image.url;
+shownImage.src = data.image.url;
