@@ -15,7 +15,7 @@ from kapps.visualize.attention_views import attention_rollout, head_view
 from kapps.visualize.attention_weights import attention_maps
 from kapps.visualize.recurrent_states import cell_states, find_cells
 
-CELLS = 8
+CELLS = 6
 """Cells that follow a mark best, and cells that vary most, which the page lists."""
 MOST_STATES = 4_000_000
 """Largest number of states on a page; gates are left out first."""
@@ -127,9 +127,8 @@ def _recurrent(model, inputs, texts):
         main = "c" if "c" in chosen else next(iter(chosen))
         if main == "c":  # the value that a cell's output has, as in the figures of Karpathy 2015
             chosen = {"tanh(c)": np.tanh(chosen["c"]), **chosen}
-        cells = {
-            "varies most": [(int(i), None) for i in np.argsort(-chosen[main].std(axis=0))[:CELLS]]
-        }
+        spread = next(iter(chosen.values())).std(axis=0)
+        cells = {"varies most": [(int(i), None) for i in np.argsort(-spread)[:CELLS]]}
         for name, mark in marks(texts[which]).items():
             cells[name] = find_cells(chosen[main][None], mark[None], CELLS)
         layers.append(

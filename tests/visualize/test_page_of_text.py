@@ -42,7 +42,7 @@ def test_the_page_has_the_states_and_the_weights(model, html, page_data, unpack)
     assert more["main"] == "h" and more["layer"] == "more"
     marks = module.marks(TEXT)
     assert set(cells["cells"]) == {"varies most", *marks}
-    expected = visualize.find_cells(states["c"], marks["inside quotes"][None], 8)
+    expected = visualize.find_cells(states["c"], marks["inside quotes"][None], 6)
     assert [cell for cell, _ in cells["cells"]["inside quotes"]] == [cell for cell, _ in expected]
     attention, rollout = data["attention"]
     maps = visualize.attention_maps(model, TOKENS)

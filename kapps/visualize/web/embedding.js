@@ -3,6 +3,8 @@ const points = data.points, [total, features] = data.shape;
 let chosen = null, hovered = null, matches = new Set(), view = null;
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const shortened = text => text.length > 24 ? `${text.slice(0, 23)}…` : text;
+
 function fit() {
   const xs = points.map(p => p[0]), ys = points.map(p => p[1]), range = values => values.reduce(([a, b], x) => [Math.min(a, x), Math.max(b, x)], [Infinity, -Infinity]);
   const [x0, x1] = range(xs), [y0, y1] = range(ys), box = canvas.getBoundingClientRect();
@@ -22,7 +24,7 @@ function draw() {
   context.clearRect(0, 0, box.width, box.height);
   context.font = '12px system-ui, sans-serif';
   const near = new Set(chosen === null ? [] : data.neighbours[chosen]), isStrong = i => i === chosen || i === hovered || near.has(i) || matches.has(i);
-  const busy = new Set(), cell = (x, y) => `${Math.floor(x / 90)} ${Math.floor(y / 16)}`;
+  const boxes = [];
   const order = [...points.keys()].sort((a, b) => isStrong(a) - isStrong(b));
   for (const i of order) {
     const [x, y] = place(i);
@@ -36,13 +38,14 @@ function draw() {
   }
   // Labels where there is room, those of chosen vectors first.
   for (const i of order.reverse()) {
-    const [x, y] = place(i), key = cell(x, y), strong = isStrong(i);
-    if (busy.has(key) && i !== chosen && i !== hovered) continue;
-    if (!strong && busy.size > 120) break;
-    busy.add(key);
+    if (boxes.length > 150 && !isStrong(i)) break;
+    const [x, y] = place(i), strong = isStrong(i), text = shortened(data.labels[i]), right = x + 9 + context.measureText(text).width;
+    const isFree = boxes.every(([a, b, c]) => right < a || x > b || Math.abs(y - c) > 13);
+    if (!isFree && i !== chosen && i !== hovered) continue;
+    boxes.push([x, right, y]);
     context.globalAlpha = strong || (chosen === null && !matches.size) ? 1 : .35;
     context.fillStyle = style('--text');
-    context.fillText(data.labels[i], x + 7, y + 4);
+    context.fillText(text, x + 7, y + 4);
   }
   context.globalAlpha = 1;
 }
