@@ -183,7 +183,13 @@ def _last_of_each_size(model, image):
 
     def visit(call):
         outputs = call.proceed()
-        if getattr(outputs, "ndim", 0) == 4 and not isinstance(call.operation, NO_FEATURES):
+        # An operation inside a layer has another name in each call.
+        is_layer = isinstance(call.operation, keras.layers.Layer)
+        if (
+            is_layer
+            and not isinstance(call.operation, NO_FEATURES)
+            and len(getattr(outputs, "shape", ())) == 4
+        ):
             calls.append((call.path, tuple(outputs.shape[1:3])))
         return outputs
 

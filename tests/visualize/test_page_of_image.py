@@ -99,6 +99,16 @@ def test_the_region_is_the_receptive_field(model, page_data):
         )
 
 
+def test_paddings_and_operations_inside_layers_are_no_levels(page_data):
+    import kapps
+
+    model = kapps.resnet18(input_shape=(32, 32, 3), classes=3)
+    image = RANDOM.normal(size=(1, 32, 32, 3))
+    data = page_data(visualize.image_page(model, image, methods=(), units=1))
+    sizes = [level["shape"][0] for level in data["levels"]]
+    assert sizes == [16, 8, 4, 2] and not any("pad" in level["layer"] for level in data["levels"])
+
+
 def test_a_method_that_is_not_defined_is_left_out(page_data):
     model = keras.Sequential(
         [
