@@ -79,20 +79,19 @@ def image_page(
         if value < least:
             raise ValueError(f"{option}={value}: pass a number of {least} or more")
     draw = draw or functools.partial(to_pixels, value_range=value_range)
-    with _layer_calls.same_structure():
-        report("the most likely classes")
-        scores = Scores(model, image)
-        logits = ops.convert_to_numpy(scores.run(image))[0].astype("float64")
-        explained = int(scores.classes(image, None if explained is None else [explained])[0])
-        data = {
-            "name": model.name,
-            "notes": list(notes),
-            "image": {"url": png_url(draw(image[0])), "shape": list(image.shape[1:])},
-            "explained": {"index": explained, "name": _name(explained, class_names)},
-            "classes": _classes(logits, class_names),
-            **_heat_map_data(model, image, explained, methods, check, seed, report),
-            "levels": _levels(model, image, units, steps, value_range, others, draw, seed, report),
-        }
+    report("the most likely classes")
+    scores = Scores(model, image)
+    logits = ops.convert_to_numpy(scores.run(image))[0].astype("float64")
+    explained = int(scores.classes(image, None if explained is None else [explained])[0])
+    data = {
+        "name": model.name,
+        "notes": list(notes),
+        "image": {"url": png_url(draw(image[0])), "shape": list(image.shape[1:])},
+        "explained": {"index": explained, "name": _name(explained, class_names)},
+        "classes": _classes(logits, class_names),
+        **_heat_map_data(model, image, explained, methods, check, seed, report),
+        "levels": _levels(model, image, units, steps, value_range, others, draw, seed, report),
+    }
     return page("image", f"{model.name}: inside", data)
 
 
