@@ -135,7 +135,13 @@ def _heat_map_data(model, image, label, methods, check, seed, report):
     return {
         "check": paths,
         "methods": [
-            {"name": name, "map": packed(maps[name]), "kept": correlations[name]} for name in maps
+            {
+                "name": name,
+                "map": packed(heat),
+                "zeros": float((heat == 0).mean()),
+                "kept": correlations[name],
+            }
+            for name, heat in maps.items()
         ],
         "left_out": reasons,
     }

@@ -47,6 +47,8 @@ def test_the_page_has_the_arrays_of_the_functions(model, html, page_data, unpack
     expected = attributions.saliency(model, IMAGE, 1)[0].sum(axis=-1)
     np.testing.assert_allclose(unpack(gradient), expected, atol=np.abs(expected).max() / 200)
     assert guided["shape"] == cam["shape"] == [16, 16]
+    zeros = [method["zeros"] for method in data["methods"]]
+    assert zeros[0] == pytest.approx((expected == 0).mean())
     probabilities = ops.convert_to_numpy(model(IMAGE))[0]
     shares = [row["share"] for row in data["classes"]]
     np.testing.assert_allclose(shares, np.sort(probabilities)[::-1], rtol=1e-5)
