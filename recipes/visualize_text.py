@@ -33,7 +33,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
-from common import cell_search, counting_strings, number_words, translation_corpus
+from common import text_cells, counting_strings, number_words, translation_corpus
 
 import kapps
 from kapps import _interrupts, families, training, visualize
@@ -83,7 +83,7 @@ def random_network(model):
 def compare(name, model, split, held_out, results):
     """Searches the cells of a network, and of the same network with random weights; prints all, returns the first."""
     networks = {"trained": model, "random weights": random_network(model)}
-    cells = {kind: cell_search.search(x, split, held_out) for kind, x in networks.items()}
+    cells = {kind: text_cells.search(x, split, held_out) for kind, x in networks.items()}
     for mark, cell in cells["trained"].items():
         row = {kind: dataclasses.asdict(best[mark]) for kind, best in cells.items()}
         results.setdefault(name, {})[mark] = row
@@ -100,7 +100,7 @@ def counting_split(letters, counts):
     """Returns strings of a language; the mark is the number of a less the number of b that were read."""
     x, _, mask = counting_strings.make_strings(list(counts), letters)
     mark = (x[..., 0] - x[..., 1]).cumsum(axis=1)
-    return cell_search.Split(x, mask > 0, {"number of a less b": mark})
+    return text_cells.Split(x, mask > 0, {"number of a less b": mark})
 
 
 def scaled(values, cell):
@@ -119,7 +119,7 @@ def draw_counting(models, longest, folder, results):
         for cell in compare(title, model, split, held_out, results).values():
             n = 3 * longest // 2
             inputs, _, _ = counting_strings.make_strings([n], letters)
-            values = cell_search.read_states(model, inputs)[cell.state][0, :, cell.cell]
+            values = text_cells.read_states(model, inputs)[cell.state][0, :, cell.cell]
             panel = f"{title}, n = {n}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"
             panels.setdefault(letters, {})[panel] = scaled(values, cell)
     files = []
@@ -166,11 +166,11 @@ def text_splits(corpus, vocabulary, start):
         )
     firsts = np.linspace(start, len(corpus) - FLAGS.row, 2 * pairs).astype(int)
     places = firsts[:, None] + np.arange(FLAGS.row)
-    marks = {name: mark(corpus)[places] for name, mark in cell_search.MARKS.items()}
+    marks = {name: mark(corpus)[places] for name, mark in text_cells.MARKS.items()}
     tokens = vocabulary.encode(corpus)[places]
     used = np.broadcast_to(np.arange(FLAGS.row) >= FIRST_STEPS, (pairs, FLAGS.row))
     return [
-        cell_search.Split(tokens[i::2], used, {name: mark[i::2] for name, mark in marks.items()})
+        text_cells.Split(tokens[i::2], used, {name: mark[i::2] for name, mark in marks.items()})
         for i in range(2)
     ]
 
@@ -183,7 +183,7 @@ def draw_cells(model, vocabulary, splits, folder, results):
     spread = sum(mark.std(axis=1) / (mark.std() or 1) for mark in held_out.marks.values())
     row = int(np.argmax(spread))
     states, shown = (
-        cell_search.read_states(model, held_out.inputs[[row]]),
+        text_cells.read_states(model, held_out.inputs[[row]]),
         [vocabulary.decode(token[None]) for token in held_out.inputs[row]],
     )
     values = {}
@@ -195,7 +195,7 @@ def draw_cells(model, vocabulary, splits, folder, results):
     if values:
         visualize.plot_text(shown, values, folder / "cells.png")
     name, query = list(states.items())[-1]
-    corpus = cell_search.read_states(model, split.inputs)[name]
+    corpus = text_cells.read_states(model, split.inputs)[name]
     step = FLAGS.row // 2
     every = np.concatenate([corpus.reshape(1, -1, corpus.shape[-1]), query[:, [step]]], axis=1)
     lines = [
@@ -243,7 +243,7 @@ def draw_language_model(model, folder, results):
             f"the text has {vocabulary.size} characters and {model.name} {model.output_shape[-1]}: pass its own --text"
         )
     start = len(corpus) - int(max(0.05, used["validation"]) * len(corpus))
-    if not cell_search.recurrent_layers(model):
+    if not text_cells.recurrent_layers(model):
         return draw_heads(model, vocabulary, vocabulary.encode(corpus)[start:], folder)
     return draw_cells(model, vocabulary, text_splits(corpus, vocabulary, start), folder, results)
 

@@ -12,15 +12,15 @@ from keras import layers
 import kapps
 from kapps.data import translation
 
-cell_search = module_files.load("recipes/common/cell_search.py")
+text_cells = module_files.load("recipes/common/text_cells.py")
 
 
 def test_marks_of_a_text():
     text = 'ab "cd\ne" f(\ng[1])"x\n\n)y"""q"q"""z'
-    quoted = "".join(np.where(cell_search.inside_quotes(text), list(text.replace("\n", "n")), "."))
+    quoted = "".join(np.where(text_cells.inside_quotes(text), list(text.replace("\n", "n")), "."))
     assert quoted == '..."cdne.........."xn..."""q"q""..'
-    assert cell_search.position_in_line("ab\n\nc").tolist() == [0, 1, 2, 0, 0]
-    assert cell_search.bracket_depth("a(b[c])d)({\n\n(").tolist() == [
+    assert text_cells.position_in_line("ab\n\nc").tolist() == [0, 1, 2, 0, 0]
+    assert text_cells.bracket_depth("a(b[c])d)({\n\n(").tolist() == [
         0, 1, 1, 2, 2, 1, 0, 0, 0, 1, 2, 0, 0, 1,
     ]  # fmt: skip
 
@@ -43,29 +43,29 @@ def split(seed):
     used = np.broadcast_to(np.arange(30) >= 2, bits.shape)
     count = bits.cumsum(axis=1)
     marks = {"count": count, "many": count > 7, "constant": 0 * bits}
-    return cell_search.Split(np.eye(2, dtype="float32")[bits], used, marks)
+    return text_cells.Split(np.eye(2, dtype="float32")[bits], used, marks)
 
 
 def test_the_search_finds_the_cell_that_counts_and_reports_other_sequences():
-    cells = cell_search.search(counter(), split(0), split(1))
+    cells = text_cells.search(counter(), split(0), split(1))
     assert set(cells) == {"count", "many"}  # a constant has no correlation
     for cell in cells.values():
         assert (cell.state, cell.cell) == ("count h", 1)
     assert cells["count"].r > 0.9999 and cells["count"].held_out_r > 0.9999
     assert cells["count"].accuracy is None and cells["many"].accuracy == 1
     other = keras.models.clone_model(counter())
-    assert cell_search.search(other, split(0), split(1))["count"].held_out_r < 0.9
+    assert text_cells.search(other, split(0), split(1))["count"].held_out_r < 0.9
 
 
 def test_the_accuracy_of_a_threshold_is_one_half_by_chance():
     values, mark = np.arange(10.0), np.arange(10) >= 8
-    assert cell_search.accuracy_of(values, mark, 7.5) == 1
+    assert text_cells.accuracy_of(values, mark, 7.5) == 1
     assert (
-        cell_search.accuracy_of(values, mark, 100)
-        == cell_search.accuracy_of(values, mark, -1)
+        text_cells.accuracy_of(values, mark, 100)
+        == text_cells.accuracy_of(values, mark, -1)
         == 0.5
     )
-    assert 7 <= cell_search.best_threshold(values, mark) < 8
+    assert 7 <= text_cells.best_threshold(values, mark) < 8
 
 
 def write_runs(folder):
