@@ -1,8 +1,9 @@
 """Cells: small graphs of operations on two earlier maps, as architecture searches find them.
 
 A genotype is (rows, concatenated), as the figures of the papers show a cell. A row is (node, operation, input,
-operation, input): the node is the sum of two operations, each on an input of the cell or on an earlier node. The cell's
-output has the channels of the nodes, or inputs, in `concatenated`.
+operation, input): the node is the sum of two operations, each on an input of the cell or on an earlier node; in other
+search spaces a node has any number of operations. The cell's output has the channels of the nodes, or inputs, in
+`concatenated`.
 
     genotype = (
         ("c2", "sep5", "h0", "sep3", "h1"),
@@ -174,6 +175,7 @@ def cell(
     strides: int = 1,
     drop_rate: float = 0.0,
     drop_steps: int | None = None,
+    edges: int | None = 2,
     name: str,
     **norm,
 ) -> keras.KerasTensor:
@@ -188,6 +190,7 @@ def cell(
         drop_rate: fraction of the examples for which training drops the output of an operation. An identity is never
             dropped, nor is the operation "id" where it is a convolution.
         drop_steps: training steps in which the rate rises from 0, as for `DropPath`; None for the full rate at once.
+        edges: number of operations of each node; None for any number.
         name: first part of the names of all layers.
         **norm: options of `batch_norm`.
 
@@ -197,18 +200,20 @@ def cell(
     Raises:
         ValueError: if the genotype has another form, an unknown operation, or reads a later map.
     """
-    rows, concatenated = check_genotype(genotype, operations, inputs)
+    rows, concatenated = check_genotype(genotype, operations, inputs, edges)
     maps = dict(inputs)
-    for node, *edges in rows:
+    for node, *row in rows:
         branches = []
-        for side, operation, source in (("left", *edges[:2]), ("right", *edges[2:])):
+        sides = ("left", "right") if edges == 2 else [f"from{source}" for source in row[1::2]]
+        for side, operation, source in zip(sides, row[::2], row[1::2], strict=True):
             x, layer = maps[source], f"{name}_{node}_{side}"
             step = strides if source in inputs else 1
             y = operations[operation](x, filters, strides=step, name=layer, **norm)
             if drop_rate and y is not x and operation not in ("id", "none"):
                 y = DropPath(drop_rate, drop_steps, name=f"{layer}_drop")(y)
             branches.append(y)
-        maps[node] = layers.Add(name=f"{name}_{node}")(branches)
+        many = len(branches) > 1
+        maps[node] = layers.Add(name=f"{name}_{node}")(branches) if many else branches[0]
     for node in inputs:
         if node not in concatenated:
             continue
@@ -218,7 +223,10 @@ def cell(
             maps[node] = factorised_reduction(x, filters, activation=False, name=layer, **norm)
         elif x.shape[-1] != filters:
             maps[node] = conv_bn(x, filters, 1, name=layer, **norm)
-    return layers.Concatenate(name=f"{name}_out")([maps[node] for node in concatenated])
+    outputs = [maps[node] for node in concatenated]
+    return (
+        layers.Concatenate(name=f"{name}_out")(outputs) if edges == 2 or outputs[1:] else outputs[0]
+    )
 
 
 def check_pair(genotype):
@@ -228,8 +236,12 @@ def check_pair(genotype):
     return genotype
 
 
-def check_genotype(genotype, operations, inputs):
-    """Returns (rows, concatenated) of a genotype, and raises ValueError for what cannot be built, in one line."""
+def check_genotype(genotype, operations, inputs, edges=2):
+    """Returns (rows, concatenated) of a genotype, and raises ValueError for what cannot be built, in one line.
+
+    Args:
+        genotype, operations, inputs, edges: as for `cell`.
+    """
     if len(genotype) != 2:
         raise ValueError(
             f"a cell has {len(genotype)} parts; it is (rows, names of the concatenated nodes)"
@@ -237,9 +249,11 @@ def check_genotype(genotype, operations, inputs):
     rows, concatenated = genotype
     maps = list(inputs)
     for row in rows:
-        if len(row) != 5:
+        counts = (len(row) - 1) / 2  # of operations, each with an input
+        if counts != edges if edges else counts not in range(1, len(maps) + 1):
+            form = ", operation, input" * (edges or 1)
             raise ValueError(
-                f"row {short(row)} of a cell is not (node, operation, input, operation, input)"
+                f"row {short(row)} of a cell is not (node{form}{'' if edges else ', ...'})"
             )
         for operation in row[1::2]:
             if operation not in operations:
