@@ -38,6 +38,7 @@ from kapps.visualize.probes import Probe, probe
 from kapps.visualize.profile_plot import plot_profile
 from kapps.visualize.randomisation import randomised
 from kapps.visualize.recurrent_states import cell_states, find_cells, similar_states
+from kapps.visualize.search_plot import plot_evaluations, plot_regret
 from kapps.visualize.series_plot import plot_lines, plot_predictions, plot_zipf
 from kapps.visualize.span_plot import plot_spans
 from kapps.visualize.text_plot import plot_text
@@ -81,6 +82,7 @@ __all__ = [
     "plot_cells",
     "plot_episodes",
     "plot_error_distributions",
+    "plot_evaluations",
     "plot_head_view",
     "plot_heat_maps",
     "plot_history",
@@ -90,6 +92,7 @@ __all__ = [
     "plot_predictions",
     "plot_probes",
     "plot_profile",
+    "plot_regret",
     "plot_sheet",
     "plot_spans",
     "plot_text",

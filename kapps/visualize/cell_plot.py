@@ -16,8 +16,8 @@ HALF = 0.25, 0.16
 def plot_cells(genotypes: Mapping[str, Sequence], path: str | os.PathLike) -> None:
     """Plots cells, one panel for each: inputs on the left, the concatenated output on the right.
 
-    A node is right of the two operations that it adds, and of all nodes that these read. Lines have the colour of the
-    map that is read.
+    A node is right of the operations that it adds, and of all nodes that these read. Lines have the colour of the map
+    that is read.
 
         from kapps.cnn.darts import SECOND_ORDER
         normal, reduction = SECOND_ORDER
@@ -25,7 +25,7 @@ def plot_cells(genotypes: Mapping[str, Sequence], path: str | os.PathLike) -> No
 
     Args:
         genotypes: {title: genotype}. A genotype is (rows, concatenated), a row (node, operation, input, operation,
-            input), as for `kapps.layers.cells`.
+            input), as for `kapps.layers.cells`; a row may have any number of operations.
         path: output file; its suffix sets the format: .png, .svg or .pdf.
 
     Raises:
@@ -37,7 +37,7 @@ def plot_cells(genotypes: Mapping[str, Sequence], path: str | os.PathLike) -> No
         raise ValueError("genotypes is empty: there are no cells to plot")
     places = {title: _places(title, genotype) for title, genotype in genotypes.items()}
     columns = [max(x for x, _ in cell.values()) + 1.4 for cell in places.values()]
-    rows = max(len(genotype[0]) for genotype in genotypes.values())
+    rows = max(sum(map(_height, genotype[0])) for genotype in genotypes.values())
     figure = new_figure(figsize=(COLUMN * sum(columns), 0.62 * rows + 0.6))
     axes = figure.subplots(1, len(places), squeeze=False, width_ratios=columns)[0]
     for axis, (title, genotype) in zip(axes, genotypes.items(), strict=True):
@@ -49,13 +49,19 @@ def plot_cells(genotypes: Mapping[str, Sequence], path: str | os.PathLike) -> No
     save_figure(figure, path)
 
 
+def _height(row):
+    """Returns the height of a node in rows of two operations."""
+    return max(1.0, (len(row) // 2) / 2)
+
+
 def _places(title, genotype):
     """Returns {input, node or "concat": (column, vertical position)}, with all inputs in the first column."""
     rows, concatenated = genotype
     nodes = [row[0] for row in rows]
     reads = [source for row in rows for source in row[2::2]] + list(concatenated)
     inputs = sorted(dict.fromkeys(source for source in reads if source not in nodes))
-    middle = -(len(rows) - 1) / 2
+    heights = [_height(row) for row in rows]
+    middle = -(sum(heights) - 1) / 2
     places = {name: (0, middle + 1 - 2 * i) for i, name in enumerate(inputs)}
     for i, row in enumerate(rows):
         later = [source for source in row[2::2] if source not in places]
@@ -63,7 +69,8 @@ def _places(title, genotype):
             raise ValueError(
                 f"{title}: node {row[0]} reads {later[0]}, a later node or none at all"
             )
-        places[row[0]] = (1 + max(places[source][0] for source in row[2::2]), -i)
+        height = 0.5 - sum(heights[:i]) - heights[i] / 2
+        places[row[0]] = (1 + max(places[source][0] for source in row[2::2]), height)
     last = max(column for column, _ in places.values())
     return {**places, "concat": (last + 0.8, middle)}
 
@@ -77,8 +84,9 @@ def _draw(axis, genotype, places):
         _box(axis, f"${name}$" if "_{" in name else name, place, colours[name])
     for node, *edges in rows:
         column, height = places[node]
-        for shift, operation, source in ((0.22, *edges[:2]), (-0.22, *edges[2:])):
-            place = (column - 0.5, height + shift)
+        middle = (len(edges) / 2 - 1) / 2
+        for i, (operation, source) in enumerate(zip(edges[::2], edges[1::2], strict=True)):
+            place = (column - 0.5, height + 0.44 * (middle - i))
             _operation(axis, operation, place)
             _line(axis, places[source], (place[0] - HALF[0], place[1]), colours[source])
             _line(axis, (place[0] + HALF[0], place[1]), places[node], GREY)

@@ -3,6 +3,7 @@
 import pytest
 
 from kapps import visualize
+from kapps._cell_strings import cell_genotype
 from kapps.cnn import darts, snas
 from kapps.visualize import cell_plot
 
@@ -34,6 +35,16 @@ def test_figure_has_a_box_for_each_operation(tmp_path, monkeypatch):
     expected = [x for rows, _ in (normal, reduction) for row in rows for x in row[1::2]]
     assert sorted(texts) == sorted(expected) and texts.count("none") == 6
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_nodes_may_have_any_number_of_operations(tmp_path):
+    genotype = cell_genotype("303141")
+    places = cell_plot._places("cell", genotype)
+    assert places["concat"][0] > places["3"][0] > places["1"][0] > places["0"][0] == 0
+    path = tmp_path / "cell.svg"
+    visualize.plot_cells({"cell": genotype}, path)
+    text = path.read_text(encoding="utf-8")
+    assert text.count("nor_conv_3x3") >= 2 and "avg_pool_3x3" in text
 
 
 def test_wrong_genotypes_are_errors(tmp_path):

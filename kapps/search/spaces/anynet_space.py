@@ -14,7 +14,7 @@ BOTTLENECKS, GROUPS = (1, 2, 4), (1, 2, 4, 8, 16, 32)
 
 
 class AnyNet(Space):
-    """AnyNet A to E. A cell has one part for each stage: "1x16b1g8-2x32b1g8" are depth, width, bottleneck and group width.
+    """AnyNet A to E. A cell has a part for each stage: "1x16b1g8" are depth, width, bottleneck and group width.
 
     Args:
         space: "A" to "E"; each has the restrictions of those before it.
@@ -99,7 +99,8 @@ class AnyNet(Space):
             if -1 not in digits and self.cell(digits) == cell:
                 return digits
         raise ValueError(
-            f"cell={short(cell, 160)} is not a network of {self.name}: {self.stages} stages such as 1x16b1g8, joined by -"
+            f"cell={short(cell, 160)} is not a network of {self.name}: {self.stages} times depth, width, "
+            "bottleneck and groups such as 1x16b1g8, with - between"
         )
 
     def complete(self, prefix):

@@ -18,7 +18,7 @@ COLOURS = 3
 
 
 class NASBench201(Space):
-    """The space of NAS-Bench-201: 15,625 cells, of which 4,930 are different functions.
+    """The space of NAS-Bench-201: 15,625 cells, 4,930 different functions.
 
         space = NASBench201()
         space.cost("303101")  # 559,386 parameters and 78,561,920 multiply-accumulates
@@ -41,6 +41,7 @@ class NASBench201(Space):
         self.decisions = tuple(
             Decision(f"{source}-{node}", OPERATIONS) for source, node in EDGES
         )  # fmt: skip
+        self._costs: dict[str, Cost] = {}
         self.steps = (1, 3, 6)  # the edges of one node after the other
 
     def digits(self, cell):
@@ -61,7 +62,7 @@ class NASBench201(Space):
         return benchmark_function(cell_digits(cell))
 
     def complete(self, prefix):
-        """The edges of later nodes are "none", except for an identity from the last node of the prefix to the output."""
+        """The edges of later nodes are "none", but for an identity from the last node of the prefix to the output."""
         if len(prefix) == len(EDGES):
             return tuple(prefix)
         last = {0: 0, 1: 1, 3: 2}[len(prefix)]
@@ -71,6 +72,11 @@ class NASBench201(Space):
     def cost(self, cell):
         """Returns the figures of the built network. Operations whose results no operation reads are not in it."""
         cell = cell_digits(cell)
+        if cell not in self._costs:
+            self._costs[cell] = self._cost(cell)
+        return self._costs[cell]
+
+    def _cost(self, cell):
         read = {NODES[-1]}
         used = []
         for (source, node), digit in reversed(list(zip(EDGES, cell, strict=True))):
