@@ -70,18 +70,10 @@ class WeightSharing:
 
     @checked
     def __init__(
-        self,
-        network: keras.Model,
-        method: str = "darts",
-        *,
-        epochs: int,
-        batch_size: int = 64,
-        seed: int = 0,
-        learning_rate: float = 0.05,
-        alpha_rate: float | None = None,
-        costs: np.ndarray | None = None,
+        self, network: keras.Model, method: str = "darts", *, epochs: int, batch_size: int = 64, seed: int = 0,
+        learning_rate: float = 0.05, alpha_rate: float | None = None, costs: np.ndarray | None = None,
         cost_weight: float = 0.0,
-    ):
+    ):  # fmt: skip
         import tensorflow as tf
 
         if method not in METHODS:
@@ -90,9 +82,8 @@ class WeightSharing:
             )
         self.network, self.method, self.epochs = network, method, epochs
         self.batch_size, self.seed, self.learning_rate = batch_size, seed, learning_rate
-        self.is_sampled = method in ("enas", "paths")
         self.controller = None
-        if self.is_sampled:
+        if method in ("enas", "paths"):
             rate = 0.01 if alpha_rate is None else alpha_rate
             self.controller = Reinforce(NASBench201(), seed=seed, learning_rate=rate)
         self.alphas = tf.Variable(
@@ -110,9 +101,8 @@ class WeightSharing:
         largest = costs.max(axis=-1).sum() or 1.0
         self.costs = (cost_weight * costs / largest).astype("float32")
         self.history: list[dict] = []
-        self._step = tf.function(self._weight_step)
-        self._alpha_step = tf.function(self._alpha_gradient)
-        self._accuracy = tf.function(self._count_right)
+        steps = self._weight_step, self._alpha_gradient, self._count_right
+        self._step, self._alpha_step, self._accuracy = map(tf.function, steps)
 
     def _logits(self, images, gates):
         inputs = [keras.ops.convert_to_tensor(x) for x in (images, gates)]
@@ -161,10 +151,8 @@ class WeightSharing:
         return tape.gradient(loss, self.alphas)
 
     def _count_right(self, images, labels, gates):
-        import tensorflow as tf
-
-        predicted = tf.argmax(self._logits(images, gates), axis=-1)
-        return tf.reduce_sum(tf.cast(tf.equal(predicted, tf.cast(labels, "int64")), "int32"))
+        predicted = keras.ops.argmax(self._logits(images, gates), axis=-1)
+        return keras.ops.sum(keras.ops.equal(predicted, keras.ops.cast(labels, predicted.dtype)))
 
     def _update_alphas(self, gradient, among=None):
         """Takes a step of Adam; of ProxylessNAS the probabilities of the other operations stay."""
@@ -207,8 +195,9 @@ class WeightSharing:
             train = tuple(np.concatenate(pair) for pair in zip(train, valid, strict=True))
         steps = len(train[1]) // self.batch_size
         if not steps or len(valid[1]) < self.batch_size:
+            count = min(len(train[1]), len(valid[1]))
             raise ValueError(
-                f"batch_size={self.batch_size} is more than the {min(len(train[1]), len(valid[1]))} images; lower it"
+                f"batch_size={self.batch_size} is more than the {count} images; lower it"
             )
         order, losses = random.permutation(len(train[1])), []
         first, last = TEMPERATURES
@@ -259,7 +248,7 @@ class WeightSharing:
         self._update_alphas(gradient, among if self.method == "proxylessnas" else None)
 
     def _learn_controller(self, batch):
-        """Samples a cell, and tells the controller its accuracy on a validation batch."""
+        """Tells the controller the accuracy of a cell that it samples, on a validation batch."""
         cell = self.controller.ask()
         right = int(self._accuracy(*batch, one_hot(cell)))
         self.controller.tell(cell, 100 * right / self.batch_size)
@@ -272,9 +261,9 @@ class WeightSharing:
         """
         if self.controller is None or valid is None:
             return cell_of(self.probabilities())
-        controller = Reinforce(self.controller.space, seed=self.seed)
-        controller.policy = self.controller.policy
-        cells = [cell_of(self.probabilities()), *controller.samples_of_policy(SAMPLED)]
+        random = np.random.default_rng([self.seed, 3]).random((SAMPLED, SHAPE[0]))
+        sampled = [IDENTITY[_gates.choose(self.probabilities(), numbers)] for numbers in random]
+        cells = map(cell_of, [self.probabilities(), *sampled])
         return max(dict.fromkeys(cells), key=lambda cell: self.accuracy(cell, *valid))
 
     def _variables(self):

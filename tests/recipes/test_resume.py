@@ -19,7 +19,7 @@ RUNS = [
 """Other recipes of runs. CI runs those that changed."""
 TABLES = [
     "sequence_tasks", "attention_tasks", "memory_tasks", "multi_task", "self_attentive", "pointer_tasks", "few_shot",
-    "gradients",
+    "gradients", "search",
 ]  # fmt: skip
 """Other recipes of a table, which all resume by `recipes/common/results.py`, as counting.py does."""
 

@@ -144,6 +144,11 @@ RECIPES = {  # name: (recipe, flags, training steps)
         "--shots=1 --ways=2 --steps=4 --batch_size=2 --test=4 --embedding_filters=2 --filters=2",
         12,
     ),
+    "search": (
+        "search",
+        "--methods=evolution,enas --budget=3 --epochs=1 --images=64 --test=32 --filters=2 --batch_size=16 --final_epochs=1",
+        10,
+    ),
     "memory_tasks": (
         "memory_tasks",
         "--tasks=copy,stories --steps=4 --batch_size=2 --test=10 --length=3 --units=4 --rows=4 --width=3",
