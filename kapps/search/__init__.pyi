@@ -4,6 +4,7 @@ from . import methods as methods
 from . import spaces as spaces
 from . import supernet as supernet
 from . import weight_sharing as weight_sharing
+from . import workers as workers
 from .building import build as build
 from .compound_scaling import CompoundScale as CompoundScale
 from .compound_scaling import compound_scale as compound_scale

@@ -146,7 +146,7 @@ RECIPES = {  # name: (recipe, flags, training steps)
     ),
     "search": (
         "search",
-        "--methods=evolution,enas --budget=3 --epochs=1 --images=64 --test=32 --filters=2 --batch_size=16 --final_epochs=1",
+        "--methods=evolution,enas --budget=3 --epochs=1 --images=64 --test=32 --filters=2 --batch_size=16",
         10,
     ),
     "memory_tasks": (
