@@ -12,8 +12,9 @@ several seeds, and tested once.
 
 The recipe writes table.txt, table.csv, table.md, results.json, a plot of the best cell of each method (cells.png), of
 all evaluated cells (evaluations.png), of skip connections by epoch (skips.png) and model.keras, the best network, to
---model_dir. The same command resumes an interrupted run after the last evaluation or epoch. Comparison on a published
-table, and results: docs/search.md.
+--model_dir. The same command resumes an interrupted run after the last evaluation or epoch. With --storage, several
+workers evaluate the cells of one search, each with a --model_dir of its own. Comparison on a published table, and
+results: docs/search.md.
 """
 
 import functools
@@ -55,6 +56,7 @@ flags.DEFINE_integer("batch_size", 64, "images per step", 1, 2**20)
 training.define_positive("learning_rate", 0.1, "first rate of the SGD that trains a cell")
 training.define_positive("alpha_rate", None, "Adam's rate for architecture parameters [that of the paper]")
 flags.DEFINE_integer("seed", 0, "seed of the images' order and of the cells' weights", lower_bound=0)
+flags.DEFINE_string("storage", None, "journal file or database URL that workers share; needs kapps[search]")
 training.define_path("model_dir", "runs/search", "output folder", "output")
 # fmt: on
 
@@ -109,7 +111,7 @@ def run_search(name, seed, trainer):
         evaluated, skips = [], [row["skips"] for row in history]
     else:
         cell, score, history = cell_search.search_by_trials(
-            name, seed, trainer, FLAGS.budget // FLAGS.epochs, FLAGS.model_dir
+            name, seed, trainer, FLAGS.budget // FLAGS.epochs, FLAGS.model_dir, FLAGS.storage
         )
         evaluated, skips = history, []
     model, accuracies = trainer.final(cell, FLAGS.final_epochs, FLAGS.final_seeds)

@@ -22,7 +22,7 @@ GRACE = 60.0
 MEDIANS = 3
 """A trial is reclaimed after this many medians of the finished trials' times."""
 POLL = 0.2
-"""Seconds between two looks at the trials of others."""
+"""Seconds between two reads of the trials of others."""
 CELL, AGAIN = "cell", "evaluates_again"
 """Attributes of a trial: its cell, and the number of the trial whose cell it evaluates again."""
 

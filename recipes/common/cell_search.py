@@ -1,5 +1,6 @@
 """The searches of search.py: images as arrays, training a cell, methods by ask and tell, and shared weights."""
 
+import functools
 import json
 import pathlib
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from kapps import data, search
 from kapps._files import write_atomically
 from kapps.preprocessing import Preprocessing
-from kapps.search import weight_sharing
+from kapps.search import weight_sharing, workers
 from kapps.search.supernet import supernet
 
 SUPERNET_EPOCH = 1.9
@@ -23,7 +24,7 @@ PASSES = {
     "enas": 4 / 3,
     "paths": 4 / 3,
 }
-"""Passes over the training half in an epoch. A forward pass counts as a third; SNAS trains on both halves."""
+"""Passes over the training half in an epoch. A forward pass counts as a third; SNAS trains on all images."""
 
 
 def read_images(source, size, channels, count, batch_size, seed):
@@ -99,12 +100,24 @@ class Trainer:
         return runs[-1][0], [accuracy for _, accuracy in runs]
 
 
-def search_by_trials(name, seed, trainer, evaluations, directory):
+def search_by_trials(name, seed, trainer, evaluations, directory, storage=None):
     """Runs or resumes a method by ask and tell. Returns the best cell, its score and the history.
 
-    The state is saved after each evaluation: a cell that was requested and has no score is evaluated first.
+    The state is saved after each evaluation: a cell that was requested and has no score is evaluated first. With a
+    storage, the trials of all workers are in it, and this is one of the workers.
     """
     method = search.methods.make(name, trainer.space, seed=seed)
+    if storage:
+        report = functools.partial(print_progress, name, seed, evaluations)
+        method = workers.run(
+            method,
+            trainer.score,
+            evaluations,
+            storage=storage,
+            name=f"{name}_seed{seed}",
+            report=report,
+        )
+        return *method.best(), method.history
     path = pathlib.Path(directory, f"{name}_seed{seed}.json")
     if path.exists():
         try:
@@ -117,14 +130,17 @@ def search_by_trials(name, seed, trainer, evaluations, directory):
         method.tell(cell, trainer.score(cell))
         with write_atomically(path) as temporary:
             temporary.write_text(json.dumps(method.state()) + "\n", encoding="utf-8")
-        best, score = method.best()
-        print(
-            f"{name}, seed {seed}: {len(method.history)} of {evaluations}, {cell} {method.history[-1][1]:.1f} %, "
-            f"best {best} {score:.1f} %",
-            flush=True,
-        )
-    best, score = method.best()
-    return best, score, method.history
+        print_progress(name, seed, evaluations, method)
+    return *method.best(), method.history
+
+
+def print_progress(name, seed, evaluations, method):
+    """Prints the last evaluation of a method and the best one."""
+    (cell, last), (best, score) = method.history[-1], method.best()
+    print(
+        f"{name}, seed {seed}: {len(method.history)} of {evaluations}, {cell} {last:.1f} %, best {best} {score:.1f} %",
+        flush=True,
+    )
 
 
 def epochs_of(name, budget):
@@ -169,5 +185,5 @@ def search_by_sharing(name, seed, trainer, budget, directory, alpha_rate):
 
 
 def quiet():
-    """Stops TensorFlow's warnings about retracing, of which each cell would cause one."""
+    """Stops TensorFlow's warnings about retracing, one for each cell."""
     tf.get_logger().setLevel("ERROR")

@@ -13,7 +13,7 @@ class RegularisedEvolution(Method):
     Args:
         space, seed: as for `Method`.
         population: number of individuals, P of the paper.
-        tournament: number of individuals of which the best is mutated, S of the paper.
+        tournament: number of individuals whose best one is mutated, S of the paper.
         ageing: whether the oldest individual dies; otherwise the worst. With `tournament=population` and without ageing
             it is hill climbing.
     """

@@ -13,7 +13,7 @@ from kapps.search.spaces.space import Space
 
 
 class Method:
-    """A search method: `ask()` returns a cell, `tell(cell, score)` its score, of which more is better.
+    """A search method: `ask()` returns a cell, and `tell(cell, score)` takes its score; more is better.
 
         method = RegularisedEvolution(NASBench201(), seed=0)
         for _ in range(100):

@@ -37,7 +37,7 @@ class RandomSearch(Method):
 
 
 class MostParameters(Method):
-    """The cells with the most parameters, one after the other, without a look at any score.
+    """The cells with the most parameters, one after the other. No score is used.
 
     On NAS-Bench-201 the number of parameters and the accuracy have a rank correlation of 0.75: a method that does not
     beat this baseline has found nothing that counting does not find. Cells with as many parameters come in random
