@@ -13,6 +13,7 @@ from functools import partial
 from keras import layers
 
 from kapps._cell_strings import cell_digits, cell_genotype
+from kapps._values import is_integer, short
 from kapps.builders import image_family, levels, variant
 from kapps.layers import batch_norm, cells, conv, conv_bn
 from kapps.preprocessing import CIFAR10
@@ -53,6 +54,8 @@ def cell_block(x, filters, *, genotype, name):
 
 def body_of(x, block, filters, depth):
     """Builds stem, three stages of `depth` blocks `block(x, filters, name=...)`, and the reductions between them."""
+    if not is_integer(depth):
+        raise ValueError(f"depth={short(depth)} is not a positive integer, the cells of a stage")
     x = conv_bn(x, filters, 3, name="stem_conv")
     for level, strides, name in levels((depth,) * 3, first=0):
         if strides > 1:

@@ -146,8 +146,8 @@ RECIPES = {  # name: (recipe, flags, training steps)
     ),
     "search": (
         "search",
-        "--methods=evolution,enas --budget=3 --epochs=1 --images=64 --test=32 --filters=2 --batch_size=16",
-        10,
+        "--methods=evolution --budget=2 --epochs=1 --images=32 --test=32 --filters=2 --batch_size=16 --final_epochs=1",
+        4,
     ),
     "memory_tasks": (
         "memory_tasks",

@@ -53,9 +53,9 @@ def make(name: str, space, *, seed: int = 0, **options) -> Method:
     Raises:
         ValueError: for a method that does not exist, and for an option that the method does not have.
     """
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise ValueError(
-            f"method={short(name)} is not one of {', '.join(METHODS)}.{nearest(str(name), METHODS)}"
+            f"name={short(name)} is not one of {', '.join(METHODS)}.{nearest(str(name), METHODS)}"
         )
     try:
         return METHODS[name](space, seed=seed, **options)

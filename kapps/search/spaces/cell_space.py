@@ -36,6 +36,8 @@ class NASBench201(Space):
 
     @checked
     def __init__(self, *, filters: int = 16, depth: int = 5, side: int = 32, classes: int = 10):
+        if depth < 1:
+            raise ValueError(f"depth={depth} is not a positive integer, the cells of a stage")
         self.filters, self.depth, self.side, self.classes = filters, depth, side, classes
         self.name = f"nasbench201(filters={filters}, depth={depth}, side={side}, classes={classes})"
         self.decisions = tuple(
