@@ -26,6 +26,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
 from common import cell_search, image_sources
 from common import results as _results
@@ -185,7 +186,7 @@ def members(rows, name):
 
 def main(_):
     names = check_flags()
-    cell_search.quiet()
+    tf.get_logger().setLevel("ERROR")  # it warns about retracing for each network after the first
     if FLAGS.data:
         FLAGS.dataset = ""
     train_source, test_source = image_sources.open_sources(FLAGS.dataset, FLAGS.data)

@@ -6,7 +6,6 @@ import pathlib
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kapps import data, search
 from kapps._files import write_atomically
@@ -182,8 +181,3 @@ def search_by_sharing(name, seed, trainer, budget, directory, alpha_rate):
         )
     cell = run.cell(trainer.valid)
     return cell, run.accuracy(cell, *trainer.valid), run.history
-
-
-def quiet():
-    """Stops TensorFlow's warnings about retracing, one for each cell."""
-    tf.get_logger().setLevel("ERROR")
