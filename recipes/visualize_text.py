@@ -33,7 +33,7 @@ import common.environment  # noqa: F401  # before TensorFlow
 import keras
 import numpy as np
 from absl import flags
-from common import text_cells, counting_strings, number_words, translation_corpus
+from common import counting_strings, number_words, text_cells, translation_corpus
 
 import kapps
 from kapps import _interrupts, families, training, visualize

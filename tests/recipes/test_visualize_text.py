@@ -61,9 +61,7 @@ def test_the_accuracy_of_a_threshold_is_one_half_by_chance():
     values, mark = np.arange(10.0), np.arange(10) >= 8
     assert text_cells.accuracy_of(values, mark, 7.5) == 1
     assert (
-        text_cells.accuracy_of(values, mark, 100)
-        == text_cells.accuracy_of(values, mark, -1)
-        == 0.5
+        text_cells.accuracy_of(values, mark, 100) == text_cells.accuracy_of(values, mark, -1) == 0.5
     )
     assert 7 <= text_cells.best_threshold(values, mark) < 8
 
