@@ -102,6 +102,7 @@ def changed_families():
     ]
 
 
+@functools.cache
 def changed_recipes():
     """Returns the recipes whose files, or the modules of `recipes/common` that they import, changed; sorted."""
     files = {str(path) for path in changed_files() or []}
@@ -109,6 +110,7 @@ def changed_recipes():
     return [path.stem for path in recipes if {f"recipes/{path.name}", *_common_files(path)} & files]
 
 
+@functools.cache
 def is_unchanged(path):
     """Returns whether a file of tests is that of a family, a recipe or a package that did not change.
 
@@ -139,6 +141,7 @@ def is_unchanged_family(family):
     return changed_files() is not None and family not in changed_families()
 
 
+@functools.cache
 def is_unchanged_builder(name):
     """Returns whether a builder's family, its layers and what all builders use did not change."""
     files = [str(path) for path in changed_files() or []]

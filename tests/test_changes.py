@@ -8,18 +8,24 @@ import pytest
 ROOT = changes.ROOT
 
 
+CACHED = (
+    changes.changed_families, changes.changed_recipes, changes.is_unchanged, changes.is_unchanged_builder,
+)  # fmt: skip
+
+
 @pytest.fixture
 def change(monkeypatch):
-    """Returns a function that states which files changed."""
+    """Returns a function that states which files changed: None where git cannot tell."""
 
     def state(*paths):
-        for function in (changes.changed_families, changes.imported_modules):
+        for function in CACHED:
             function.cache_clear()
-        files = [pathlib.PurePosixPath(path) for path in paths]
+        files = None if paths == (None,) else [pathlib.PurePosixPath(path) for path in paths]
         monkeypatch.setattr(changes, "changed_files", lambda: files)
 
     yield state
-    changes.changed_families.cache_clear()
+    for function in CACHED:
+        function.cache_clear()
 
 
 def test_a_family_changes_with_its_file_and_those_of_families_that_it_imports(change):
@@ -60,7 +66,7 @@ def test_tests_of_recipes_change_with_the_recipes_that_they_name(change):
     assert changes.is_unchanged(path)
 
 
-def test_nothing_is_unchanged_where_git_cannot_tell(monkeypatch):
-    monkeypatch.setattr(changes, "changed_files", lambda: None)
+def test_nothing_is_unchanged_where_git_cannot_tell(change):
+    change(None)
     assert not changes.is_unchanged(ROOT / "tests" / "data" / "image" / "test_shards.py")
     assert not changes.is_unchanged_builder("vgg16")

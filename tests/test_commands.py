@@ -25,12 +25,13 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:kapps \w+|python recipes/\w+\.py) [^`\n]+)`")
 OTHER_PROGRAMS = {
-    "pip", "pytest", "mkdocs", "ruff", "lint-imports", "bazel", "source", "export", "python3", "pre-commit", ".ci/run",
+    "pip", "pytest", "mkdocs", "ruff", "lint-imports", "bazel", "source", "export", "python3", "pre-commit", "sbatch", ".ci/run",
 }  # fmt: skip
 """Programs whose arguments are not examined."""
 LEFT_OUT = {
     "demo": "serves a page until Ctrl-C; tests/export/demo/",
     "table": "builds fourteen large networks; tests/analysis/test_published_results.py",
+    "visualize": "needs the folders of runs, or minutes; tests/test_visualize_command.py",
     "verify": "needs an exported file and data; tests/test_cli.py",
 }
 """Commands of `kapps` that are parsed and not run, with the reason and the test that runs them."""

@@ -1,4 +1,4 @@
-"""The weights of attention layers that compute no matrix of weights.
+"""The weights of attention layers that return no matrix of weights.
 
 The output of a head is linear in the values: y_i = sum_j a_ij v_j. With the rows of the identity as values, it is the
 row of weights.
@@ -9,9 +9,12 @@ from keras import ops
 
 from kapps._keras_compat import first_mask, get_mask
 from kapps.layers.adaptive_span import AdaptiveSpanAttention
+from kapps.layers.double_attention import DoubleAttention
 from kapps.layers.lsh_attention import LSHAttention, lsh_attention
 from kapps.layers.multi_head_attention import scores_dtype
+from kapps.layers.part_attention import PartAttention
 from kapps.layers.pixel_attention import PixelAttention
+from kapps.layers.quadratic_attention_2d import QuadraticAttention2D
 from kapps.layers.relative_attention_2d import RelativeAttention2D
 from kapps.layers.sparse_attention import SparseAttention
 from kapps.layers.sparse_patterns import sparse_attention
@@ -84,6 +87,27 @@ def _relative_pixels(call):
     return _in_columns(run, height * width, layer.value_dim)
 
 
+def _double(call):
+    """The product of both matrices of weights: how much each pixel has of each other one."""
+    features, gather, distribute = call.args[0]
+    batch, height, width, _ = features.shape
+    pixels = height * width
+    identity = ops.reshape(_identity(batch, 1, pixels), (batch, height, width, pixels))
+    y = call.operation.call([ops.cast(identity, features.dtype), gather, distribute])
+    return ops.reshape(y, (batch, 1, pixels, pixels))
+
+
+def _quadratic(call):
+    x = call.args[0]
+    weights = call.operation.attention_weights(*x.shape[1:3])
+    return ops.broadcast_to(weights, (len(x), *weights.shape))
+
+
+def _parts(call):
+    """One query for each part."""
+    return ops.swapaxes(call.operation.part_maps(call.args[0]), 1, 2)[:, None]
+
+
 def _in_columns(run, steps, width):
     """Returns the weights by a function of values of `width` columns, which returns (batch, heads, queries, width)."""
     padded = np.eye(steps, -(-steps // width) * width, dtype="float32")
@@ -94,8 +118,11 @@ def _in_columns(run, steps, width):
 
 READERS = {
     AdaptiveSpanAttention: _adaptive_span,
+    DoubleAttention: _double,
     LSHAttention: _lsh,
+    PartAttention: _parts,
     PixelAttention: _pixels,
+    QuadraticAttention2D: _quadratic,
     RelativeAttention2D: _relative_pixels,
     SparseAttention: _sparse,
 }

@@ -45,8 +45,9 @@ def attention_weights(
     vectors of `kapps.layers.AllAttention`. Masked positions have a weight of 0.
 
     Flash attention, which has no weights, is off in the call. The layers of Keras, and those of kapps with the call's
-    argument return_attention_scores, return their weights; those of the sparse, adaptive-span, LSH, pixel and
-    two-dimensional attention are read from their outputs, which are linear in the values.
+    argument return_attention_scores, return their weights; those of the sparse, adaptive-span, LSH, pixel, double
+    and two-dimensional attention are read from their outputs, which are linear in the values. Part attention has a
+    query for each part.
 
     Args:
         model: a `keras.Model`, also a nested one, a subclassed one or one loaded from a file.

@@ -136,6 +136,31 @@ def test_weights_of_pixels_give_the_output():
     np.testing.assert_allclose(array(model(arrays)), expected, atol=1e-5)
 
 
+def test_weights_of_layers_on_maps_give_the_output():
+    random = np.random.default_rng(0)
+    shapes = [(2, 3, 5), (2, 3, 4), (2, 3, 4)]
+    inputs = [keras.Input(shape) for shape in shapes]
+    model = keras.Model(inputs, kapps.layers.DoubleAttention()(inputs))
+    arrays = [random.normal(size=(2, *shape)).astype("float32") for shape in shapes]
+    (weights,) = attention_weights(model, arrays).values()
+    expected = weights[:, 0] @ arrays[0].reshape(2, 6, 5)
+    np.testing.assert_allclose(array(model(arrays)).reshape(2, 6, 5), expected, atol=1e-5)
+
+    inputs = keras.Input((2, 3, 5))
+    model = keras.Model(inputs, kapps.layers.QuadraticAttention2D(3)(inputs))
+    (weights,) = attention_weights(model, arrays[0]).values()
+    expected = (weights @ arrays[0].reshape(2, 1, 6, 5)).transpose(0, 2, 1, 3).reshape(2, 6, 15)
+    np.testing.assert_allclose(array(model(arrays[0])).reshape(2, 6, 15), expected, atol=1e-5)
+
+    parts = keras.Input((4, 5))
+    model = keras.Model([inputs, parts], kapps.layers.PartAttention()([inputs, parts]))
+    channels = random.normal(size=(2, 4, 5)).astype("float32")
+    (weights,) = attention_weights(model, [arrays[0], channels]).values()
+    assert weights.shape == (2, 1, 4, 6)
+    expected = weights[:, 0] @ arrays[0].reshape(2, 6, 5)
+    np.testing.assert_allclose(array(model([arrays[0], channels])), expected, atol=1e-5)
+
+
 def random_map(seed, heads=2, steps=5):
     weights = np.random.default_rng(seed).random((2, heads, steps, steps)).astype("float32")
     mask = np.arange(steps) < np.array([[steps], [3]])
