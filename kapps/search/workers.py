@@ -117,7 +117,7 @@ class Study:
         self.study = optuna.create_study(
             study_name=name, storage=self.storage, direction="maximize", load_if_exists=True
         )
-        identity = json.dumps(method._identity(), sort_keys=True)
+        identity = json.dumps(method.settings(), sort_keys=True)
         stored = self.study.user_attrs.get("method")
         if stored is None:
             self.study.set_user_attr("method", identity)

@@ -106,7 +106,7 @@ class Method:
     def state(self) -> dict[str, Any]:
         """Returns the state, of JSON values only: `set_state` of an equal method resumes with the same cells."""
         state = {
-            **self._identity(),
+            **self.settings(),
             "random": self.random.bit_generator.state,
             "history": self.history,
             "pending": self.pending,
@@ -114,7 +114,8 @@ class Method:
         }
         return json.loads(json.dumps(state))
 
-    def _identity(self):
+    def settings(self) -> dict[str, Any]:
+        """Returns what states and studies of equal methods have in common, of JSON values only."""
         values = {"method": self.name, "space": self.space.name, "seed": self.seed}
         return json.loads(json.dumps({**values, "options": self.options()}))
 
@@ -125,11 +126,11 @@ class Method:
             ValueError: for a state of another method, and an incomplete one.
         """
         try:
-            wrong = [key for key, value in self._identity().items() if state[key] != value]
+            wrong = [key for key, value in self.settings().items() if state[key] != value]
             if wrong:
                 raise ValueError(
                     f"the state has {wrong[0]} {short(state[wrong[0]], 120)}, this method "
-                    f"{short(self._identity()[wrong[0]], 120)}"
+                    f"{short(self.settings()[wrong[0]], 120)}"
                 )
             rows = [[self.space.cell(self.space.digits(c)), float(x)] for c, x in state["history"]]
             if not all(math.isfinite(score) for _, score in rows):
