@@ -25,7 +25,8 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:kapps \w+|python recipes/\w+\.py) [^`\n]+)`")
 OTHER_PROGRAMS = {
-    "pip", "pytest", "mkdocs", "ruff", "lint-imports", "bazel", "source", "export", "python3", "pre-commit", "sbatch", ".ci/run",
+    "pip", "pytest", "mkdocs", "ruff", "lint-imports", "bazel", "source", "export", "python3", "pre-commit",
+    "sbatch", ".ci/run",
 }  # fmt: skip
 """Programs whose arguments are not examined."""
 LEFT_OUT = {
