@@ -12,7 +12,9 @@ from kapps.training import flag_parsing, flag_types
 DEFINED = (
     lambda: flags.DEFINE_integer("trial_size", 3, "", 1, 100),
     lambda: flags.DEFINE_integer("trial_seed", 0, "", 0),
-    lambda: flags.DEFINE_float("trial_rate", None, "", 0, 1),
+    lambda: flags.DEFINE_float(
+        "trial_rate", None, "", 0, 1.25
+    ),  # absl shares the parsers of equal ranges
     lambda: flags.DEFINE_float("trial_free", 1.0, ""),
     lambda: flags.DEFINE_bool("trial_cut", False, ""),
     lambda: flags.DEFINE_enum("trial_cell", "lstm", ["rnn", "gru", "lstm"], ""),
@@ -76,7 +78,7 @@ def parse(tmp_path, monkeypatch):
           for text in ("nan", "inf", "-inf", "1e400")),
         *(([f"--trial_positive={text}"], [f"--trial_positive={text}", "above 0"])
           for text in ("0", "-1", "nan", "inf", "11", "x", "")),
-        (["--trial_rate=2"], ["--trial_rate=2", "[0, 1]"]),
+        (["--trial_rate=2"], ["--trial_rate=2", "[0, 1.25]"]),
         (["--trial_cell=lstn"], ["--trial_cell=lstn", "Did you mean lstm?", "rnn, gru, lstm"]),
         (["--trial_output="], ["--trial_output=", "empty"]),
         (["--trial_output=s3://bucket/a"], ["s3://bucket/a", "not a local path"]),
