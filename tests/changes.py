@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 
 import kapps
-from kapps import cards, layers
+from kapps import cards
 
 ROOT = pathlib.Path(kapps.__file__).parents[1]
 
@@ -23,7 +23,7 @@ ALWAYS = ("imagenet", "finetune", "language_model", "translation", "segmentation
 SHARED = ("kapps/builders/", "kapps/heads.py", "kapps/export/")
 """What every builder uses: after a change of these, the long tests of all builders run."""
 
-LAYERS = "kapps.layers."
+LAYERS = "kapps.layers"
 
 
 def _git(*arguments):
@@ -65,16 +65,23 @@ def imported_modules(module):
             if not isinstance(node, ast.ImportFrom) or not node.module:
                 continue
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            if node.module == "kapps.layers":  # which imports all of them
-                objects = [getattr(layers, alias.name, None) for alias in node.names]
-                names += [getattr(_function(value), "__module__", "") for value in objects]
-            queue += [name for name in names if name in family_modules() or name.startswith(LAYERS)]
+            if node.module == LAYERS:  # which imports all of them
+                names = [
+                    _exported_layers().get(alias.name, f"{LAYERS}.{alias.name}")
+                    for alias in node.names
+                ]
+            queue += [
+                name for name in names if name in family_modules() or name.startswith(f"{LAYERS}.")
+            ]
     return modules
 
 
-def _function(value):
-    """Returns the function of a partial one, or the value itself."""
-    return value.func if isinstance(value, functools.partial) else value
+@functools.cache
+def _exported_layers():
+    """Returns the modules of the names that `kapps.layers` exports: {"Shift": "kapps.layers.shift"}."""
+    text = (ROOT / "kapps/layers/__init__.py").read_text(encoding="utf-8")
+    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module for node in nodes for alias in node.names}
 
 
 @functools.cache
