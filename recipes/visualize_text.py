@@ -24,7 +24,6 @@ weights. It writes to --output_dir:
 Results: docs/visualize.md.
 """
 
-import dataclasses
 import json
 import pathlib
 
@@ -74,39 +73,11 @@ HEADS, QUERIES = 8, 40
 """Attention heads in a plot, and tokens of it."""
 
 
-def random_network(model):
-    """Returns the same network with random weights."""
-    keras.utils.set_random_seed(FLAGS.seed)
-    return keras.models.clone_model(model)
-
-
-def compare(name, model, split, held_out, results):
-    """Searches the cells of a network, and of the same network with random weights; prints all, returns the first."""
-    networks = {"trained": model, "random weights": random_network(model)}
-    cells = {kind: text_cells.search(x, split, held_out) for kind, x in networks.items()}
-    for mark, cell in cells["trained"].items():
-        row = {kind: dataclasses.asdict(best[mark]) for kind, best in cells.items()}
-        results.setdefault(name, {})[mark] = row
-        parts = [f"{name}, {mark}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"]
-        parts.append(f"(random weights {row['random weights']['held_out_r']:.3f})")
-        if cell.accuracy is not None:
-            other = row["random weights"]["accuracy"]
-            parts.append(f"accuracy {100 * cell.accuracy:.1f} % ({100 * other:.1f} %)")
-        print(*parts, flush=True)
-    return cells["trained"]
-
-
 def counting_split(letters, counts):
     """Returns strings of a language; the mark is the number of a less the number of b that were read."""
     x, _, mask = counting_strings.make_strings(list(counts), letters)
     mark = (x[..., 0] - x[..., 1]).cumsum(axis=1)
     return text_cells.Split(x, mask > 0, {"number of a less b": mark})
-
-
-def scaled(values, cell):
-    """Returns the values of a cell about their mean, positive where the mark is large, at most about 1."""
-    values = np.sign(cell.r) * (values - values.mean())
-    return values / (np.abs(values).max() or 1)
 
 
 def draw_counting(models, longest, folder, results):
@@ -116,12 +87,12 @@ def draw_counting(models, longest, folder, results):
         split = counting_split(letters, range(1, longest + 1))
         held_out = counting_split(letters, range(longest + 1, 2 * longest + 1))
         title = f"{name.upper()} on {' '.join(f'{letter}^n' for letter in letters)}"
-        for cell in compare(title, model, split, held_out, results).values():
+        for cell in text_cells.compare(title, model, split, held_out, FLAGS.seed, results).values():
             n = 3 * longest // 2
             inputs, _, _ = counting_strings.make_strings([n], letters)
             values = text_cells.read_states(model, inputs)[cell.state][0, :, cell.cell]
             panel = f"{title}, n = {n}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"
-            panels.setdefault(letters, {})[panel] = scaled(values, cell)
+            panels.setdefault(letters, {})[panel] = text_cells.scaled(values, cell)
     files = []
     for letters, values in panels.items():
         n = len(next(iter(values.values()))) // len(letters)
@@ -178,7 +149,7 @@ def text_splits(corpus, vocabulary, start):
 def draw_cells(model, vocabulary, splits, folder, results):
     """Writes cells.png and similar.txt; returns their names."""
     split, held_out = splits
-    cells = compare("characters", model, *splits, results)
+    cells = text_cells.compare("characters", model, *splits, FLAGS.seed, results)
     # The row whose marks vary most
     spread = sum(mark.std(axis=1) / (mark.std() or 1) for mark in held_out.marks.values())
     row = int(np.argmax(spread))
@@ -191,7 +162,7 @@ def draw_cells(model, vocabulary, splits, folder, results):
         mark = held_out.marks[name][row].astype("float64")
         values[name] = 2 * mark / (mark.max() or 1) - 1
         title = f"{cell.state}[{cell.cell}], correlation {cell.held_out_r:.2f}"
-        values[title] = scaled(states[cell.state][0, :, cell.cell], cell)
+        values[title] = text_cells.scaled(states[cell.state][0, :, cell.cell], cell)
     if values:
         visualize.plot_text(shown, values, folder / "cells.png")
     name, query = list(states.items())[-1]
@@ -266,16 +237,11 @@ def draw_own_networks(folder, results):
     if FLAGS.counting_steps:
         models = {
             (name, "ab"): counting_strings.train_network(
-                name,
-                "ab",
-                FLAGS.longest,
-                units=UNITS,
-                steps=FLAGS.counting_steps,
-                learning_rate=COUNTING_RATE,
+                name, "ab", FLAGS.longest, units=UNITS, steps=FLAGS.counting_steps, learning_rate=COUNTING_RATE,
                 seed=FLAGS.seed,
             )[0]
             for name in ("lstm", "gru")
-        }
+        }  # fmt: skip
         files += draw_counting(models, FLAGS.longest, folder, results)
     if FLAGS.steps:
         corpus = (

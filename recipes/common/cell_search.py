@@ -105,39 +105,30 @@ def search_by_trials(name, seed, trainer, evaluations, directory, storage=None):
     The state is saved after each evaluation: a cell that was requested and has no score is evaluated first. With a
     storage, the trials of all workers are in it, and this is one of the workers.
     """
-    method = search.methods.make(name, trainer.space, seed=seed)
-    if storage:
-        report = functools.partial(print_progress, name, seed, evaluations)
-        method = workers.run(
-            method,
-            trainer.score,
-            evaluations,
-            storage=storage,
-            name=f"{name}_seed{seed}",
-            report=report,
-        )
-        return *method.best(), method.history
-    path = pathlib.Path(directory, f"{name}_seed{seed}.json")
-    if path.exists():
+    method, key = search.methods.make(name, trainer.space, seed=seed), f"{name}_seed{seed}"
+    path = None if storage else pathlib.Path(directory, f"{key}.json")
+    if path and path.exists():
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is incomplete ({error}): delete it") from None
         method.set_state(state)
-    while len(method.history) < evaluations:
-        cell = method.pending[0] if method.pending else method.ask()
-        method.tell(cell, trainer.score(cell))
-        with write_atomically(path) as temporary:
-            temporary.write_text(json.dumps(method.state()) + "\n", encoding="utf-8")
-        print_progress(name, seed, evaluations, method)
+    report = functools.partial(save_and_print, path, seed, evaluations)
+    method = workers.run(
+        method, trainer.score, evaluations, storage=storage, name=key, report=report
+    )
     return *method.best(), method.history
 
 
-def print_progress(name, seed, evaluations, method):
-    """Prints the last evaluation of a method and the best one."""
+def save_and_print(path, seed, evaluations, method):
+    """Writes the state of a method to a file, if any, and prints its last evaluation and the best one."""
+    if path:
+        with write_atomically(path) as temporary:
+            temporary.write_text(json.dumps(method.state()) + "\n", encoding="utf-8")
     (cell, last), (best, score) = method.history[-1], method.best()
     print(
-        f"{name}, seed {seed}: {len(method.history)} of {evaluations}, {cell} {last:.1f} %, best {best} {score:.1f} %",
+        f"{method.name}, seed {seed}: {len(method.history)} of {evaluations}, {cell} {last:.1f} %, "
+        f"best {best} {score:.1f} %",
         flush=True,
     )
 

@@ -125,6 +125,37 @@ def search(model, split, held_out):
     return result
 
 
+def compare(name, model, split, held_out, seed, results):
+    """Searches the cells of a network, and of the same network with random weights; prints all, returns the first.
+
+    Args:
+        name: of the network in the lines and in `results`.
+        model: the network.
+        split, held_out: of `search`.
+        seed: of the random weights.
+        results: {name: {mark: {"trained": ..., "random weights": ...}}}, which gets the cells.
+    """
+    keras.utils.set_random_seed(seed)
+    networks = {"trained": model, "random weights": keras.models.clone_model(model)}
+    cells = {kind: search(network, split, held_out) for kind, network in networks.items()}
+    for mark, cell in cells["trained"].items():
+        row = {kind: dataclasses.asdict(best[mark]) for kind, best in cells.items()}
+        results.setdefault(name, {})[mark] = row
+        parts = [f"{name}, {mark}: {cell.state}[{cell.cell}], r {cell.held_out_r:.3f}"]
+        parts.append(f"(random weights {row['random weights']['held_out_r']:.3f})")
+        if cell.accuracy is not None:
+            other = row["random weights"]["accuracy"]
+            parts.append(f"accuracy {100 * cell.accuracy:.1f} % ({100 * other:.1f} %)")
+        print(*parts, flush=True)
+    return cells["trained"]
+
+
+def scaled(values, cell):
+    """Returns the values of a cell about their mean, positive where the mark is large, at most about 1."""
+    values = np.sign(cell.r) * (values - values.mean())
+    return values / (np.abs(values).max() or 1)
+
+
 def best_threshold(values, mark):
     """Returns the quantile of the values with the largest `accuracy_of`."""
     thresholds = np.quantile(values, np.linspace(0, 1, 201))

@@ -13,20 +13,6 @@ const colour = level => level === null ? data.head_colour : data.level_colours[l
 const levelName = level => level === null ? 'head' : `level ${level}`;
 let selected = null;
 
-function createHtml(tag, properties = {}, ...children) {
-  const result = document.createElement(tag);
-  for (const [key, value] of Object.entries(properties)) key in result ? result[key] = value : result.setAttribute(key, value);
-  result.append(...children);
-  return result;
-}
-
-function createSvg(tag, attributes = {}, ...children) {
-  const result = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [key, value] of Object.entries(attributes)) result.setAttribute(key, value);
-  result.append(...children);
-  return result;
-}
-
 // Sums of rows, for the tables.
 const SUMS = ['macs', 'additions', 'elementwise', 'parameters', 'activations', 'weight_bytes', 'output_bytes'];
 function sums(indices) {

@@ -4,20 +4,6 @@ const element = id => document.getElementById(id);
 const count = (n, word) => `${n.toLocaleString('en-US')} ${word}${n === 1 ? '' : 's'}`;
 const decimal = (x, digits = 3) => Number(x.toPrecision(digits)).toString();
 
-function createHtml(tag, properties = {}, ...children) {
-  const result = document.createElement(tag);
-  for (const [key, value] of Object.entries(properties)) key in result && key !== 'list' ? result[key] = value : result.setAttribute(key, value);
-  result.append(...children);
-  return result;
-}
-
-function createSvg(tag, attributes = {}, ...children) {
-  const result = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [key, value] of Object.entries(attributes)) result.setAttribute(key, value);
-  result.append(...children);
-  return result;
-}
-
 // Returns the numbers of an array of the page: 127 stands for the scale.
 function unpack(array) {
   if (!array.values) {
