@@ -136,7 +136,13 @@ def _image_page(model, options, notes, report):
         preprocessing = preprocessing.at(tuple(size))
     if options.images:
         report(f"reading {options.images}")
-        others = np.concatenate([read(path) for path in _image_files(options.images)])
+        files = _image_files(options.images)
+        others = np.concatenate([read(path) for path in files[:MOST_IMAGES]])
+        if len(files) > MOST_IMAGES:
+            notes.append(
+                f"Of the {len(files)} images of {options.images} the first {MOST_IMAGES} are used."
+            )
+            print(f"kapps visualize: {notes[-1]}", file=sys.stderr)
     low, high = low[0, 0, 0], high[0, 0, 0]  # of each channel
     notes += [
         f"Image: {os.path.basename(options.image)}, preprocessing: {preprocessing}",
@@ -175,13 +181,13 @@ def _draw(images, low, high, preprocessing):
 
 
 def _image_files(folder):
-    """Returns the image files of a folder and of the folders in it, at most `MOST_IMAGES`."""
+    """Returns the image files of a folder and of the folders in it."""
     root = pathlib.Path(folder)
     files = [root] if root.is_file() else sorted([*root.glob("*"), *root.glob("*/*")])
     images = [os.fspath(path) for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
         raise UserError(f"--images={folder} has no image files ({', '.join(SUFFIXES)})")
-    return images[:MOST_IMAGES]
+    return images
 
 
 def _methods(text):

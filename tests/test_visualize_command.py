@@ -76,6 +76,18 @@ def embedded(path):
     )
 
 
+def test_images_that_are_not_used_are_counted(run, folder, monkeypatch):
+    monkeypatch.setattr(_visualize_command, "MOST_IMAGES", 1)
+    options = "--preprocessing=tf --methods=gradient --check=0 --units=1"
+    code, error = run(
+        "@net.keras", "@one.png", "--html=@few.html", "--images=@images", *options.split()
+    )
+    assert code == 0 and "Of the 2 images" in error
+    data = embedded(folder / "few.html")
+    assert any("the first 1 are used" in note for note in data["notes"])
+    assert len(data["levels"][0]["units"][0]["images"]) == 1
+
+
 def test_a_page_of_an_image(run, folder):
     options = "--preprocessing=tf --labels=@labels.txt --class=dog --methods=gradient,grad-cam --check=1 --units=2"
     code, error = run(
