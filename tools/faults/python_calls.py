@@ -158,6 +158,7 @@ def functions():
         "design_space.sample": (search.design_space.sample, {"space": "A", "count": 1, "depth": (1, 2), "width": (8, 64)}, "space:text count:count seed:index stages:count depth:depths width:depths input_shape:shape classes:count"),
         "spaces.NASBench201": (search.spaces.NASBench201, {}, "filters:count depth:count side:count classes:count"),
         "spaces.AnyNet": (search.spaces.AnyNet, {"depth": (1, 2), "width": (8, 16)}, "space:text stages:count depth:depths width:depths input_shape:shape classes:count"),
+        "spaces.NASBenchMacro": (search.spaces.NASBenchMacro, {}, "filters:count side:count classes:count"),
         "methods.make": (search.methods.make, {"name": "evolution", "space": search.spaces.NASBench201()}, "name:text seed:index population:count tournament:count"),
         "supernet": (search.supernet.supernet, {"filters": 2, "input_shape": (8, 8, 3)}, "filters:count depth:count classes:count"),
         "edf": (search.design_space.edf, {"errors": scores[0]}, "errors:array level:fraction repeats:count seed:index"),

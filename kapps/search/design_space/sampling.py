@@ -94,25 +94,10 @@ def sample(
         ValueError: for another space, a range without values, and if no network within the ranges is among 100,000
             draws.
     """
-    if space not in SPACES:
-        raise ValueError(
-            f"space={space!r} is not one of {', '.join(SPACES)}.{nearest(space, SPACES)}"
-        )
-    if not is_integer(stages, 1, MOST_STAGES):
-        raise ValueError(f"stages={short(stages)} is not an integer from 1 to {MOST_STAGES}")
-    if len(input_shape) != 3 or not all(is_integer(side) for side in input_shape):
-        raise ValueError(
-            f"input_shape={short(input_shape)} is not (height, width, channels), for example (224, 224, 3)"
-        )
-    line = space.startswith("RegNet")
-    most = (63, 255) if line else (16, 1024)  # blocks and channels of the paper's spaces
-    depth = _range("depth", (stages if line else 1, most[0]) if depth is None else depth, most[0])
-    width = _range("width", (8, most[1]) if width is None else width, most[1])
-    if width[0] > width[1] // 8 * 8:
-        raise ValueError(f"width={width} has no multiple of 8; pass one, such as (8, 64)")
+    depth, width = limits(space, stages, depth, width, input_shape)
     ranges = {"parameters": parameters, "macs": macs, "activations": activations}
-    ranges = {key: _range(key, values) for key, values in ranges.items() if values is not None}
-    draw = _draw_regnet if line else _draw_anynet
+    ranges = {key: limit(key, values) for key, values in ranges.items() if values is not None}
+    draw = _draw_regnet if space.startswith("RegNet") else _draw_anynet
     random, samples, draws = np.random.RandomState((seed % 2**32, seed >> 32)), [], 0
     while len(samples) < count:
         draws += 1
@@ -134,12 +119,41 @@ def sample(
     return samples
 
 
-def _range(name, values, most=None):
-    """Returns (least, most) as a tuple; with `most` they are integers up to it."""
+def limits(space, stages, depth, width, input_shape) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Returns (least, most) of the depths and of the widths of a space, its defaults in place of None.
+
+    Raises:
+        ValueError: as `sample`.
+    """
+    if space not in SPACES:
+        raise ValueError(
+            f"space={space!r} is not one of {', '.join(SPACES)}.{nearest(space, SPACES)}"
+        )
+    if not is_integer(stages, 1, MOST_STAGES):
+        raise ValueError(f"stages={short(stages)} is not an integer from 1 to {MOST_STAGES}")
+    if len(input_shape) != 3 or not all(is_integer(side) for side in input_shape):
+        raise ValueError(
+            f"input_shape={short(input_shape)} is not (height, width, channels), for example (224, 224, 3)"
+        )
+    line = space.startswith("RegNet")
+    most = (63, 255) if line else (16, 1024)  # blocks and channels of the paper's spaces
+    depth = limit("depth", (stages if line else 1, most[0]) if depth is None else depth, most[0])
+    width = limit("width", (8, most[1]) if width is None else width, most[1])
+    if width[0] > width[1] // 8 * 8:
+        raise ValueError(f"width={width} has no multiple of 8; pass one, such as (8, 64)")
+    return depth, width
+
+
+def limit(name, values, most=None) -> tuple:
+    """Returns (least, most) as a tuple; with `most` they are integers up to it.
+
+    Raises:
+        ValueError: for other values.
+    """
     allowed = all(is_number(x) if most is None else is_integer(x, 1, most) for x in values)
     if len(values) != 2 or not allowed or not 0 < values[0] <= values[1]:
-        limit = "" if most is None else f", integers to {most:,}"
-        raise ValueError(f"{name}={short(values)} is not (least, most), such as (8, 64){limit}")
+        text = "" if most is None else f", integers to {most:,}"
+        raise ValueError(f"{name}={short(values)} is not (least, most), such as (8, 64){text}")
     return tuple(values)
 
 

@@ -11,6 +11,9 @@ from kapps._values import is_integer, is_number, short
 from kapps.search.methods.pareto import pareto_front
 from kapps.search.spaces.space import Space
 
+MOST = 10**6
+"""The most of an integer that is an option of a method: lists have its length."""
+
 
 class Method:
     """A search method: `ask()` returns a cell, and `tell(cell, score)` takes its score; more is better.
@@ -159,9 +162,9 @@ class Method:
 
 
 def require(name: str, **integers: tuple[int, int]) -> None:
-    """Raises ValueError for an option that is less than its least value: `require(name, population=(value, least))`."""
+    """Raises ValueError for an option that is not from its least value to `MOST`: `require(name, beam=(beam, 1))`."""
     for option, (value, least) in integers.items():
-        if not is_integer(value, least):
+        if not is_integer(value, least, MOST):
             raise ValueError(
-                f"{name}: {option}={short(value)} is not an integer of at least {least}"
+                f"{name}: {option}={short(value)} is not an integer from {least} to {MOST:,}"
             )

@@ -18,15 +18,15 @@ class AnyNet(Space):
 
     Args:
         space: "A" to "E"; each has the restrictions of those before it.
-        stages: number of stages.
-        depth: (least, most) blocks of a stage.
-        width: (least, most) channels of a stage; the options are the multiples of 8.
+        stages: number of stages, to 16.
+        depth: (least, most) blocks of a stage, to 16.
+        width: (least, most) channels of a stage, to 1024; the options are the multiples of 8.
         macs: (least, most) multiply-accumulates; None for any.
         input_shape: (height, width, channels).
         classes: width of the classifier.
 
     Raises:
-        ValueError: for a space that does not exist.
+        ValueError: for a space that does not exist, and for limits that no network has.
     """
 
     @checked
@@ -41,15 +41,16 @@ class AnyNet(Space):
         input_shape: Sequence[int] = (224, 224, 3),
         classes: int = 1000,
     ):
-        from kapps.search.design_space import SPACES
+        from kapps.cnn.anynet import SPACES  # Keras, which methods do not need
+        from kapps.search.design_space.sampling import limit, limits
 
-        names = [name for name in SPACES if len(name) == 1]
-        if space not in names:
+        if space not in SPACES:
             raise ValueError(
-                f"space={space!r} is not one of {', '.join(names)}.{nearest(space, names)}"
+                f"space={space!r} is not one of {', '.join(SPACES)}.{nearest(space, SPACES)}"
             )
-        self.space, self.stages, self.macs = space, stages, None if macs is None else tuple(macs)
-        self.depth, self.width = tuple(depth), tuple(width)
+        self.space, self.stages = space, stages
+        self.depth, self.width = limits(space, stages, depth, width, input_shape)
+        self.macs = None if macs is None else limit("macs", macs)
         self.input_shape, self.classes = tuple(input_shape), classes
         self.name = (
             f"anynet(space={space}, stages={stages}, depth={self.depth}, width={self.width}, macs={self.macs}, "
