@@ -48,7 +48,7 @@ def _tuples(value):
 
 
 def one_per_head(kind="image"):
-    """Returns the first member with each kind of head."""
+    """Returns the first member, so that with fewest layers, with each kind of head."""
     heads = {}
     for name in names(kind):
         head = graphs.builder(name).builder.heads["head"]
@@ -98,7 +98,10 @@ def only_in(sets):
 
 
 def choose():
-    """Returns the covering set by greedy choice: in each step the builder with most new features for its layers."""
+    """Returns the covering set by greedy choice: in each step the builder with most new features for its layers.
+
+    The members with fewest layers are first: `one_per_head` takes the first with each head.
+    """
     candidates = every_feature()
     remaining = set().union(*(features for features, _ in candidates.values()))
     chosen = []
@@ -114,7 +117,12 @@ def choose():
         others = [candidates[other][0] for other in chosen if other != name]
         if candidates[name][0] <= set().union(*others):
             chosen.remove(name)
-    return {name: small_options(name) for name in candidates if name in chosen}
+    small = {name: small_options(name) for name in candidates if name in chosen}
+    layers = {
+        name: len(graphs.build(members.with_options(graphs.builder(name), options)).layers)
+        for name, options in small.items()
+    }
+    return dict(sorted(small.items(), key=lambda item: layers[item[0]]))
 
 
 def table(sets):
