@@ -192,6 +192,7 @@ def test_predict_needs_a_card_for_a_model_that_no_builder_made(run, file, classi
     assert code == 2 and all(word in err for word in ("labels.txt", "10 names", "2 classes"))
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_predict_with_a_grey_model(run, classifier):
     model = kapps.resnet20_cifar(input_shape=(28, 28, 1))

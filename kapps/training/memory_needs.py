@@ -57,5 +57,6 @@ def weight_memory(build: Callable[[], keras.Model]) -> int:
         model = build()
     size = sum(4 * math.prod(variable.shape) for variable in model.variables)
     del model
-    keras.backend.clear_session()  # forgets the variables that have no values
+    # Keras lists the variables to give them values later.
+    keras.utils.clear_session(free_memory=False)
     return size

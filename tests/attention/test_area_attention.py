@@ -58,6 +58,7 @@ def test_the_lower_layers_have_areas_and_areas_of_one_step_are_the_transformer()
     assert np.abs(run(build(), SOURCE, TARGET) - run(ordinary, SOURCE, TARGET)).max() > 0.1
 
 
+@pytest.mark.long
 def test_single_steps_equal_the_whole_with_the_cache_of_ordinary_attention():
     model = build()
     encoder, step = generation.encoder_and_step(model)

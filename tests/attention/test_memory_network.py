@@ -117,6 +117,7 @@ def test_another_tying_is_an_error():
         build(tying="layerwise")
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_files_agree_with_the_model(tmp_path):
     from kapps import export

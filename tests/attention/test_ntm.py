@@ -57,6 +57,7 @@ def test_one_step_with_its_state_equals_the_sequence(learned):
     assert states["machine_memory"].shape == (3, 5 * 3)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_files_of_one_step_agree_with_it(tmp_path):
     from kapps import export

@@ -39,6 +39,7 @@ def assert_logits(build, images, classes, tensors, *fingerprint):
     fingerprints.assert_fingerprint(output, *fingerprint)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", [1, *(pytest.param(i, marks=pytest.mark.long) for i in (0, 2, 3, 4, 5))]
 )

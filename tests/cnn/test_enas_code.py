@@ -125,6 +125,7 @@ class Code:
         return ops.mean(out, axis=(1, 2)) @ self.kernel("head_logits")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [16, pytest.param(24, marks=pytest.mark.long)])
 def test_logits_of_the_micro_search_space_equal_the_authors_code(size, randomise):
     model = kapps.families.enas(

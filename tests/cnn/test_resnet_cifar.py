@@ -33,6 +33,7 @@ def test_shortcut_keeps_every_second_pixel_and_pads_channels(size):
     np.testing.assert_array_equal(output, expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.long)]
 )

@@ -148,6 +148,7 @@ def test_an_error_names_the_shard_that_became_corrupt(tmp_path, make_dataset):
     assert str(shard) in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_an_error_names_the_record_whose_label_is_out_of_range(tmp_path):
     write_shards(tmp_path)
     (tmp_path / "labels.txt").write_text("a\nb\n", encoding="utf-8")

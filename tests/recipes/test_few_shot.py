@@ -51,6 +51,7 @@ def test_episodes_have_examples_of_each_class_and_a_query_of_another_image(modul
     assert (module.nearest_neighbour(episodes, 3)[:40] == queries).mean() > 0.5
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_digit_pairs_have_no_common_class(module):
     characters = module.digit_pairs(images_of_class=2)

@@ -119,6 +119,7 @@ def test_an_error_of_the_user_is_one_line(folder, mistaken, flags, message):
     assert not (folder / "mistake").exists()
 
 
+@pytest.mark.long
 def test_a_run_does_not_write_over_its_model(folder, mistaken):
     flags = ["--model_dir=own", "--export_dir=mistake", "--model_file=./own/model.keras"]
     assert "would write over" in mistaken(RECIPE, folder, *flags)

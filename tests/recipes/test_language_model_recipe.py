@@ -218,6 +218,7 @@ def test_words_have_an_adaptive_softmax_and_positions_an_end(language_models):
         language_models.check_length(model, 4)
 
 
+@pytest.mark.long
 def test_a_missing_text_is_a_one_line_error(tmp_path):
     process = run(tmp_path)
     assert process.returncode == 1

@@ -66,6 +66,7 @@ def test_the_scores_of_mirror_images_are_added_in_place():
         np.testing.assert_array_equal(confusion, expected)
 
 
+@pytest.mark.long
 def test_a_network_starts_from_the_weights_of_an_earlier_run(tmp_path):
     models, path = (
         module_files.load("recipes/common/segmentation_models.py"),

@@ -160,6 +160,7 @@ def test_files_cost_and_errors(tmp_path):
         PeepholeConvLSTM2D(3, 3)(keras.Input((2, None, 4, 1)))
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_tflite_agrees(tmp_path):
     model = randomise(convlstm(**SMALL))

@@ -160,6 +160,7 @@ def test_files_half_precision_and_training(network, tmp_path):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_tflite_has_it_with_its_own_operations(network, tmp_path):
     for weight in network.get_layer("layer2").trainable_weights:  # otherwise all gates are equal

@@ -6,6 +6,7 @@ from small_networks import build, random_inputs
 import kapps
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_tflite_has_segments_with_its_own_operations(tmp_path):
     model = build("segments")

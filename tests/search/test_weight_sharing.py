@@ -58,6 +58,7 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "method",

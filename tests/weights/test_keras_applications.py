@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from members import assert_close
 
 import kapps
@@ -11,6 +12,7 @@ from kapps.weights.names import resnet
 SHAPE = (40, 40, 3)
 
 
+@pytest.mark.long
 def test_resnet50_has_equal_logits_with_weights_of_either_side(randomise):
     options = dict(weights=None, input_shape=SHAPE, classifier_activation=None)
     theirs = randomise(keras.applications.ResNet50(**options))

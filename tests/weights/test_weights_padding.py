@@ -187,6 +187,7 @@ def test_the_weights_choose_the_padding(names, file, padding, tmp_path, randomis
     assert f"padding={other!r}" in message and f"padding={padding!r}" in message
 
 
+@pytest.mark.long
 def test_file_that_does_not_tell_its_padding(tmp_path):
     """timm's networks of both paddings have the same names: the user says which one it is."""
     for padding in ("same", "symmetric"):

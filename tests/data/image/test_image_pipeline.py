@@ -153,6 +153,7 @@ def test_a_resumed_run_has_the_batches_of_an_uninterrupted_one(make, options, un
         assert equal(batches[step:], run(step)), step
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first_step", [3, pytest.param(0, marks=pytest.mark.long)])
 def test_the_shards_of_a_batch_make_up_the_batch_of_a_single_worker(make, first_step):
     source = two_classes(make, 26, height=40, width=50)

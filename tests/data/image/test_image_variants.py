@@ -279,6 +279,7 @@ def test_no_orientation_is_missed():
     assert not _orientation.has_exif(plain) and not _orientation.has_exif(b"\xff\xd8\xff\xe1")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_the_pipeline_and_serving_have_the_same_pixels(decode, channels):
     names = [

@@ -60,6 +60,7 @@ def explain(make, image, mask, classes):
     return explain_pair(make.encoded(image, "PNG"), prepare_mask(mask), classes)
 
 
+@pytest.mark.long
 def test_a_mask_that_cannot_be_read_has_a_reason(make, classes):
     image = make.photograph(9, 13)
     deep = Image.fromarray(NUMBERS.astype(np.int32) * 300).convert("I;16")

@@ -11,6 +11,7 @@ from kapps.cards import Preprocessing
 PIXELS = Preprocessing(size=(40, 40))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

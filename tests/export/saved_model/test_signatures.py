@@ -50,6 +50,7 @@ def images(folder):
     return files
 
 
+@pytest.mark.long
 def test_signatures_are_the_golden_ones(path, signatures):
     assert signatures(path) == json.loads(GOLDEN.read_text(encoding="utf-8"))["images"]
 

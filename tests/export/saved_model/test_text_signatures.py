@@ -152,6 +152,7 @@ def test_tflite_of_tokens_agrees(classifier, tmp_path, precision):
         assert archive.read("vocabulary.txt").decode().split("\n")[:-1] == vocabulary
 
 
+@pytest.mark.long
 def test_tflite_of_a_variable_length(language_model, tokenizer, tmp_path):
     path = kapps.export.tflite(language_model, tmp_path / "poem.tflite", length=24)
     numbers = np.asarray(tokenizer([POEM]))[0, :96].reshape(4, 24)
