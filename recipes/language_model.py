@@ -37,9 +37,9 @@ Run log:
   8.030). char-rnn has no published final figure (https://github.com/karpathy/char-rnn/issues/167); its README has a
   checkpoint of a network of unstated size with 2.0681 nats after 0.95 epochs.
 
-The recipe writes `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt` and `run.json` to
---model_dir, and to --export_dir a SavedModel that continues text, a .tflite file of one decoding step for
-`kapps.export.TFLiteStepModel`, and the tokens by index, `vocabulary.json`.
+The recipe writes `model.keras`, `history.csv`, `curves.png`, `perplexity.png`, `text.txt`, `run.json` and the tokens
+by index, `vocabulary.json`, to --model_dir, and to --export_dir a SavedModel that continues text, a .tflite file of
+one decoding step for `kapps.export.TFLiteStepModel`, and `vocabulary.json` again.
 """
 
 import functools
@@ -57,6 +57,7 @@ from common.language_texts import (
     export_files,
     generate_texts,
     load_tokens,
+    write_vocabulary,
 )
 
 from kapps import _files, data, training, visualize
@@ -222,6 +223,7 @@ def main(_):
         {"network": tuple(zip(*history, strict=True))}, pathlib.Path(FLAGS.model_dir, "perplexity.png"),
         "training epochs", "perplexity", logarithmic=True, levels=baselines,
     )  # fmt: skip
+    write_vocabulary(vocabulary, FLAGS.model_dir)
     texts = generate_texts(model, vocabulary, prompt)
     with _files.write_atomically(pathlib.Path(FLAGS.model_dir, "text.txt")) as path:
         sections = (f"{method}:\n{generated}\n" for method, generated in texts.items())

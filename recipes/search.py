@@ -56,6 +56,7 @@ flags.DEFINE_integer("depth", 1, "cells of a stage", 1, 100)
 flags.DEFINE_integer("batch_size", 64, "images per step", 1, 2**20)
 training.define_positive("learning_rate", 0.1, "first rate of the SGD that trains a cell")
 training.define_positive("alpha_rate", None, "Adam's rate for architecture parameters [that of the paper]")
+flags.DEFINE_float("cost_weight", 0.0, "factor of the expected cost in the loss of proxylessnas and snas", 0.0, 1e6)
 flags.DEFINE_integer("seed", 0, "seed of the images' order and of the cells' weights", lower_bound=0)
 flags.DEFINE_string("storage", None, "journal file or database URL that workers share; needs kapps[search]")
 training.define_path("model_dir", "runs/search", "output folder", "output")
@@ -63,7 +64,8 @@ training.define_path("model_dir", "runs/search", "output folder", "output")
 
 RUN_FLAGS = (
     "budget", "epochs", "final_epochs", "final_seeds", "dataset", "data", "images", "test", "image_size", "channels",
-    "filters", "depth", "batch_size", "learning_rate", "alpha_rate", "seed",
+    "filters", "depth", "batch_size", "learning_rate", "alpha_rate",
+    "cost_weight", "seed",
 )  # fmt: skip
 """Flags that are the same for all rows of a table."""
 COLUMNS = (
@@ -107,7 +109,7 @@ def run_search(name, seed, trainer):
     start = time.monotonic()
     if name in weight_sharing.METHODS:
         cell, score, history = cell_search.search_by_sharing(
-            name, seed, trainer, FLAGS.budget, FLAGS.model_dir, FLAGS.alpha_rate
+            name, seed, trainer, FLAGS.budget, FLAGS.model_dir, FLAGS.alpha_rate, FLAGS.cost_weight
         )
         evaluated, skips = [], [row["skips"] for row in history]
     else:

@@ -138,7 +138,7 @@ def epochs_of(name, budget):
     return max(1, int(budget / (SUPERNET_EPOCH * PASSES[name])))
 
 
-def search_by_sharing(name, seed, trainer, budget, directory, alpha_rate):
+def search_by_sharing(name, seed, trainer, budget, directory, alpha_rate, cost_weight):
     """Runs or resumes a search with shared weights. Returns its cell, the cell's accuracy with them and the history."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
@@ -153,6 +153,8 @@ def search_by_sharing(name, seed, trainer, budget, directory, alpha_rate):
         batch_size=trainer.batch_size,
         seed=seed,
         alpha_rate=alpha_rate,
+        costs=space.operation_macs(),
+        cost_weight=cost_weight,
     )
     path = pathlib.Path(directory, f"{name}_seed{seed}.npz")
     if path.exists():

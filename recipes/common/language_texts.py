@@ -85,6 +85,12 @@ def generate_texts(model, vocabulary, prompt):
     }
 
 
+def write_vocabulary(vocabulary, folder):
+    """Writes the tokens by index to `vocabulary.json` in a folder."""
+    with _files.write_atomically(pathlib.Path(folder, "vocabulary.json")) as path:
+        path.write_text(vocabulary.to_json(), encoding="utf-8")
+
+
 def export_files(model, vocabulary, tokens, steps):
     """Writes a SavedModel and .tflite files of the decoding step. Returns their verification reports.
 
@@ -99,8 +105,7 @@ def export_files(model, vocabulary, tokens, steps):
     tokenizer = None if FLAGS.tokens == "subwords" else vocabulary.text_vectorization()
     path = export.saved_model(model, FLAGS.export_dir, tokenizer=tokenizer, new_tokens=FLAGS.new)
     reports = [export.verify(model, path, tokens, timed=True)]
-    with _files.write_atomically(pathlib.Path(FLAGS.export_dir, "vocabulary.json")) as file:
-        file.write_text(vocabulary.to_json(), encoding="utf-8")
+    write_vocabulary(vocabulary, FLAGS.export_dir)
     step_model = step_models.step_model(model, batch=1, length=steps)
     inputs = {"tokens": tokens[:, :1], **step_models.initial_states(step_model, len(tokens))}
     for precision in FLAGS.tflite:

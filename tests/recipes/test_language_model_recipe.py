@@ -49,7 +49,7 @@ def test_training_lowers_the_perplexity_and_prints_n_gram_models(folder):
     printed = (folder / "printed.txt").read_text(encoding="utf-8")
     for row in ("1-grams", "2-grams", "3-grams", "lstm 8"):
         assert row in printed
-    for file in ("curves.png", "perplexity.png", "history.csv", "text.txt"):
+    for file in ("curves.png", "perplexity.png", "history.csv", "text.txt", "vocabulary.json"):
         assert (folder / "run" / file).stat().st_size > 100
 
 

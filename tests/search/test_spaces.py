@@ -59,6 +59,15 @@ def test_equal_cells_are_equal_functions():
     assert sum(SPACE.function(cell) == "" for cell in CELLS) == 341  # search.md's count
 
 
+def test_operations_cost_what_they_add_to_a_cell():
+    space = spaces.NASBench201(filters=4, depth=2, side=18, classes=3)
+    costs = space.operation_macs()
+    rest = space.cost("111111").macs
+    for cell in ("333333", "324321", "123131"):
+        added = sum(row[int(digit)] for row, digit in zip(costs, cell, strict=True))
+        assert space.cost(cell).macs - rest == added > 0, cell
+
+
 def test_costs_are_those_of_the_built_networks():
     space = spaces.NASBench201(filters=4, depth=1, side=18, classes=3)
     for cell in ("300000", "034204"):

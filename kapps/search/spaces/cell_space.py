@@ -1,5 +1,7 @@
 """The cells of NAS-Bench-201 (Dong 2020, arXiv:2001.00326): six edges with one of five operations each."""
 
+import numpy as np
+
 from kapps._cell_strings import (
     EDGES,
     NODES,
@@ -102,6 +104,13 @@ class NASBench201(Space):
             macs += self.depth * weights * side**2
         parameters += 2 * channels + (channels + 1) * self.classes
         return Cost(parameters, macs + channels * self.classes)
+
+    def operation_macs(self) -> np.ndarray:
+        """Returns the multiply-accumulates of each operation on each edge of all cells of a network, (6, 5) int64."""
+        stages = [(self.filters * 2**i, -(-self.side // 2**i)) for i in range(3)]
+        points = self.depth * sum((channels * side) ** 2 for channels, side in stages)
+        row = [points * KERNELS.get(str(digit), 0) for digit in range(len(OPERATIONS))]
+        return np.array([row] * len(EDGES), "int64")
 
     def build(self, cell, **options):
         """Returns `kapps.families.nasbench201` of a cell; `options` are further arguments of it."""
