@@ -17,8 +17,15 @@ from kapps import cards
 
 ROOT = pathlib.Path(kapps.__file__).parents[1]
 
-ALWAYS = ("imagenet", "finetune", "language_model", "translation", "segmentation")
-"""Recipes whose tests run also where they did not change."""
+ALWAYS = ("finetune", "language_model")
+"""Recipes whose tests run also where they did not change: for images, next to README's first command, and for text."""
+
+PACKAGES = {
+    "imagenet": ("kapps/training/", "kapps/data/image/", "kapps/export/"),
+    "segmentation": ("kapps/segmentation/", "kapps/data/segmentation/"),
+    "translation": ("kapps/generation/", "kapps/data/translation/"),
+}
+"""Recipes whose tests also run after a change of packages that they test from end to end."""
 
 SHARED = ("kapps/builders/", "kapps/heads.py", "kapps/export/")
 """What every builder uses: after a change of these, the long tests of all builders run."""
@@ -134,7 +141,10 @@ def is_unchanged(path):
     if name in family_modules().values():
         return is_unchanged_family(name)
     if (ROOT / "recipes" / f"{name}.py").exists():
-        return name not in (*ALWAYS, *changed_recipes())
+        packages = PACKAGES.get(name, ())
+        return name not in (*ALWAYS, *changed_recipes()) and not any(
+            str(file).startswith(packages) for file in files
+        )
     folder = path.parts[1:-1]
     if folder == ("recipes",):
         text = (ROOT / path).read_text(encoding="utf-8")

@@ -61,7 +61,11 @@ def test_tests_of_recipes_change_with_the_recipes_that_they_name(change):
     change("recipes/cifar10.py")
     assert not changes.is_unchanged(path)
     assert changes.is_unchanged(ROOT / "tests" / "recipes" / "test_gan.py")
-    assert not changes.is_unchanged(ROOT / "tests" / "recipes" / "test_imagenet.py")
+    assert not changes.is_unchanged(ROOT / "tests" / "recipes" / "test_finetune_recipe.py")
+    imagenet = ROOT / "tests" / "recipes" / "test_imagenet.py"
+    assert changes.is_unchanged(imagenet)
+    change("kapps/data/image/pipeline.py")
+    assert not changes.is_unchanged(imagenet)
     change("recipes/gan.py")
     assert changes.is_unchanged(path)
 
