@@ -55,13 +55,27 @@ def images(count, height, width, channels=3):
 
 
 @contextlib.contextmanager
+def jax_float64():
+    """JAX has float64 in this context; elsewhere it makes such arrays float32."""
+    import jax
+
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+@contextlib.contextmanager
 def float64():
     """Inputs, weights and layers are float64 in this context."""
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     try:
-        yield
+        with jax_float64() if keras.backend.backend() == "jax" else contextlib.nullcontext():
+            yield
     finally:
         keras.config.set_floatx(floatx)
         keras.config.set_dtype_policy(policy)
