@@ -63,34 +63,30 @@ def public_names(module: str) -> list[str]:
             for node in nodes
             if isinstance(node, ast.ImportFrom) and absolute(node, module).startswith("kapps")
             for alias in node.names
+            if not is_module(f"{absolute(node, module)}.{alias.name}")
         ]
         names += [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     else:
         nodes = parse(path.with_suffix(".py")).body
         names = [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-    names = [
-        name
-        for name in dict.fromkeys(names)
-        if not name.startswith("_")
-        and name != "attribute_finder"
-        and not is_module(f"{module}.{name}")
-    ]
+    names = {name for name in names if not name.startswith("_")} - {"attribute_finder"}
     return sorted(names, key=str.lower)
 
 
 def is_constant(module: str, name: str) -> bool:
     """Returns whether a name is a constant, which has no page."""
-    return name.isupper() or not is_documented(definition(module, name))
+    return name.isupper() or not summary(definition(module, name))
 
 
-def is_documented(name: str) -> bool:
-    """Returns whether a function or class has a docstring."""
+def summary(name: str) -> str:
+    """Returns the first line of the docstring of a function or class, or "" if it has none."""
     module, _, name = name.rpartition(".")
     path = ROOT / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return any(
-        getattr(node, "name", "") == name and ast.get_docstring(node) for node in parse(file).body
-    )
+    for node in parse(file).body:
+        if getattr(node, "name", "") == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
 
 
 def first_line(module: str) -> str:

@@ -59,6 +59,18 @@ OTHER_ROWS = (
     ("Generative", "[Self-attention GAN](docs/gan.md)", "generative"),
 )
 """Rows of networks without cards: kind, families, package."""
+OTHER_FAMILIES = {
+    "Segmentation": {
+        "kapps.segmentation.fcn": ("fcn", "fcn_resnet50", "fcn_resnet101"),
+        "kapps.segmentation.deeplab": ("deeplab_v3", "deeplab_v3_resnet50", "deeplab_v3_resnet101"),
+        "kapps.segmentation.unet": ("unet",),
+        "kapps.segmentation.fpn": ("fpn", "fpn_decoder"),
+        "kapps.segmentation.fcn_vgg": ("fcn32s", "fcn16s", "fcn8s"),
+        "kapps.segmentation.segnet": ("segnet", "segnet_basic"),
+    },
+    "Generative": {"kapps.generative.sagan": ("sagan_generator", "sagan_discriminator")},
+}
+"""Families without cards: {kind: {module: functions}}."""
 NAMES = {
     "adaptive_span_transformer": "Adaptive attention span", "alexnet_owt": "AlexNet in one tower",
     "alexnet_single": "AlexNet of d2l.ai", "all_attention_transformer": "All-attention network",

@@ -2,13 +2,15 @@
 
     mkdocs build --strict
 
-Nothing is imported that needs Keras: families are read from the cards, the docstrings and tests/reference/, the API
-from the packages' `__init__` files.
+Nothing is imported that needs Keras: families are read from the cards, the docstrings, tests/reference/, the tables of
+results in docs/ and docs/architectures.csv, the API from the packages' `__init__` files.
 """
 
 import ast
 import csv
+import functools
 import pathlib
+import posixpath
 import re
 import sys
 
@@ -18,7 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import api_pages  # noqa: E402
+import architecture_plots  # noqa: E402
 import lecture_pages  # noqa: E402
+import measured_tables  # noqa: E402
 import model_tables  # noqa: E402
 
 from kapps import cards  # noqa: E402
@@ -33,6 +37,14 @@ FIGURES = (
 COLUMNS = (
     "Parameters are trainable ones; MACs are multiply-accumulates of convolutions and dense layers at the input shape. "
     "[Models](../models.md) has all families."
+)
+MEASURED = (
+    "Rows of the pages of results, which have the commands, the machines and what the columns are. Times of different "
+    "pages are not comparable."
+)
+ARCHITECTURE = (
+    "Each box is a part of {name}, with its operations, the shape of its output, its parameters and its percentage of "
+    "the multiply-accumulates; n is the number of steps."
 )
 TEXTS = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 """Pages that are files of the project's root."""
@@ -152,30 +164,126 @@ def options(family: str) -> str:
     )
 
 
-def family_page(members: list[cards.Card]) -> str:
-    """Returns the page of a family: docstring, variants, published figures, options, source."""
-    module = members[0].module
-    name = model_tables.file_name(module)
+def measured(names: set[str], papers: str) -> str:
+    """Returns the rows of the pages of results that are about a family.
+
+    Args:
+        names: of the family and its builders.
+        papers: citations of its papers.
+    """
+    parts = []
+    for result in measured_tables.of_family(names):
+        section = f": {result.heading}" if result.heading else ""
+        parts.append(f"[{escape(result.title + section)}](../{result.link}):")
+        parts.append("\n".join([*result.head, *result.rows]))
+    others = measured_tables.other_pages(names, papers)
+    if others:
+        links = ", ".join(f"[{escape(text)}](../{page})" for page, text in others.items())
+        parts.append(
+            f"{'More pages' if parts else 'Pages'} about the family or its paper: {links}."
+        )
+    if not parts:
+        return ""
+    note = MEASURED if measured_tables.of_family(names) else ""
+    return "\n\n".join(part for part in ["## Measured figures", note, *parts] if part)
+
+
+def architecture(module: str) -> str:
+    """Returns the plots of a family's networks in docs/architectures.csv."""
+    plots = architecture_plots.networks()[module]
+    names = " and ".join(re.sub(r"(\w+)", r"`\1`", name, count=1) for name in plots)
+    text = ARCHITECTURE.format(name=names)
+    if not any("n x" in row["output"] for rows in plots.values() for row in rows):
+        text = text.replace("; n is the number of steps", "")
+    name, *_ = plots
+    if name in cards.list_models():
+        text += f" `kapps profile {name} --html page.html` shows every layer."
+    shown = [architecture_plots.plot(name, rows) for name, rows in plots.items()]
+    return "\n\n".join(["## Architecture", text, *shown])
+
+
+def opening(module: str) -> tuple[str, str, str]:
+    """Returns a family's title, what its file is, and the rest of its docstring."""
     first, _, rest = docstring(module).partition("\n")
     explanation = first.partition(":")[2].strip()
-    drawings = sorted(
+    return model_tables.title(module), explanation[:1].upper() + explanation[1:], rest.strip()
+
+
+def join(parts: list[str]) -> str:
+    """Returns a page of parts; those that are empty are left out."""
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def source(module: str) -> str:
+    """Returns the section with the family's file."""
+    name = model_tables.file_name(module)
+    return f"## Source\n\n[`{module.replace('.', '/')}.py`]({name}.py.txt)"
+
+
+def family_page(members: list[cards.Card]) -> str:
+    """Returns the page of a family: docstring, architecture, variants, figures, options, source."""
+    module = members[0].module
+    name = model_tables.file_name(module)
+    title, explanation, rest = opening(module)
+    families = dict.fromkeys(card.family for card in members)
+    names = {card.name for card in members} | set(families)
+    cells = sorted(
         path.name for path in (ROOT / "docs/cells").glob(f"{name.removesuffix('_cifar')}*.svg")
     )
-    parts = [
-        f"---\nhide: [toc]\n---\n\n# {model_tables.title(module)}",
-        escape(explanation[:1].upper() + explanation[1:]),
+    return join([
+        f"---\nhide: [toc]\n---\n\n# {title}",
+        escape(explanation),
         f"```python\nfrom kapps import {members[0].name}\n\nmodel = {members[0].name}()\n```",
+        architecture(module),
         "## Variants",
         variants(members),
         COLUMNS,
         published(members),
+        measured(names, " ".join(card.paper for card in members)),
         "## Papers and departures",
-        markdown(rest.strip()),
-        *(f"![A cell of {path.removesuffix('.svg')}](../cells/{path})" for path in drawings),
-        *(options(family) for family in dict.fromkeys(card.family for card in members)),
-        f"## Source\n\n[`{module.replace('.', '/')}.py`]({name}.py.txt)",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        markdown(rest),
+        *(f"![A cell of {path.removesuffix('.svg')}](../cells/{path})" for path in cells),
+        *(options(family) for family in families),
+        source(module),
+    ])  # fmt: skip
+
+
+def other_family_page(module: str, functions: tuple[str, ...]) -> str:
+    """Returns the page of a family without cards: its functions, reference counts, architecture, figures, source."""
+    title, explanation, rest = opening(module)
+    package = module.rpartition(".")[0]
+    places = api_pages.documented()
+    lines = []
+    for name in functions:
+        target = api_pages.definition(package, name)
+        path = f"../{api_pages.path_of(places[target])}#{target}"
+        lines.append([f"[`{package}.{name}`]({path})", escape(api_pages.summary(target))])
+    counts = [
+        [f"`{row['name']}`", f"{row['height']} x {row['width']}", row["classes"], f"{int(row['params']):,}",
+         f"{int(row['macs']):,}" if row["macs"] else "", escape(row["source"])]
+        for path in ("tests/reference/segmentation.csv", "tests/reference/generative.csv")
+        for row in rows(path) if row["name"] in functions
+    ]  # fmt: skip
+    heads = {"network": "---", "image": "---", "classes": "---:", "parameters": "---:", "MACs": "---:",
+             "source of the numbers": "---"}  # fmt: skip
+    guide = next(
+        re.search(r"docs/(\S+\.md)", text)[1]
+        for _, text, name in model_tables.OTHER_ROWS
+        if package == f"kapps.{name}"
+    )
+    return join([
+        f"---\nhide: [toc]\n---\n\n# {title}",
+        escape(explanation),
+        table({"function": "---", "what it returns": "---"}, lines),
+        architecture(module),
+        "## Variants" if counts else "",
+        table(heads, counts) if counts else "",
+        f"An example is in [{measured_tables.page_title(ROOT / 'docs' / guide)}](../{guide}).",
+        measured(set(functions), ""),
+        "## Papers and departures",
+        markdown(rest),
+        source(module),
+    ])  # fmt: skip
 
 
 def families_index() -> str:
@@ -188,29 +296,73 @@ def families_index() -> str:
         for members in model_tables.families()
     }
     text = re.sub(r"\(docs/models\.md#([^)]+)\)", lambda match: f"({pages[match[1]]}.md)", text)
-    text = text.replace("(docs/", "(../")
+    for kind, _, package in model_tables.OTHER_ROWS:
+        links = ", ".join(
+            f"[{model_tables.short_title(module)}]({model_tables.file_name(module)}.md)"
+            for module in model_tables.OTHER_FAMILIES[kind]
+        )
+        text = re.sub(rf"\| {kind} \|.*", f"| {kind} | {links} | `kapps.{package}` |", text)
     return (
         "# Families\n\nA page of each family has its variants, published figures, papers, departures and source. "
         f"[Models](../models.md) has all {len(cards.list_models())} builders in one page.\n\n{text}\n"
     )
 
 
+@functools.cache
+def pages_of_files() -> dict[str, str]:
+    """Returns {file of the project: page that the site has in its place}. Documents link to the file, as on GitHub."""
+    files = {name: page for page, name in TEXTS.items()}
+    files |= {"README.md": "families/index.md", "docs/lectures.csv": "lectures.md"}
+    for package in api_pages.PACKAGES:
+        path = "kapps/" + package.replace(".", "/")
+        is_package = (ROOT / path).is_dir()
+        files[f"{path}/__init__.py" if is_package else f"{path}.py"] = api_pages.path_of(package)
+    files["kapps/__init__.py"] = "api/index.md"
+    modules = [members[0].module for members in model_tables.families()]
+    for module in modules + [
+        module for kind in model_tables.OTHER_FAMILIES.values() for module in kind
+    ]:
+        files[module.replace(".", "/") + ".py"] = f"families/{model_tables.file_name(module)}.md"
+    return files
+
+
+def site_links(text: str, place: str, folder: str) -> str:
+    """Returns a text whose links to files of the project lead to the pages that the site has in their place.
+
+    Args:
+        text: Markdown.
+        place: the file's folder in the project.
+        folder: the page's folder in the site, relative to docs/.
+    """
+
+    def replace(match):
+        file = posixpath.normpath(posixpath.join(place, match[1]))
+        page = pages_of_files().get(file)
+        anchor = match[2] or "" if page is None or file in TEXTS.values() else ""
+        if page is None and file.startswith("docs/"):
+            page = file.removeprefix("docs/")
+        return match[0] if page is None else f"]({posixpath.relpath(page, folder or '.')}{anchor})"
+
+    return re.sub(r"\]\(([^)#\s:]+)(#[^)\s]+)?\)", replace, text)
+
+
 def root_page(name: str) -> str:
-    """Returns a text of the project's root, with its links to files of docs/."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    return re.sub(r"\]\(docs/", "](", text)
+    """Returns a text of the project's root, with its links to pages of the site."""
+    return site_links((ROOT / name).read_text(encoding="utf-8"), "", "")
 
 
 def pages() -> dict[str, str]:
     """Returns {path: text} of all pages that this file writes."""
     texts = {page: root_page(name) for page, name in TEXTS.items()}
     texts["families/index.md"] = families_index()
-    for members in model_tables.families():
-        module = members[0].module
+    families = {members[0].module: family_page(members) for members in model_tables.families()}
+    for kind in model_tables.OTHER_FAMILIES.values():
+        families |= {module: other_family_page(module, names) for module, names in kind.items()}
+    for module, text in families.items():
         name = model_tables.file_name(module)
-        texts[f"families/{name}.md"] = family_page(members)
-        source = ROOT / (module.replace(".", "/") + ".py")
-        texts[f"families/{name}.py.txt"] = source.read_text(encoding="utf-8")
+        texts[f"families/{name}.md"] = text
+        file = ROOT / (module.replace(".", "/") + ".py")
+        texts[f"families/{name}.py.txt"] = file.read_text(encoding="utf-8")
     texts["lectures.md"] = lecture_pages.page()
     texts |= api_pages.pages()
     return {path: text + NOTE * path.endswith(".md") for path, text in texts.items()}
@@ -233,6 +385,16 @@ def on_config(config):
                     {model_tables.FOLDERS.get(kind, kind): by_kind[kind]}
                     for kind in model_tables.ROWS
                 ]
+                for kind, modules in model_tables.OTHER_FAMILIES.items():
+                    pages_of_kind = [
+                        {
+                            model_tables.short_title(
+                                module
+                            ): f"families/{model_tables.file_name(module)}.md"
+                        }
+                        for module in modules
+                    ]
+                    entries.append({kind: pages_of_kind})
             elif title == "Reference":
                 entries += [path for path in api_pages.pages() if path != "api/index.md"]
     return config
@@ -243,6 +405,15 @@ def on_files(files, config):
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Replaces links to files of the project, which GitHub shows, by links to the site's pages."""
+    path = page.file.src_uri
+    if page.file.generated_by:
+        return markdown
+    folder = posixpath.dirname(path)
+    return site_links(markdown, posixpath.join("docs", folder), folder)
 
 
 def on_post_page(output, page, config):

@@ -1,9 +1,11 @@
 """The self-attention GAN: parameters by the shapes of the authors' code, names, sizes, special cases, files, errors."""
 
+import csv
 import math
 
 import graphs
 import keras
+import models
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ import kapps
 from kapps.generative import sagan_discriminator, sagan_generator
 
 RANDOM = np.random.default_rng(0)
+with open(models.REFERENCE / "generative.csv", newline="", encoding="utf-8") as file:
+    REFERENCE = {row["name"]: int(row["params"]) for row in csv.DictReader(file)}
 SMALL = {"image_shape": (16, 16, 1), "classes": 3, "filters": 2, "attention": 8}
 
 
@@ -57,7 +61,13 @@ def discriminator_parameters(blocks, filters, classes, channels, attention):
 
 COUNTS = [
     # options, generator, discriminator, the published generator's block and discriminator's block with attention
-    ({}, 42_078_852, 39_463_618, (5, 64, 128, 1000, 3, 3), (5, 64, 1000, 3, 2)),
+    (
+        {},
+        REFERENCE["sagan_generator"],
+        REFERENCE["sagan_discriminator"],
+        (5, 64, 128, 1000, 3, 3),
+        (5, 64, 1000, 3, 2),
+    ),
     ({"attention": None}, None, None, (5, 64, 128, 1000, 3, None), (5, 64, 1000, 3, None)),
     ({"attention": 64}, None, None, (5, 64, 128, 1000, 3, 4), (5, 64, 1000, 3, 1)),
     (
