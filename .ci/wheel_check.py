@@ -16,6 +16,10 @@ checkout, package = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(kapps.__fi
 assert checkout not in package.parents, f"kapps comes from the checkout: {package}"
 assert metadata.version("kapps") == kapps.__version__
 assert metadata.metadata("kapps")["Requires-Python"]
+description = metadata.metadata("kapps").json["description"]
+assert "## Quick start" in description and "](docs/" not in description, (
+    "links to files of the checkout"
+)
 
 shipped = {str(path) for path in metadata.files("kapps")}
 assert any(path.endswith("LICENSE") for path in shipped)

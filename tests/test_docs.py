@@ -85,3 +85,24 @@ def test_links_of_the_documents_lead_to_files():
         for link in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
             if "://" not in link:
                 assert (path.parent / link).exists(), f"{path.relative_to(ROOT)}: {link}"
+
+
+def test_links_of_the_description_lead_to_the_repository():
+    setup = module_files.load("setup.py")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    address = "https://example.org/kapps"
+    text = setup.description(readme, address)
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    assert len(links) > 80 and all(link.startswith("https://") for link in links)
+    assert f"]({address}/raw/HEAD/docs/zoo.png)" in text
+    for link in links:
+        path = re.sub(rf"^{address}/(raw|blob)/HEAD/", "", link)
+        assert "://" in path or (ROOT / path).is_file(), link
+
+
+def test_a_description_without_an_address_has_no_links_to_files():
+    setup = module_files.load("setup.py")
+    text = setup.description(
+        "# A\n\n![Plot](docs/zoo.png)\n\n[guide](docs/index.md), [x](https://y.z)\n", None
+    )
+    assert text == "# A\n\nguide, [x](https://y.z)\n"

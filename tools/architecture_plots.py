@@ -31,7 +31,7 @@ def networks() -> dict[str, dict[str, list[dict]]]:
 
 @functools.cache
 def level_colours() -> tuple[tuple[str, ...], str]:
-    """Returns the colours that profiles have for levels, and for other parts. The package is not imported: it needs Keras."""
+    """Returns the colours of levels and of other parts in profiles. Their package is not imported: it needs Keras."""
     path = ROOT / "kapps/analysis/levels_and_blocks.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
