@@ -18,7 +18,11 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [
     path
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for path in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
     if "```python" in path.read_text(encoding="utf-8")
 ]
 NOT_RUN = {
@@ -72,7 +76,9 @@ def run(tmp_path, monkeypatch):
             ran += is_visible
         keras.backend.clear_session()
         blocks = len(FENCE.findall(path.read_text(encoding="utf-8")))
-        print(f"{name(path)}: {ran} of {blocks} blocks ran; long ones at {left_out}, not run {not_run}")
+        print(
+            f"{name(path)}: {ran} of {blocks} blocks ran; long ones at {left_out}, not run {not_run}"
+        )
         assert ran + len(left_out) + len(not_run) == blocks
         return ran, left_out
 

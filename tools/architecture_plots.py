@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BOX, HEIGHT, GAP, LANE, TEXT = 282, 44, 22, 12, 212
 """Width and height of a box, distance of boxes, distance of the lines next to them, width of the text on the right."""
 TIMES = "\N{MULTIPLICATION SIGN}"
-LETTERS = 48
+LETTERS = 44
 """Letters of a line of operations that a box has room for."""
 
 
@@ -76,6 +76,11 @@ def operations_text(row: dict) -> str:
     if len(text) <= LETTERS:
         return text
     return text[:LETTERS].rpartition(", ")[0] + ", …" if ", " in text[:LETTERS] else text[:LETTERS]
+
+
+def is_open(rows: list[dict]) -> bool:
+    """Returns whether a network leaves a length open."""
+    return any("n" in row["output"].split(" x ") for row in rows)
 
 
 def nodes(rows: list[dict]) -> list[tuple[str, dict | None]]:
@@ -171,8 +176,7 @@ def plot(name: str, rows: list[dict]) -> str:
     """
     boxes = nodes(rows)
     direct, far = links(boxes)
-    is_open = any("n" in row["output"].split(" x ") for row in rows)
-    macs = 0 if is_open else sum(int(row["macs"]) for row in rows)
+    macs = 0 if is_open(rows) else sum(int(row["macs"]) for row in rows)
     left = 4 + LANE * (1 + max((lane for _, _, lane in far), default=-1))
     tops, y = [], 2
     for _, row in boxes:

@@ -1,6 +1,7 @@
 """Writes docs/architectures.csv: the parts of one network of each family, from which the site draws its architecture.
 
-    python tools/architectures.py
+    python tools/architectures.py        # minutes
+    python tools/architectures.py --new  # keeps the lines of the networks that the file has
 
 Each line is a part of a network: the stem, a level, the encoder, the head. The network is the first builder of its
 file. Columns: module; network; part; number of its blocks; its operations with weights, those with most of the
@@ -19,6 +20,7 @@ import keras
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
 
+import architecture_plots  # noqa: E402
 import graphs  # noqa: E402
 import model_tables  # noqa: E402
 
@@ -243,11 +245,12 @@ def networks():
         yield module, name, lambda build=build, function=function: build(function)
 
 
-def main():
-    """Writes the file."""
+def main(new):
+    """Writes the file; `new`: whether to keep the lines of the networks that it has."""
+    written = architecture_plots.networks() if new else {}
     table = []
     for module, name, build in networks():
-        table += lines(module, name, build())
+        table += written.get(module, {}).get(name) or lines(module, name, build())
     with open(PATH, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -257,5 +260,8 @@ def main():
 
 if __name__ == "__main__":
     parser = Parser(description=__doc__)
-    parser.parse_args()
-    sys.exit(_errors.run(main, parser.prog))
+    parser.add_argument(
+        "--new", action="store_true", help="build only networks that the file does not have"
+    )
+    options = parser.parse_args()
+    sys.exit(_errors.run(lambda: main(options.new), parser.prog))

@@ -1,7 +1,8 @@
 """The lecture companion, a page of the site, from docs/lectures.csv: builders, family pages and tests of each slide.
 
 Columns of the file: the lecture, the slide by its number or title, the position of the title among those of the
-lecture's text, what it shows, names, and the test that holds it. A name is a builder, a name of kapps such as `kapps.profile`, or a recipe.
+lecture's text, what it shows, names, and the test that holds it. A name is a builder, a name of kapps such as
+`kapps.profile`, or a recipe.
 """
 
 import csv
@@ -39,10 +40,10 @@ the code. Figures are numbers that the slide prints and that the test holds. `ka
 profile of a network, `kapps profile NAME --html page.html` draws its graph for a projector.
 
 Rows are in the order of the lecture. Slides are named by their number in the first lecture, and by their title in the
-others, whose texts have no slide numbers; (2) after a title is the second slide with that title. In the last two lectures
-the number in brackets counts the titles of the text from the beginning: it is the slide's number if every slide has a
-title. The texts of the second and the third lecture do not mark titles, so that a slide is found by its title. What the lectures call the tail is the stem here: the [glossary](glossary.md) has all such
-words."""
+others, whose texts have no slide numbers; (2) after a title is the second slide with that title. In the last two
+lectures the number in brackets counts the titles of the text from the beginning: it is the slide's number if every
+slide has a title. The texts of the second and the third lecture do not mark titles, so that a slide is found by its
+title. What the lectures call the tail is the stem here: the [glossary](glossary.md) has all such words."""
 
 
 def rows() -> list[dict]:

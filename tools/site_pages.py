@@ -43,9 +43,12 @@ MEASURED = (
     "pages are not comparable."
 )
 ARCHITECTURE = (
-    "Each box is a part of {name}, with its operations, the shape of its output, its parameters and its percentage of "
-    "the multiply-accumulates; n is the number of steps."
+    "Each box is a part of {name}, with its operations, the shape of its output, its parameters"
 )
+OPEN_LENGTH = "; n is the number of steps."
+SHAPE = re.compile(r"(?<=\w) x (?=\d|any)")
+NO_BREAK = "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}"
+FIXED_LENGTH = " and its percentage of the multiply-accumulates."
 TEXTS = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 """Pages that are files of the project's root."""
 
@@ -110,10 +113,15 @@ def variants(members: list[cards.Card]) -> str:
     for card in members:
         checkpoint = cards.checkpoints().get(card.name)
         lines.append([
-            f"`{card.name}`", "x".join(str(length or "any") for length in card.input_shape), card.classes or "",
+            f"`{card.name}`", " x ".join(str(length or "any") for length in card.input_shape), card.classes or "",
             f"{card.params:,}", f"{card.macs:,}" if card.macs else "", model_tables.paper(card.paper),
             escape(sources.get(card.name, "")), checkpoint.source if checkpoint else "",
         ])  # fmt: skip
+    return used_columns(heads, lines)
+
+
+def used_columns(heads: dict[str, str], lines: list[list]) -> str:
+    """Returns a table without the columns that are empty; arguments as for `table`."""
     used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
     items = list(heads.items())
     return table(dict(items[i] for i in used), [[line[i] for i in used] for line in lines])
@@ -191,15 +199,18 @@ def measured(names: set[str], papers: str) -> str:
 def architecture(module: str) -> str:
     """Returns the plots of a family's networks in docs/architectures.csv."""
     plots = architecture_plots.networks()[module]
-    names = " and ".join(re.sub(r"(\w+)", r"`\1`", name, count=1) for name in plots)
-    text = ARCHITECTURE.format(name=names)
-    if not any("n x" in row["output"] for rows in plots.values() for row in rows):
-        text = text.replace("; n is the number of steps", "")
-    name, *_ = plots
-    if name in cards.list_models():
-        text += f" `kapps profile {name} --html page.html` shows every layer."
-    shown = [architecture_plots.plot(name, rows) for name, rows in plots.items()]
-    return "\n\n".join(["## Architecture", text, *shown])
+    names = [re.sub(r"(\w+)", r"`\1`", name, count=1) for name in plots]
+    is_open = any(architecture_plots.is_open(rows) for rows in plots.values())
+    text = ARCHITECTURE.format(name=" and ".join(names)) + (
+        OPEN_LENGTH if is_open else FIXED_LENGTH
+    )
+    first = next(iter(plots))
+    if first in cards.list_models():
+        text += f" `kapps profile {first} --html page.html` shows every layer."
+    parts = []
+    for name, (network, rows) in zip(names, plots.items(), strict=True):
+        parts += [f"{name}:"] * (len(plots) > 1) + [architecture_plots.plot(network, rows)]
+    return "\n\n".join(["## Architecture", text, *parts])
 
 
 def opening(module: str) -> tuple[str, str, str]:
@@ -277,7 +288,7 @@ def other_family_page(module: str, functions: tuple[str, ...]) -> str:
         table({"function": "---", "what it returns": "---"}, lines),
         architecture(module),
         "## Variants" if counts else "",
-        table(heads, counts) if counts else "",
+        used_columns(heads, counts) if counts else "",
         f"An example is in [{measured_tables.page_title(ROOT / 'docs' / guide)}](../{guide}).",
         measured(set(functions), ""),
         "## Papers and departures",
@@ -408,12 +419,11 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Replaces links to files of the project, which GitHub shows, by links to the site's pages."""
-    path = page.file.src_uri
-    if page.file.generated_by:
-        return markdown
-    folder = posixpath.dirname(path)
-    return site_links(markdown, posixpath.join("docs", folder), folder)
+    """Makes links to files of the project, which GitHub shows, links to pages of the site; keeps shapes in a line."""
+    if not page.file.generated_by:
+        folder = posixpath.dirname(page.file.src_uri)
+        markdown = site_links(markdown, posixpath.join("docs", folder), folder)
+    return re.sub(r"^\|.*", lambda row: SHAPE.sub(NO_BREAK, row[0]), markdown, flags=re.MULTILINE)
 
 
 def on_post_page(output, page, config):
