@@ -28,6 +28,7 @@ DOCUMENTS = [
 NOT_RUN = {
     "docs/anytime.md": {
         "small = kapps.msdnet_budget5_cifar(stop_at=2": "reads a trained file; tests/cnn/test_msdnet.py",
+        "kapps.export.tflite_exits(model": "docs/guides/models.md has the same export",
     },
     "docs/gan.md": {"import keras": "half a minute of tracing; tests/training/test_adversarial.py"},
     "docs/search.md": {
