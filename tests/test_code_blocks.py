@@ -33,6 +33,7 @@ NOT_RUN = {
     "docs/gan.md": {"import keras": "half a minute of tracing; tests/training/test_adversarial.py"},
     "docs/search.md": {
         "from kapps.search import build, methods, spaces": "builds and trains 100 networks; tests/search/",
+        "from kapps.search import WeightSharing": "trains 50 epochs; tests/search/test_weight_sharing.py",
     },
 }
 """Blocks that do not run: {document: {the beginning: the reason, and the tests of the same}}."""
