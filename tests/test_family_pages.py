@@ -124,3 +124,16 @@ def test_measured_rows_are_lines_of_the_pages(measured):
 def test_pages_that_cite_a_paper_are_found(measured):
     assert "pointer_tasks.md" in measured.other_pages({"pointer_network"}, "arXiv:1506.03134")
     assert measured.other_pages({"no_such_network"}, "") == {}
+
+
+def test_pages_have_variants_figures_and_an_architecture(load):
+    pages, tables = load("family_pages"), load("model_tables")
+    members = {group[0].module: group for group in tables.families()}
+    page = pages.family_page(members["kapps.cnn.resnet"])
+    for heading in ("Architecture", "Variants", "Published figures", "Measured figures", "Source"):
+        assert f"\n## {heading}\n" in page
+    assert 'aria-label="Architecture of resnet18' in page
+    assert "| `resnet50` | 224 x 224 x 3 | 1000 | 25,557,032 | 4,089,184,256 |" in page
+    assert "](../cifar10.md#results-on-cifar10_jpg_20k_2kzip)" in page
+    page = pages.other_family_page("kapps.segmentation.segnet", ("segnet", "segnet_basic"))
+    assert "| `segnet` | 360 x 480 | 11 | 29,449,355 | 106,712,432,640 |" in page
