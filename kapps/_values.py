@@ -36,6 +36,18 @@ def check_model_name(name: str) -> str:
     )
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Returns host and port of HOST:PORT.
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(f"{short(address)} is not HOST:PORT, such as 10.0.0.1:5050")
+    return host.strip("[]"), int(port)
+
+
 def check_file_name(name: str) -> str:
     """Returns a model's name, if a directory or file of this name lies in the directory that it is put in.
 

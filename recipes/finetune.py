@@ -43,6 +43,7 @@ flags.DEFINE_string("unfreeze", "all", "layers to train: all, head, or the first
 flags.DEFINE_enum("batch_norm", "frozen", training.BATCH_NORMS, "whether batch norms are trained")
 training.define_positive("learning_rate", 0.05, "the peak, for 256 images per step; scales with --batch_size")
 flags.DEFINE_enum("augmentation", None, list(data.AUGMENTATIONS), "[imagenet; below 65 pixels cifar]")
+image_sources.define_data_service()
 training.define_flags(model_dir="runs/finetune")
 # fmt: on
 RUN_FLAGS = (
@@ -131,7 +132,7 @@ def main(_):
     }  # fmt: skip
     train_dataset = functools.partial(
         data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
-        **data.AUGMENTATIONS[FLAGS.augmentation], **options,
+        data_service=FLAGS.data_service, **data.AUGMENTATIONS[FLAGS.augmentation], **options,
     )  # fmt: skip
     test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     steps = data.steps_per_epoch(train_source, FLAGS.batch_size)

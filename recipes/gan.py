@@ -52,6 +52,7 @@ training.define_positive("generator_rate", 5e-4, "learning rate of the generator
 training.define_positive("discriminator_rate", 2e-3, "learning rate of the discriminator's Adam")
 flags.DEFINE_float("ema", 0.99, "decay per step of the average of the generator's weights; 0: none", 0.0, 0.99999)
 flags.DEFINE_float("momentum", 0.9, "decay per step of the moving statistics of the batch norms", 0.0, 0.9999)
+image_sources.define_data_service()
 training.define_flags(model_dir="runs/gan")
 # fmt: on
 
@@ -233,7 +234,7 @@ def main(_):
     train_dataset, shifted = (
         functools.partial(
             data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
-            **data.AUGMENTATIONS[augmentation], **options,
+            data_service=FLAGS.data_service, **data.AUGMENTATIONS[augmentation], **options,
         )
         for augmentation in ("none", "shift")
     )  # fmt: skip

@@ -37,6 +37,7 @@ flags.DEFINE_integer("image_size", None, "height and width in pixels [those of t
 flags.DEFINE_enum("augmentation", None, list(data.AUGMENTATIONS), "[imagenet; below 65 pixels cifar; digits shift]")
 flags.DEFINE_enum("schedule", None, list(training.SCHEDULES), "[modern; digits cosine]")
 flags.DEFINE_integer("accumulation", 1, "steps whose gradients make one update", 1, 10**6)
+image_sources.define_data_service()
 training.define_flags(model_dir="runs/imagenet")
 
 DIGITS = {"batch_size": 32, "epochs": 6, "image_size": 32, "schedule": "cosine", "augmentation": "shift"}
@@ -124,7 +125,8 @@ def main(_):
     train_dataset = functools.partial(
         data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
         randaugment=schedule.randaugment, mixup=schedule.mixup, cutmix=schedule.cutmix,
-        label_smoothing=schedule.label_smoothing, **data.AUGMENTATIONS[FLAGS.augmentation], **options,
+        label_smoothing=schedule.label_smoothing, data_service=FLAGS.data_service,
+        **data.AUGMENTATIONS[FLAGS.augmentation], **options,
     )  # fmt: skip
     test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     steps = data.steps_per_epoch(train_source, FLAGS.batch_size)

@@ -3,6 +3,7 @@ from . import errors as errors
 from . import image as image
 from . import segmentation as segmentation
 from . import sequence as sequence
+from . import service as service
 from . import text as text
 from . import translation as translation
 from .errors import DataError as DataError

@@ -25,6 +25,7 @@ from .distribution.devices import make_strategy as make_strategy
 from .distribution.devices import set_precision as set_precision
 from .distribution.devices import set_seed as set_seed
 from .distribution.replicas import replica_workarounds as replica_workarounds
+from .flag_types import define_address as define_address
 from .flag_types import define_path as define_path
 from .flag_types import define_positive as define_positive
 from .flag_types import forbid_both as forbid_both

@@ -9,6 +9,7 @@ from absl import flags
 from kapps._files import temporary_directory
 from kapps._local_paths import local_path, nearest_parent
 from kapps._names import nearest
+from kapps._values import split_address
 
 flags.disclaim_key_flags()  # the flags are flags of the recipe
 
@@ -48,6 +49,30 @@ class PositiveParser(flags.ArgumentParser):
         if not 0 < value <= self.upper_bound:
             raise ValueError(f"{value} is not {self.syntactic_help}")
         return value
+
+
+class AddressParser(flags.ArgumentParser):
+    """Parses HOST:PORT."""
+
+    syntactic_help = "HOST:PORT, such as 10.0.0.1:5050"
+
+    def flag_type(self) -> str:
+        return "address"
+
+    def parse(self, argument: str) -> str:
+        split_address(argument)
+        return argument
+
+
+def define_address(name: str, default: str | None, description: str) -> None:
+    """Defines a flag that is HOST:PORT.
+
+    Args:
+        name: name of the flag.
+        default: default value.
+        description: of the flag, for --help.
+    """
+    flags.DEFINE(AddressParser(), name, default, description)
 
 
 def define_path(

@@ -1,6 +1,19 @@
 """The training and the evaluation images of a recipe, and the line that says what is read of them."""
 
-from kapps import data
+from absl import flags
+
+from kapps import data, training
+
+flags.disclaim_key_flags()  # the flag below is a flag of the recipe: in its --help and its run.json
+
+
+def define_data_service() -> None:
+    """Defines --data_service, for recipes that train on `kapps.data.train_dataset`."""
+    training.define_address(
+        "data_service",
+        None,
+        "HOST:PORT of `python -m kapps.data.service`, whose workers decode the training images",
+    )
 
 
 def open_sources(dataset, data_dir, labels=None, *, classify=True, verbose=True):

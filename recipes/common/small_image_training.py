@@ -55,7 +55,7 @@ def train(name, train_source, test_source, *, build=None, seconds=None):
     options = {"classes": classes, "channels": FLAGS.channels, "skipped": skipped}
     train_dataset = functools.partial(
         data.train_dataset, train_source, preprocessing, FLAGS.batch_size, seed=FLAGS.seed,
-        **data.AUGMENTATIONS[FLAGS.augmentation], **options,
+        data_service=FLAGS.data_service, **data.AUGMENTATIONS[FLAGS.augmentation], **options,
     )  # fmt: skip
     test = data.eval_dataset(test_source, preprocessing, FLAGS.batch_size, **options)
     run = None

@@ -71,6 +71,7 @@ def define_flags(dataset: str, model: str, channels: int, size: int, augmentatio
     flags.DEFINE_integer(
         "checkpoint_every", 500, "steps between two checkpoints, with --epochs", lower_bound=1
     )
+    image_sources.define_data_service()
     training.define_path(
         "model_dir", f"runs/{dataset}", "directory of models, table and curves", "output"
     )

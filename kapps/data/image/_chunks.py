@@ -1,7 +1,7 @@
 """Decodes a few images at a time, so that an image that cannot be decoded does not stop the run."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -78,44 +78,21 @@ def decode_chunks(
         tf.debugging.Assert(message == b"", [message])
         return True
 
-    def no_images(count):
-        """Returns positions and blank images."""
-        blank = tf.zeros([count, *image_spec.shape], image_spec.dtype)
-        return tf.zeros([count], tf.int64), blank
-
-    def decode_format(name, positions, *inputs):
-        """Returns the positions of the images that can be decoded, and these images."""
-        images = tf.data.Dataset.from_tensor_slices((positions, *inputs))
-        images = images.map(lambda position, *image: (position, decode(name, *image)))
-        # A blank image follows and is cut off below: `get_single_element` fails if there is no image.
-        images = images.ignore_errors(log_warning=False)
-        images = images.concatenate(tf.data.Dataset.from_tensor_slices(no_images(1)))
-        decoded, images = images.batch(CHUNK + 1).get_single_element()
-        return decoded[:-1], images[:-1]
-
-    def decode_mixed(formats, *inputs):
-        parts = []
-        for number, name in enumerate(decode_image.PREPARED):
-            positions = tf.where(formats == number)[:, 0]
-            call = functools.partial(
-                decode_format, name, *(tf.gather(x, positions) for x in inputs)
-            )
-            parts.append(tf.cond(tf.size(positions) > 0, call, lambda: no_images(0)))
-        decoded, images = (tf.concat(tensors, 0) for tensors in zip(*parts, strict=True))
-        order = tf.argsort(decoded)
-        in_order = tf.reduce_all(order == tf.range(tf.size(order)))
-        return tf.cond(
-            in_order,
-            lambda: (decoded, images),
-            lambda: (tf.gather(decoded, order), tf.gather(images, order)),
-        )
-
     def decode_chunk(names, encoded, labels, seeds):
         positions = tf.range(tf.size(names, tf.int64))
         prepared, formats, orientations = decode_image.prepare_images(
             encoded, channels or image_spec.shape[-1]
         )
-        decoded, images = decode_mixed(formats, positions, prepared, orientations, seeds, labels)
+        decoded, images = decode_by_format(
+            decode,
+            decode_image.PREPARED,
+            image_spec,
+            formats,
+            prepared,
+            orientations,
+            seeds,
+            labels,
+        )
         failed = tf.sets.difference([positions], [decoded]).values
         tf.cond(
             tf.size(failed) > 0,
@@ -126,4 +103,53 @@ def decode_chunks(
 
     return images.batch(CHUNK).map(
         decode_chunk, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def decode_by_format(
+    decode: Callable, formats: Sequence[str], image_spec: tf.TensorSpec, numbers: tf.Tensor, *inputs
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes the images of a chunk that can be decoded, each format by a graph of its own.
+
+    Args:
+        decode: function of (format, *inputs of an image) that returns an image.
+        formats: names of the formats.
+        image_spec: shape and type of an image.
+        numbers: number of each image's format in `formats`, int32 [n]; others are not decoded.
+        *inputs: of n images.
+
+    Returns:
+        The positions in the chunk of the decoded images in their order, int64 [k], and these images.
+    """
+    count = tf.size(numbers, tf.int64)
+
+    def no_images(number):
+        """Returns positions and blank images."""
+        blank = tf.zeros([number, *image_spec.shape], image_spec.dtype)
+        return tf.zeros([number], tf.int64), blank
+
+    def decode_format(name, positions, *images):
+        """Returns the positions of the images that can be decoded, and these images."""
+        dataset = tf.data.Dataset.from_tensor_slices((positions, *images))
+        dataset = dataset.map(lambda position, *image: (position, decode(name, *image)))
+        # A blank image follows and is cut off below: `get_single_element` fails if there is no image.
+        dataset = dataset.ignore_errors(log_warning=False)
+        dataset = dataset.concatenate(tf.data.Dataset.from_tensor_slices(no_images(1)))
+        decoded, pixels = dataset.batch(count + 1).get_single_element()
+        return decoded[:-1], pixels[:-1]
+
+    parts = []
+    for number, name in enumerate(formats):
+        positions = tf.where(numbers == number)[:, 0]
+        call = functools.partial(
+            decode_format, name, positions, *(tf.gather(x, positions) for x in inputs)
+        )
+        parts.append(tf.cond(tf.size(positions) > 0, call, lambda: no_images(0)))
+    decoded, images = (tf.concat(tensors, 0) for tensors in zip(*parts, strict=True))
+    order = tf.argsort(decoded)
+    in_order = tf.reduce_all(order == tf.range(tf.size(order)))
+    return tf.cond(
+        in_order,
+        lambda: (decoded, images),
+        lambda: (tf.gather(decoded, order), tf.gather(images, order)),
     )

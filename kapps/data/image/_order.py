@@ -1,5 +1,7 @@
 """The order of the images: that of training repeats exactly, also for a resumed run and for each of several workers."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from kapps.data.errors import DataError, SkippedImages
@@ -37,6 +39,38 @@ def evaluated_images(
     return images.map(lambda *image: (*image, unused_seed))
 
 
+def shuffle_epoch(
+    source: Source,
+    read: Callable[[tf.Tensor | None], tf.data.Dataset],
+    seed: int,
+    number: tf.Tensor,
+    cache_bytes: int,
+) -> tf.data.Dataset:
+    """Returns the images of an epoch, or their indices, in the order of the training.
+
+    Args:
+        source: the images.
+        read: `source.images`, or `source.indices` for the indices only: a function of an optional seed.
+        seed, cache_bytes: as for `kapps.data.train_dataset`.
+        number: of the epoch, int64 [].
+    """
+    # A shuffle mixes the seed of its graph into its own. A fixed seed makes the order independent of the program's
+    # global seed. It must not be 0, which fails together with a seed in a tensor.
+    tf.random.set_seed(1)
+    seeds = tf.random.stateless_uniform([2], [seed, number], 0, 2**62, tf.int64)
+    is_cached = source.bytes <= cache_bytes
+    items = read(None if is_cached else seeds[0])
+    if not is_cached and source.kind == "folder":  # its paths are shuffled before they are read
+        return items
+    size = source.examples if is_cached else shuffle_size(source)
+    return items.shuffle(size, seed=seeds[1], reshuffle_each_iteration=False)
+
+
+def image_seed(seed: int, epoch: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Returns the seed of the augmentation of an image, int64 [2], by its epoch and its position in the epoch."""
+    return tf.stack([tf.constant(seed, tf.int64), epoch * 2**32 + position])
+
+
 def ordered_images(
     source: Source,
     batch_size: int,
@@ -63,30 +97,20 @@ def ordered_images(
     worker, workers = shard
     if batch_size % workers:
         raise DataError(f"batch_size={batch_size} is not divisible by {workers} workers")
-    is_cached = source.bytes <= cache_bytes
-    cached = source.images().cache() if is_cached else None
-    buffer_size = source.examples if is_cached else shuffle_size(source)
+    cached = source.images().cache() if source.bytes <= cache_bytes else None
     skipped.add_source(source, "training")
     skipped_names = tf.constant(skipped.names_of(source.split), tf.string)
     worker_batch_size, first_image = batch_size // workers, first_step * batch_size
     decodable = max(1, source.examples - len(skipped.names_of(source.split)))
     first_epoch, images_done = divmod(first_image, decodable)
 
+    def read(seed):
+        return source.images(seed) if cached is None else cached
+
     def epoch(number):
-        # A shuffle mixes the seed of its graph into its own. A fixed seed makes the order independent of the program's
-        # global seed. It must not be 0, which fails together with a seed in a tensor.
-        tf.random.set_seed(1)
-        order = tf.random.stateless_uniform([2], [seed, number], 0, 2**62, tf.int64)
-        images = cached if is_cached else source.images(order[0])
-        if (
-            is_cached or source.kind != "folder"
-        ):  # the paths of a folder are shuffled before they are read
-            images = images.shuffle(buffer_size, seed=order[1], reshuffle_each_iteration=False)
+        images = shuffle_epoch(source, read, seed, number, cache_bytes)
         return images.enumerate().map(
-            lambda position, image: (
-                *image,
-                tf.stack([tf.constant(seed, tf.int64), number * 2**32 + position]),
-            )
+            lambda position, image: (*image, image_seed(seed, number, position))
         )
 
     def is_of_this_worker(name, encoded, label, seed):  # noqa: ARG001

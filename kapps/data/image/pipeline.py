@@ -15,6 +15,7 @@ from kapps.data.errors import DataError, SkippedImages, checked_data
 from kapps.data.image import augment, decode_image
 from kapps.data.image._chunks import decode_chunks
 from kapps.data.image._order import CACHE_BYTES, evaluated_images, ordered_images
+from kapps.data.image._service_chunks import ServiceImages
 from kapps.data.image.dataset_checks import check_arguments, check_classes
 from kapps.data.image.source import Source
 from kapps.preprocessing import Preprocessing
@@ -68,6 +69,7 @@ def train_dataset(
     first_step: int = 0,
     shard: tuple[int, int] = (0, 1),
     cache_bytes: int = CACHE_BYTES,
+    data_service: str | None = None,
 ) -> tf.data.Dataset:
     """Returns an endless dataset of full batches for training. `steps_per_epoch` of them are an epoch.
 
@@ -92,6 +94,8 @@ def train_dataset(
         shard: (i, n) for worker i of n: each batch is the i-th part of the batch of a single worker. Every worker reads
             all images and decodes its own.
         cache_bytes: the encoded images are kept in memory if their size is at most this.
+        data_service: HOST:PORT of the dispatcher of a tf.data service (`python -m kapps.data.service`), whose workers
+            read and decode the images. They need the data at the same paths. The batches are the same.
 
     Returns:
         Batches of (images, labels): float32 [batch_size / n, height, width, channels], normalised; float32
@@ -110,10 +114,9 @@ def train_dataset(
     magnitude = 0.5 if randaugment is True else float(randaugment)
     rand_augment = augment.make_rand_augment(magnitude) if randaugment else None
     skipped = skipped or SkippedImages()
-    dataset = ordered_images(
-        source, batch_size, seed=int(seed), skipped=skipped, first_step=first_step, shard=shard,
-        cache_bytes=cache_bytes,
-    )  # fmt: skip
+    order = {
+        "seed": int(seed), "skipped": skipped, "first_step": first_step, "shard": shard, "cache_bytes": cache_bytes,
+    }  # fmt: skip
     worker_batch_size = batch_size // shard[1]
 
     def decode(image_format, encoded, orientation, seed, _):
@@ -146,7 +149,14 @@ def train_dataset(
         return augment.mix_batch(images, labels, batch_seed, mixup, cutmix)
 
     image_spec = tf.TensorSpec([*preprocessing.size, channels], tf.uint8)
-    dataset = decode_chunks(dataset, decode, image_spec, augment_chunk, source, skipped, strict)
+    if data_service is None:
+        images = ordered_images(source, batch_size, **order)
+        dataset = decode_chunks(images, decode, image_spec, augment_chunk, source, skipped, strict)
+    else:
+        images = ServiceImages(
+            source, decode, image_spec, augment_chunk, batch_size=batch_size, strict=strict, **order
+        )
+        dataset = images.dataset(data_service)
     dataset = dataset.rebatch(worker_batch_size, drop_remainder=True).enumerate(first_step)
     dataset = dataset.map(finish_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     image_shape = [worker_batch_size, *preprocessing.size, channels]

@@ -12,6 +12,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
+import numpy as np
 import tensorflow as tf
 
 from kapps.data.errors import DataError
@@ -61,6 +62,22 @@ def inspect_records(path: str | os.PathLike) -> RecordFile:
         return _inspect(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise DataError(f"shard {path} cannot be read: {error.strerror or error}") from None
+
+
+def record_places(path: str | os.PathLike) -> np.ndarray:
+    """Returns where the content of each record of an uncompressed TFRecord file is, int64 [records, 2].
+
+    Returns:
+        (first byte, number of bytes) of each record.
+    """
+    places, position = [], 0
+    with open(path, "rb") as file:
+        while header := file.read(_HEADER.size):
+            length = _HEADER.unpack(header)[0]
+            places.append((position + _HEADER.size, length))
+            position += _HEADER.size + length + _CRC
+            file.seek(position)
+    return np.array(places, np.int64).reshape(-1, 2)
 
 
 @functools.lru_cache(maxsize=4096)

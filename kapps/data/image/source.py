@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from kapps.data.errors import DataError
@@ -75,7 +76,7 @@ class Source:
             seed: int64 []. If it is given, the files are read in a random order that depends only on the seed. Images
                 within a shard stay in order.
         """
-        files = tf.data.Dataset.from_tensor_slices(self._file_tensors())
+        files = tf.data.Dataset.from_tensor_slices(self.file_tensors())
         if seed is not None:
             files = files.shuffle(len(self.files), seed=seed, reshuffle_each_iteration=False)
         if self.kind == "archive":
@@ -93,8 +94,46 @@ class Source:
             deterministic=True,
         )
 
+    def indices(self, seed: tf.Tensor | None = None) -> tf.data.Dataset:
+        """Returns a dataset of the numbers of the images, int64 [], in the order of `images` with the same seed.
+
+        An image of shards has the number of the images in the shards before its own, plus its place in the shard.
+        """
+        if not self.shards:
+            numbers = tf.data.Dataset.range(self.examples)
+            if seed is None:
+                return numbers
+            return numbers.shuffle(self.examples, seed=seed, reshuffle_each_iteration=False)
+        counts = np.array([count for _, count in self.ranges])
+        files = tf.data.Dataset.from_tensor_slices((np.cumsum(counts) - counts, counts))
+        if seed is not None:
+            files = files.shuffle(len(counts), seed=seed, reshuffle_each_iteration=False)
+        return files.interleave(
+            lambda first, count: tf.data.Dataset.range(first, first + count),
+            cycle_length=min(_PARALLEL_SHARDS, len(counts)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def names(self) -> list[bytes]:
+        """Returns the names of the images, by their index in `indices`."""
+        columns = self.file_tensors()
+        if not self.shards:
+            return columns[0 if self.kind == "archive" else 1].numpy().tolist()
+        return [
+            b"%s, record %d" % (name, number)
+            for name, (first, count) in zip(columns[1].numpy().tolist(), self.ranges, strict=True)
+            for number in range(first, first + count)
+        ]
+
     @tf.autograph.experimental.do_not_convert  # AutoGraph cannot convert `os.fsencode`, and prints a warning
-    def _file_tensors(self) -> tuple[tf.Tensor, ...]:
+    def file_tensors(self) -> tuple[tf.Tensor, ...]:
+        """Returns what is known of each file before it is read.
+
+        Returns:
+            Of a folder (path, name, label), of an archive (name, encoded image, label), and of shards (path, name,
+            compression, first record, number of records).
+        """
         labels = self._label_tensor()
         if self.kind == "archive":
             return tf.constant(self.files), tf.constant(self.encoded), labels
@@ -140,12 +179,16 @@ class Source:
 
     def _read_shard(self, path, shard_name, compression, first, count) -> tf.data.Dataset:
         def parse(number, record):
-            record_number = tf.strings.as_string(number)
-            encoded, label = self._parse_record(record, record_number, shard_name)
-            return tf.strings.join([shard_name, ", record ", record_number]), encoded, label
+            return self.parse_record(record, number, shard_name)
 
         records = tf.data.TFRecordDataset(path, compression).enumerate()
         return records.skip(first).take(count).map(parse)
+
+    def parse_record(self, record, number, shard_name) -> tuple[tf.Tensor, ...]:
+        """Returns name, encoded image and label of a record of a shard: string [], string [], int64 []."""
+        record_number = tf.strings.as_string(number)
+        encoded, label = self._parse_record(record, record_number, shard_name)
+        return tf.strings.join([shard_name, ", record ", record_number]), encoded, label
 
     def _parse_record(self, record, record_number, shard_name) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the encoded image and the label of a record."""
