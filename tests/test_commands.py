@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:kapps \w+|python recipes/\w+\.py) [^`\n]+)`")
 OTHER_PROGRAMS = {
     "pip", "pytest", "mkdocs", "ruff", "lint-imports", "bazel", "source", "export", "python3", "pre-commit",
-    "sbatch", ".ci/run",
+    "sbatch", ".ci/run", "kubectl",
 }  # fmt: skip
 """Programs whose arguments are not examined."""
 LEFT_OUT = {
@@ -60,10 +60,26 @@ def read_commands(text):
                 yield words
 
 
+def read_deployment(path):
+    """Returns the words of the commands of the project in a file of `deploy/`."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".sbatch":
+        lines = re.sub(r"\\\n", " ", text).splitlines()
+        return [shlex.split(line.partition("srun ")[2]) for line in lines if "recipes/" in line]
+    commands = re.findall(r"- python\n((?: +- .*\n)+)", text)
+    words = [re.findall(r"- ([^ #\n]+)", command) for command in commands]
+    return [["python", *command] for command in words if command[0].startswith("recipes/")]
+
+
+DEPLOYMENTS = sorted((ROOT / "deploy").glob("*/*"))
 COMMANDS = {
     tuple(words): path.relative_to(ROOT).as_posix()
     for path in DOCUMENTS
     for words in read_commands(path.read_text(encoding="utf-8"))
+} | {
+    tuple(words): path.relative_to(ROOT).as_posix()
+    for path in DEPLOYMENTS
+    for words in read_deployment(path)
 }
 """{words: document} of all commands."""
 RECIPES = {}

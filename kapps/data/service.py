@@ -168,45 +168,51 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line, and returns the exit status."""
-    parser = Parser(
+def parser() -> Parser:
+    """Returns the parser of the command line."""
+    result = Parser(
         prog="python -m kapps.data.service",
         description=__doc__,
     )
-    parser.add_argument(
+    result.add_argument(
         "--port",
         type=integer(1, 2**16 - 1),
         default=5050,
         help="of the dispatcher (default: %(default)s)",
     )
-    parser.add_argument(
+    result.add_argument(
         "--work_dir",
         type=path,
         help="directory of the dispatcher's state, which a restart continues from",
     )
-    parser.add_argument(
+    result.add_argument(
         "--dispatcher",
         metavar="HOST:PORT",
         help="a dispatcher that runs already; only workers are started",
     )
-    parser.add_argument(
+    result.add_argument(
         "--workers",
         type=integer(0, 1000),
         default=1,
-        help="on this machine; each uses all cores (default: %(default)s)",
+        help="number on this machine (default: %(default)s)",
     )
-    parser.add_argument(
+    result.add_argument(
         "--worker_port", type=integer(0, 2**16 - 1), default=0,
         help="of the first worker, the others have the next ones (default: free ones)",
     )  # fmt: skip
-    parser.add_argument(
+    result.add_argument(
         "--host", default=socket.gethostname(),
         help="name or address of this machine for the others (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--server", choices=("dispatcher", "worker"), help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    return _errors.run(lambda: serve(options), parser.prog, status=1)
+    result.add_argument("--server", choices=("dispatcher", "worker"), help=argparse.SUPPRESS)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line, and returns the exit status."""
+    command_line = parser()
+    options = command_line.parse_args(arguments)
+    return _errors.run(lambda: serve(options), command_line.prog, status=1)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_an_address_without_a_service_is_refused():
 
 def children(pid, role):
     """Returns the process ids of the servers that a process has started."""
-    found = []
+    pids = []
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
@@ -47,8 +47,8 @@ def children(pid, role):
         except OSError:
             continue
         if parent == pid and f"--server={role}".encode() in command:
-            found.append(int(path.name))
-    return found
+            pids.append(int(path.name))
+    return pids
 
 
 @pytest.mark.long
@@ -70,20 +70,20 @@ def test_killed_servers_lose_and_repeat_no_image(tmp_path):
         assert f"localhost:{port}" in process.stdout.readline()
         source = kapps.data.open_source("digits", split="train")
         arguments = {"classes": 10, "channels": 1, "augmentation": "none", "flip": False}
-        preprocessing = Preprocessing(size=(64, 64), crop=1.0)
+        preprocessing = Preprocessing(size=(32, 32), crop=1.0)
         size, steps = 60, source.examples // 60
         datasets = [
             kapps.data.train_dataset(source, preprocessing, size, data_service=address, **arguments)
             for address in (None, f"localhost:{port}")
         ]
         for number, ((images, labels), (expected, expected_labels)) in enumerate(
-            zip(datasets[1].take(4 * steps), datasets[0], strict=False)
+            zip(datasets[1].take(2 * steps), datasets[0], strict=False)
         ):
             np.testing.assert_array_equal(images, expected)
             np.testing.assert_array_equal(labels, expected_labels)
             if number == 5:
                 os.kill(children(process.pid, "worker")[0], signal.SIGKILL)
-            if number == 2 * steps:
+            if number == steps:
                 os.kill(children(process.pid, "dispatcher")[0], signal.SIGKILL)
         servers = children(process.pid, "worker") + children(process.pid, "dispatcher")
         assert len(servers) == 3  # those that were killed run again

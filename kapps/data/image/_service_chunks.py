@@ -2,9 +2,9 @@
 
 The images are numbered in the order of the training, and a chunk is `CHUNK` of them. What a chunk holds depends only on
 its number, so that it does not matter which process computes it. The dispatcher of the service gives each number to
-one worker (`ShardingPolicy.DYNAMIC`), which guarantees that no chunk is computed twice, and loses those of a worker that
-ends (at most once). The client puts the chunks into the order of their numbers, drops a repeated one, and computes a
-chunk that does not arrive itself: exactly once, and the same batches bit for bit.
+one worker (`ShardingPolicy.DYNAMIC`): no chunk is computed twice, and those of a worker that ends are lost (TensorFlow
+documents "at most once"). The client puts the chunks into the order of their numbers, drops a repeated one, and
+computes a chunk that does not arrive itself: exactly once, and the same batches bit for bit.
 
 The graph of a worker runs in another process, which has no functions of Python.
 """
@@ -188,7 +188,7 @@ class ServiceImages:
         decodable = max(1, self.source.examples - len(skipped))
         epoch, done = divmod(images_done, decodable)
         if skipped and done:
-            names = [name.decode(errors="backslashreplace") for name in self.source.names()]
+            names = self.source.names()
             order = self._order(tf.constant(epoch, tf.int64)).numpy()
             is_decodable = [names[index] not in skipped for index in order]
             done = int(np.flatnonzero(is_decodable)[done])

@@ -115,14 +115,15 @@ class Source:
             deterministic=True,
         )
 
-    def names(self) -> list[bytes]:
+    def names(self) -> list[str]:
         """Returns the names of the images, by their index in `indices`."""
-        columns = self.file_tensors()
+        column = self.file_tensors()[0 if self.kind == "archive" else 1]
+        names = [name.decode(errors="backslashreplace") for name in column.numpy().tolist()]
         if not self.shards:
-            return columns[0 if self.kind == "archive" else 1].numpy().tolist()
+            return names
         return [
-            b"%s, record %d" % (name, number)
-            for name, (first, count) in zip(columns[1].numpy().tolist(), self.ranges, strict=True)
+            f"{name}, record {number}"
+            for name, (first, count) in zip(names, self.ranges, strict=True)
             for number in range(first, first + count)
         ]
 
