@@ -96,6 +96,92 @@ def make_datasets(directory: pathlib.Path) -> dict:
     return datasets
 
 
+def make_stages(directory: pathlib.Path) -> dict:
+    """Returns the stages of the pipelines by name: (function of the inputs of one image, list of inputs)."""
+    import tensorflow as tf
+
+    from kapps.cards import Preprocessing
+    from kapps.data.image import augment, decode_image
+
+    files = sorted(directory.glob("train/*/*"))[:64]
+    encoded = [(tf.constant(file.read_bytes()),) for file in files]
+    preprocessing = Preprocessing(size=(SIZE, SIZE), mean=MEAN, std=STD)
+    decoded = [(decode_image.decode(*content),) for content in encoded]
+    upright, seed = tf.constant(1, tf.int64), tf.constant([0, 1], tf.int64)
+    crops = [
+        (tf.cast(tf.image.resize(image, (SIZE, SIZE)) + 0.5, tf.uint8), seed + number)
+        for number, (image,) in enumerate(decoded)
+    ]
+    seeds = [(*content, seed + number) for number, content in enumerate(encoded)]
+
+    def random_crop(content, seed):
+        return decode_image.random_crop(
+            "JPEG", content, upright, seed, preprocessing, 3, (0.08, 1.0), (3 / 4, 4 / 3)
+        )
+
+    stages = {
+        "read_file": (tf.io.read_file, [(tf.constant(str(file)),) for file in files]),
+        "format and EXIF": (lambda content: decode_image.prepare_images(content[None], 3), encoded),
+        "decode the whole image": (
+            lambda content: decode_image.decode_format("JPEG", content, upright, 3), encoded,
+        ),
+        "training: decode and resize a random crop": (random_crop, seeds),
+        "training: mirror": (augment.random_flip, crops),
+        "evaluation: resize and crop a decoded image": (
+            lambda image: decode_image.resize_and_crop(image, preprocessing), decoded,
+        ),
+        "evaluation: decode the whole image, resize, crop": (
+            lambda content: decode_image.resize_and_crop(
+                decode_image.decode_format("JPEG", content, upright, 3), preprocessing
+            ),
+            encoded,
+        ),
+        "evaluation: decode the centre, resize, crop": (
+            lambda content: decode_image.decode_centre("JPEG", content, upright, preprocessing, 3),
+            encoded,
+        ),
+        "normalise": (lambda image, _: pipeline_normalise(image, preprocessing), crops),
+    }  # fmt: skip
+    try:
+        rand_augment = augment.make_rand_augment()
+    except ImportError:
+        return stages
+    floats = [(tf.cast(image, tf.float32), seed) for image, seed in crops]
+    return stages | {"RandAugment": (rand_augment, floats)}
+
+
+def pipeline_normalise(image, preprocessing):
+    from kapps.data.image.pipeline import normalise
+
+    return normalise(image, preprocessing, 3)
+
+
+def print_stages(directory: pathlib.Path, rounds: int) -> None:
+    """Prints the processor time of each stage for one image: the stages alternate in rounds."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    stages = {
+        name: (tf.function(call), inputs) for name, (call, inputs) in make_stages(directory).items()
+    }
+    times: dict[str, list[float]] = {}
+    for call, inputs in stages.values():
+        for arguments in inputs[:8]:
+            call(*arguments)
+    for _ in range(rounds):
+        for name, (call, inputs) in stages.items():
+            start = time.process_time()
+            for arguments in inputs:
+                call(*arguments)
+            times.setdefault(name, []).append((time.process_time() - start) / len(inputs))
+    print(f"{'processor time of one image, one core':52}{'ms':>7}{'min..max':>16}")
+    for name, values in times.items():
+        low, median, high = (
+            f"{1000 * x:.2f}" for x in (min(values), statistics.median(values), max(values))
+        )
+        print(f"{name:52}{median:>7}{f'{low}..{high}':>16}")
+
+
 def print_torchvision_throughput(directory: str, batches: int) -> None:
     """Prints the throughput of torchvision's transforms with PyTorch's DataLoader, in images/s."""
     import torch
@@ -146,6 +232,9 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=375, help="height of the textures, in pixels")
     parser.add_argument("--width", type=int, default=500, help="width of the textures, in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="number of measurements")
+    parser.add_argument(
+        "--stages", action="store_true", help="print the cost of each stage instead"
+    )
     parser.add_argument("--measure_torchvision", help=argparse.SUPPRESS)
     options = parser.parse_args()
     batches = max(1, options.images // BATCH)
@@ -158,6 +247,9 @@ def main() -> None:
         directory = pathlib.Path(options.data_dir or temporary)
         if not options.data_dir:
             write_images(directory, 128, options.height, options.width)
+        if options.stages:
+            print_stages(directory, options.rounds)
+            return
         datasets = make_datasets(directory)
         for number in range(options.rounds):
             for name, dataset in datasets.items():

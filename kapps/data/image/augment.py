@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from kapps import _keras_compat
+from kapps.data.image import _augment_operations
 
 fold_in = tf.random.fold_in
 
@@ -126,6 +127,8 @@ def make_rand_augment(
         keras.config.set_dtype_policy(policy)
     for layer in (rand_augment, _keras_compat.random_choice(rand_augment), *rand_augment.layers):
         replace_generators(layer)
+    for layer in rand_augment.layers:
+        _augment_operations.install(layer)
 
     def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         generator.seed, generator.count = seed, 0

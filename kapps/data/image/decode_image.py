@@ -12,6 +12,10 @@ from kapps.preprocessing import Preprocessing
 
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "nearest": None}
 """Kernel of `ScaleAndTranslate` for each interpolation of `Preprocessing`."""
+KERNEL_RADII = {"bilinear": 1, "bicubic": 2}
+"""Radius of each kernel in pixels of the larger image."""
+_MARGIN = 8
+"""Pixels around a region of a JPEG, whose colours at the edge differ: libjpeg interpolates them from two blocks."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
 PREPARED = ("JPEG", "PNG")
 """Formats of the images that `prepare_images` returns."""
@@ -246,35 +250,102 @@ def random_crop(
     return tf.ensure_shape(to_uint8(image), [*preprocessing.size, channels])
 
 
-def resize_and_crop(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Resizes an image and crops its centre, as torchvision's `Resize` and `CenterCrop` do.
+def decode_centre(
+    image_format: str,
+    encoded: tf.Tensor,
+    orientation: tf.Tensor,
+    preprocessing: Preprocessing,
+    channels: int,
+) -> tf.Tensor:
+    """Decodes an image, resizes it and crops its centre, as `resize_and_crop` does.
+
+    Of a JPEG only the region that the result depends on is decoded, unless it is turned by EXIF or in CMYK.
 
     Args:
-        image: uint8 or float32 [height, width, channels] in [0, 255].
+        image_format, encoded, orientation, channels: as for `decode_format`.
         preprocessing: its size, crop and interpolation are used.
 
     Returns:
         float32 [*preprocessing.size, channels] in [0, 255].
     """
+
+    def decode_all():
+        image = decode_format(image_format, encoded, orientation, channels)
+        return image, tf.zeros([2], tf.int32), tf.shape(image)[:2]
+
+    if image_format != "JPEG" or preprocessing.interpolation == "nearest":
+        return resize_and_crop(decode_all()[0], preprocessing)
+    shape = tf.io.extract_jpeg_shape(encoded)
+
+    def decode_region():
+        size = shape[:2]
+        resized, offset = _resized_and_offset(size, preprocessing)
+        scale = tf.cast(resized / size, tf.float32)
+        radius = KERNEL_RADII[preprocessing.interpolation] / tf.minimum(scale, 1.0)
+        first = tf.cast(offset, tf.float32) / scale - radius - _MARGIN
+        last = tf.cast(offset + preprocessing.size, tf.float32) / scale + radius + _MARGIN
+        first = tf.maximum(tf.cast(first, tf.int32), 0)
+        last = tf.minimum(tf.cast(last, tf.int32), size)
+        region = tf.image.decode_and_crop_jpeg(
+            check_size(size[0], size[1], encoded),
+            tf.concat([first, last - first], 0),
+            channels,
+            dct_method="INTEGER_ACCURATE",
+        )
+        return region, first, size
+
+    is_plain = (orientation == 1) & (shape[2] != 4)
+    image, origin, size = tf.cond(is_plain, decode_region, decode_all)
+    return resize_and_crop(image, preprocessing, origin, size)
+
+
+def _resized_and_offset(
+    size: tf.Tensor, preprocessing: Preprocessing
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the size of the resized image and the place of the crop in it, int32 [2], for an image's size."""
     height, width = preprocessing.size
     # Size of an image before the crop, if it has the proportions of the crop. The rounding is torchvision's.
     full = tf.constant([round(height / preprocessing.crop), round(width / preprocessing.crop)])
-    size = tf.shape(image)[:2]
     is_wider = size[0] * full[1] <= size[1] * full[0]  # then the height sets the scale
     to_height = tf.stack([full[0], size[1] * full[0] // size[0]])
     to_width = tf.stack([size[0] * full[1] // size[1], full[1]])
     resized = tf.where(is_wider, to_height, to_width)
-    offset = tf.cast(tf.round((resized - [height, width]) / 2), tf.int32)
+    return resized, tf.cast(tf.round((resized - [height, width]) / 2), tf.int32)
+
+
+def resize_and_crop(
+    image: tf.Tensor,
+    preprocessing: Preprocessing,
+    origin: tf.Tensor | None = None,
+    size: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Resizes an image and crops its centre, as torchvision's `Resize` and `CenterCrop` do.
+
+    Args:
+        image: uint8 or float32 [height, width, channels] in [0, 255].
+        preprocessing: its size, crop and interpolation are used.
+        origin, size: if `image` is a region of a larger image, its first row and column and the larger image's size,
+            int32 [2]. The region must hold all pixels that the crop depends on.
+
+    Returns:
+        float32 [*preprocessing.size, channels] in [0, 255].
+    """
+    height, width = preprocessing.size
+    size = tf.shape(image)[:2] if size is None else size
+    resized, offset = _resized_and_offset(size, preprocessing)
     if preprocessing.interpolation == "nearest":
         image = tf.image.resize(image, resized, "nearest")
         image = tf.slice(image, [*tf.unstack(offset), 0], [height, width, -1])
         return tf.ensure_shape(tf.cast(image, tf.float32), [height, width, None])
     # Computes what `tf.image.resize(antialias=True)` computes, only for the pixels of the crop.
+    scale, translation = tf.cast(resized / size, tf.float32), tf.cast(-offset, tf.float32)
+    if origin is not None:
+        translation += scale * tf.cast(origin, tf.float32)
     image = tf.raw_ops.ScaleAndTranslate(
         images=image[None],
         size=[height, width],
-        scale=tf.cast(resized / size, tf.float32),
-        translation=tf.cast(-offset, tf.float32),
+        scale=scale,
+        translation=translation,
         kernel_type=KERNELS[preprocessing.interpolation],
         antialias=True,
     )[0]

@@ -189,8 +189,9 @@ def eval_dataset(
     check_arguments(source, preprocessing, batch_size, classes, channels)
 
     def decode(image_format, encoded, orientation, *_):
-        image = decode_image.decode_format(image_format, encoded, orientation, channels)
-        return decode_image.resize_and_crop(image, preprocessing)
+        return decode_image.decode_centre(
+            image_format, encoded, orientation, preprocessing, channels
+        )
 
     def finish_batch(images, labels):
         return normalise(images, preprocessing, channels), tf.one_hot(labels, classes)

@@ -7,6 +7,7 @@ from PIL import Image
 
 import kapps.data
 from kapps.cards import IMAGENET, Preprocessing
+from kapps.data.image import decode_image
 
 UNSCALED = Preprocessing(
     size=(32, 32), crop=1.0, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
@@ -271,3 +272,32 @@ def test_take_images_returns_the_first_images():
     assert first.shape == (10, 8, 8, 1)
     np.testing.assert_array_equal(first[:7], next(iter(dataset))[0])
     assert len(kapps.data.take_images(dataset, 1000)) == source.examples
+
+
+@pytest.mark.parametrize("height, width", [(375, 500), (613, 237)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0},
+        {"subsampling": 2, "progressive": True},
+        *(pytest.param({"subsampling": x}, marks=pytest.mark.long) for x in (1, 2)),
+        {"mode": "L"},
+        pytest.param({"mode": "CMYK"}, marks=pytest.mark.long),
+        {"orientation": 6},
+    ],
+    ids=str,
+)
+def test_the_decoded_region_gives_the_pixels_of_the_whole_image(
+    make, height, width, interpolation, options
+):
+    options = dict(options)
+    photograph = make.photograph(height, width, mode=options.pop("mode", "RGB"))
+    orientation = options.pop("orientation", 1)
+    encoded = tf.constant(make.encoded(photograph, "JPEG", quality=90, **options))
+    preprocessing = Preprocessing(size=(96, 80), interpolation=interpolation)
+    turn = tf.constant(orientation, tf.int64)
+    image = decode_image.decode_format("JPEG", encoded, turn, 3)
+    expected = decode_image.resize_and_crop(image, preprocessing)
+    pixels = decode_image.decode_centre("JPEG", encoded, turn, preprocessing, 3)
+    assert np.abs(pixels - expected).max() < 0.05
