@@ -160,7 +160,6 @@ def print_stages(directory: pathlib.Path, rounds: int) -> None:
     """Prints the processor time of each stage for one image: the stages alternate in rounds."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
     stages = {
         name: (tf.function(call), inputs) for name, (call, inputs) in make_stages(directory).items()
     }

@@ -1,6 +1,7 @@
 from . import captions as captions
 from . import errors as errors
 from . import image as image
+from . import records as records
 from . import segmentation as segmentation
 from . import sequence as sequence
 from . import service as service

@@ -4,7 +4,7 @@ A directory of shards holds `<split>-00000-of-00002.tfrecord`, ... and `labels.t
 record is a `tf.train.Example` with "image" (an encoded image) and "label" (a class number from 0). TFDS writes the
 same records for image classification. `kapps.data.image.shards` reads these shards and those of other programs.
 
-`python -m kapps.data.image.npz_to_tfrecord` converts an .npz file.
+`python -m kapps.data.image.npz_to_tfrecord` converts an .npz file, `python -m kapps.data.records` all other images.
 """
 
 import contextlib
@@ -67,15 +67,15 @@ def write_tfrecords(
     check_class_names(class_names, "class_names")
     check_images(images, labels, class_names, split, shards)
     os.makedirs(directory, exist_ok=True)
-    names = [f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]
-    _check_directory(directory, names, split, class_names)
+    names = name_shards(split, shards)
+    check_directory(directory, names, split, class_names)
     paths = [os.path.join(directory, name) for name in names]
     with contextlib.ExitStack() as complete:  # renames the files when all are complete
         for shard, path in enumerate(paths):
             temporary = complete.enter_context(write_atomically(path))
             with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
                 for index in range(shard, len(images), shards):
-                    writer.write(_serialize(images[index], int(labels[index])))
+                    writer.write(serialize(images[index], int(labels[index])))
         temporary = complete.enter_context(write_atomically(os.path.join(directory, LABELS)))
         temporary.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
     return paths
@@ -110,7 +110,14 @@ def check_images(images, labels, class_names, split: str, shards: int = 1) -> No
         raise DataError(f"split {split!r} in {shards} shards: pass a word, and at least one shard")
 
 
-def _check_directory(directory, names, split, class_names) -> None:
+def name_shards(split: str, shards: int) -> list[str]:
+    """Returns the names of the shards of a split."""
+    return [f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]
+
+
+def check_directory(
+    directory: str, names: Sequence[str], split: str, class_names: Sequence[str]
+) -> None:
     """Raises `DataError` if the directory holds other shards of the split, or other classes."""
     existing = os.listdir(directory)
     for name in existing:
@@ -123,7 +130,8 @@ def _check_directory(directory, names, split, class_names) -> None:
         raise DataError(f"{path} names other classes: choose another directory")
 
 
-def _serialize(image: np.ndarray | bytes, label: int) -> bytes:
+def serialize(image: np.ndarray | bytes, label: int) -> bytes:
+    """Returns a record of an image, which is encoded as PNG if it is an array, and its class number."""
     if isinstance(image, np.ndarray):
         image = tf.io.encode_png(image[..., None] if image.ndim == 2 else image).numpy()
     feature = {
