@@ -24,7 +24,7 @@ from kapps._arguments import Parser, integer, path
 from kapps._values import split_address
 from kapps.data.errors import DataError
 
-SECONDS = 60
+SECONDS = 120
 """Time that a client waits for the dispatcher."""
 HEARTBEAT_MS = 1000
 """Time between two messages of a worker to the dispatcher."""

@@ -9,7 +9,9 @@ computes a chunk that does not arrive itself: exactly once, and the same batches
 The graph of a worker runs in another process, which has no functions of Python.
 """
 
+import functools
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -144,6 +146,7 @@ class ServiceImages:
         size = np.prod(self.image_spec.shape) * self.image_spec.dtype.size * CHUNK
         limit = min(max(_MIN_BUFFER, _BUFFER_BYTES // int(size)), _MAX_BUFFER)
         arrivals = _Arrivals(service, limit, self.source)
+        numbers, computed = queue.SimpleQueue(), None
         try:
             while True:
                 missing = arrivals.missing()
@@ -152,14 +155,17 @@ class ServiceImages:
                         f"the data service has not sent {len(missing)} parts of {CHUNK} images: they are computed here",
                         file=sys.stderr,
                     )
-                    arrivals.add_all(
-                        self.chunks(tf.data.Dataset.from_tensor_slices(np.int64(missing)))
-                    )
+                    computed = computed or iter(self.chunks(_dataset_of(numbers)))
+                    for number in missing:
+                        numbers.put(number)
+                    for _ in missing:
+                        arrivals.add(*next(computed))
                 images, labels, names, encoded = arrivals.take()
                 if len(names):
                     self._skip(names.numpy(), encoded.numpy())
                 yield images, labels
         finally:
+            numbers.put(None)
             arrivals.close()
 
     def _skip(self, names, encoded):
@@ -198,11 +204,10 @@ class ServiceImages:
         channels = self.image_spec.shape[-1]
 
         def decode(image_format, content, seed, label):
-            orientation = _read_orientation(content, image_format)
             if image_format not in decode_image.PREPARED:  # as `decode_image.prepare_images`
-                image = decode_image.decode_format(image_format, content, orientation, channels)
-                content = tf.io.encode_png(image, compression=1)
-                image_format, orientation = "PNG", tf.constant(1, tf.int64)
+                content = _png_graph(image_format, channels)(content)
+                return self.decode("PNG", content, tf.constant(1, tf.int64), seed, label)
+            orientation = _read_orientation(content, image_format)
             return self.decode(image_format, content, orientation, seed, label)
 
         decoded, images = decode_by_format(
@@ -215,6 +220,19 @@ class ServiceImages:
         return numbers[0], images, labels, tf.gather(names, failed), tf.gather(encoded, failed)
 
 
+@functools.cache
+def _png_graph(image_format, channels):
+    """Returns a graph that decodes an image of a format and encodes it as PNG. It is traced once."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def to_png(encoded):
+        orientation = _read_orientation(encoded, image_format)
+        image = decode_image.decode_format(image_format, encoded, orientation, channels)
+        return tf.io.encode_png(image, compression=1)
+
+    return to_png
+
+
 def _read_orientation(encoded, image_format):
     """Returns the orientation of an image. Few images have EXIF: a search of its name comes first."""
     name = _EXIF_NAMES.get(image_format)
@@ -225,6 +243,13 @@ def _read_orientation(encoded, image_format):
         has_name,
         lambda: decode_image.read_orientation(encoded, image_format),
         lambda: tf.constant(1, tf.int64),
+    )
+
+
+def _dataset_of(numbers):
+    """Returns a dataset of the numbers that are put into a queue, until `None`."""
+    return tf.data.Dataset.from_generator(
+        lambda: iter(numbers.get, None), output_signature=tf.TensorSpec([], tf.int64)
     )
 
 
@@ -306,10 +331,13 @@ class _Arrivals:
             late = [number for number in range(self._next, last) if number not in self._chunks]
             return late[:_MOST_LATE]
 
-    def add_all(self, chunks: tf.data.Dataset) -> None:
-        """Adds chunks; those that have arrived in the meantime are dropped."""
-        for number, *content in chunks:
-            self._add(int(number), content)
+    def add(self, number: tf.Tensor, *content: tf.Tensor) -> None:
+        """Adds a chunk. One that has arrived before is dropped."""
+        with self._changed:
+            number = int(number)
+            if number >= self._next and not self._is_closed:
+                self._chunks.setdefault(number, content)
+                self._changed.notify_all()
 
     def take(self) -> list:
         """Returns the next chunk."""
@@ -329,12 +357,6 @@ class _Arrivals:
     def _is_full(self):
         return len(self._chunks) >= self._limit
 
-    def _add(self, number, content):
-        with self._changed:
-            if number >= self._next and not self._is_closed:
-                self._chunks.setdefault(number, content)
-                self._changed.notify_all()
-
     def _receive(self, dataset):
         try:
             for number, *content in dataset:
@@ -343,7 +365,7 @@ class _Arrivals:
                     if self._is_closed:
                         return
                     self._has_begun, self._is_silent = True, False
-                self._add(int(number), content)
+                self.add(number, *content)
         except tf.errors.NotFoundError as error:
             self._fail(
                 DataError(

@@ -100,17 +100,6 @@ def test_records_of_shards_are_read_in_the_same_order(tmp_path, worker, grey_ima
 
 
 @pytest.mark.long
-def test_images_of_an_archive(worker):
-    worker()
-    source = kapps.data.open_source("digits", split="train")
-    arguments = {"classes": 10, "channels": 1, "augmentation": "cifar"}
-    first, second = (
-        kapps.data.train_dataset(source, TINY, 100, data_service=address, **arguments)
-        for address in (None, "localhost:1")
-    )
-    assert_equal(take(first, 3), take(second, 3))
-
-
 def test_lost_and_repeated_chunks_change_nothing(photographs, worker, monkeypatch, capfd):
     """A worker that ends loses chunks, and chunks arrive in any order."""
     monkeypatch.setattr(_service_chunks, "CHUNK", 3)
@@ -170,22 +159,3 @@ def test_compressed_shards_are_refused(tmp_path):
     source = kapps.data.open_source(data_dir=tmp_path, split="train")
     with pytest.raises(DataError, match="compress"):
         kapps.data.train_dataset(source, TINY, 2, classes=2, data_service="localhost:1")
-
-
-@pytest.mark.long
-def test_a_real_service_sends_the_same_batches(photographs):
-    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
-    address = dispatcher.target.partition("://")[2]
-    workers = [
-        service.WorkerServer(
-            service.WorkerConfig(dispatcher_address=address, heartbeat_interval_ms=50)
-        )
-        for _ in range(2)
-    ]
-    arguments = {"classes": 2, "augmentation": "none", "flip": False}
-    expected = take(kapps.data.train_dataset(photographs, TINY, 8, **arguments), 15)
-    dataset = kapps.data.train_dataset(photographs, TINY, 8, data_service=address, **arguments)
-    assert_equal(expected, take(dataset, 15))
-    del dataset
-    for server in (*workers, dispatcher):
-        server._stop()
