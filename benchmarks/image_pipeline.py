@@ -102,6 +102,7 @@ def make_stages(directory: pathlib.Path) -> dict:
 
     from kapps.cards import Preprocessing
     from kapps.data.image import augment, decode_image
+    from kapps.data.image.random_crop import random_crop
 
     files = sorted(directory.glob("train/*/*"))[:64]
     encoded = [(tf.constant(file.read_bytes()),) for file in files]
@@ -114,8 +115,8 @@ def make_stages(directory: pathlib.Path) -> dict:
     ]
     seeds = [(*content, seed + number) for number, content in enumerate(encoded)]
 
-    def random_crop(content, seed):
-        return decode_image.random_crop(
+    def decode_crop(content, seed):
+        return random_crop(
             "JPEG", content, upright, seed, preprocessing, 3, (0.08, 1.0), (3 / 4, 4 / 3)
         )
 
@@ -125,7 +126,7 @@ def make_stages(directory: pathlib.Path) -> dict:
         "decode the whole image": (
             lambda content: decode_image.decode_format("JPEG", content, upright, 3), encoded,
         ),
-        "training: decode and resize a random crop": (random_crop, seeds),
+        "training: decode and resize a random crop": (decode_crop, seeds),
         "training: mirror": (augment.random_flip, crops),
         "evaluation: resize and crop a decoded image": (
             lambda image: decode_image.resize_and_crop(image, preprocessing), decoded,

@@ -65,7 +65,7 @@ def test_killed_servers_lose_and_repeat_no_image(tmp_path):
         "--host=localhost",
     ]
     command.append(f"--work_dir={tmp_path}")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     try:
         assert f"localhost:{port}" in process.stdout.readline()
         source = kapps.data.open_source("digits", split="train")

@@ -1,8 +1,9 @@
 """The slow operations of RandAugment again: with the values of keras_cv's layers, and less work on a CPU.
 
-keras_cv's shear and translation are projective transformations of two passes, of which one changes nothing; its
-equalization counts each channel in a loop; and its reductions and products broadcast over three channels, which
-TensorFlow does not vectorise. Here a shear or a translation moves pixels along one axis, and rows are computed whole.
+keras_cv's shear transforms an image twice, and the second time it changes nothing. Its translation is a projective
+transformation, and its equalization a loop over the channels. Its reductions and products broadcast over three
+channels, which is slow in TensorFlow. Here a shear is one transformation, a translation interpolates between rows or
+columns, and whole rows are computed at once.
 """
 
 import tensorflow as tf

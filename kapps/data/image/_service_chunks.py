@@ -13,7 +13,6 @@ import functools
 import os
 import queue
 import sys
-import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -21,6 +20,7 @@ import tensorflow as tf
 
 from kapps.data.errors import DataError, SkippedImages
 from kapps.data.image import _orientation, decode_image
+from kapps.data.image._arrivals import Arrivals
 from kapps.data.image._chunks import decode_by_format
 from kapps.data.image._order import image_seed, shuffle_epoch
 from kapps.data.image.record_files import record_places
@@ -30,12 +30,6 @@ from kapps.data.service import check_dispatcher
 
 CHUNK = 32
 """Number of images that a worker sends at once."""
-LATE_SECONDS = 20.0
-"""Time after which the client computes a chunk itself, if nothing arrives."""
-START_SECONDS = 120.0
-"""The same before the first chunk arrives."""
-_MOST_LATE = 16
-"""Number of late chunks that are computed at once."""
 _BUFFER_BYTES, _MIN_BUFFER, _MAX_BUFFER = 2**28, 8, 64
 """Size of the chunks that wait for an earlier one, and their smallest and largest number."""
 _EXIF_NAMES = dict(zip(("JPEG", "PNG", "WebP"), _orientation.NAMES, strict=True))
@@ -145,7 +139,7 @@ class ServiceImages:
         """Yields images and labels of each chunk in the order of their numbers, and records skipped images."""
         size = np.prod(self.image_spec.shape) * self.image_spec.dtype.size * CHUNK
         limit = min(max(_MIN_BUFFER, _BUFFER_BYTES // int(size)), _MAX_BUFFER)
-        arrivals = _Arrivals(service, limit, self.source)
+        arrivals = Arrivals(service, limit, self.source)
         numbers, computed = queue.SimpleQueue(), None
         try:
             while True:
@@ -297,86 +291,3 @@ def _make_reader(source):
         return source.parse_record(record.get_single_element(), number, names[shard])
 
     return read_record
-
-
-class _Arrivals:
-    """The chunks that have arrived, by their numbers. A thread receives them.
-
-    Args:
-        dataset: chunks in any order, each with its number.
-        limit: number of chunks that wait for an earlier one.
-        source: the images, for errors.
-    """
-
-    def __init__(self, dataset: tf.data.Dataset, limit: int, source: Source):
-        self._limit, self._source = limit, source
-        self._chunks, self._next, self._error = {}, 0, None
-        self._is_closed = self._has_begun = self._is_silent = False
-        self._changed = threading.Condition()
-        threading.Thread(target=self._receive, args=[dataset], daemon=True).start()
-
-    def missing(self) -> list[int]:
-        """Waits until the next chunk has arrived, and returns []; or the numbers of those that are late."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._next in self._chunks or self._is_full() or self._error,
-                0 if self._is_silent else LATE_SECONDS if self._has_begun else START_SECONDS,
-            )
-            if self._next in self._chunks:
-                return []
-            if self._error:
-                raise self._error
-            self._is_silent = not self._chunks  # until another chunk arrives
-            last = max(self._chunks, default=self._next + _MOST_LATE)
-            late = [number for number in range(self._next, last) if number not in self._chunks]
-            return late[:_MOST_LATE]
-
-    def add(self, number: tf.Tensor, *content: tf.Tensor) -> None:
-        """Adds a chunk. One that has arrived before is dropped."""
-        with self._changed:
-            number = int(number)
-            if number >= self._next and not self._is_closed:
-                self._chunks.setdefault(number, content)
-                self._changed.notify_all()
-
-    def take(self) -> list:
-        """Returns the next chunk."""
-        with self._changed:
-            chunk = self._chunks.pop(self._next)
-            self._next += 1
-            self._changed.notify_all()
-            return chunk
-
-    def close(self) -> None:
-        """Ends the thread after the chunk that it waits for."""
-        with self._changed:
-            self._is_closed = True
-            self._chunks.clear()
-            self._changed.notify_all()
-
-    def _is_full(self):
-        return len(self._chunks) >= self._limit
-
-    def _receive(self, dataset):
-        try:
-            for number, *content in dataset:
-                with self._changed:
-                    self._changed.wait_for(lambda: not self._is_full() or self._is_closed)
-                    if self._is_closed:
-                        return
-                    self._has_begun, self._is_silent = True, False
-                self.add(number, *content)
-        except tf.errors.NotFoundError as error:
-            self._fail(
-                DataError(
-                    f"a worker of the data service cannot read {self._source.name}: its machine needs the data at the "
-                    f"same path ({error.message.splitlines()[0]})"
-                )
-            )
-        except Exception as error:  # raised in the thread that takes chunks
-            self._fail(error)
-
-    def _fail(self, error):
-        with self._changed:
-            self._error = error
-            self._changed.notify_all()

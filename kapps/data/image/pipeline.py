@@ -17,6 +17,7 @@ from kapps.data.image._chunks import decode_chunks
 from kapps.data.image._order import CACHE_BYTES, evaluated_images, ordered_images
 from kapps.data.image._service_chunks import ServiceImages
 from kapps.data.image.dataset_checks import check_arguments, check_classes
+from kapps.data.image.random_crop import random_crop
 from kapps.data.image.source import Source
 from kapps.preprocessing import Preprocessing
 
@@ -122,7 +123,7 @@ def train_dataset(
     def decode(image_format, encoded, orientation, seed, _):
         crop_seed = augment.fold_in(seed, 0)
         if augmentation == "imagenet":
-            image = decode_image.random_crop(
+            image = random_crop(
                 image_format, encoded, orientation, crop_seed, preprocessing, channels, crop_area, crop_ratio
             )  # fmt: skip
         else:

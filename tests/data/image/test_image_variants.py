@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from kapps.data.image import _orientation, decode_image
+from kapps.data.image.random_crop import random_crop
 from kapps.data.image.undecodable import why_undecodable
 from kapps.preprocessing import Preprocessing
 
@@ -257,7 +258,7 @@ def check_random_crop(image_format, orientation):
     crops = []
     for content in (stored, turned):
         prepared, numbers, orientations = decode_image.prepare_images(tf.constant([content]), 3)
-        crop = decode_image.random_crop(
+        crop = random_crop(
             decode_image.PREPARED[int(numbers[0])], prepared[0], orientations[0], tf.constant([3, 7], tf.int64),
             Preprocessing(size=(24, 32)), 3, (0.1, 0.3), (3 / 4, 4 / 3),
         )  # fmt: skip

@@ -9,7 +9,7 @@ from PIL import Image
 
 import kapps.data
 from kapps.data.errors import DataError, SkippedImages
-from kapps.data.image import _service_chunks
+from kapps.data.image import _arrivals, _service_chunks
 from kapps.preprocessing import Preprocessing
 
 TINY = Preprocessing(size=(8, 8), crop=1.0)
@@ -54,7 +54,9 @@ def photographs(make):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("options", [{}, {"shard": (1, 2)}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"shard": (1, 2), "augmentation": "none", "flip": False}], ids=str
+)
 def test_batches_equal_those_without_a_service(photographs, worker, options):
     worker()
     counts = []
@@ -74,7 +76,7 @@ def test_batches_equal_those_without_a_service(photographs, worker, options):
 def test_a_resumed_run_continues_after_the_skipped_images(photographs, worker):
     worker()
     skipped = SkippedImages()
-    arguments = {"classes": 2, "seed": 2, "skipped": skipped}
+    arguments = {"classes": 2, "seed": 2, "skipped": skipped, "augmentation": "none"}
     whole = take(kapps.data.train_dataset(photographs, TINY, 8, **arguments), 12)
     resumed = kapps.data.train_dataset(
         photographs, TINY, 8, first_step=7, data_service="localhost:1", **arguments
@@ -104,7 +106,7 @@ def test_lost_and_repeated_chunks_change_nothing(photographs, worker, monkeypatc
     """A worker that ends loses chunks, and chunks arrive in any order."""
     monkeypatch.setattr(_service_chunks, "CHUNK", 3)
     monkeypatch.setattr(_service_chunks, "_BUFFER_BYTES", 0)
-    monkeypatch.setattr(_service_chunks, "START_SECONDS", 0.2)
+    monkeypatch.setattr(_arrivals, "START_SECONDS", 0.2)
 
     def lose(chunks):
         chunks = chunks.filter(lambda number, *_: (number % 7 != 2) & (number > 1))
@@ -130,7 +132,13 @@ def test_lost_and_repeated_chunks_change_nothing(photographs, worker, monkeypatc
 def test_an_image_that_cannot_be_decoded_stops_a_strict_run(photographs, worker):
     worker()
     dataset = kapps.data.train_dataset(
-        photographs, TINY, 8, classes=2, strict=True, data_service="localhost:1"
+        photographs,
+        TINY,
+        8,
+        classes=2,
+        strict=True,
+        augmentation="none",
+        data_service="localhost:1",
     )
     with pytest.raises(DataError, match=r"b/cut\.jpg"), kapps.data.explain_errors(photographs):
         take(dataset, 6)
@@ -139,7 +147,9 @@ def test_an_image_that_cannot_be_decoded_stops_a_strict_run(photographs, worker)
 @pytest.mark.long
 def test_a_file_that_a_worker_lacks_is_named(photographs, worker):
     worker()
-    dataset = kapps.data.train_dataset(photographs, TINY, 8, classes=2, data_service="localhost:1")
+    dataset = kapps.data.train_dataset(
+        photographs, TINY, 8, classes=2, augmentation="none", data_service="localhost:1"
+    )
     for path in photographs.files[:3]:
         pathlib.Path(path).unlink()
     with pytest.raises(DataError, match="same path"), kapps.data.explain_errors():
