@@ -19,6 +19,9 @@ import time
 
 from image_pipeline import BATCH, SIZE, consume, write_images
 
+BUFFERED = 80
+"""Batches that the client and the workers hold at most."""
+
 
 def start_service(workers: int) -> tuple[str, list[subprocess.Popen]]:
     """Starts a dispatcher and workers with one core each; returns the address and the processes."""
@@ -40,6 +43,17 @@ def start_service(workers: int) -> tuple[str, list[subprocess.Popen]]:
             )
         )
     return address, processes
+
+
+def measure(dataset, batches: int) -> float:
+    """Returns the seconds that batches take, after those that wait in buffers."""
+    iterator = iter(dataset)
+    for _ in range(BUFFERED):
+        next(iterator)
+    start = time.perf_counter()
+    for _ in range(batches):
+        next(iterator)
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -67,22 +81,15 @@ def main() -> None:
             )
             for count in map(int, options.workers.split(",")):
                 address, processes = start_service(count)
-                # What waits in buffers is consumed first, so that the rate is that of the workers.
-                iterator = iter(train_dataset(data_service=address))
-                for _ in range(70 * 32 // BATCH):
-                    next(iterator)
-                start = time.perf_counter()
-                for _ in range(batches):
-                    next(iterator)
-                seconds = time.perf_counter() - start
-                del iterator
-                throughput.setdefault(f"{count} workers of one core", []).append(
-                    batches * BATCH / seconds
-                )
-                for process in processes:
-                    process.terminate()
-                for process in processes:
-                    process.wait()
+                try:
+                    seconds = measure(train_dataset(data_service=address), batches)
+                finally:
+                    for process in processes:
+                        process.terminate()
+                    for process in processes:
+                        process.wait()
+                rate = batches * BATCH / seconds
+                throughput.setdefault(f"{count} workers of one core", []).append(rate)
     print(f"{SIZE}x{SIZE}, median of {options.rounds} rounds of {batches * BATCH} images")
     print(f"{'':34}{'images/s':>10}{'min..max':>16}")
     for name, values in throughput.items():
