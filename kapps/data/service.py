@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from kapps import _errors
 from kapps._arguments import Parser, integer, path
 from kapps._values import split_address
-from kapps.data.errors import DataError
 
 SECONDS = 120
 """Time that a client waits for the dispatcher."""
@@ -40,6 +39,9 @@ def check_dispatcher(address: str, seconds: float = SECONDS) -> None:
     Raises:
         DataError: the address is not HOST:PORT, or nothing listens there.
     """
+    # Imports TensorFlow, which the parent of the servers does not need.
+    from kapps.data.errors import DataError
+
     try:
         host, port = split_address(address)
     except ValueError as error:
