@@ -44,6 +44,7 @@ from kapps.layers.double_attention import DoubleAttention
 from kapps.layers.drop_path import DropPath
 from kapps.layers.encoder_decoder_attention import Alignment
 from kapps.layers.fast_layer_normalization import FastLayerNormalization
+from kapps.layers.fast_recurrent import FastGRU, FastLSTM, FastSimpleRNN
 from kapps.layers.feed_forward import FeedForward, sigmoid_gelu
 from kapps.layers.fused_dense import FusedDense
 from kapps.layers.gated_linear_unit import GatedLinearUnit
@@ -159,7 +160,10 @@ __all__ = [
     "DropPath",
     "DynamicConv1D",
     "ExitDistribution",
+    "FastGRU",
+    "FastLSTM",
     "FastLayerNormalization",
+    "FastSimpleRNN",
     "FeedForward",
     "FusedDense",
     "GRUCell",

@@ -18,7 +18,7 @@ def why_not_cudnn(model: keras.Model) -> dict[str, list[str]]:
 
 def reasons_of(layer):
     """Returns the reasons of one layer as a list."""
-    if type(layer) not in (layers.LSTM, layers.GRU):
+    if getattr(layer, "profile_as", type(layer)) not in (layers.LSTM, layers.GRU):
         cell = type(getattr(layer, "cell", layer)).__name__
         return [f"cuDNN has kernels for LSTM and GRU, not for {cell}"]
     gates = layer.recurrent_activation.__name__

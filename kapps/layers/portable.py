@@ -49,4 +49,10 @@ def copy_values(source, target) -> None:
 def _to_keras_layer(layer):
     if hasattr(layer, "to_keras_layers"):
         return layer.to_keras_layers()
+    if isinstance(layer, keras.layers.Bidirectional):
+        config = layer.get_config()
+        directions = {"layer": layer.forward_layer, "backward_layer": layer.backward_layer}
+        for name, direction in directions.items():
+            config[name] = keras.saving.serialize_keras_object(_to_keras_layer(direction))
+        return type(layer).from_config(config)
     return layer.__class__.from_config(layer.get_config())
