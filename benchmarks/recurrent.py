@@ -5,8 +5,9 @@
 One layer, float32, all cores, without XLA: a training step with SGD on sequences of vectors, and greedy generation by a
 language model, which keeps its recurrent state. Each cell of kapps is compared with the Keras layer of the same width;
 the GRUs of the papers are compared with Keras's GRU with reset_after=False. LSTM, GRU and RNN of kapps are Keras's
-layers. Each number is the median of rounds in which all libraries take turns, each in a process of its own. The last
-line compares the latency of a token at the start of generation with the latency after 10,000 tokens.
+layers with another training loop (`kapps.layers.FastLSTM`). Each number is the median of rounds in which all libraries
+take turns, each in a process of its own. The last line compares the latency of a token at the start of generation with
+the latency after 10,000 tokens.
 """
 
 import argparse

@@ -99,6 +99,8 @@ MUTATIONS = [
     _mutation("channel shuffle: groups and channels swapped", "kapps/layers/channels.py", "(-1, self.groups, channels // self.groups))\n        x = keras", "(-1, channels // self.groups, self.groups))\n        x = keras", "tests/layers/test_channels.py"),
     _mutation("local response normalisation: window one channel off", "kapps/layers/lrn.py", "(self.size // 2, self.size // 2)", "(self.size // 2 + 1, self.size // 2)", "tests/layers/test_lrn.py"),
     _mutation("peephole LSTM: gates in another order", "kapps/layers/recurrent_cells.py", "i, f = ops.unstack(self.recurrent_activation(z_if), axis=1)", "f, i = ops.unstack(self.recurrent_activation(z_if), axis=1)", "tests/layers/test_recurrent_cells.py"),
+    _mutation("fast LSTM: wrong gradient of the output gate", "kapps/layers/_recurrence.py", "dh * tanh_c * o * (1 - o)", "dh * tanh_c * o", "tests/layers/test_fast_recurrent.py"),
+    _mutation("fast recurrent layers: masked steps pass no gradient", "kapps/layers/_recurrence.py", "[(1 - here) * d for d in dy]", "[0 * d for d in dy]", "tests/layers/test_fast_recurrent.py"),
     _mutation("coupled LSTM: forget and input swapped", "kapps/layers/recurrent_cells.py", "c = f * c + (1 - f) * self.activation(z_c)", "c = (1 - f) * c + f * self.activation(z_c)", "tests/layers/test_recurrent_cells.py"),
     _mutation("weight norm: over one axis less", "kapps/layers/weight_norm.py", "axis=(0, 1)", "axis=0", "tests/layers/test_weight_norm.py"),
     _mutation("binary convolution: alpha over all filters", "kapps/layers/binary_convolution.py", "alpha = ops.mean(magnitudes, axis=(0, 1, 2))", "alpha = ops.mean(magnitudes) + 0 * w[0, 0, 0]", "tests/layers/test_binary_convolution.py"),

@@ -6,8 +6,9 @@ the states before it. `U` is the recurrent kernel, (units, gates * units), and `
 A cell of this module has the number of its states, whether the gradients of x_t and of h_{t-1} U + b differ, and:
 
     step(x, u, states): from x_t and h_{t-1} U + b, the new states, h first, and the tensors that the gradient reads
-    gradient(kept, before, after, dy): from the states before and after and the gradients dy of those after, the gradients
-        of x_t, of h_{t-1} U + b, and of the states before, h without the part through U, or None if there is no other
+    gradient(kept, before, after, dy): from the states before and after and the gradients dy of those after, the
+        gradients of x_t, of h_{t-1} U + b, and of the states before; that of h is without the part through U, None if
+        there is no other part
 """
 
 import tensorflow as tf
@@ -85,7 +86,9 @@ class GRUCell:
         return dx, du, (dy[0] * z,)
 
 
-def run(cell, x, kernel, recurrent_kernel, bias, recurrent_bias, states, *, mask=None, reverse=False):
+def run(
+    cell, x, kernel, recurrent_kernel, bias, recurrent_bias, states, *, mask=None, reverse=False
+):
     """Returns h of all steps, (batch, time, units), and the last states, (batch, units) each.
 
     Args:
@@ -185,9 +188,7 @@ def _sum(parts):
 
 def _array(size, element):
     """Returns an array of tensors like `element`, one for each step."""
-    return tf.TensorArray(
-        element.dtype, size, element_shape=element.shape, clear_after_read=False
-    )
+    return tf.TensorArray(element.dtype, size, element_shape=element.shape, clear_after_read=False)
 
 
 def _array_of(tensor):

@@ -15,13 +15,13 @@ class _FastLoop:
         super().__init__(units, *args, **kwargs)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        if not training or not self.has_fast_loop():
+        mask = None if mask is None else keras.tree.flatten(mask)[0]
+        if not training or not self.has_fast_loop() or (mask is not None and len(mask.shape) != 2):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         from kapps.layers import _recurrence
 
-        cell, mask = self.cell, keras.tree.flatten(mask)[0] if mask is not None else None
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
+        cell, sequences = self.cell, ops.cast(sequences, self.compute_dtype)
+        mask = None if mask is None else ops.cast(mask, "bool")
         if cell.dropout:
             sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
         bias, recurrent_bias = None, None
@@ -63,6 +63,7 @@ class _FastLoop:
             keras.backend.backend() == "tensorflow"
             and not self.unroll
             and not cell.recurrent_dropout
+            and cell.dropout < 1
             and cell.activation is keras.activations.tanh
             and getattr(cell, "recurrent_activation", keras.activations.sigmoid)
             is keras.activations.sigmoid
@@ -74,6 +75,7 @@ class _FastLoop:
 
 
 def has_gpu():
+    """Returns whether TensorFlow has a GPU, where Keras uses cuDNN's kernels."""
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))

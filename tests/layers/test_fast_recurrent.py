@@ -59,9 +59,7 @@ def compare(form, within=1e-6, mask=None, wrap=lambda function: function, **opti
     ours = built(form, **options)
     theirs = built(FORMS[form][0], ours.get_weights(), **options)
     assert ours.has_fast_loop()
-    for first, second in zip(
-        results(ours, mask, wrap), results(theirs, mask, wrap), strict=True
-    ):
+    for first, second in zip(results(ours, mask, wrap), results(theirs, mask, wrap), strict=True):
         assert first.shape == second.shape
         np.testing.assert_allclose(first, second, rtol=0, atol=within * np.abs(second).max())
 
