@@ -2,16 +2,17 @@
 
     python benchmarks/recurrent.py --peer_python=/path/to/python/with/torch
 
-One layer, float32, all cores, without XLA: a training step with SGD on sequences of vectors, and greedy generation by a
-language model, which keeps its recurrent state. Each cell of kapps is compared with the Keras layer of the same width;
-the GRUs of the papers are compared with Keras's GRU with reset_after=False. LSTM, GRU and RNN of kapps are Keras's
-layers with another training loop (`kapps.layers.FastLSTM`). Each number is the median of rounds in which all libraries
-take turns, each in a process of its own. The last line compares the latency of a token at the start of generation with
-the latency after 10,000 tokens.
+One layer, float32, all cores or --threads of them, without XLA: a training step with SGD on sequences of vectors, and
+greedy generation by a language model, which keeps its recurrent state. Each cell of kapps is compared with the Keras
+layer of the same width; the GRUs of the papers are compared with Keras's GRU with reset_after=False. LSTM, GRU and RNN
+of kapps are Keras's layers with another training loop (`kapps.layers.FastLSTM`). Each number is the median of rounds in
+which all libraries take turns, each in a process of its own. The last line compares the latency of a token at the start
+of generation with the latency after 10,000 tokens.
 """
 
 import argparse
 import functools
+import os
 import statistics
 import sys
 import time
@@ -134,7 +135,8 @@ def prepare(work, library, cell):
 
 def start(library, cell, options):
     command = [options.peer_python if library == TORCH else sys.executable, __file__]
-    return _timing.TimedProcess([*command, f"--library={library}", "--cells", cell])
+    arguments = [f"--library={library}", f"--threads={options.threads}", "--cells", cell]
+    return _timing.TimedProcess([*command, *arguments])
 
 
 def compare(cell, options):
@@ -164,8 +166,17 @@ def main():
     parser.add_argument(
         "--peer_python", help="interpreter with torch; PyTorch is left out without it"
     )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=_timing.CORES,
+        help="threads of each library (default: %(default)s)",
+    )
     parser.add_argument("--library", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    _timing.CORES = options.threads  # PyTorch's threads
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[variable] = str(options.threads)
     if options.library:
         _timing.serve(prepare, options.library, *options.cells, with_work=True)
         return
