@@ -6,7 +6,7 @@ the states before it. `U` is the recurrent kernel, (units, gates * units), and `
 A cell of this module has the number of its states, whether the gradients of x_t and of h_{t-1} U + b differ, and:
 
     step(x, u, states): from x_t and h_{t-1} U + b, the new states, h first, and the tensors that the gradient reads
-    gradient(kept, before, after, dy): from the states before and after and the gradients dy of those after, the
+    gradient(saved, before, after, dy): from the states before and after and the gradients dy of those after, the
         gradients of x_t, of h_{t-1} U + b, and of the states before; that of h is without the part through U, None if
         there is no other part
 """
@@ -29,8 +29,8 @@ class SimpleCell:
         return (tf.tanh(x + u),), ()
 
     @staticmethod
-    def gradient(kept, before, after, dy):
-        del kept, before
+    def gradient(saved, before, after, dy):
+        del saved, before
         dz = dy[0] * (1 - tf.square(after[0]))
         return dz, dz, (None,)
 
@@ -51,8 +51,8 @@ class LSTMCell:
         return (o * tf.tanh(c), c), (i, f, g, o)
 
     @staticmethod
-    def gradient(kept, before, after, dy):
-        i, f, g, o = kept
+    def gradient(saved, before, after, dy):
+        i, f, g, o = saved
         dh, dc = dy
         tanh_c = tf.tanh(after[1])
         dc += dh * o * (1 - tf.square(tanh_c))
@@ -76,9 +76,9 @@ class GRUCell:
         return (n + z * (states[0] - n),), (z, r, n, u_n)
 
     @staticmethod
-    def gradient(kept, before, after, dy):
+    def gradient(saved, before, after, dy):
         del after
-        z, r, n, u_n = kept
+        z, r, n, u_n = saved
         d_n = dy[0] * (1 - z) * (1 - tf.square(n))
         d_z = dy[0] * (before[0] - n) * z * (1 - z)
         d_r = d_n * u_n * r * (1 - r)
@@ -131,18 +131,23 @@ def _loop(cell, mask):
             u = tf.matmul(states[0], wide_kernel)[:, :width]
             return cell.step(x_t, u + bias[0] if bias else u, states)
 
-        def forward(t, states, all_states, all_kept):
-            after, kept = cell_step(x_array.read(t), states)
+        def forward(t, states, all_states, all_saved):
+            after, saved = cell_step(x_array.read(t), states)
             if mask is not None:
                 here = mask_array.read(t)
                 after = [tf.where(here, a, b) for a, b in zip(after, states, strict=True)]
-            return t + 1, tuple(after), _write(all_states, t + 1, after), _write(all_kept, t, kept)
+            return (
+                t + 1,
+                tuple(after),
+                _write(all_states, t + 1, after),
+                _write(all_saved, t, saved),
+            )
 
         # Only the number and the shapes of the tensors of this step are used.
-        _, kept = cell_step(tf.zeros_like(x[0]), first)
+        _, saved = cell_step(tf.zeros_like(x[0]), first)
         arrays = [_array(steps + 1, state) for state in first]
-        arrays = _write(arrays, 0, first), tuple(_array(steps, tensor) for tensor in kept)
-        _, last, all_states, all_kept = tf.while_loop(
+        arrays = _write(arrays, 0, first), tuple(_array(steps, tensor) for tensor in saved)
+        _, last, all_states, all_saved = tf.while_loop(
             lambda t, *_: t < steps, forward, (0, tuple(first), *arrays)
         )
         h = all_states[0].stack()  # the first one too
@@ -159,8 +164,8 @@ def _loop(cell, mask):
                     here = tf.cast(mask_array.read(t), x.dtype)
                     passed = [(1 - here) * d for d in dy]
                     dy = [here * d for d in dy]
-                kept = [array.read(t) for array in all_kept]
-                dx, du, d_before = cell.gradient(kept, before, after, dy)
+                saved = [array.read(t) for array in all_saved]
+                dx, du, d_before = cell.gradient(saved, before, after, dy)
                 through = [tf.matmul(du, wide_transposed)[:, :units], *[None] * (len(dy) - 1)]
                 d_before = tuple(
                     _sum(parts) for parts in zip(d_before, through, passed, strict=True)
