@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kapps._keras_compat import call_nodes
+from kapps.layers import FastGRU, FastLSTM, FastSimpleRNN
 from kapps.model_record import main_output
 
 WINDOWS = (
@@ -98,7 +99,8 @@ def _layer_features(layer):
     for key in SWITCHES:
         if isinstance(config.get(key), (bool, str)):
             kinds.add(f"{name} {key}={config[key]}")
-    if name.startswith("kapps>"):
+    # The options of the recurrent layers are Keras's; `tests/layers/test_fast_recurrent.py` compares them with Keras.
+    if name.startswith("kapps>") and not isinstance(layer, (FastGRU, FastLSTM, FastSimpleRNN)):
         options = {key: value for key, value in config.items() if key not in COMMON}
         kinds |= {f"{name} {k}={v}" for k, v in options.items() if isinstance(v, (str, bool))}
     for part in ("cell", "layer", "forward_layer"):  # of RNN, of TimeDistributed, of Bidirectional
