@@ -18,8 +18,10 @@ SPARE = 2**24
 MOST_OBJECTS = 20_000
 """Groups and arrays: more than a file of the largest network has, with the optimizer's state."""
 MOST_CHUNKS = 2**14
-SECONDS, BYTES_PER_SECOND = 0.6, 2e8
+SECONDS, BYTES_PER_SECOND = 2.0, 2e8
 """Computing time, in addition for the file's bytes."""
+SMALL_BYTES_PER_SECOND, MOST_SECONDS = 1e6, 40.0
+"""Computing time for groups and arrays, and its limit: 24 MB with the most of them take 8 seconds on a slow machine."""
 MEMORY = 2**27
 """Bytes of memory in addition to three times the file's."""
 DEEPEST = 32
@@ -121,6 +123,12 @@ def _printable(name):
     return ascii(name)[1:-1][:80]
 
 
+def allowed_seconds(file_size):
+    """Returns the computing time that a file of a size has."""
+    of_objects = min(file_size / SMALL_BYTES_PER_SECOND, MOST_SECONDS)
+    return SECONDS + of_objects + file_size / BYTES_PER_SECOND
+
+
 def limit(file_size):
     """Limits the time and memory of this process, where the system can: a process over a limit is ended."""
     try:
@@ -128,7 +136,7 @@ def limit(file_size):
         import signal
     except ImportError:  # Windows
         return
-    signal.setitimer(signal.ITIMER_PROF, SECONDS + file_size / BYTES_PER_SECOND)
+    signal.setitimer(signal.ITIMER_PROF, allowed_seconds(file_size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         with open("/proc/self/statm", encoding="ascii") as file:
