@@ -37,7 +37,7 @@ SAMPLED = 20
 
 def take(arrays, numbers):
     """Returns the rows of several arrays with these numbers."""
-    return tuple(array[numbers] for array in arrays)
+    return tuple(np.asarray(array)[numbers] for array in arrays)
 
 
 class WeightSharing:
