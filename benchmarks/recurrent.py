@@ -125,9 +125,14 @@ def prepare(work, library, cell):
     import keras
 
     if library == KAPPS:
+        from kapps import layers
         from kapps.layers import recurrent_stack
 
-        layer = recurrent_stack.recurrent_layer(UNITS, cell=cell)
+        fast = {"lstm": layers.FastLSTM, "gru": layers.FastGRU, "rnn": layers.FastSimpleRNN}
+        if cell in fast:
+            layer = fast[cell](UNITS, return_sequences=True)
+        else:
+            layer = recurrent_stack.recurrent_layer(UNITS, cell=cell)
     else:
         layer = getattr(keras.layers, keras_layer)(UNITS, return_sequences=True, **layer_options)
     return {TRAIN: KerasTrain, GENERATE: KerasGenerate}[work](layer)

@@ -14,11 +14,14 @@ import keras
 from kapps._keras_compat import get_mask
 from kapps._names import nearest
 from kapps.layers import recurrent_cells
-from kapps.layers.fast_recurrent import FastGRU, FastLSTM, FastSimpleRNN
 from kapps.layers.time_steps import ConcatenatePairs
 
-# Forms of Keras's layers. cuDNN has kernels for LSTM and GRU (see `kapps.why_not_cudnn`).
-KERAS_LAYERS = {"rnn": FastSimpleRNN, "lstm": FastLSTM, "gru": FastGRU}
+# cuDNN has kernels for Keras's own LSTM and GRU (see `kapps.why_not_cudnn`).
+KERAS_LAYERS = {
+    "rnn": keras.layers.SimpleRNN,
+    "lstm": keras.layers.LSTM,
+    "gru": keras.layers.GRU,
+}
 KAPPS_CELLS = {
     "peephole": (recurrent_cells.PeepholeLSTMCell, {}),
     "coupled": (recurrent_cells.CoupledLSTMCell, {}),
