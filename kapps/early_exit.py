@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 
+from kapps._arrays import as_array
 from kapps._checked import checked
 from kapps._values import is_integer, is_number, short
 
@@ -153,7 +154,7 @@ def fit_budget(scores, costs, budget: float) -> ExitPolicy:
         )
     if not budget >= costs[0]:
         raise ValueError(
-            f"budget={short(budget)} is below the {costs[0]:,.0f} multiply-accumulates of the first exit: give a "
+            f"budget={short(budget)} is below costs[0]={costs[0]:,.0f}, those of the first exit: give a "
             f"budget from {costs[0]:,.0f} to {costs[-1]:,.0f}, or a network with a smaller first block"
         )
     low, high = -LARGEST, LARGEST
@@ -170,7 +171,7 @@ def fit_budget(scores, costs, budget: float) -> ExitPolicy:
 
 def _confidences(scores) -> np.ndarray:
     """Returns the largest probability of each image at each exit, float [exits, n]."""
-    arrays = [np.asarray(x) for x in scores] if np.iterable(scores) else []
+    arrays = [as_array("scores", x) for x in scores] if np.iterable(scores) else []
     shapes = {x.shape for x in arrays}
     if len(shapes) != 1 or arrays[0].ndim != 2 or not arrays[0].size:
         raise ValueError(
@@ -186,6 +187,6 @@ def _confidences(scores) -> np.ndarray:
 
 def _numbers(name, values) -> np.ndarray:
     """Returns finite numbers as an array, float64."""
-    if not np.iterable(values) or not all(map(is_number, np.asarray(values).tolist())):
+    if not np.iterable(values) or not all(map(is_number, values)):
         raise ValueError(f"{name}={short(values)}: must be finite numbers, one an exit")
     return np.asarray(values, "float64")

@@ -6,6 +6,7 @@ from importlib import resources
 
 import numpy as np
 
+from kapps._arrays import as_array
 from kapps._checked import checked
 from kapps._values import is_integer
 
@@ -37,7 +38,7 @@ def decode_predictions(
         ValueError: for scores of another shape, names of another number than the columns, and a `top` that is not
             between 1 and the number of classes.
     """
-    scores = np.asarray(scores)
+    scores = as_array("scores", scores)
     if scores.dtype.kind not in "fiu":
         raise ValueError(f"scores are numbers (batch, classes), not of dtype {scores.dtype}")
     if scores.ndim != 2:

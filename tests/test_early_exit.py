@@ -81,7 +81,7 @@ def test_a_budget_is_met(budget):
 
 SCORES = probabilities(images=4)
 ERRORS = [
-    (early_exit.fit_budget, (SCORES, COSTS, 9.9), "budget=9.9 is below the 10 multiply"),
+    (early_exit.fit_budget, (SCORES, COSTS, 9.9), "budget=9.9 is below costs[0]=10"),
     (early_exit.fit_budget, (SCORES, COSTS, math.nan), "budget=nan"),
     (early_exit.fit_budget, (SCORES, COSTS[:2], 20), "3 rising positive numbers"),
     (early_exit.fit_budget, (SCORES, (10, 10, 60), 20), "3 rising positive numbers"),

@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from kapps._arrays import as_array
 from kapps._local_paths import local_path
 from kapps.export import runtime
 from kapps.export._class_maps import gives_class_maps, miou_agreement
@@ -224,7 +225,7 @@ def top1_agreement(outputs: np.ndarray, expected: np.ndarray, threshold: float) 
 def _check_inputs(reference, inputs):
     """Returns the inputs as arrays of the model's dtypes."""
     expected = model_input(reference)
-    inputs = keras.tree.map_structure(np.asarray, inputs)
+    inputs = keras.tree.map_structure(lambda x: as_array("inputs", x), inputs)
     if not expected.accepts(inputs):
         shapes = keras.tree.map_structure(lambda x: f"{x.dtype} {list(x.shape)}", inputs)
         raise ValueError(f"{reference.name} takes {expected}, not {shapes}")

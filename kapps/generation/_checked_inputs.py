@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from kapps._arrays import as_array
+
 
 def check_tokens(name, tokens, vocabulary) -> np.ndarray:
     """Returns tokens as int32 [batch, time], after a check of their kind, rank and range.
@@ -12,12 +14,7 @@ def check_tokens(name, tokens, vocabulary) -> np.ndarray:
         tokens: integers [batch, time] or [time].
         vocabulary: the number of tokens, None if it is not known.
     """
-    try:
-        array = np.asarray(tokens)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} has rows of different lengths: pad them on the right with 0"
-        ) from error
+    array = as_array(name, tokens)
     if array.size == 0:
         raise ValueError(f"{name} is empty; it has at least one token in each row")
     if array.dtype.kind not in "iu":
@@ -39,7 +36,7 @@ def convert_images(source, shape, dtype) -> np.ndarray:
         shape: the encoder's shape without the batch; None is any size.
         dtype: the encoder's dtype.
     """
-    array = np.asarray(source)
+    array = as_array("source", source)
     is_number = array.dtype.kind in "iuf" and array.size
     if not is_number or not fits(array.shape, shape):
         expected = ", ".join(["batch", *("any" if size is None else str(size) for size in shape)])

@@ -7,7 +7,8 @@
 import numpy as np
 from keras import ops
 
-from kapps._values import is_integer, short
+from kapps._arrays import as_array
+from kapps._values import is_integer
 
 
 def ctc_labels(logits, beams: int | None = None) -> np.ndarray:
@@ -21,10 +22,7 @@ def ctc_labels(logits, beams: int | None = None) -> np.ndarray:
     Raises:
         ValueError: for another shape or number.
     """
-    try:
-        logits = np.asarray(logits, "float32")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"logits={short(logits)} is not an array of numbers") from error
+    logits = as_array("logits", logits, "float32")
     if logits.ndim != 3 or logits.shape[-1] < 2:
         raise ValueError(
             f"logits are (batch, time, labels), with the blank and at least one label, not {logits.shape}"

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._arrays import as_array
 from kapps._checked import check_argument
 from kapps._values import is_integer, short
 from kapps.generation import step_models
@@ -37,7 +38,7 @@ def point(
     Raises:
         ValueError: for a source of another shape, and for values outside their ranges.
     """
-    source = np.asarray(source, "float32")
+    source = as_array("source", source, "float32")
     if source.ndim != 3 or not source.size:
         raise ValueError(
             f"source has the shape {source.shape}, not [batch, n, width] with at least one input"

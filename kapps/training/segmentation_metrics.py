@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._arrays import as_array
 from kapps._checked import check_argument, checked
 from kapps._values import short
 
@@ -118,7 +119,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
     Raises:
         ValueError: for arrays of different shapes, and for a prediction outside the classes.
     """
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    labels, predictions = as_array("labels", labels), as_array("predictions", predictions)
     if labels.shape != predictions.shape:
         raise ValueError(
             f"labels are {list(labels.shape)} and predictions {list(predictions.shape)}: pass one prediction a pixel"

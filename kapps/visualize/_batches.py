@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from kapps._arrays import as_array
+
 BATCH = 32
 """Number of images that are processed at a time."""
 
@@ -13,7 +15,7 @@ def check_images(model, images):
     Raises:
         ValueError: if they are not of the shape that the model takes.
     """
-    images = np.asarray(images)
+    images = as_array("images", images)
     if images.ndim != 4 or images.dtype.kind not in "fiu" or not len(images):
         raise ValueError(
             f"images of shape {images.shape} and dtype {images.dtype}: pass numbers (batch, height, width, channels)"

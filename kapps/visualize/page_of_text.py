@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kapps._arrays import as_array
 from kapps.visualize import _layer_calls
 from kapps.visualize._page_parts import packed, page
 from kapps.visualize.attention_views import attention_rollout, head_view
@@ -48,7 +49,9 @@ def text_page(
     Raises:
         ValueError: for numbers of texts that do not fit, and for a model without recurrent layers and attention.
     """
-    arrays = [np.asarray(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
+    arrays = [
+        as_array("inputs", x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs])
+    ]
     inputs = arrays if len(arrays) > 1 else arrays[0]
     for array, names in zip(arrays, (texts, targets), strict=False):
         if array.ndim != 2 or len(array) != 1 or names is None or len(names) != array.shape[1]:

@@ -5,7 +5,7 @@
 
 Each case takes a call that works and replaces one argument by a value of a wrong kind or outside its range. A fault
 is a call that returns, an error of several lines, an error of a kind that a user's mistake does not raise (such as AttributeError),
-a message that does not name the argument, more than 5 seconds, or memory that grows by more than 1 GiB. The calls run
+a message that does not name the argument, more than 10 seconds, or memory that grows by more than 1 GiB. The calls run
 in a worker process; a case that ends it or takes too long is a fault, and the worker is started again.
 """
 
@@ -23,7 +23,7 @@ import time
 
 from measure import parse_arguments, report
 
-SECONDS = 5.0
+SECONDS = 10.0
 GROWTH = 2**30
 KNOWN = ("ValueError", "TypeError", "FileNotFoundError", "DataError", "OSError", "ImportError")
 """Errors that a user's mistake may raise."""
@@ -243,13 +243,16 @@ def is_meaningful(argument: str, value) -> bool:
     """Whether a value is allowed for this argument, although most arguments of its kind do not allow it."""
     if value is None:
         return argument in OPTIONAL
-    return value == "" and argument in ("dataset", "data_dir")
+    return (argument, value) in ALLOWED
 
+
+ALLOWED = [("dataset", ""), ("data_dir", ""), ("costs", (1.5, 2))]
+"""Pairs of an argument and a value that it allows."""
 
 OPTIONAL = {
     "weights", "input_tensor", "pooling", "classifier_activation", "top_k", "beam", "end", "input_shape", "norm",
     "bypass", "size", "channels", "class_names", "seed", "beams", "length", "batch", "name", "preprocessing", "limit",
-    "data_dir", "dataset", "kind", "precision", "activation", "sequences", "last", "layers",
+    "data_dir", "dataset", "kind", "precision", "activation", "sequences", "last", "layers", "stop_at",
 }  # fmt: skip
 """Arguments that may be None."""
 

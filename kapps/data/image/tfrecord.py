@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from kapps._arrays import as_array
 from kapps._files import write_atomically
 from kapps._local_paths import local_path
 from kapps.data.errors import DataError, checked_data
@@ -54,12 +55,7 @@ def write_tfrecords(
         DataError: images and labels do not match, or the directory holds other data.
     """
     directory = os.fspath(local_path(directory, "directory"))
-    try:
-        labels = np.asarray(labels)
-    except ValueError as error:
-        raise DataError(
-            "labels have rows of different lengths; they are integers [images]"
-        ) from error
+    labels = as_array("labels", labels, error=DataError)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(
             f"labels have the shape {labels.shape} and dtype {labels.dtype}, not integers [images]"

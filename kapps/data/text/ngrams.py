@@ -14,6 +14,7 @@ import dataclasses
 
 import numpy as np
 
+from kapps._arrays import as_array
 from kapps._checked import checked
 from kapps.data.errors import DataError
 
@@ -111,7 +112,7 @@ class NGramModel:
     def __init__(
         self, tokens: np.ndarray, size: int, e1: float = 1.0, e2: float = 1.0, e3: float = 1.0
     ):
-        tokens = np.asarray(tokens)
+        tokens = as_array("tokens", tokens, error=DataError)
         if len(tokens) < 3 or tokens.min() < 0 or tokens.max() >= size or min(e1, e2, e3) < 0:
             raise DataError(
                 f"n-grams need three or more tokens in 0..{size - 1} and constants of 0 or more, not"

@@ -18,6 +18,7 @@ import re
 import keras
 import numpy as np
 
+from kapps._arrays import as_array
 from kapps._checked import checked
 from kapps.data.errors import DataError
 from kapps.data.text.corpus import keep_letters, keep_letters_in_graph
@@ -190,7 +191,7 @@ def check_tokens(tokens: np.ndarray, size: int) -> np.ndarray:
     Raises:
         DataError: a token is negative or not less than `size`.
     """
-    tokens = np.asarray(tokens)
+    tokens = as_array("tokens", tokens, error=DataError)
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
         raise DataError(
             f"tokens must be in 0..{size - 1}, and these are in {tokens.min()}..{tokens.max()}"

@@ -66,6 +66,10 @@ def run(job):
         )
         operation_sets, precision = tf.lite.OpsSet, job["precision"]
         converter.target_spec.supported_ops = [operation_sets.TFLITE_BUILTINS]
+        # A loop writes each step's output into the array of all steps. Without this option it copies the array at each
+        # step into one of unknown size, which takes twice as long; and with XNNPACK some later calls of a file with
+        # such arrays compute wrong values (seen in LiteRT 2.3.0 with two stacked LSTMs in both directions).
+        converter._experimental_enable_dynamic_update_slice = True
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":

@@ -216,3 +216,23 @@ def test_activations_that_are_always_zero_have_a_range_in_int8(tmp_path):
     )
     report = kapps.export.verify(model, path, images, preprocessing=False, verbose=0)
     assert report.largest_difference < 0.01
+
+
+def test_a_loop_writes_its_steps_into_one_array(tmp_path):
+    """Arrays of unknown size in a loop make LiteRT slower, and with XNNPACK some later calls are wrong."""
+    x = keras.Input((None, 3))
+    cells = [keras.layers.LSTMCell(4), keras.layers.LSTMCell(4)]
+    y = keras.layers.Bidirectional(keras.layers.RNN(cells, return_sequences=True))(x)
+    network = keras.Model(x, y, name="two_ways")
+    path = kapps.export.tflite(network, tmp_path / "net.tflite", length=5)
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+    operations = [
+        names[file.operatorCodes[operator.opcodeIndex].builtinCode]
+        for graph in file.subgraphs
+        for operator in graph.operators
+    ]
+    assert operations.count("WHILE") == operations.count("DYNAMIC_UPDATE_SLICE") == 2
+    assert "SLICE" not in operations
+    inputs = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
+    assert kapps.export.verify(network, path, inputs).largest_difference < 1e-5
