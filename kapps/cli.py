@@ -10,6 +10,7 @@
     kapps table --plot accuracy.png
     kapps visualize resnet50 cat.jpg --weights imagenet --html cat.html
     kapps visualize runs/poem --text "Two roads diverged" --html poem.html
+    kapps export resnet50 saved_models --weights imagenet --tflite float16 --tflite_in_saved_model
     kapps verify saved_models/resnext50/1.tflite --model=runs/imagenet/model.keras --dataset=digits
     kapps verify saved_models/poem/1 --model=poem.keras --inputs=tokens.npy
     kapps demo saved_models/resnext50/1.tflite
@@ -24,8 +25,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kapps import _commands, _errors, _interrupts, _visualize_arguments, _visualize_command, cards
-from kapps._arguments import Parser, integer, number, output_path, path, plot_path
+from kapps import (
+    _commands,
+    _errors,
+    _export_command,
+    _interrupts,
+    _visualize_arguments,
+    _visualize_command,
+    cards,
+)
+from kapps._arguments import Parser, integer, output_path, path, plot_path
+from kapps._export_arguments import OUTPUT, PREPROCESSING, add_demo, add_export, add_verify
 
 LARGEST_INPUT = 2**28
 """Number of values of the largest input."""
@@ -61,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("visualize", help="show what is inside a model, as a page"),
         output_help=OUTPUT, preprocessing_help=PREPROCESSING,
     )  # fmt: skip
+    add_export(commands.add_parser("export", help="write an image model for servers and phones"))
     add_verify(commands.add_parser("verify", help="compare an exported file with its model"))
     add_demo(commands.add_parser("demo", help="run a .tflite file in the browser"))
     return top
@@ -155,51 +166,6 @@ def add_table(command):
     )
 
 
-def add_verify(command):
-    """Adds the arguments of `kapps verify`."""
-    command.add_argument("file", type=path, help="a SavedModel's directory or a .tflite file")
-    command.add_argument(
-        "--model", type=path, required=True, help="the .keras file that was exported"
-    )
-    command.add_argument("--dataset", help="a TFDS name, or digits")
-    command.add_argument(
-        "--data_dir", type=path, help="class folders, TFRecord shards, or TFDS's data directory"
-    )
-    command.add_argument("--inputs", type=path, metavar="FILE.npy", help="sequences or tokens")
-    command.add_argument("--preprocessing", metavar="NAME", help=PREPROCESSING)
-    command.add_argument(
-        "--images", type=integer(1, 10**6), default=256, help="number of images [256]"
-    )
-    command.add_argument(
-        "--difference", type=number(0, 1e6), help="largest difference allowed in float32 [1e-4]"
-    )
-    command.add_argument(
-        "--agreement", type=number(0, 1), help="least top-1 agreement in other precisions [0.98]"
-    )
-    command.add_argument(
-        "--json", type=output_path, nargs="?", const="-", metavar="FILE", help=OUTPUT
-    )
-    command.add_argument(
-        "--trust",
-        action="store_true",
-        help="run a SavedModel that reads or writes files, and any file without limits",
-    )
-
-
-def add_demo(command):
-    """Adds the arguments of `kapps demo`."""
-    command.add_argument("file", type=path, help="a .tflite file")
-    command.add_argument("--port", type=integer(0, 65535), default=0, help="port [any free port]")
-    command.add_argument(
-        "--trust", action="store_true", help="do not run the file once before it is served"
-    )
-
-
-PREPROCESSING = (
-    "of a .keras file that does not record it: imagenet, inception, cifar10, digits, caffe, tf, torch, unit, none, or "
-    "a builder's name"
-)
-OUTPUT = "write to FILE, or to standard output"
 FORMS = ("csv", "json", "markdown", "html")
 RUN = {
     "list": _commands.list_models,
@@ -208,6 +174,7 @@ RUN = {
     "profile": _commands.profile,
     "table": _commands.table,
     "visualize": _visualize_command.visualize,
+    "export": _export_command.export,
     "verify": _commands.verify,
     "demo": _commands.demo,
 }

@@ -30,6 +30,7 @@ OTHER_PROGRAMS = {
 }  # fmt: skip
 """Programs whose arguments are not examined."""
 LEFT_OUT = {
+    "export": "needs weights; tests/test_export_command.py",
     "demo": "serves a page until Ctrl-C; tests/export/demo/",
     "table": "builds fourteen large networks; tests/analysis/test_published_results.py",
     "visualize": "needs the folders of runs, or minutes; tests/test_visualize_command.py",

@@ -233,8 +233,15 @@ KERAS_NAMES = {
     for name in dir(kind)
     if name.startswith("_") and not name.startswith("__")
 } | {"_keras_mask", "_keras_history", "_gate_dense", "_sliding_window"}
-NOT_OF_KERAS = {"_getframe", "_exit", "_get_ops_details", "_SubParsersAction", "_actions"}
-"""Attributes of Python, its argparse and LiteRT."""
+NOT_OF_KERAS = {
+    "_getframe",
+    "_exit",
+    "_get_ops_details",
+    "_SubParsersAction",
+    "_actions",
+    "_experimental_enable_dynamic_update_slice",
+}
+"""Attributes of Python, its argparse, LiteRT and the converter to TFLite."""
 
 
 def test_no_other_module_uses_a_private_attribute_of_keras():

@@ -8,6 +8,7 @@ import numpy as np
 
 from kapps.export.saved_model import saved_model
 from kapps.export.tflite import CALIBRATED, quantization_errors, tflite
+from kapps.export.tflite._server_file import FILE
 from kapps.export.verify import Report, verify
 from kapps.model_preprocessing import find_preprocessing
 from kapps.preprocessing import Preprocessing
@@ -25,6 +26,7 @@ def export_and_verify(
     class_names: Sequence[str] | None = None,
     precisions: Sequence[str] = ("float32",),
     calibration: np.ndarray | None = None,
+    tflite_in_saved_model: bool = False,
     verbose: int = 1,
 ) -> tuple[list[Report], list[str]]:
     """Exports an image model as a SavedModel and as .tflite files of the same version, and verifies each.
@@ -38,6 +40,8 @@ def export_and_verify(
         class_names: one name for each class.
         precisions: of the .tflite files.
         calibration: for int8 and int16, other images like `images`.
+        tflite_in_saved_model: whether the SavedModel's directory also holds `model.tflite`, for TensorFlow Serving's
+            --prefer_tflite_model.
         verbose: 0 for no output; 1 for one line of progress for each export and verification, on standard error.
 
     Returns:
@@ -48,8 +52,8 @@ def export_and_verify(
     pixels = to_pixels(images, preprocessing)
     calibration = None if calibration is None else to_pixels(calibration, preprocessing)
     options = {"preprocessing": preprocessing, "class_names": class_names, "verbose": verbose}
-    version = saved_model(model, directory, **options)
-    files = [version]
+    version = saved_model(model, directory, tflite=tflite_in_saved_model, **options)
+    files = [version, version / FILE] if tflite_in_saved_model else [version]
     for precision in precisions:
         suffix = "" if precision == "float32" else f".{precision}"
         file = tflite(

@@ -1,6 +1,7 @@
-"""Verifies exported files on data from files: what `python -m kapps verify` does."""
+"""Images and arrays from files that exported files are verified on: what `kapps verify` and `kapps export` do."""
 
 import keras
+import numpy as np
 
 from kapps import data
 from kapps.data.array_files import read_array
@@ -34,18 +35,59 @@ def verify_on_dataset(
         ValueError: if file and model do not fit.
         DataError: for images that cannot be read.
     """
-    _, height, width, channels = model.input_shape
-    preprocessing, _ = find_preprocessing(model, preprocessing)
-    size = (height or preprocessing.size[0], width or preprocessing.size[1])
-    preprocessing = preprocessing.at(size)
-    source = data.open_source(dataset, data_dir, "validation")
-    batches = data.eval_dataset(
-        source, preprocessing, 32, classes=len(source.class_names), channels=channels, seed=0
-    )
-    images = to_pixels(data.take_images(batches, count), preprocessing)
+    preprocessing = _sized(model, preprocessing)
+    images = evaluation_images(model, dataset, data_dir, "validation", count, preprocessing)
     return verify(
-        model, path, images, preprocessing=preprocessing, timed=True, trust=trust, verbose=verbose
-    )
+        model, path, to_pixels(images, preprocessing), preprocessing=preprocessing, timed=True,
+        trust=trust, verbose=verbose,
+    )  # fmt: skip
+
+
+def evaluation_images(
+    model: keras.Model,
+    dataset: str | None,
+    data_dir: str | None,
+    split: str,
+    count: int,
+    preprocessing: Preprocessing | str | None = None,
+) -> np.ndarray:
+    """Returns images of a dataset as the evaluation pipeline makes them, float32 [count, height, width, channels].
+
+    Args:
+        model: that takes the images.
+        dataset: a TFDS name, or "digits"; None to read `data_dir` only.
+        data_dir: class folders, TFRecord shards, or TFDS's directory.
+        split: "validation" or "train".
+        count: the number of images, of mixed classes.
+        preprocessing: None for what the model records.
+
+    Raises:
+        DataError: for images that cannot be read.
+    """
+    source = data.open_source(dataset, data_dir, split)
+    batches = data.eval_dataset(
+        source, _sized(model, preprocessing), 32, classes=len(source.class_names),
+        channels=model.input_shape[-1], seed=0,
+    )  # fmt: skip
+    return data.take_images(batches, count)
+
+
+def noise_images(
+    model: keras.Model, preprocessing: Preprocessing | str | None, count: int
+) -> np.ndarray:
+    """Returns images of random pixels after the preprocessing, float32 [count, height, width, channels]."""
+    preprocessing = _sized(model, preprocessing)
+    shape = (count, *preprocessing.size, model.input_shape[-1])
+    pixels = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
+    mean, std = (np.float32(values) for values in preprocessing.channels(shape[-1]))
+    return preprocessing.ordered((pixels * np.float32(preprocessing.scale) - mean) / std)
+
+
+def _sized(model, preprocessing):
+    """Returns a preprocessing at the size of the model's input."""
+    preprocessing, _ = find_preprocessing(model, preprocessing)
+    _, height, width, _ = model.input_shape
+    return preprocessing.at((height or preprocessing.size[0], width or preprocessing.size[1]))
 
 
 def verify_on_arrays(

@@ -15,11 +15,14 @@ from kapps.export._float32 import check_exportable
 from kapps.export._paths import temporary_directory_in
 from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
+from kapps.export._replacement import has_layers
+from kapps.export._saved_model_writer import write_saved_model
 from kapps.export.inference_model import check_class_names, inference_model
 from kapps.export.saved_model import _serving_config
 from kapps.export.saved_model._signatures import ClassLabels, example_requests, make_signatures
 from kapps.export.saved_model._text_signatures import text_signatures
-from kapps.export.saved_model._write import write_saved_model
+from kapps.export.tflite._server_file import FILE, write_server_file
+from kapps.layers import BinaryConv2D
 from kapps.preprocessing import Preprocessing
 
 
@@ -30,6 +33,7 @@ def saved_model(
     preprocessing: Preprocessing | str | bool | None = None,
     class_names: Sequence[str] | None = None,
     warm_up: bool | None = None,
+    tflite: bool = False,
     tokenizer: keras.layers.TextVectorization | SubwordVocabulary | None = None,
     new_tokens: int = 64,
     beam: int | None = 4,
@@ -75,6 +79,9 @@ def saved_model(
             looks them up in a table, which OpenVINO does not support.
         warm_up: whether the version holds warm-up requests, which the server runs before it is ready. None means True
             if tensorflow-serving-api is installed.
+        tflite: whether the version also holds `model.tflite` in float32, which the server runs with
+            --prefer_tflite_model (`./serve.sh --prefer_tflite_model`). It has the signature `serving_default` only,
+            without `labels`. The model's inputs need a static size, but for the batch; recurrent layers, unroll=True.
         tokenizer: for a model of tokens, a `keras.layers.TextVectorization` with a vocabulary, output_mode="int" and
             the model's length as output_sequence_length; padding is 0. For a model of a source and a target,
             `kapps.data.text.SubwordVocabulary` of V tokens; token V starts a target, and token V + 1 ends it.
@@ -109,11 +116,29 @@ def saved_model(
             resources = [labels.table] if labels else []
             resources += text.resources if text else []
             write_saved_model(version, signatures, resources)
+            requests = example_requests(signatures)
+            if tflite:
+                lite = _lite_network(model, network, preprocessing)
+                file = temporary / "lite" / FILE
+                file.parent.mkdir()
+                write_server_file(lite, file, make_signatures(lite)["serving_default"])
+                os.rename(file, version / FILE)
+                # A request for a signature that the file lacks would end the server.
+                requests = {"serving_default": requests["serving_default"]}
             if _serving_config.can_warm_up() if warm_up is None else warm_up:
-                _serving_config.write_warm_up(version, model.name, example_requests(signatures))
+                _serving_config.write_warm_up(version, model.name, requests)
             path = _move_to_next_version(version, folder)
         _serving_config.write_server_config(folder.parent)
     return path
+
+
+def _lite_network(model, network, preprocessing):
+    """Returns the network for LiteRT: binary kernels are constants, because it has no operations on single bits."""
+    if not has_layers(model, BinaryConv2D):
+        return network
+    return inference_model(
+        model, False if preprocessing is None else preprocessing, pack_binary=False
+    )
 
 
 def _move_to_next_version(version: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:

@@ -29,11 +29,11 @@ _MODEL = """\
 """
 _SCRIPT = """\
 #!/bin/sh
-# Serves all models in this directory: gRPC on port 8500, REST on port 8501.
+# Serves all models in this directory: gRPC on port 8500, REST on port 8501. Arguments are passed to the server.
 models=$(cd "$(dirname "$0")" && pwd)
 exec docker run --rm -p 8500:8500 -p 8501:8501 -v "$models:/models:ro" tensorflow/serving \\
     --model_config_file=/models/models.config \\
-    --enable_batching --batching_parameters_file=/models/batching.config
+    --enable_batching --batching_parameters_file=/models/batching.config "$@"
 """
 
 

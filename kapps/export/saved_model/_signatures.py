@@ -18,8 +18,8 @@ import tensorflow as tf
 from kapps.data.image import decode_image
 from kapps.export._class_maps import gives_class_maps
 from kapps.export._inputs import IMAGE, model_input
+from kapps.export._saved_model_writer import Signature, with_constant_weights
 from kapps.export.saved_model._text_signatures import TEXT, TokenizedText, TranslatedText
-from kapps.export.saved_model._write import Signature, with_constant_weights
 from kapps.preprocessing import Preprocessing
 
 BYTES = "image_bytes"

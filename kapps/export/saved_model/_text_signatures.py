@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from kapps.data.text import SubwordVocabulary
 from kapps.export._inputs import TOKENS, model_input
+from kapps.export._saved_model_writer import Signature
 from kapps.export.saved_model._byte_pairs import BytePairs
-from kapps.export.saved_model._write import Signature
 from kapps.generation import DecodingLoop, DecodingOptions, step_models, text_generation
 
 TEXT = "text"

@@ -18,7 +18,7 @@ from kapps.export._preprocessing import export_preprocessing
 from kapps.export._progress import phase
 from kapps.export.inference_model import check_class_names, inference_model
 from kapps.export.tflite._converter import convert
-from kapps.export.tflite._file_contents import file_operations, file_precision
+from kapps.export.tflite._file_contents import check_operations, file_operations, file_precision
 from kapps.export.tflite._metadata import add_metadata
 from kapps.export.tflite._quantization import CALIBRATED, check_calibration, quantization_errors
 from kapps.preprocessing import Preprocessing
@@ -33,9 +33,6 @@ __all__ = [
 ]
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16")
-
-# A file with variables converts without an error, but its weights are missing and its outputs are NaN.
-_UNSUPPORTED = ("CUSTOM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
 
 def tflite(
@@ -106,7 +103,7 @@ def tflite(
                 network, file, inputs, precision=precision, calibration=calibration,
                 batch_size=batch_size, float_operations=float_operations,
             )  # fmt: skip
-            _check_operations(model, file)
+            check_operations(model.name, file)
             file.write_bytes(
                 add_metadata(file.read_bytes(), model.name, preprocessing, class_names, vocabulary)
             )
@@ -155,9 +152,3 @@ def _static_inputs(network, length) -> ModelInput | ModelInputs:
             f"{network.name} takes {inputs.shape}, which is already fixed, so give no length={length}"
         )
     return inputs.with_size(length)
-
-
-def _check_operations(model, file):
-    unsupported = [name for name in file_operations(file) if name.startswith(_UNSUPPORTED)]
-    if unsupported:
-        raise ValueError(f"{model.name} converts to TFLite only with {', '.join(unsupported)}")

@@ -3,15 +3,15 @@
 import functools
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
 from kapps.export._determinism import check_deterministic
 from kapps.export._inputs import ModelInput, ModelInputs
+from kapps.export._saved_model_writer import Signature, write_saved_model
 from kapps.export._worker import CrashError, Worker
-from kapps.export.saved_model._write import Signature, write_saved_model
 
 WORKER = Worker(pathlib.Path(__file__).with_name("_convert_child.py"))
 
@@ -23,25 +23,29 @@ def convert(
     *,
     precision: str = "float32",
     calibration: np.ndarray | dict[str, np.ndarray] | None = None,
-    batch_size: int = 1,
+    batch_size: int | None = 1,
     float_operations: Sequence[str] = (),
     debug: bool = False,
+    function: Callable | None = None,
 ) -> None:
-    """Converts a network, through a SavedModel of static shapes in the directory of `path`.
+    """Converts a network, through a SavedModel in the directory of `path`.
 
     Args:
         network: from `inference_model`.
         path: of the .tflite file to write, in a temporary directory; with `debug`, of a CSV file.
         inputs: the network's inputs with static sizes.
-        precision, calibration, batch_size, float_operations: as for `kapps.export.tflite`.
+        precision, calibration, float_operations: as for `kapps.export.tflite`.
+        batch_size: as for `kapps.export.tflite`; None for a file whose batch size the caller can change.
         debug: whether to write the quantisation error of each operation in place of the .tflite file.
+        function: from the network's inputs to a dictionary of outputs; None for the network itself.
 
     Raises:
         ValueError: if the converter does not support the network, or crashes.
     """
     check_deterministic(network, batch_size)
     folder = path.parent
-    signature = Signature(functools.partial(network, training=False), inputs.spec(batch_size))
+    function = function or functools.partial(network, training=False)
+    signature = Signature(function, inputs.spec(batch_size))
     write_saved_model(folder / "static", {"serving_default": signature})
     if calibration is not None:
         arrays = calibration if isinstance(calibration, dict) else {inputs.name: calibration}

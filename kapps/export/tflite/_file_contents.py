@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+# A file with variables converts without an error, but its weights are missing and its outputs are NaN.
+_UNSUPPORTED = ("CUSTOM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 _HEAVY = (3, 4, 9, 67)  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV
 
 
@@ -18,6 +20,13 @@ def file_operations(path: str | os.PathLike) -> list[str]:
         name = builtin_names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         operations.add(f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name)
     return sorted(operations)
+
+
+def check_operations(name: str, path: str | os.PathLike) -> None:
+    """Raises ValueError for a file of the model `name` with other than LiteRT's builtin operations, or variables."""
+    unsupported = [x for x in file_operations(path) if x.startswith(_UNSUPPORTED)]
+    if unsupported:
+        raise ValueError(f"{name} converts to TFLite only with {', '.join(unsupported)}")
 
 
 def file_precision(path: str | os.PathLike) -> str:

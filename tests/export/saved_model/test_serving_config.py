@@ -67,7 +67,7 @@ def test_the_script_mounts_its_own_directory(served, tmp_path):
     docker.chmod(0o755)
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
     process = subprocess.run(
-        [served / "serve.sh"],
+        [served / "serve.sh", "--prefer_tflite_model"],
         env={"PATH": path},
         capture_output=True,
         text=True,
@@ -77,6 +77,7 @@ def test_the_script_mounts_its_own_directory(served, tmp_path):
     words = process.stdout.splitlines()
     assert f"{served}:/models:ro" in words and "tensorflow/serving" in words
     assert "--model_config_file=/models/models.config" in words
+    assert words[-1] == "--prefer_tflite_model"
 
 
 def test_warm_up_without_tensorflow_serving_api_raises(tmp_path, monkeypatch):

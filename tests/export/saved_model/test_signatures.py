@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import kapps
 from kapps import data
 from kapps.cards import Preprocessing
-from kapps.export.saved_model import _write
+from kapps.export import _saved_model_writer
 
 PIXELS = Preprocessing(size=(24, 20), crop=0.8)
 GOLDEN = pathlib.Path(__file__).parents[2] / "reference" / "signatures.json"
@@ -94,7 +94,7 @@ def test_each_weight_is_written_once_as_a_constant(path, model):
 
 
 def test_weights_beyond_the_size_of_a_graph_stay_variables(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(_write, "LARGEST", 100)
+    monkeypatch.setattr(_saved_model_writer, "LARGEST", 100)
     path = kapps.export.saved_model(model, tmp_path / "served", preprocessing=PIXELS)
     names = [name for name, _ in tf.train.list_variables(str(path / "variables" / "variables"))]
     weights = kapps.export.fold(model)[0].weights
