@@ -220,12 +220,48 @@ def without_autocast():
 
 
 @contextlib.contextmanager
-def without_values() -> Iterator[None]:
-    """In this context new variables have a shape and no values, and never get any."""
+def without_values() -> Iterator[list[keras.Variable]]:
+    """In this context new variables have a shape and no values.
+
+    The list that it yields holds them after the context: `give_values` and `set_value` give them values.
+    """
     waiting = global_state.get_global_attribute("uninitialized_variables") or []
     global_state.set_global_attribute("uninitialized_variables", [])
+    variables = []
     try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
+        with keras.StatelessScope(initialize_variables=False) as scope:
+            yield variables
+        variables += global_state.get_global_attribute("uninitialized_variables")
+        for variable in variables:
+            value = scope.get_current_value(variable)
+            if value is not None:  # that `build` assigned
+                variable._initializer = _Constant(value)
     finally:
         global_state.set_global_attribute("uninitialized_variables", waiting)
+
+
+def give_values(variables: list[keras.Variable]) -> None:
+    """Gives variables without values those of their initializers."""
+    for variable in variables:
+        if variable._value is None:
+            variable._deferred_initialize()
+
+
+def set_value(variable: keras.Variable, value) -> None:
+    """Assigns a value to a variable, which may have none yet."""
+    if variable._value is None:
+        variable._initializer = _Constant(value)
+        variable._deferred_initialize()
+    else:
+        variable.assign(value)
+
+
+class _Constant:
+    """An initializer with one value."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, shape, dtype=None):
+        del shape
+        return keras.ops.convert_to_tensor(self.value, dtype)

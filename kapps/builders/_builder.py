@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kapps._errors import main_sentence
+from kapps._keras_compat import give_values, without_values
 from kapps._names import nearest
 from kapps._values import check_model_name, short
 from kapps.builders._builder_arguments import Argument, check_names
@@ -188,9 +189,18 @@ class Builder:
         """Returns the name by which pretrained weights are published."""
         return self.card.name if self.card else self.family
 
+    def graph_scope(self, path, portable: bool):
+        """Returns a context for the graph of a model; it yields the variables that have no values after it.
+
+        If weights are loaded, random values would be computed for nothing, which takes most of the time of building.
+        """
+        if path is None or portable:
+            return contextlib.nullcontext(())
+        return without_values()
+
     def finish(
         self, tensors, inputs, outputs, path, name: str, portable: bool, allow_nan: bool = False,
-        options: dict[str, Any] | None = None, exit_number: int | None = None,
+        options: dict[str, Any] | None = None, exit_number: int | None = None, waiting: Iterable = (),
     ) -> keras.Model:  # fmt: skip
         """Returns the model, with the weights of a file if `path` is not None.
 
@@ -205,6 +215,7 @@ class Builder:
             options: of the body, without those that have their default.
             exit_number: of the exit that the model ends at, if it is a part of a network with several exits. The file
                 may hold the whole network.
+            waiting: variables without values, which those that the file does not hold get from their initializers.
         """
         if name == self.name:
             inputs = source_inputs(inputs)
@@ -218,6 +229,7 @@ class Builder:
                 model, path, self.weights_name(), self.family, classes,
                 options={**defaults, **(options or {})}, allow_nan=allow_nan, exit_number=exit_number,
             )  # fmt: skip
+            give_values(waiting)
         if name == self.name:
             return model
         outputs = with_prefix(model, f"{name}_", tensors, copy=path is not None)

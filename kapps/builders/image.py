@@ -176,37 +176,39 @@ class ImageBuilder(Builder):
         name, portable, allow_nan, auxiliary, exits, stop_at,
     ):  # fmt: skip
         """Returns the model with one padding, with the weights of a file if `path` is not None."""
-        x = keras.layers.Identity(name=record.layer_name())(image)
-        with strided_padding(padding):
-            x = self.body(x, **options)
-        x, inner = x if isinstance(x, tuple) else (x, [])
-        last = len(inner) + 1
-        if stop_at is not None:
-            if not is_integer(stop_at, 1, last):
-                raise ValueError(
-                    f"{name}: stop_at={short(stop_at)} is not the number of an exit, which are 1 to {last}"
-                )
-            *inner, x = [*inner, x][:stop_at]
-        if include_top:
-            x = self.predictions(name, x, pooling, classes, activation)
-            if auxiliary:
-                head = self.heads["auxiliary"]
-                x = [x] + [
-                    head(y, classes, activation, f"auxiliary{i}")
-                    for i, y in enumerate(inner, start=1)
-                ]
-            if exits and inner:
-                head = self.heads["exits"]
-                earlier = [
-                    head(y, classes, activation, f"exit{i}") for i, y in enumerate(inner, start=1)
-                ]
-                x = [*earlier, x]
-        elif pooling:
-            x = heads.pool(x, pooling)
+        with self.graph_scope(path, portable) as waiting:
+            x = keras.layers.Identity(name=record.layer_name())(image)
+            with strided_padding(padding):
+                x = self.body(x, **options)
+            x, inner = x if isinstance(x, tuple) else (x, [])
+            last = len(inner) + 1
+            if stop_at is not None:
+                if not is_integer(stop_at, 1, last):
+                    raise ValueError(
+                        f"{name}: stop_at={short(stop_at)} is not the number of an exit, which are 1 to {last}"
+                    )
+                *inner, x = [*inner, x][:stop_at]
+            if include_top:
+                x = self.predictions(name, x, pooling, classes, activation)
+                if auxiliary:
+                    head = self.heads["auxiliary"]
+                    x = [x] + [
+                        head(y, classes, activation, f"auxiliary{i}")
+                        for i, y in enumerate(inner, start=1)
+                    ]
+                if exits and inner:
+                    head = self.heads["exits"]
+                    earlier = [
+                        head(y, classes, activation, f"exit{i}")
+                        for i, y in enumerate(inner, start=1)
+                    ]
+                    x = [*earlier, x]
+            elif pooling:
+                x = heads.pool(x, pooling)
         is_part = self.heads["exits"] and (stop_at or not exits)
         return self.finish(
             [tensor], [image], x, path, name, portable, allow_nan, options,
-            exit_number=(stop_at or last) if is_part else None,
+            exit_number=(stop_at or last) if is_part else None, waiting=waiting,
         )  # fmt: skip
 
     def record(self, weights, path) -> ModelRecord:

@@ -160,18 +160,19 @@ class SequenceBuilder(Builder):
         tensors = self.inputs(name, input_tensor, input_shape)
         inputs = tensors if name == self.name else own_inputs(tensors)
         path = None if weights is None else loading.find_weights(weights, self.weights_name(), name)
-        x = self.body(inputs[0] if len(inputs) == 1 else tuple(inputs), **options)
-        if isinstance(x, tuple):
-            x, head = x
-            if isinstance(head, layers.Layer):
-                head = partial(heads.tied_classifier, embedding=head)
-        if head and include_top:
-            x = head(x, classes, classifier_activation)
-        elif pooling:
-            if len(x.shape) != 3:
-                raise ValueError(f"{name}: pooling={pooling!r}: the features have no steps")
-            x = layers.GlobalAveragePooling1D(name="head_pool")(x)
-        return self.finish(tensors, inputs, x, path, name, portable, allow_nan)
+        with self.graph_scope(path, portable) as waiting:
+            x = self.body(inputs[0] if len(inputs) == 1 else tuple(inputs), **options)
+            if isinstance(x, tuple):
+                x, head = x
+                if isinstance(head, layers.Layer):
+                    head = partial(heads.tied_classifier, embedding=head)
+            if head and include_top:
+                x = head(x, classes, classifier_activation)
+            elif pooling:
+                if len(x.shape) != 3:
+                    raise ValueError(f"{name}: pooling={pooling!r}: the features have no steps")
+                x = layers.GlobalAveragePooling1D(name="head_pool")(x)
+        return self.finish(tensors, inputs, x, path, name, portable, allow_nan, waiting=waiting)
 
     def inputs(self, name, input_tensor, input_shape):
         """Returns the Keras tensors of the inputs, after a check of their shapes."""

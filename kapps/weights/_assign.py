@@ -15,6 +15,7 @@ import re
 import keras
 import numpy as np
 
+from kapps._keras_compat import set_value
 from kapps.model_record import prefixes, without_prefix
 
 HEADS = ("head_logits", "head_dense1", "head_dense2")
@@ -48,7 +49,7 @@ def assign(model, values, classes, allow_nan=False):
                 f"{model.name}: {description}, which does not fit {variable.path} {shape}"
             )
     for variable, array in assignments:
-        variable.assign(array)
+        set_value(variable, array)
 
 
 def may_fit(model, layer, variable, size, classes):

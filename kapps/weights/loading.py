@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kapps import cards
+from kapps._keras_compat import give_values
 from kapps._local_paths import local_path
 from kapps._names import nearest
 from kapps.weights import _formats, _hdf5_files, _state_dicts, download
@@ -204,6 +205,7 @@ def _same_name(layer):
 
 
 def _load_with_keras(model, path, allow_nan):
+    give_values(model.variables)
     before = model.get_weights()
     try:
         with warnings.catch_warnings():

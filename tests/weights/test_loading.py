@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kapps
+from kapps import _keras_compat
 from kapps.weights import _torch_files, to_torch
 from kapps.weights.names import densenet, googlenet_bn, resnet_cifar
 
@@ -399,3 +400,40 @@ def test_pytorch_file_and_a_malicious_pickle(model, tmp_path):
     assert "__builtin__.exec" in error_message(path)
     torch.save([1, 2], path)
     assert "does not hold a state dict" in error_message(path)
+
+
+def test_what_a_file_does_not_hold_has_the_initial_values_of_its_seed(tmp_path):
+    """Variables get values after loading: those of the file, and else those that the builder has without a file."""
+    keras.utils.set_random_seed(0)
+    kapps.resnet20_cifar().save_weights(tmp_path / "ten.weights.h5")
+    keras.utils.set_random_seed(1)
+    expected = kapps.resnet20_cifar(classes=7).get_layer("head_logits").get_weights()
+    keras.utils.set_random_seed(1)
+    model = kapps.resnet20_cifar(classes=7, weights=tmp_path / "ten.weights.h5")
+    for array, value in zip(model.get_layer("head_logits").get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(array, value)
+    assert all(np.isfinite(x).all() for x in model.get_weights())
+
+
+def test_values_that_layers_assign_when_they_are_built_are_kept():
+    with _keras_compat.without_values() as variables:
+        x = keras.Input((6, 3))
+        model = keras.Model(x, kapps.layers.WeightNormConv1D(4, 3)(x))
+    assert len(variables) == len(model.variables) and variables[0]._value is None
+    _keras_compat.give_values(variables)
+    layer = model.layers[-1]
+    kernel, gain = (keras.ops.convert_to_numpy(x) for x in (layer.kernel, layer.gain))
+    lengths = np.sqrt((kernel**2).sum(axis=(0, 1)))
+    np.testing.assert_allclose(gain.ravel(), lengths.ravel(), rtol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_weights_load_inside_the_scope_of_a_strategy(tmp_path):
+    import tensorflow as tf
+
+    whole = kapps.resnet20_cifar()
+    whole.save_weights(tmp_path / "net.weights.h5")
+    with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
+        model = kapps.resnet20_cifar(weights=tmp_path / "net.weights.h5")
+    for array, value in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, value)
