@@ -38,10 +38,11 @@ def export(options):
             f"{options.model} does not take images: export it with kapps.export.saved_model and kapps.export.tflite"
         )
     preprocessing = _commands.print_preprocessing(model, options.preprocessing)
-    images, calibration = _images(model, options, preprocessing, has_data)
+    splits = ["validation"] + ["train"] * any(x in CALIBRATED for x in options.tflite)
+    images, *calibration = _images(model, options, preprocessing, splits if has_data else ())
     reports, failures = export_and_verify(
         model, options.directory, images, preprocessing=preprocessing, class_names=class_names,
-        precisions=list(dict.fromkeys(options.tflite)), calibration=calibration,
+        precisions=list(dict.fromkeys(options.tflite)), calibration=calibration[0] if calibration else None,
         tflite_in_saved_model=options.tflite_in_saved_model, verbose=sys.stderr.isatty(),
     )  # fmt: skip
     for failure in failures:
@@ -49,16 +50,13 @@ def export(options):
     return "\n".join(map(str, reports)), 1 if failures else 0
 
 
-def _images(model, options, preprocessing, has_data):
-    """Returns images to verify on, and others to calibrate with or None, as the evaluation pipeline returns them."""
+def _images(model, options, preprocessing, splits):
+    """Returns images of each split of a dataset, or of random pixels, as the evaluation pipeline returns them."""
     from kapps.export.verify_data import evaluation_images, noise_images
 
-    if not has_data:
-        return noise_images(model, preprocessing, NOISE), None
-    images, calibration = (
-        evaluation_images(
-            model, options.dataset, options.data_dir, split, options.images, preprocessing
-        )
-        for split in ("validation", "train")
-    )
-    return images, calibration
+    if not splits:
+        return [noise_images(model, preprocessing, NOISE)]
+    source = options.dataset, options.data_dir
+    return [
+        evaluation_images(model, *source, split, options.images, preprocessing) for split in splits
+    ]
