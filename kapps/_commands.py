@@ -62,15 +62,7 @@ def _numbers(values):
 
 def predict(options):
     """Predicts the classes of images, after the preprocessing that the model records."""
-    is_file = is_model_file(options.model)
-    if not is_file:
-        card = cards.image_card(options.model)
-        if options.weights is None:
-            raise UserError(
-                f"{card.name} has random weights: pass --weights=imagenet or --weights=FILE"
-            )
-    elif options.weights is not None:
-        raise UserError(f"--weights={options.weights}: {options.model} has its own weights")
+    check_weights(options)
     class_names = read_labels(options.labels) if options.labels else None
     model = load_model(options.model, weights=options.weights)
     import kapps
@@ -78,7 +70,7 @@ def predict(options):
 
     preprocessing = print_preprocessing(model, options.preprocessing)
     _check_labels(options, class_names, model)
-    *size, channels = model.input_shape[1:]
+    size, channels = input_size(model)
     results, status = [], 0
     for path in options.images:
         try:
@@ -221,55 +213,6 @@ def save_plot(draw, path: str) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
-def verify(options):
-    """Compares an exported file with its model; the exit status is 1 if it fails the verification."""
-    if not (options.dataset or options.data_dir or options.inputs):
-        raise UserError(
-            "no inputs: pass --data_dir or --dataset=digits for images, --inputs for sequences or tokens"
-        )
-    if not os.path.exists(options.file):
-        raise UserError(f"there is no file {options.file}")
-    if not options.model.endswith(".keras"):
-        raise UserError(f"--model={options.model} is not a .keras file")
-    model = load_model(options.model)
-    from kapps.export.verify_data import verify_on_arrays, verify_on_dataset
-
-    verbose = sys.stderr.isatty()
-    if options.inputs:
-        report = verify_on_arrays(
-            model, options.file, options.inputs, options.images, verbose, options.trust
-        )
-    else:
-        report = verify_on_dataset(
-            model, options.file, options.dataset, options.data_dir, options.images, verbose,
-            options.trust, print_preprocessing(model, options.preprocessing),
-        )  # fmt: skip
-    limits = {"max_difference": options.difference, "min_agreement": options.agreement}
-    failure = report.failure(**{key: value for key, value in limits.items() if value is not None})
-    if failure:
-        print_error(failure)
-        return None, 1
-    return json.dumps(report.record(), indent=1) if options.json else str(report), 0
-
-
-def demo(options):
-    """Serves the demo page until Ctrl+C."""
-    import webbrowser
-
-    with without_log_lines():
-        from kapps.export import demo
-
-    try:
-        server = demo.make_server(options.file, options.port, trust=options.trust)
-        url = f"http://{demo.HOST}:{server.server_address[1]}"
-        print(f"{options.file} at {url} (Ctrl+C stops the server)", flush=True)
-        webbrowser.open(url)
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # the terminal shows ^C
-    return None, 0
-
-
 def is_model_file(model: str) -> bool:
     """Whether an argument is the path of a .keras file and not a builder's name.
 
@@ -282,6 +225,25 @@ def is_model_file(model: str) -> bool:
     if is_file and not os.path.exists(model):
         raise UserError(f"there is no file {model}")
     return is_file
+
+
+def input_size(model) -> tuple[tuple[int, int] | None, int]:
+    """Returns height and width of a model's images, None if they are variable, and the number of channels."""
+    *size, channels = model.input_shape[1:]
+    return None if None in size else tuple(size), channels
+
+
+def check_weights(options) -> None:
+    """Raises UserError for a builder of images without weights, and for a .keras file with other weights."""
+    if is_model_file(options.model):
+        if options.weights is not None:
+            raise UserError(f"--weights={options.weights}: {options.model} has its own weights")
+        return
+    card = cards.image_card(options.model)
+    if options.weights is None:
+        raise UserError(
+            f"{card.name} has random weights: pass --weights=imagenet or --weights=FILE"
+        )
 
 
 def load_model(model: str, **arguments):

@@ -175,8 +175,8 @@ RUN = {
     "table": _commands.table,
     "visualize": _visualize_command.visualize,
     "export": _export_command.export,
-    "verify": _commands.verify,
-    "demo": _commands.demo,
+    "verify": _export_command.verify,
+    "demo": _export_command.demo,
 }
 
 

@@ -194,12 +194,13 @@ def test_predict_needs_a_card_for_a_model_that_no_builder_made(run, file, classi
 
 @pytest.mark.long
 @pytest.mark.tensorflow
-def test_predict_with_a_grey_model(run, classifier):
-    model = kapps.resnet20_cifar(input_shape=(28, 28, 1))
-    model.save(classifier / "grey.keras")
+@pytest.mark.parametrize("shape", [(28, 28, 1), (None, None, 3)])
+def test_predict_with_a_grey_model_and_one_of_any_size(run, classifier, shape):
+    model = kapps.resnet20_cifar(input_shape=shape)
+    model.save(classifier / "other.keras")
     image = classifier / "one.png"
     options = ["--labels", classifier / "labels.txt", "--json"]
-    code, out, err = run("predict", classifier / "grey.keras", image, *options)
+    code, out, err = run("predict", classifier / "other.keras", image, *options)
     assert (code, err) == (0, "")
     (row,) = json.loads(out)
     scores = model.predict(kapps.preprocess(str(image), model), verbose=0)

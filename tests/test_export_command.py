@@ -1,7 +1,6 @@
 """`kapps export`: the files of an image model, their verification, and errors of one line."""
 
 import keras
-import numpy as np
 import pytest
 
 import kapps
@@ -19,6 +18,9 @@ def folder(tmp_path_factory):
     kapps.resnet20_cifar().save_weights(folder / "net.weights.h5")
     kapps.families.rnn_lm(vocabulary=8, units=(4,)).save(folder / "words.keras")
     names = [f"class{i}" for i in range(10)]
+    kapps.families.resnet_cifar(n=1, input_shape=(None, None, 3), name="any_size").save(
+        folder / "any_size.keras"
+    )
     (folder / "labels.txt").write_text("\n".join(names), encoding="utf-8")
     return folder
 
@@ -63,6 +65,12 @@ def test_a_builder_with_weights_is_verified_on_random_pixels(run, tmp_path):
     assert not (tmp_path / "resnet20_cifar" / "1" / "model.tflite").exists()
 
 
+@pytest.mark.long
+def test_a_model_of_any_size_is_verified_at_the_size_of_its_preprocessing(run, tmp_path):
+    code, out, _ = run("@any_size.keras", tmp_path)
+    assert code == 0 and "8 examples" in out
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -81,14 +89,3 @@ def test_a_wrong_argument_is_one_line(run, folder, arguments, words):
     code, out, error = run(*arguments)
     assert code == 2 and out == "" and not (folder / "out").exists()
     assert len(error.splitlines()) == 1 and all(word in error for word in words)
-
-
-def test_random_pixels_have_the_preprocessing():
-    from kapps.export.export_and_verify import to_pixels
-    from kapps.export.verify_data import noise_images
-
-    model = kapps.resnet20_cifar()
-    images = noise_images(model, "torch", 2)
-    pixels = to_pixels(images, kapps.preprocessing.NAMES["torch"])
-    assert images.shape == (2, 32, 32, 3) and images.min() < 0
-    assert 0 <= pixels.min() < 20 and 235 < pixels.max() <= np.float32(255.001)

@@ -72,17 +72,6 @@ def evaluation_images(
     return data.take_images(batches, count)
 
 
-def noise_images(
-    model: keras.Model, preprocessing: Preprocessing | str | None, count: int
-) -> np.ndarray:
-    """Returns images of random pixels after the preprocessing, float32 [count, height, width, channels]."""
-    preprocessing = _sized(model, preprocessing)
-    shape = (count, *preprocessing.size, model.input_shape[-1])
-    pixels = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
-    mean, std = (np.float32(values) for values in preprocessing.channels(shape[-1]))
-    return preprocessing.ordered((pixels * np.float32(preprocessing.scale) - mean) / std)
-
-
 def _sized(model, preprocessing):
     """Returns a preprocessing at the size of the model's input."""
     preprocessing, _ = find_preprocessing(model, preprocessing)
