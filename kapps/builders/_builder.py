@@ -219,7 +219,9 @@ class Builder:
         """
         if name == self.name:
             inputs = source_inputs(inputs)
-        model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
+        # On PyTorch a model collects the values of its variables when it is made, unless they have none there.
+        with without_values() if waiting else contextlib.nullcontext():
+            model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
         if portable:
             model = to_keras_layers(model)
         if path is not None:

@@ -415,6 +415,24 @@ def test_what_a_file_does_not_hold_has_the_initial_values_of_its_seed(tmp_path):
     assert all(np.isfinite(x).all() for x in model.get_weights())
 
 
+@pytest.mark.peers
+@pytest.mark.parametrize("name", [None, "second"])
+def test_pytorch_has_the_values_of_a_file_as_parameters(tmp_path, name):
+    """Also in a network with dropout, whose generator of seeds has integers."""
+    import torch
+
+    options = {"input_shape": (64, 64, 3), "classes": 10}
+    whole = kapps.squeezenet1_1(**options)
+    whole.save_weights(tmp_path / "net.weights.h5")
+    model = kapps.squeezenet1_1(weights=tmp_path / "net.weights.h5", name=name, **options)
+    assert isinstance(model, torch.nn.Module)
+    parameters = dict(model.named_parameters())
+    assert {id(v.value) for v in model.trainable_variables} <= {id(p) for p in parameters.values()}
+    for variable, value in zip(model.variables, whole.variables, strict=True):
+        if "seed" not in variable.path:
+            np.testing.assert_array_equal(variable.numpy(), value.numpy())
+
+
 def test_values_that_layers_assign_when_they_are_built_are_kept():
     with _keras_compat.without_values() as variables:
         x = keras.Input((6, 3))
