@@ -2,14 +2,16 @@
 
 `KAPPS_SINCE` names the commit, by default `HEAD~20`; the comparison is with its merge base with `HEAD`, and counts
 changes that are not committed. A family changed if its file, its weight map, its test, or the file of a family that it
-imports did. A change of a layer, a head or a builder needs no list of families: the default tests run the covering set,
-which has every kind of layer. The long tests of a builder also run where a layer that its family imports changed.
+imports did. A change of a layer, a head, a builder or the export needs no list of families: the default tests run the
+covering set, which has every kind of layer. The long tests of a builder also run where a layer that its family imports
+changed, and those of a package where they name what changed. `-m long` runs all of them.
 """
 
 import ast
 import functools
 import os
 import pathlib
+import re
 import subprocess
 
 import kapps
@@ -26,9 +28,6 @@ PACKAGES = {
     "translation": ("kapps/generation/", "kapps/data/translation/"),
 }
 """Recipes whose tests also run after a change of packages that they test from end to end."""
-
-SHARED = ("kapps/builders/", "kapps/heads.py", "kapps/export/")
-"""What every builder uses: after a change of these, the long tests of all builders run."""
 
 LAYERS = "kapps.layers"
 
@@ -129,14 +128,13 @@ def is_unchanged(path):
     """Returns whether a file of tests is that of a family, a recipe or a package that did not change.
 
     A file that is named after a family or a recipe belongs to it; another file of recipes belongs to the recipes that
-    it names; any other file to the package that its folder mirrors, with the modules in the packages above it:
-    `tests/data/image` to `kapps/data/image` and `kapps/data/*.py`. Files next to this one belong to all of kapps. The
-    tests of `ALWAYS` run on every change, because they stand for what all recipes use.
+    it names; any other file to those modules of the package that its folder mirrors, and of the packages above it,
+    that it names or uses. Files next to this one belong to all of kapps. The tests of `ALWAYS` run on every change,
+    because they stand for what all recipes use.
     """
-    files = changed_files()
-    path = path.relative_to(ROOT)
-    if files is None or pathlib.PurePosixPath(path) in files:
+    if not is_unchanged_file(path):
         return False
+    files, path = changed_files(), path.relative_to(ROOT)
     name = path.stem.removeprefix("test_").removesuffix("_code").removesuffix("_recipe")
     if name in family_modules().values():
         return is_unchanged_family(name)
@@ -150,7 +148,39 @@ def is_unchanged(path):
         text = (ROOT / path).read_text(encoding="utf-8")
         return not any(recipe in text for recipe in changed_recipes())
     packages = {("kapps", *folder[:end]) for end in range(1, len(folder) + 1)}
-    return bool(folder) and not packages & {file.parent.parts for file in files}
+    modules = [file for file in files if file.parent.parts in packages]
+    words = set(re.findall(r"\w+", (ROOT / path).read_text(encoding="utf-8")))
+    return bool(folder) and not any(words & public_names(module) for module in modules)
+
+
+@functools.cache
+def public_names(path):
+    """Returns the stem of a public module and the public names that it defines.
+
+    For a module with an underscore they are those of the modules of its package that import it, at any distance. A
+    module that does not exist any more has its stem only.
+    """
+    names = set() if path.stem.startswith("_") else {path.stem}
+    if not (ROOT / path).exists():
+        return names
+    if names:
+        for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_":
+                names.add(node.name)
+        return names
+    for module in sorted((ROOT / path).parent.glob("*.py")):
+        imports = re.search(
+            rf"^\s*(from|import) .*\b{path.stem}\b", module.read_text("utf-8"), re.MULTILINE
+        )
+        if imports and module.stem != path.stem:
+            names |= public_names(module.relative_to(ROOT))
+    return names
+
+
+def is_unchanged_file(path):
+    """Returns whether a file did not change; False where git cannot tell."""
+    files = changed_files()
+    return files is not None and pathlib.PurePosixPath(path.relative_to(ROOT)) not in files
 
 
 def is_unchanged_family(family):
@@ -160,12 +190,10 @@ def is_unchanged_family(family):
 
 @functools.cache
 def is_unchanged_builder(name):
-    """Returns whether a builder's family, its layers and what all builders use did not change."""
-    files = [str(path) for path in changed_files() or []]
-    modules = {path.removesuffix(".py").replace("/", ".") for path in files}
+    """Returns whether a builder's family and its layers did not change."""
+    modules = {".".join(path.with_suffix("").parts) for path in changed_files() or []}
     return (
         is_unchanged_family(cards.card(name).family)
-        and not any(path.startswith(SHARED) for path in files)
         and not imported_modules(cards.card(name).module) & modules
     )
 

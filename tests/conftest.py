@@ -146,6 +146,17 @@ def _params(item, keys):
     return [params[key] for key in keys if key in params]
 
 
+def _is_unchanged(item):
+    """Returns whether the builder or the file that a test is parametrised with, or the test's package, is unchanged."""
+    builders = [x for x in _params(item, (*BUILDER_PARAMS, "name")) if x in cards.list_models()]
+    documents = [path for path in _params(item, ["path"]) if isinstance(path, pathlib.Path)]
+    return (
+        any(map(changes.is_unchanged_builder, builders))
+        or any(map(changes.is_unchanged_file, documents))
+        or changes.is_unchanged(item.path)
+    )
+
+
 @pytest.hookimpl(tryfirst=True)  # before the selection by marker, and before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """Gives the long tests of families, recipes and packages that did not change the marker `unchanged`.
@@ -154,12 +165,8 @@ def pytest_collection_modifyitems(config, items):
     come first: no process waits for another one at the end.
     """
     for item in items:
-        if item.get_closest_marker("long"):
-            names = _params(item, BUILDER_PARAMS)
-            if (names and changes.is_unchanged_builder(names[0])) or changes.is_unchanged(
-                item.path
-            ):
-                item.add_marker(pytest.mark.unchanged)
+        if item.get_closest_marker("long") and _is_unchanged(item):
+            item.add_marker(pytest.mark.unchanged)
     if not config.pluginmanager.hasplugin("xdist"):
         return
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)

@@ -43,17 +43,28 @@ def test_a_builder_changes_with_the_layers_that_its_family_imports(change):
     assert changes.is_unchanged_builder("vgg16")
     change("kapps/layers/convolution.py")
     assert not changes.is_unchanged_builder("resnet50")
-    change("kapps/heads.py")
-    assert not changes.is_unchanged_builder("vgg16")
+    change("kapps/heads.py")  # the default tests run the covering set
+    assert changes.is_unchanged_builder("vgg16")
 
 
-def test_tests_of_a_package_change_with_it_and_with_the_modules_above_it(change):
+def test_tests_of_a_package_change_with_the_modules_that_they_use(change):
     path = ROOT / "tests" / "data" / "image" / "test_shards.py"
-    for changed in ("kapps/data/image/shards.py", "kapps/data/errors.py", path.relative_to(ROOT)):
+    for changed in ("kapps/data/image/tfrecord.py", path.relative_to(ROOT)):
         change(changed)
         assert not changes.is_unchanged(path)
     change("kapps/data/text/vocabulary.py", "kapps/export/verify.py", "tests/data/test_errors.py")
     assert changes.is_unchanged(path)
+    change("kapps/data/image/augment.py")  # of the same package
+    assert changes.is_unchanged(path)
+
+
+def test_a_module_with_an_underscore_has_the_names_of_the_modules_that_import_it():
+    assert {"tfrecord", "write_tfrecords"} <= changes.public_names(
+        pathlib.Path("kapps/data/image/tfrecord.py")
+    )
+    names = changes.public_names(pathlib.Path("kapps/weights/_assign.py"))
+    assert {"loading", "load"} <= names and not any(name.startswith("_") for name in names)
+    assert changes.public_names(pathlib.Path("kapps/weights/gone.py")) == {"gone"}
 
 
 def test_tests_of_recipes_change_with_the_recipes_that_they_name(change):
