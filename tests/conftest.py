@@ -194,20 +194,11 @@ def seeds():
     keras.utils.set_random_seed(0)
 
 
-def zeros(initializer, shape, dtype=None, **_):
-    """Returns zeros, in place of a random initializer's values."""
-    import keras
-
-    return keras.ops.zeros(shape, dtype)
-
-
 @pytest.fixture
-def unweighted(monkeypatch):
+def unweighted():
     """Initialises random weights with zeros, for networks that are built but not run."""
-    import keras
-
-    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
-    monkeypatch.setattr(keras.initializers.RandomNormal, "__call__", zeros)
+    with graphs.without_random_values():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -95,8 +95,10 @@ TEXT = {
     "",
 }
 SKIPPED = ("dagre.min.js", "manifest.csv", "index.json")
-PATTERN = re.compile(
-    "|".join(rf"(?P<w{i}>(?<![A-Za-z_])(?:{word})(?![A-Za-z_]))" for i, word in enumerate(WORDS)),
+PATTERN = re.compile(  # the place where a word begins is in front of all of them, or the search takes minutes
+    r"(?<![A-Za-z_])(?:"
+    + "|".join(rf"(?P<w{i}>(?:{word})(?![A-Za-z_]))" for i, word in enumerate(WORDS))
+    + ")",
     re.IGNORECASE,
 )
 
@@ -122,6 +124,8 @@ def matches(name):
     """Returns (line number, match, what to write, the line) of each match in a file."""
     exception = allowed(name)
     rows = []
+    if exception == ".*":
+        return rows
     for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), start=1):
         for match in PATTERN.finditer(line):
             if exception and re.search(exception, line):

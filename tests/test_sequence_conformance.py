@@ -176,6 +176,7 @@ def count_steps(row):
     return np.count_nonzero(row.any(-1) if row.ndim > 1 else row)
 
 
+@pytest.mark.one_per_head(others="long")
 def test_predictions_are_float32_in_mixed_precision(builder, options, inputs):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
