@@ -135,9 +135,9 @@ def is_unchanged(path):
     if not is_unchanged_file(path):
         return False
     files, path = changed_files(), path.relative_to(ROOT)
-    name = path.stem.removeprefix("test_").removesuffix("_code").removesuffix("_recipe")
-    if name in family_modules().values():
-        return is_unchanged_family(name)
+    if family := family_of(path):
+        return is_unchanged_family(family)
+    name = _subject(path)
     if (ROOT / "recipes" / f"{name}.py").exists():
         packages = PACKAGES.get(name, ())
         return name not in (*ALWAYS, *changed_recipes()) and not any(
@@ -175,6 +175,15 @@ def public_names(path):
         if imports and module.stem != path.stem:
             names |= public_names(module.relative_to(ROOT))
     return names
+
+
+def family_of(path):
+    """Returns the family that a file of tests is named after, or None."""
+    return _subject(path) if _subject(path) in family_modules().values() else None
+
+
+def _subject(path):
+    return path.stem.removeprefix("test_").removesuffix("_code").removesuffix("_recipe")
 
 
 def is_unchanged_file(path):

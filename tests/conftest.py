@@ -49,8 +49,8 @@ def pytest_generate_tests(metafunc):
     the others the marker `long`, `one_per_head(others="changed")` runs them when their families change.
 
     `peer_row` is the smallest network in each library of each family that changed, and of each family of the covering
-    set if it is `SMALL`, with `--all` every one; `applications_row` and `published_name` are the smallest network of
-    each family in each library, with `--all` every one.
+    set if it is `SMALL`, with `--all` every one; `applications_row` is that of each family of Keras's that changed or
+    is `SMALL`; `published_name` is the smallest network of each family in each library, with `--all` every one.
     """
     every = metafunc.config.getoption("--all")
     if "graph_name" in metafunc.fixturenames:
@@ -83,14 +83,17 @@ def pytest_generate_tests(metafunc):
             peers = models.peers(libraries)
             if not every:
                 peers = models.smallest((row[2], row[0], row) for row in peers)
-            if libraries != ("keras",) and not every:
+            if not every:
                 families = {cards.card(name).family for name in covering.names("image")}
                 changed = changes.changed_families()
                 peers = [
                     row
                     for row in peers
                     if cards.card(row[2]).family in changed
-                    or (cards.card(row[2]).family in families and cards.card(row[2]).params < SMALL)
+                    or (
+                        cards.card(row[2]).params < SMALL
+                        and (libraries == ("keras",) or cards.card(row[2]).family in families)
+                    )
                 ]
             if libraries == ("keras",) and not every:  # large models: only the last size
                 peers = [(*row[:3], row[3].split()[-1]) for row in peers]
@@ -159,13 +162,17 @@ def _is_unchanged(item):
 
 @pytest.hookimpl(tryfirst=True)  # before the selection by marker, and before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """Gives the long tests of families, recipes and packages that did not change the marker `unchanged`.
+    """Gives the long tests of families, recipes and packages that did not change the marker `unchanged`, and the
+    comparisons with other libraries in a family's own file.
 
     With `--dist loadgroup`, tests that share a model or a module run in one process, and the tests that take longest
     come first: no process waits for another one at the end.
     """
     for item in items:
-        if item.get_closest_marker("long") and _is_unchanged(item):
+        is_long = item.get_closest_marker("long") is not None
+        if not is_long and item.get_closest_marker("peers") is not None:
+            is_long = changes.family_of(item.path) is not None
+        if is_long and _is_unchanged(item):
             item.add_marker(pytest.mark.unchanged)
     if not config.pluginmanager.hasplugin("xdist"):
         return
