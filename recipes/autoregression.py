@@ -83,7 +83,9 @@ def main(_):
     autoregression_models.fit_least_squares(markov, scaled[:train_size])
     latent = autoregression_models.latent((FLAGS.units,), cell=FLAGS.cell)
     x, y = autoregression_models.windows(scaled[:train_size], WINDOW)
-    latent.compile(keras.optimizers.Adam(0.005), "mse")
+    optimizer = keras.optimizers.Adam(0.005)
+    latent.compile(optimizer, "mse")
+    optimizer.build(latent.trainable_variables)  # or the first step is traced twice
     latent.fit(x, y, batch_size=32, epochs=FLAGS.epochs, verbose=0)
     models = {f"linear, tau = {FLAGS.tau}": markov, f"{FLAGS.cell}, {FLAGS.units} units": latent}
     predicted = {

@@ -74,7 +74,8 @@ def build(shots, size):
         filters=FLAGS.filters, first_dilation=FLAGS.first_dilation,
     )  # fmt: skip
     loss, rate = "sparse_categorical_crossentropy", FLAGS.learning_rate
-    task_training.compile_model(model, loss, rate, FLAGS.steps, clipnorm=1.0, metrics=["accuracy"])
+    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
+    task_training.compile_model(model, loss, rate, FLAGS.steps, clipnorm=1.0, metrics=metrics)
     return model
 
 

@@ -111,6 +111,7 @@ def build(name):
     clip = None if name == cell else FLAGS.clip
     optimizer = keras.optimizers.SGD(FLAGS.learning_rate, global_clipnorm=clip)
     trained.compile(optimizer, "mse", jit_compile=False)
+    optimizer.build(trained.trainable_variables)  # or the first step is traced twice
     return model, trained
 
 

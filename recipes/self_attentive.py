@@ -90,7 +90,8 @@ def train(run, penalty, sentences):
     keras.utils.set_random_seed(FLAGS.seed)
     model = build(penalty, sentences)
     loss, rate = "sparse_categorical_crossentropy", FLAGS.learning_rate
-    task_training.compile_model(model, loss, rate, FLAGS.steps, clipnorm=1.0, metrics=["accuracy"])
+    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
+    task_training.compile_model(model, loss, rate, FLAGS.steps, clipnorm=1.0, metrics=metrics)
     random = np.random.default_rng([FLAGS.seed, 1])
     make_batch = functools.partial(sentences.batch, random, FLAGS.batch_size)
     points, seconds = task_training.train(

@@ -83,7 +83,9 @@ def train_on_digits(train, test, *, has_places=False):
     model = digits_network(len(train.class_names), has_places)
     before, loss = visualize.filters(model), "sparse_categorical_crossentropy"
     optimizer = keras.optimizers.Adam(1e-3 if has_places else 2e-3)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    optimizer.build(model.trainable_variables)  # or the first step is traced twice
     (x, y), (x_test, y_test) = (read(source, DIGITS) for source in (train, test))
     for epoch in range(1, FLAGS.epochs + 1):
         model.fit(x, y, batch_size=BATCH, verbose=0)

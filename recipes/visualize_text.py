@@ -116,7 +116,9 @@ def train_on_characters(vocabulary, tokens):
     trained = keras.Model(model.input, model.get_layer("head_logits").output)
     schedule = keras.optimizers.schedules.CosineDecay(RATE, FLAGS.steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trained.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), loss, jit_compile=False)
+    optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
+    trained.compile(optimizer, loss, jit_compile=False)
+    optimizer.build(trained.trainable_variables)  # or the first step is traced twice
     dataset = text.subsequence_dataset(tokens, LENGTH, BATCH, seed=FLAGS.seed)
     parts = min(5, FLAGS.steps)
     for part in range(parts):

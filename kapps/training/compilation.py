@@ -45,7 +45,7 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
         return _compile_exits(model, [model.outputs[i] for i in exits], optimizer)
     logits = isinstance(last, keras.layers.Activation)
     trained = keras.Model(model.input, last.input if logits else last.output, name=model.name)
-    metrics = ["accuracy"]
+    metrics = [keras.metrics.CategoricalAccuracy("accuracy")]
     if last.output.shape[-1] > 10:
         metrics.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
     trained.compile(
@@ -54,6 +54,8 @@ def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer
         metrics=metrics,
         jit_compile=False,
     )
+    # If the first step made variables, of the optimizer or of metrics that are names, it would be traced twice.
+    trained.optimizer.build(trained.trainable_variables)
     return trained
 
 
@@ -78,6 +80,7 @@ def _compile_exits(model, predictions, optimizer):
     trained.compile(
         optimizer=optimizer, loss=JointCrossentropy(), metrics=metrics, jit_compile=False
     )
+    trained.optimizer.build(trained.trainable_variables)  # or the first step is traced twice
     return trained
 
 

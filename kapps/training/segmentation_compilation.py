@@ -64,4 +64,5 @@ def compile_segmenter(
         metrics=[PixelAccuracy(classes), MeanIoU(classes)],
         jit_compile=False,
     )
+    trained.optimizer.build(trained.trainable_variables)  # or the first step is traced twice
     return trained

@@ -68,6 +68,7 @@ def maximise(
         (jitter, scale, np.deg2rad(rotation)), decorrelate and not grey, grey, penalty, steps, seed,
     )  # fmt: skip
     trainer.compile(keras.optimizers.Adam(learning_rate))
+    trainer.optimizer.build(trainer.trainable_variables)  # or TensorFlow traces the step twice
     first = min(REDIRECTED_STEPS, steps)
     for redirected, count in ((True, first), (False, steps - first)):
         trainer.redirected = redirected

@@ -76,10 +76,12 @@ class Trainer:
         steps = epochs * -(-len(train[1]) // self.batch_size)
         schedule = keras.optimizers.schedules.CosineDecay(self.learning_rate, steps)
         optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        metric = keras.metrics.SparseCategoricalAccuracy("accuracy")
         model.compile(
-            optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+            optimizer, "sparse_categorical_crossentropy", metrics=[metric], jit_compile=False
         )
         if model.trainable_variables:
+            optimizer.build(model.trainable_variables)  # or the first step is traced twice
             model.fit(*train, batch_size=self.batch_size, epochs=epochs, verbose=0)
         accuracy = model.evaluate(*valid, batch_size=self.batch_size, verbose=0)[1]
         return model, 100 * float(accuracy)

@@ -48,6 +48,7 @@ def train_network(name, letters, longest, *, units, steps, learning_rate, seed):
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
     model.compile(optimizer, "binary_crossentropy", jit_compile=False)
+    optimizer.build(model.trainable_variables)  # or the first step is traced twice
     batch, start = make_strings(list(range(1, longest + 1)), letters), time.monotonic()
     for step in range(steps):
         loss = model.train_on_batch(*batch)

@@ -37,6 +37,41 @@ def test_the_loss_is_the_cross_entropy_of_the_predictions(head):
     assert all((old != new.numpy()).any() for old, new in zip(before, model.weights, strict=True))
 
 
+@keras.saving.register_keras_serializable("tests")
+class CountedCalls(keras.layers.Layer):
+    """The identity, which counts the calls of Python."""
+
+    count = 0
+
+    def call(self, x):
+        type(self).count += 1
+        return x
+
+
+@pytest.mark.parametrize("kind", ["classifier", "exits", "segmentation"])
+def test_the_first_step_is_traced_once(kind):
+    image = keras.Input((4, 4, 3))
+    x = CountedCalls()(image)
+    if kind == "segmentation":
+        x = keras.layers.Conv2D(5, 1, activation="softmax", name="predictions")(x)
+        trained = training.compile_segmenter(keras.Model(image, x), keras.optimizers.Adam())
+        labels = np.zeros((2, 4, 4), "uint8")
+    else:
+        x = keras.layers.Flatten()(x)
+        outputs = [heads.classifier(x, 5, "softmax")]
+        if kind == "exits":
+            first = heads.classifier(
+                x, 5, "softmax", logits="exit1_logits", predictions="exit1_predictions"
+            )
+            outputs.insert(0, first)
+        model = keras.Model(image, outputs if kind == "exits" else outputs[0])
+        trained = training.compile_classifier(model, keras.optimizers.Adam())
+        labels = np.eye(5, dtype="float32")[:2]
+    before = CountedCalls.count
+    trained.fit(np.zeros((2, 4, 4, 3), "float32"), labels, verbose=0)
+    assert CountedCalls.count == before + 1
+
+
 def test_all_exits_are_trained_by_the_sum_of_their_losses():
     draw = np.random.default_rng(0)
     image = keras.Input((4,))
