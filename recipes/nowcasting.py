@@ -89,9 +89,8 @@ def main(_):
     )
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.steps)
     optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
-    model.compile(
-        optimizer, "binary_crossentropy", metrics=[frame_cross_entropy], jit_compile=False
-    )
+    metric = keras.metrics.MeanMetricWrapper(frame_cross_entropy, "frame_cross_entropy")
+    model.compile(optimizer, "binary_crossentropy", metrics=[metric], jit_compile=False)
     parts = min(10, FLAGS.steps)
     run = training.Run(
         FLAGS.model_dir, tf.distribute.get_strategy(), epochs=parts, steps_per_epoch=FLAGS.steps // parts,

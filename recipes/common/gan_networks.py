@@ -34,7 +34,8 @@ def train_classifier(path, dataset, test, shape, classes, steps):
         trained.fit(dataset, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
         with write_atomically(path) as temporary:
             model.save(temporary)
-    model.compile(metrics=["accuracy"], loss="categorical_crossentropy", jit_compile=False)
+    metrics = [keras.metrics.CategoricalAccuracy("accuracy")]
+    model.compile(metrics=metrics, loss="categorical_crossentropy", jit_compile=False)
     return model, 100 * model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
 
 
