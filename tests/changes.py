@@ -170,7 +170,9 @@ def public_names(path):
         return names
     for module in sorted((ROOT / path).parent.glob("*.py")):
         imports = re.search(
-            rf"^\s*(from|import) .*\b{path.stem}\b", module.read_text("utf-8"), re.MULTILINE
+            rf"^\s*(from|import) .*\b{path.stem}\b",
+            module.read_text(encoding="utf-8"),
+            re.MULTILINE,
         )
         if imports and module.stem != path.stem:
             names |= public_names(module.relative_to(ROOT))
