@@ -126,6 +126,7 @@ def train(name, key, task):
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, clipnorm=FLAGS.clip or None)
     model.compile(optimizer, task.loss, jit_compile=False)
+    optimizer.build(model.trainable_variables)  # or the first step is traced twice
     curve, batches = [(0, evaluate(model, task))], iter(task.make_train())
     points, seconds = task_training.train(
         f"{key}_{name}", model, lambda: next(batches), lambda _: measure(model, task), steps

@@ -23,6 +23,8 @@ def compile_model(model, loss, learning_rate, steps, clipnorm, metrics=None):
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clipnorm)
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    # TensorFlow would trace a step that builds the optimizer twice.
+    optimizer.build(model.trainable_variables)
 
 
 def train(run, model, make_batch, measure, steps, first=0):
@@ -43,7 +45,6 @@ def train(run, model, make_batch, measure, steps, first=0):
     Raises:
         ValueError: if the loss is not finite.
     """
-    model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
     points, seconds, step = [], 0.0, first
     count = min(POINTS, steps - first)
     for point in range(1, count + 1):
