@@ -57,6 +57,7 @@ def train(model, images, labels, steps, learning_rate):
 
     optimizer = keras.optimizers.Adam(learning_rate)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    optimizer.build(model.trainable_variables)  # or the first step is traced twice
     generator = np.random.default_rng(0)
     for _ in range(steps):
         batch = generator.permutation(len(images))[:BATCH_SIZE]
