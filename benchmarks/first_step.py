@@ -3,7 +3,7 @@ r"""Time to the first training step of each recipe, and to build each network.
     python benchmarks/first_step.py                             # recipes that have data of their own
     python benchmarks/first_step.py --recipes imagenet gan
     python benchmarks/first_step.py --recipes cifar10 --flags="--data=cifar.zip"
-    python benchmarks/first_step.py --builders                  # the builder with most layers of each family
+    python benchmarks/first_step.py --builders                  # the largest builder of each family
     python benchmarks/first_step.py --builders resnet50 nasnet_large
 
 Each recipe runs in a process of its own, which ends after the second step of its first training. The stages are: Python
@@ -103,16 +103,16 @@ def recipes(names, flags, rounds):
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def deepest_builders():
-    """Returns the builder with most parameters of each family, up to 150 million."""
+def largest_builders():
+    """Returns the builder with most parameters of each family, of those up to 150 million."""
     from kapps import cards
 
-    deepest = {}
+    largest = {}
     for name in cards.list_models():
         card = cards.card(name)
-        if card.params < 150e6 and card.params > deepest.get(card.family, (0, ""))[0]:
-            deepest[card.family] = (card.params, name)
-    return [name for _, name in deepest.values()]
+        if card.params < 150e6 and card.params > largest.get(card.family, (0, ""))[0]:
+            largest[card.family] = (card.params, name)
+    return [name for _, name in largest.values()]
 
 
 def builders(names, rounds):
@@ -125,7 +125,7 @@ def builders(names, rounds):
 
     print("| builder | layers | parameters | random values, s | weights=, s | ratio |")
     print("|---|---:|---:|---:|---:|---:|")
-    for name in names or deepest_builders():
+    for name in names or largest_builders():
         build = getattr(importlib.import_module(cards.card(name).module), name)
         seconds = {None: [], "file": []}
         with tempfile.TemporaryDirectory() as folder:

@@ -169,10 +169,9 @@ def pytest_collection_modifyitems(config, items):
     come first: no process waits for another one at the end.
     """
     for item in items:
-        is_long = item.get_closest_marker("long") is not None
-        if not is_long and item.get_closest_marker("peers") is not None:
-            is_long = changes.family_of(item.path) is not None
-        if is_long and _is_unchanged(item):
+        is_long = item.get_closest_marker("long")
+        of_family = item.get_closest_marker("peers") and changes.family_of(item.path)
+        if (is_long or of_family) and _is_unchanged(item):
             item.add_marker(pytest.mark.unchanged)
     if not config.pluginmanager.hasplugin("xdist"):
         return

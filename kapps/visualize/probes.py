@@ -115,9 +115,8 @@ def _fit(x, y, arrays, classes, l2, steps):
     schedule = keras.optimizers.schedules.CosineDecay(0.05, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(keras.optimizers.Adam(schedule), loss)
-    classifier.optimizer.build(
-        classifier.trainable_variables
-    )  # or TensorFlow traces the step twice
+    # Or TensorFlow traces the first step twice.
+    classifier.optimizer.build(classifier.trainable_variables)
     for _ in range(steps):
         classifier.train_on_batch(x, y)
     return [ops.convert_to_numpy(classifier(array)) for array in arrays]
