@@ -119,16 +119,26 @@ def table_row(name, comparison):
 
 
 def build(name, depth):
-    """Returns the builder's network for ten classes; with fewer cells if `depth` is not None."""
+    """Returns the builder's network for ten classes, with the last exit of several.
+
+    Args:
+        name: of the builder.
+        depth: number of cells, or of blocks of each stage; None for the builder's.
+    """
+    import keras
+
     import kapps
 
     side = max(32, kapps.card(name).minimum)
     options = {"input_shape": (side, side, 3), "classes": 10}
     if depth is None:
-        return getattr(kapps, name)(**options)
-    row = getattr(kapps, name).builder.row
-    (key,) = {"n", "depth"} & row.keys()
-    return getattr(kapps.families, kapps.card(name).family)(**{**row, key: depth}, **options)
+        model = getattr(kapps, name)(**options)
+    else:
+        row = getattr(kapps, name).builder.row
+        (key,) = {"n", "depth", "depths"} & row.keys()
+        row = row | {key: [depth] * len(row[key]) if key == "depths" else depth}
+        model = getattr(kapps.families, kapps.card(name).family)(**row, **options)
+    return keras.Model(model.input, model.outputs[-1]) if len(model.outputs) > 1 else model
 
 
 def main():
@@ -140,7 +150,7 @@ def main():
     parser.add_argument("--steps", type=int, default=200, help="most training steps [200]")
     parser.add_argument("--rate", type=float, default=1e-3, help="Adam's learning rate [0.001]")
     parser.add_argument(
-        "--depth", type=int, help="option n or depth of networks of cells [as published]"
+        "--depth", type=int, help="number of cells, or of blocks of each stage [as published]"
     )
     options = parser.parse_args()
 

@@ -35,7 +35,7 @@ FLAGS = flags.FLAGS
 # fmt: off
 flags.DEFINE_string("model", "unet", "a network of kapps.segmentation")
 flags.DEFINE_string("body", SMALL, "a builder, one of `kapps.list_models()`, or small")
-flags.DEFINE_integer("width", 8, "channels of --body=small at the resolution of the image", 4, 1024)
+flags.DEFINE_integer("width", None, "channels of --body=small and of unet at the image's resolution [8; 16]", 4, 1024)
 training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
 training.define_path("start", None, "model.keras of an earlier run, whose weights the training starts from", "file")
 flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES} [without --data_dir]")

@@ -23,8 +23,9 @@ KINDS = {
         "snas", "snas_cifar",
     ),
     "For phones": (
-        "as_resnet", "as_resnet_cifar", "efficientnet", "efficientnet_v2", "mnasnet", "mobilenet_v1", "mobilenet_v2",
-        "mobilenet_v3", "proxylessnas", "shift_resnet", "shiftnet", "shufflenet_v1", "shufflenet_v2", "squeezenet",
+        "as_resnet", "as_resnet_cifar", "efficientnet", "efficientnet_lite", "efficientnet_v2", "mnasnet",
+        "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "proxylessnas", "shift_resnet", "shiftnet", "shufflenet_v1",
+        "shufflenet_v2", "squeezenet",
     ),
     "Convolutions with attention or gates": (
         "a2net", "accuracy_booster", "attention_augmented", "attention_augmented_cifar", "bam", "cbam", "inner_imaging",

@@ -43,6 +43,7 @@ SUFFIXES = (
 """Usual suffixes of weights files. The content decides, whatever the suffix is."""
 LIBRARIES = (
     "torchvision", "timm", "pytorchcv", "akamaster", "quark0", "seungwonpark", "kalviny", "jongchan", "fyu",
+    "lukemelas",
 )  # fmt: skip
 """Libraries whose names a state dict may have: functions of this name in the modules of `kapps.weights.names`."""
 MOST_SIMILAR = 5000

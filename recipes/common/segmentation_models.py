@@ -15,6 +15,8 @@ from kapps.training import load_model
 
 SMALL = "small"
 """The name of the small body."""
+SMALL_WIDTH = 8
+"""The channels of its level 0, by default."""
 _BLOCKS = (0, 1, 1, 2, 2)
 """Number of residual blocks of each of its levels, from 0."""
 
@@ -89,16 +91,19 @@ def build_network(model, body, weights, input_shape, classes, preprocessing, wid
         input_shape: (height, width, channels).
         classes: number of classes.
         preprocessing: of the images, for the record of the small body.
-        width: channels of level 0 of the small body, and of the U-shaped decoder over it.
+        width: channels of level 0 of the small body and of the U-shaped decoder; None for 8, and for the decoder's own
+            over another body.
     """
     make = getattr(importlib.import_module("kapps.segmentation"), model)
     if not takes_body(model):
         return make(input_shape=input_shape, classes=classes)
     if body == SMALL:
-        options = {"filters": width} if model == "unet" else {}
-        return make(small_body(input_shape, preprocessing, width), classes=classes, **options)
-    network = getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
-    return make(network, classes=classes)
+        width = width or SMALL_WIDTH
+        network = small_body(input_shape, preprocessing, width)
+    else:
+        network = getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
+    options = {"filters": width} if model == "unet" and width else {}
+    return make(network, classes=classes, **options)
 
 
 def copy_weights(path, model):

@@ -20,8 +20,8 @@ NAMES = [
 """The smallest network of each family; by default those of the covering set that are quick to build."""
 AUTHORS = {
     "same": {
-        "amoebanet", "efficientnet", "efficientnet_v2", "enas", "mnasnet", "mobilenet_v1", "mobilenet_v2",
-        "mobilenet_v3", "nasnet", "pnasnet", "xception",
+        "amoebanet", "efficientnet", "efficientnet_lite", "efficientnet_v2", "enas", "mnasnet", "mobilenet_v1",
+        "mobilenet_v2", "mobilenet_v3", "nasnet", "pnasnet", "xception",
     },
     "valid": {
         "alexnet_single", "as_resnet_cifar", "convnext", "densenet_cifar", "enas_macro", "inception_resnet",
