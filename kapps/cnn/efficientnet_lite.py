@@ -11,12 +11,11 @@ Strided convolutions are padded as TensorFlow's SAME, as in [1], whose weights t
 `padding="symmetric"` the networks are timm's `efficientnet_lite*`, with epsilon 1e-5.
 """
 
-import dataclasses
 from functools import partial
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.cnn.efficientnet import TABLE_1, TAN, norm, round_filters, round_repeats
+from kapps.cnn.efficientnet import TABLE_1, TAN, head, image, norm, round_filters, round_repeats
 from kapps.layers import conv_bn, inverted_residual
 from kapps.preprocessing import INCEPTION
 
@@ -48,21 +47,11 @@ def body(x, *, width_coefficient=1.0, depth_coefficient=1.0, drop_rate=0.2):
     return conv_bn(x, 1280, 1, **relu6, name="level5_conv")
 
 
-def image(size, crop):
-    """Returns the preprocessing to `size` pixels a side; `crop` is the fraction of the image that the crop keeps."""
-    return dataclasses.replace(INCEPTION, size=(size, size), crop=crop, interpolation="bicubic")
-
-
-def head(dropout):
-    """Returns the head with global average pooling and a row's dropout."""
-    return partial(heads.global_average_pooling, dropout=dropout)
-
-
 # fmt: off
-#                                                             width                  depth                   size, crop                         dropout                 trainable parameters and multiply-accumulates
-efficientnet_lite0 = variant(body, "efficientnet_lite0", width_coefficient=1.0, depth_coefficient=1.0, preprocessing=image(224, 0.875), head=head(0.2), paper=TAN, params=4_652_008,   macs=385_187_552)
-efficientnet_lite1 = variant(body, "efficientnet_lite1", width_coefficient=1.0, depth_coefficient=1.1, preprocessing=image(240, 0.882), head=head(0.2), paper=TAN, params=5_416_680,   macs=600_185_232)
-efficientnet_lite2 = variant(body, "efficientnet_lite2", width_coefficient=1.1, depth_coefficient=1.2, preprocessing=image(260, 0.890), head=head(0.3), paper=TAN, params=6_092_072,   macs=859_736_272)
-efficientnet_lite3 = variant(body, "efficientnet_lite3", width_coefficient=1.2, depth_coefficient=1.4, preprocessing=image(280, 0.904), head=head(0.3), paper=TAN, params=8_197_096,   macs=1_383_321_872)
-efficientnet_lite4 = variant(body, "efficientnet_lite4", width_coefficient=1.4, depth_coefficient=1.8, preprocessing=image(300, 0.920), head=head(0.3), paper=TAN, params=13_006_568,  macs=2_553_034_336)
+#                                                             width                  depth                   size, crop                                    dropout                 trainable parameters and multiply-accumulates
+efficientnet_lite0 = variant(body, "efficientnet_lite0", width_coefficient=1.0, depth_coefficient=1.0, preprocessing=image(224, 0.875, INCEPTION), head=head(0.2), paper=TAN, params=4_652_008,   macs=385_187_552)
+efficientnet_lite1 = variant(body, "efficientnet_lite1", width_coefficient=1.0, depth_coefficient=1.1, preprocessing=image(240, 0.882, INCEPTION), head=head(0.2), paper=TAN, params=5_416_680,   macs=600_185_232)
+efficientnet_lite2 = variant(body, "efficientnet_lite2", width_coefficient=1.1, depth_coefficient=1.2, preprocessing=image(260, 0.890, INCEPTION), head=head(0.3), paper=TAN, params=6_092_072,   macs=859_736_272)
+efficientnet_lite3 = variant(body, "efficientnet_lite3", width_coefficient=1.2, depth_coefficient=1.4, preprocessing=image(280, 0.904, INCEPTION), head=head(0.3), paper=TAN, params=8_197_096,   macs=1_383_321_872)
+efficientnet_lite4 = variant(body, "efficientnet_lite4", width_coefficient=1.4, depth_coefficient=1.8, preprocessing=image(300, 0.920, INCEPTION), head=head(0.3), paper=TAN, params=13_006_568,  macs=2_553_034_336)
 # fmt: on

@@ -12,12 +12,11 @@ Strided convolutions are padded as TensorFlow's SAME, as in the authors' code, K
 `tf_efficientnetv2_*`. torchvision's networks pad on every side: `padding="symmetric"`.
 """
 
-import dataclasses
 from functools import partial
 
 from kapps import heads
 from kapps.builders import image_family, levels, variant
-from kapps.cnn.efficientnet import round_repeats
+from kapps.cnn.efficientnet import head, image, round_repeats
 from kapps.layers import (
     add_where_equal,
     conv_bn,
@@ -132,24 +131,14 @@ def body(x, *, stages, stem=32, width_coefficient=1.0, depth_coefficient=1.0, dr
     return conv_bn_silu(x, round_filters(1280, width_coefficient), 1, name="level5_conv")
 
 
-def image(size, crop=1.0, base=INCEPTION):
-    """Returns the preprocessing to `size` pixels a side; `crop` is the fraction of the image that the crop keeps."""
-    return dataclasses.replace(base, size=(size, size), crop=crop, interpolation="bicubic")
-
-
-def head(dropout):
-    """Returns the head with global average pooling and a row's dropout."""
-    return partial(heads.global_average_pooling, dropout=dropout)
-
-
 # fmt: off
-#                                                                   width                  depth                    size, crop                                 dropout                    trainable parameters and multiply-accumulates
-efficientnet_v2_b0 = variant(body, "efficientnet_v2_b0", stages=B0, width_coefficient=1.0, depth_coefficient=1.0,   preprocessing=image(224, 0.875, IMAGENET), head=head(0.2), paper=TAN, params=7_139_704,   macs=718_086_176)
-efficientnet_v2_b1 = variant(body, "efficientnet_v2_b1", stages=B0, width_coefficient=1.0, depth_coefficient=1.1,   preprocessing=image(240, 0.882, IMAGENET), head=head(0.2), paper=TAN, params=8_141_052,   macs=1_196_819_360)
-efficientnet_v2_b2 = variant(body, "efficientnet_v2_b2", stages=B0, width_coefficient=1.1, depth_coefficient=1.2,   preprocessing=image(260, 0.890, IMAGENET), head=head(0.3), paper=TAN, params=10_096_086,  macs=1_697_542_832)
-efficientnet_v2_b3 = variant(body, "efficientnet_v2_b3", stages=B0, width_coefficient=1.2, depth_coefficient=1.4,   preprocessing=image(300, 0.904, IMAGENET), head=head(0.3), paper=TAN, params=14_358_406,  macs=3_011_458_816)
-efficientnet_v2_s  = variant(body, "efficientnet_v2_s",  stages=S,  stem=24,                                        preprocessing=image(384),                  head=head(0.2), paper=TAN, params=21_458_488,  macs=8_365_617_152)
-efficientnet_v2_m  = variant(body, "efficientnet_v2_m",  stages=M,  stem=24,                                        preprocessing=image(480),                  head=head(0.3), paper=TAN, params=54_139_356,  macs=24_582_460_384)
-efficientnet_v2_l  = variant(body, "efficientnet_v2_l",  stages=L,  stem=32,                                        preprocessing=image(480),                  head=head(0.4), paper=TAN, params=118_515_272, macs=56_079_699_008)
-efficientnet_v2_xl = variant(body, "efficientnet_v2_xl", stages=XL, stem=32,                                        preprocessing=image(512),                  head=head(0.4), paper=TAN, params=208_119_808, macs=93_353_451_520)
+#                                                                   width                  depth                    size, crop                                    dropout                    trainable parameters and multiply-accumulates
+efficientnet_v2_b0 = variant(body, "efficientnet_v2_b0", stages=B0, width_coefficient=1.0, depth_coefficient=1.0,   preprocessing=image(224, 0.875, IMAGENET),  head=head(0.2), paper=TAN, params=7_139_704,   macs=718_086_176)
+efficientnet_v2_b1 = variant(body, "efficientnet_v2_b1", stages=B0, width_coefficient=1.0, depth_coefficient=1.1,   preprocessing=image(240, 0.882, IMAGENET),  head=head(0.2), paper=TAN, params=8_141_052,   macs=1_196_819_360)
+efficientnet_v2_b2 = variant(body, "efficientnet_v2_b2", stages=B0, width_coefficient=1.1, depth_coefficient=1.2,   preprocessing=image(260, 0.890, IMAGENET),  head=head(0.3), paper=TAN, params=10_096_086,  macs=1_697_542_832)
+efficientnet_v2_b3 = variant(body, "efficientnet_v2_b3", stages=B0, width_coefficient=1.2, depth_coefficient=1.4,   preprocessing=image(300, 0.904, IMAGENET),  head=head(0.3), paper=TAN, params=14_358_406,  macs=3_011_458_816)
+efficientnet_v2_s  = variant(body, "efficientnet_v2_s",  stages=S,  stem=24,                                        preprocessing=image(384, 1.000, INCEPTION), head=head(0.2), paper=TAN, params=21_458_488,  macs=8_365_617_152)
+efficientnet_v2_m  = variant(body, "efficientnet_v2_m",  stages=M,  stem=24,                                        preprocessing=image(480, 1.000, INCEPTION), head=head(0.3), paper=TAN, params=54_139_356,  macs=24_582_460_384)
+efficientnet_v2_l  = variant(body, "efficientnet_v2_l",  stages=L,  stem=32,                                        preprocessing=image(480, 1.000, INCEPTION), head=head(0.4), paper=TAN, params=118_515_272, macs=56_079_699_008)
+efficientnet_v2_xl = variant(body, "efficientnet_v2_xl", stages=XL, stem=32,                                        preprocessing=image(512, 1.000, INCEPTION), head=head(0.4), paper=TAN, params=208_119_808, macs=93_353_451_520)
 # fmt: on
