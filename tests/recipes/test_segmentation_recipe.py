@@ -66,6 +66,17 @@ def test_the_scores_of_mirror_images_are_added_in_place():
         np.testing.assert_array_equal(confusion, expected)
 
 
+@pytest.mark.parametrize(
+    "body, width, filters",
+    [("small", None, 8), ("resnet20_cifar", None, 16), ("resnet20_cifar", 4, 4)],
+)
+def test_width_is_that_of_the_decoder(body, width, filters):
+    models = module_files.load("recipes/common/segmentation_models.py")
+    network = models.build_network("unet", body, None, (32, 32, 3), 3, INCEPTION, width)
+    convolutions = [x for x in network.layers if x.name.startswith("head_level0_conv")]
+    assert convolutions[0].filters == filters
+
+
 @pytest.mark.long
 def test_a_network_starts_from_the_weights_of_an_earlier_run(tmp_path):
     models, path = (
