@@ -3,10 +3,10 @@
     python benchmarks/inference.py --peer_python=/path/to/python/with/torch
     python benchmarks/inference.py --networks mobilenet_v2 --batches 1
 
-Random weights, images of 224 pixels, all cores. Each number is the median of rounds in which all runtimes take turns,
-each in a process of its own. Networks that kapps does not have are those of Keras Applications, exported by kapps. ONNX
-Runtime runs an ONNX file that tf2onnx makes from kapps's SavedModel, and OpenVINO runs the SavedModel. PyTorch runs the
-network of torchvision.
+Random weights, images of 224 pixels or sequences of tokens, all cores. Each number is the median of rounds in which all
+runtimes take turns, each in a process of its own. Networks that kapps does not have are those of Keras Applications,
+exported by kapps. ONNX Runtime runs an ONNX file that tf2onnx makes from kapps's SavedModel, and OpenVINO runs the
+SavedModel. PyTorch runs the network of torchvision, or one of PyTorch's own layers with the same sizes.
 """
 
 import argparse
@@ -23,7 +23,14 @@ NETWORKS = {
     "resnet50": ("ResNet50", "resnet50"),
     "resnext50": (None, "resnext50_32x4d"),
     "mobilenet_v2": ("MobileNetV2", "mobilenet_v2"),
+    "zaremba_small": (None, None),
+    "transformer_tiny": (None, None),
 }
+SEQUENCES = {
+    "zaremba_small": {"tokens": 35},  # the steps of the paper's training
+    "transformer_tiny": {"source": 32, "target": 32},
+}
+"""Number of tokens of each input of a network that reads no image. The vocabulary has 10,000."""
 SAVED_MODEL, TFLITE, TFLITE_INT8 = (
     "kapps, SavedModel",
     "kapps, TFLite float32",
@@ -55,14 +62,17 @@ def export_files(network, folder, batches):
     (folder / "saved_model").symlink_to(path)
     with quiet():
         model.export(str(folder / "keras_export"), verbose=False)
+    length = max(SEQUENCES[network].values()) if network in SEQUENCES else None
     for batch in batches:
         export.tflite(
-            model, folder / f"float32_{batch}.tflite", batch_size=batch, preprocessing=False
-        )
-    images = np.random.default_rng(0).random((CALIBRATION_IMAGES, SIZE, SIZE, 3), "float32")
-    export.tflite(
-        model, folder / "int8_1.tflite", precision="int8", calibration=images, preprocessing=False
-    )
+            model, folder / f"float32_{batch}.tflite", batch_size=batch, length=length,
+            preprocessing=False,
+        )  # fmt: skip
+    if network not in SEQUENCES:
+        images = np.random.default_rng(0).random((CALIBRATION_IMAGES, SIZE, SIZE, 3), "float32")
+        export.tflite(
+            model, folder / "int8_1.tflite", precision="int8", calibration=images, preprocessing=False
+        )  # fmt: skip
     arguments = ["--saved-model", str(path), "--output", str(folder / "model.onnx")]
     command = [sys.executable, "-m", "tf2onnx.convert", *arguments, "--opset", "17"]
     subprocess.run(command, capture_output=True)
@@ -84,8 +94,21 @@ def build_applications_model(network):
     return getattr(keras.applications, NETWORKS[network][0])(weights=None, name=network)
 
 
+def make_inputs(network, batch):
+    """Returns random inputs of a network: {name: array}."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    if network not in SEQUENCES:
+        return {"image": generator.random((batch, SIZE, SIZE, 3), "float32")}
+    return {
+        name: generator.integers(1, 10_000, (batch, length), "int32")
+        for name, length in SEQUENCES[network].items()
+    }
+
+
 def prepare(runtime, network, folder, batch):
-    """Returns a function that runs the network once on a batch of images.
+    """Returns a function that runs the network once on a batch of inputs.
 
     Args:
         runtime: name of a runtime, one of the constants above.
@@ -93,28 +116,27 @@ def prepare(runtime, network, folder, batch):
         folder: directory of the files that `export_files` wrote.
         batch: batch size.
     """
-    import numpy as np
-
-    folder = pathlib.Path(folder)
-    images = np.random.default_rng(0).random((batch, SIZE, SIZE, 3), "float32")
+    folder, inputs = pathlib.Path(folder), make_inputs(network, batch)
     if runtime in (SAVED_MODEL, KERAS_EXPORT):
         import tensorflow as tf
 
         path = folder / ("saved_model" if runtime == SAVED_MODEL else "keras_export")
         signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-        (name,) = signature.structured_input_signature[1]
-        return functools.partial(signature, **{name: tf.constant(images)})
+        names = signature.structured_input_signature[1]
+        if len(names) == 1:  # Keras has another name for an image
+            inputs = dict(zip(names, inputs.values(), strict=True))
+        return functools.partial(signature, **{k: tf.constant(x) for k, x in inputs.items()})
     if runtime in (TFLITE, TFLITE_INT8):
         from ai_edge_litert.interpreter import Interpreter
 
         file = folder / f"{'float32' if runtime == TFLITE else 'int8'}_{batch}.tflite"
         interpreter = Interpreter(str(file), num_threads=_timing.CORES)
-        return functools.partial(interpreter.get_signature_runner(), image=images)
+        return functools.partial(interpreter.get_signature_runner(), **inputs)
     if runtime == APPLICATIONS:
         import tensorflow as tf
 
         model = tf.function(build_applications_model(network), jit_compile=False)
-        return functools.partial(model, tf.constant(images), training=False)
+        return functools.partial(model, tf.constant(inputs["image"]), training=False)
     if runtime == ONNX:
         import onnxruntime
 
@@ -122,37 +144,46 @@ def prepare(runtime, network, folder, batch):
         options.intra_op_num_threads = _timing.CORES
         session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
         names = [output.name for output in session.get_outputs()]
-        return functools.partial(session.run, names, {session.get_inputs()[0].name: images})
+        keys = sorted(value.name for value in session.get_inputs())
+        return functools.partial(session.run, names, dict(zip(keys, inputs.values(), strict=True)))
     if runtime == OPENVINO:
         import openvino
 
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": _timing.CORES}
         compiled = openvino.compile_model(str(folder / "saved_model"), "CPU", options)
-        return functools.partial(compiled, images)
-    return TorchInference(NETWORKS[network][1], batch, compiled=runtime == TORCH_COMPILE)
+        return functools.partial(compiled, inputs.get("image", inputs))
+    return TorchInference(network, inputs, compiled=runtime == TORCH_COMPILE)
 
 
 class TorchInference:
-    """Runs a network of torchvision on a batch of images.
+    """Runs a network of torchvision, or of PyTorch's own layers, on a batch of inputs.
 
     Args:
-        name: name in `torchvision.models`.
-        batch: batch size.
+        network: name in `NETWORKS`.
+        inputs: {name: array}.
         compiled: whether `torch.compile` compiles the network.
     """
 
-    def __init__(self, name, batch, *, compiled):
+    def __init__(self, network, inputs, *, compiled):
         import torch
 
-        step = _timing.TorchStep(name, batch, SIZE)
-        self.inference_mode, self.images = torch.inference_mode, step.images
-        self.model = step.model.eval()
+        self.inference_mode = torch.inference_mode
+        if network in SEQUENCES:
+            import _torch_sequences
+
+            torch.set_num_threads(_timing.CORES)
+            model = _torch_sequences.NETWORKS[network]()
+            self.inputs = [torch.from_numpy(array) for array in inputs.values()]
+        else:
+            step = _timing.TorchStep(NETWORKS[network][1], len(inputs["image"]), SIZE)
+            model, self.inputs = step.model, [step.images]
+        self.model = model.eval()
         if compiled:
             self.model = torch.compile(self.model)
 
     def __call__(self):
         with self.inference_mode():
-            self.model(self.images)
+            self.model(*self.inputs)
 
 
 def start(runtime, network, folder, batch, options):
@@ -164,7 +195,8 @@ def start(runtime, network, folder, batch, options):
 
 def runtimes(network, batch, options):
     """Returns the names of the runtimes; the others are compared with the first."""
-    names = [SAVED_MODEL, KERAS_EXPORT, TFLITE] + [TFLITE_INT8] * (batch == 1)
+    names = [SAVED_MODEL, KERAS_EXPORT, TFLITE]
+    names += [TFLITE_INT8] * (batch == 1 and network not in SEQUENCES)
     names += [APPLICATIONS] * bool(NETWORKS[network][0]) + [ONNX, OPENVINO]
     return names + [TORCH, TORCH_COMPILE] * bool(options.peer_python)
 
@@ -214,8 +246,10 @@ def main():
     if not options.peer_python:
         print("PyTorch is left out: --peer_python needs a Python with torch and torchvision")
     rows = [row for network in options.networks for row in table_rows(network, options)]
-    print(f"inference, {SIZE} px, {_timing.CORES} cores, median of {options.rounds} rounds")
-    print(f"{'':14}{'batch':>5}  {'':28}{'ms/image':>10}{'ratio':>9}")
+    print(
+        f"inference, images of {SIZE} px, {_timing.CORES} cores, median of {options.rounds} rounds"
+    )
+    print(f"{'':14}{'batch':>5}  {'':28}{'ms/input':>10}{'ratio':>9}")
     print("\n".join(rows))
 
 
