@@ -22,8 +22,8 @@ from common.segmentation_models import (
     SMALL,
     body_preprocessing,
     build_network,
+    check_network,
     copy_weights,
-    takes_body,
 )
 from common.segmentation_results import count_confusion, plot_grid, write_classes
 
@@ -129,7 +129,7 @@ def main(_):
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data
-    takes_body(FLAGS.model)  # raises ValueError for an unknown name
+    check_network(FLAGS.model, FLAGS.body, FLAGS.weights, FLAGS.width)
     read_size()
     train_source, test_source = open_sources(strategy)
     size = set_defaults(train_source)

@@ -81,6 +81,24 @@ def takes_body(model):
     return "body" in inspect.signature(getattr(functions, model)).parameters
 
 
+def check_network(model, body, weights, width):
+    """Raises ValueError for flags of the network that would have no effect.
+
+    Args:
+        model, body, weights, width: the recipe's flags.
+    """
+    if not takes_body(model):
+        unused = {"body": body != SMALL, "weights": weights is not None, "width": width is not None}
+        for flag in (name for name, is_passed in unused.items() if is_passed):
+            raise ValueError(f"--model={model} has a body of its own: leave out --{flag}")
+    elif body == SMALL and weights is not None:
+        raise ValueError(f"--weights={weights} are of a builder: pass its name as --body")
+    elif body != SMALL and model != "unet" and width is not None:
+        raise ValueError(
+            f"--width={width} is that of --body=small and of --model=unet: leave it out"
+        )
+
+
 def build_network(model, body, weights, input_shape, classes, preprocessing, width):
     """Returns the network of the recipe's flags, with a softmax for each pixel.
 

@@ -77,6 +77,24 @@ def test_width_is_that_of_the_decoder(body, width, filters):
     assert convolutions[0].filters == filters
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("unet", "small", "w.h5", None), "--body"),
+        (("fcn", "resnet18", None, 4), "--width=4"),
+        (("segnet", "resnet18", None, None), "leave out --body"),
+        (("segnet", "small", "w.h5", None), "leave out --weights"),
+        (("unnet", "small", None, None), "unet"),
+    ],
+)
+def test_flags_without_effect_raise(arguments, message):
+    models = module_files.load("recipes/common/segmentation_models.py")
+    models.check_network("fcn", "small", None, 4)
+    models.check_network("unet", "resnet18", "w.h5", 4)
+    with pytest.raises(ValueError, match=message):
+        models.check_network(*arguments)
+
+
 @pytest.mark.long
 def test_a_network_starts_from_the_weights_of_an_earlier_run(tmp_path):
     models, path = (
