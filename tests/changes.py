@@ -158,10 +158,10 @@ def public_names(path):
     """Returns the stem of a public module and the public names that it defines.
 
     For a module with an underscore they are those of the modules of its package that import it, at any distance. A
-    module that does not exist any more has its stem only.
+    module that does not exist any more, and a file of data, has its stem only.
     """
     names = set() if path.stem.startswith("_") else {path.stem}
-    if not (ROOT / path).exists():
+    if path.suffix != ".py" or not (ROOT / path).exists():
         return names
     if names:
         for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:

@@ -65,6 +65,7 @@ def test_a_module_with_an_underscore_has_the_names_of_the_modules_that_import_it
     names = changes.public_names(pathlib.Path("kapps/weights/_assign.py"))
     assert {"loading", "load"} <= names and not any(name.startswith("_") for name in names)
     assert changes.public_names(pathlib.Path("kapps/weights/gone.py")) == {"gone"}
+    assert changes.public_names(pathlib.Path("kapps/weights/manifest.csv")) == {"manifest"}
 
 
 def test_tests_of_recipes_change_with_the_recipes_that_they_name(change):
