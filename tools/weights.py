@@ -105,9 +105,12 @@ def timm(name, other):
 
     config = timm.get_pretrained_cfg(other)
     size, crop = config.input_size[1], config.crop_pct
-    evaluated = (config.test_input_size or config.input_size)[1]
-    if size != evaluated == cards.card(name).input_shape[0]:  # trained on smaller images
+    evaluated, top1 = (config.test_input_size or config.input_size)[1], TOP1[other]
+    side = cards.card(name).input_shape[0]
+    if size != evaluated == side:  # trained on smaller images
         size, crop = evaluated, config.test_crop_pct or crop
+    elif size != side:  # evaluated on larger images than those of the authors
+        size, top1 = side, ""
     return {
         "name": name,
         "source": "timm",
@@ -115,7 +118,7 @@ def timm(name, other):
         "url": config.url,
         "digest": "sha256:" + re.search(HASH, config.url)[1],
         "megabytes": "",
-        "top1": TOP1[other],
+        "top1": top1,
         "licence": {"apache-2.0": "Apache-2.0"}[config.license],
         "stated": "weights",
         "size": size,

@@ -5,7 +5,8 @@
 
 [1] has no paper. It removes the SE blocks, which accelerators support badly, and replaces SiLU by ReLU6, whose range
 int8 files represent well. The stem, the last convolution and the depth of the first and of the last stage are not
-scaled, which keeps the larger networks small and fast.
+scaled, which keeps the larger networks small and fast. Images have the size of the authors' evaluation; timm's are
+larger for the last two networks.
 
 Strided convolutions are padded as TensorFlow's SAME, as in [1], whose weights timm has as `tf_efficientnet_lite*`. With
 `padding="symmetric"` the networks are timm's `efficientnet_lite*`, with epsilon 1e-5.
