@@ -33,7 +33,8 @@ class Translator(nn.Module):
         return (states @ self.embedding.weight.T).softmax(-1)  # the logits share the embedding
 
     def _embed(self, tokens):
-        return self.embedding(tokens) * 128**0.5 + self.positions[: tokens.shape[1]]
+        scale = self.embedding.embedding_dim**0.5
+        return scale * self.embedding(tokens) + self.positions[: tokens.shape[1]]
 
 
 NETWORKS = {"zaremba_small": LanguageModel, "transformer_tiny": Translator}

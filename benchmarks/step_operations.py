@@ -18,14 +18,8 @@ import sys
 import tempfile
 
 import _timing
+from training_step import NETWORKS
 
-NETWORKS = {
-    "resnet50": "resnet50",
-    "resnext50": "resnext50_32x4d",
-    "mobilenet_v2": "mobilenet_v2",
-    "densenet121": "densenet121",
-}
-"""kapps's names, and torchvision's."""
 KINDS = (
     ("optimizer", r"(?i)optimizer|/sgd|momentum|assign(add|sub)?variable"),
     ("convolutions, backward", r"Conv2d?(Native|D)?Backprop|(?i:conv\w*_backward|ConvolutionBackward)"),
@@ -103,7 +97,8 @@ def profile_torch(name, batch_size, size, steps):
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    step = _timing.TorchStep(NETWORKS[name], batch_size, size)
+    *_, torch_name = NETWORKS[name]
+    step = _timing.TorchStep(torch_name, batch_size, size)
     torch.set_num_threads(1)
     for _ in range(2):
         step()

@@ -43,7 +43,7 @@ flags.DEFINE_integer("scenes", 8000, "training scenes of the digit boards", 1, 1
 flags.DEFINE_integer("test_images", 500, "images whose captions are written after the training", 1, 10**6)
 flags.DEFINE_string("body", caption_models.SMALL, "a builder, one of `kapps.list_models()`, or small")
 training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
-flags.DEFINE_integer("width", 8, "channels of --body=small at the resolution of the image", 4, 1024)
+flags.DEFINE_integer("width", None, "channels of --body=small at the resolution of the image [8]", 4, 1024)
 flags.DEFINE_integer("level", 3, "level of the feature map: it has 1/2^level of the image's resolution", 1, 5)
 flags.DEFINE_integer("image_size", 48, "height and width of the images in pixels", 32, 8192)
 flags.DEFINE_integer("channels", None, "3, or 1 for grey [1 for digit boards]", 1, 3)
@@ -82,7 +82,9 @@ def check_flags():
             f"--tflite={wrong[0]}: the files of captions are written in float32, float16 or dynamic"
         )
     if FLAGS.weights and FLAGS.body == caption_models.SMALL:
-        raise ValueError(f"--weights={FLAGS.weights} are of a builder: pass it as --body")
+        raise ValueError(f"--weights={FLAGS.weights} are of a builder: pass its name as --body")
+    if FLAGS.width and FLAGS.body != caption_models.SMALL:
+        raise ValueError(f"--width={FLAGS.width} is that of --body=small: leave it out")
     if FLAGS.channels is None:
         FLAGS.channels = 3 if FLAGS.data_dir or FLAGS.dataset else 1
     if FLAGS.channels == 2:

@@ -39,8 +39,6 @@ TOP1 = {
     "tf_efficientnet_lite0.in1k": "74.846",
     "tf_efficientnet_lite1.in1k": "76.674",
     "tf_efficientnet_lite2.in1k": "77.470",
-    "tf_efficientnet_lite3.in1k": "79.808",
-    "tf_efficientnet_lite4.in1k": "81.540",
     "tf_efficientnetv2_b0.in1k": "78.386",
     "tf_efficientnetv2_b1.in1k": "79.518",
     "tf_efficientnetv2_b2.in1k": "80.226",
@@ -105,12 +103,10 @@ def timm(name, other):
 
     config = timm.get_pretrained_cfg(other)
     size, crop = config.input_size[1], config.crop_pct
-    evaluated, top1 = (config.test_input_size or config.input_size)[1], TOP1[other]
+    evaluated = (config.test_input_size or config.input_size)[1]
     side = cards.card(name).input_shape[0]
     if size != evaluated == side:  # trained on smaller images
         size, crop = evaluated, config.test_crop_pct or crop
-    elif size != side:  # evaluated on larger images than those of the authors
-        size, top1 = side, ""
     return {
         "name": name,
         "source": "timm",
@@ -118,10 +114,12 @@ def timm(name, other):
         "url": config.url,
         "digest": "sha256:" + re.search(HASH, config.url)[1],
         "megabytes": "",
-        "top1": top1,
+        "top1": TOP1[other]
+        if size == side
+        else "",  # timm's images may be larger than the authors'
         "licence": {"apache-2.0": "Apache-2.0"}[config.license],
         "stated": "weights",
-        "size": size,
+        "size": side,
         "crop": crop,
         "interpolation": config.interpolation,
         "scale": "1/255",

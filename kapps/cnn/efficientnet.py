@@ -105,7 +105,7 @@ def body(x, *, width_coefficient=1.0, depth_coefficient=1.0, drop_rate=0.2):
     return conv_bn_silu(x, round_filters(1280, width_coefficient), 1, name="level5_conv")
 
 
-def image(size, crop=1.0, base=IMAGENET):
+def image(size, crop, base=IMAGENET):
     """Returns the preprocessing to `size` pixels a side; `crop` is the fraction of the image that the crop keeps."""
     return dataclasses.replace(base, size=(size, size), crop=crop, interpolation="bicubic")
 

@@ -35,9 +35,10 @@ def build_body(body, weights, input_shape, preprocessing, width):
         weights: of the body: None, "imagenet" or a file.
         input_shape: (height, width, channels).
         preprocessing: of the images, for the record of the small body.
-        width: channels of level 0 of the small body.
+        width: channels of level 0 of the small body; None for 8.
     """
     if body == SMALL:
+        width = width or segmentation_models.SMALL_WIDTH
         return segmentation_models.small_body(input_shape, preprocessing, width, _BLOCKS)
     return getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
 

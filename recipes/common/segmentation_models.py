@@ -21,7 +21,7 @@ _BLOCKS = (0, 1, 1, 2, 2)
 """Number of residual blocks of each of its levels, from 0."""
 
 
-def small_body(input_shape, preprocessing, width=16, blocks=_BLOCKS):
+def small_body(input_shape, preprocessing, width, blocks=_BLOCKS):
     """Returns a residual network for images from 32 pixels: level n has width * 2^n channels, from level 0.
 
     Level 0 has the resolution of the image, so that a decoder sees thin objects.
@@ -88,9 +88,12 @@ def check_network(model, body, weights, width):
         model, body, weights, width: the recipe's flags.
     """
     if not takes_body(model):
-        unused = {"body": body != SMALL, "weights": weights is not None, "width": width is not None}
-        for flag in (name for name, is_passed in unused.items() if is_passed):
-            raise ValueError(f"--model={model} has a body of its own: leave out --{flag}")
+        passed = {"--body": body != SMALL, "--weights": weights, "--width": width}
+        unused = [flag for flag, value in passed.items() if value]
+        if unused:
+            raise ValueError(
+                f"--model={model} has a body of its own: leave out {', '.join(unused)}"
+            )
     elif body == SMALL and weights is not None:
         raise ValueError(f"--weights={weights} are of a builder: pass its name as --body")
     elif body != SMALL and model != "unet" and width is not None:

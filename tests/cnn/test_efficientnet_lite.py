@@ -2,9 +2,10 @@
 
 import keras
 import pytest
+from safetensors.numpy import save_file
 
 import kapps
-from kapps.weights import from_torch, to_torch
+from kapps.weights import to_torch
 from kapps.weights.names import efficientnet, efficientnet_lite
 
 # Of the authors' table: millions of parameters and of multiply-additions, which count every layer.
@@ -71,9 +72,12 @@ def test_weights_of_the_published_package_load(model, tmp_path):
     }
     assert {name: state[name].shape for name in shapes} == shapes
     state["_blocks.15._bn2.bias"][:] = 0.25
-    from_torch(model, state, efficientnet_lite.lukemelas)
-    bias = model.get_layer("level5_block5_project_bn").beta
+    path = tmp_path / "efficientnet-lite0.safetensors"
+    save_file(state, path)
+    loaded = kapps.efficientnet_lite0(weights=path, input_shape=(32, 32, 3))
+    bias = loaded.get_layer("level5_block5_project_bn").beta
     assert keras.ops.convert_to_numpy(bias) == pytest.approx(0.25)
+    assert loaded.get_layer("stem_conv").padding == "same"
 
 
 def test_se_blocks_have_names_in_efficientnet_pytorch():

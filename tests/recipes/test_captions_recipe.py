@@ -75,6 +75,7 @@ def test_small_run_writes_captions_attention_and_files(tmp_path):
         (["--test_split=train", "--scenes=8", "--test_images=4"], "--test_split=train"),
         (["--data_dir=missing"], "missing"),
         (["--weights=imagenet"], "--weights=imagenet"),
+        (["--body=resnet20_cifar", "--width=4"], "--width=4"),
     ],
 )
 def test_mistakes_are_errors_of_one_line(mistaken, tmp_path, flags, word):

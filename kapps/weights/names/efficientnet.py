@@ -51,7 +51,7 @@ def lukemelas(layer: str, names: list[str]) -> str:
 
 
 def timm(layer: str, names: list[str]) -> str:
-    """Names as in timm's tf_efficientnet_b0 to b7."""
+    """Names as in timm's tf_efficientnet_b0 to b7 and tf_efficientnet_lite0 to lite4."""
     return timm_blocks(layer, names)
 
 

@@ -1,15 +1,5 @@
-"""EfficientNet-Lite, whose layers have EfficientNet's names."""
+"""EfficientNet-Lite: the names of EfficientNet."""
 
-from kapps.weights.names import efficientnet
+from kapps.weights.names.efficientnet import PADDING, lukemelas, timm
 
-PADDING = efficientnet.PADDING
-
-
-def timm(layer: str, names: list[str]) -> str:
-    """Names as in timm's tf_efficientnet_lite0 to lite4."""
-    return efficientnet.timm(layer, names)
-
-
-def lukemelas(layer: str, names: list[str]) -> str:
-    """Names as in `efficientnet_lite_pytorch`."""
-    return efficientnet.lukemelas(layer, names)
+__all__ = ["PADDING", "lukemelas", "timm"]
