@@ -1,6 +1,6 @@
 """Other implementations of Keras layers, and networks in which they replace the originals, to find what is slow.
 
-For measurements only. `fuse_batch_norm`, `group_depthwise` and `remove_padding` compute the same as the layers that
+For measurements only. `derive_batch_norm`, `group_depthwise` and `remove_padding` compute the same as the layers that
 they replace (except for maps of even size that are padded on all sides); `replace_relu6` does not. The weights of
 `group_depthwise` have another shape.
 """
@@ -13,33 +13,7 @@ import tensorflow as tf
 from kapps.layers import GroupedConv2D
 
 
-class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch norm that trains with one operation of TensorFlow instead of sums, differences and products."""
-
-    def call(self, inputs, training=None, mask=None):
-        if not (training and self.trainable):
-            return super().call(inputs, training=training, mask=mask)
-        channels = inputs.shape[-1]
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=self.gamma if self.scale else tf.ones(channels),
-            offset=self.beta if self.center else tf.zeros(channels),
-            mean=tf.zeros(0),
-            variance=tf.zeros(0),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
-        # It returns the unbiased variance; Keras keeps the biased one.
-        count = tf.cast(tf.size(inputs) / channels, "float32")
-        self._update_averages(mean, variance * (count - 1) / count)
-        return outputs
-
-    def _update_averages(self, mean, variance):
-        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            average.assign(average * self.momentum + value * (1.0 - self.momentum))
-
-
-class CustomGradientBatchNormalization(FusedBatchNormalization):
+class CustomGradientBatchNormalization(keras.layers.BatchNormalization):
     """Batch norm of elementwise operations with its own gradient, which reads the map fewer times."""
 
     def call(self, inputs, training=None, mask=None):
@@ -51,7 +25,8 @@ class CustomGradientBatchNormalization(FusedBatchNormalization):
             tf.convert_to_tensor(self.beta),
             self.epsilon,
         )
-        self._update_averages(mean, variance)
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(average * self.momentum + value * (1.0 - self.momentum))
         return outputs
 
 
@@ -118,13 +93,6 @@ class PointwiseProduct(keras.layers.Conv2D):
         return tf.tensordot(inputs, self.kernel[0, 0], 1)
 
 
-def fuse_batch_norm(layer):
-    """Batch norm as one operation."""
-    if type(layer) is keras.layers.BatchNormalization:
-        return FusedBatchNormalization.from_config(layer.get_config())
-    return None
-
-
 def derive_batch_norm(layer):
     """Batch norm with its own gradient."""
     if type(layer) is keras.layers.BatchNormalization and layer.scale and layer.center:
@@ -166,7 +134,6 @@ def group_depthwise(layer):
 
 
 VARIANTS = {
-    "fused batch norm": fuse_batch_norm,
     "batch norm, own gradient": derive_batch_norm,
     "no padding layers": remove_padding,
     "ReLU for ReLU6": replace_relu6,

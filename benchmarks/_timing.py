@@ -4,6 +4,7 @@ The processes take turns, so that other work on the machine affects all of them 
 does nothing.
 """
 
+import contextlib
 import functools
 import os
 import statistics
@@ -171,7 +172,7 @@ def median_step_seconds(processes, rounds, label, slow=MappingProxyType({})) -> 
     return median_seconds(processes, ["step"], rounds, label, slow)["step"]
 
 
-def keras_step(model, batch_size, size, jit_compile=False):
+def keras_step(model, batch_size, size, jit_compile=False, fused=False):
     """Returns a function that trains a Keras model for one step of SGD with momentum.
 
     Args:
@@ -179,6 +180,7 @@ def keras_step(model, batch_size, size, jit_compile=False):
         batch_size: number of images.
         size: height and width of the images in pixels.
         jit_compile: whether the step is compiled by XLA.
+        fused: whether batch norms are one operation, as in `kapps.training.Run`.
     """
     import keras
     import numpy as np
@@ -188,6 +190,10 @@ def keras_step(model, batch_size, size, jit_compile=False):
     random = np.random.default_rng(0)
     images = random.random((batch_size, size, size, 3), "float32")
     labels = random.integers(0, 1000, batch_size)
+    if fused:
+        from kapps.training import fused_batch_norms
+
+        _open_contexts.enter_context(fused_batch_norms(model))
     return functools.partial(model.train_on_batch, images, labels)
 
 
@@ -221,6 +227,7 @@ def torch_builder(name):
 
 
 _torch_libraries = []
+_open_contexts = contextlib.ExitStack()
 
 
 class TorchStep:

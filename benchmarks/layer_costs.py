@@ -6,6 +6,7 @@ Forward and backward pass of one layer on one feature map. Each number is the me
 """
 
 import argparse
+import contextlib
 import functools
 import statistics
 import sys
@@ -34,6 +35,7 @@ ROWS = (
 )
 GRADIENTS = {"forward": (), "input gradient": ("input",), "kernel gradient": ("weights",)}
 """The gradients of a row whose name ends with a key; other rows have all gradients."""
+_open_contexts = contextlib.ExitStack()
 
 
 def split_name(row):
@@ -54,13 +56,10 @@ def keras_layer(layer, variant, channels):
     grouped = variants.GroupedConv2D
     built = {
         ("batch norm", ""): layers.BatchNormalization(),
-        ("batch norm", "fused"): variants.FusedBatchNormalization(),
+        ("batch norm", "fused"): [layers.BatchNormalization()],
         ("batch norm", "own gradient"): variants.CustomGradientBatchNormalization(),
         ("batch norm, ReLU", ""): [layers.BatchNormalization(), layers.ReLU()],
-        ("batch norm, ReLU", "fused"): [
-            variants.FusedBatchNormalization(),
-            layers.ReLU(),
-        ],
+        ("batch norm, ReLU", "fused"): [layers.BatchNormalization(), layers.ReLU()],
         ("ReLU6", ""): layers.ReLU(6.0),
         ("ReLU6", "ReLU"): layers.ReLU(),
         ("depthwise 3x3", ""): layers.DepthwiseConv2D(3, **same),
@@ -126,6 +125,8 @@ def prepare_keras(name, shape):
     """Returns a function that runs the forward and backward pass of "layer|variant"."""
     import tensorflow as tf
 
+    from kapps import training
+
     row, variant = name.split("|")
     layer_name, gradients = split_name(row)
     layer = keras_layer(layer_name, variant, shape[-1])
@@ -133,6 +134,8 @@ def prepare_keras(name, shape):
     call = functools.partial(layer, training=True) if "norm" in layer_name else layer
     inputs = inputs if len(inputs) > 1 else inputs[0]
     upstream = tf.random.normal(call(inputs).shape)
+    if variant == "fused":
+        _open_contexts.enter_context(training.fused_batch_norms(layer))
     sources = tf.nest.flatten(inputs) * ("input" in gradients)
     sources += [weight.value for weight in layer.trainable_variables] * ("weights" in gradients)
     return functools.partial(tf.function(run_keras), call, inputs, sources, upstream)

@@ -71,7 +71,8 @@ def profile_kapps(name, batch_size, size, steps):
 
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    step = _timing.keras_step(getattr(kapps, name)(input_shape=(size, size, 3)), batch_size, size)
+    model = getattr(kapps, name)(input_shape=(size, size, 3))
+    step = _timing.keras_step(model, batch_size, size, fused=True)
     for _ in range(2):
         step()
     milliseconds = collections.Counter()

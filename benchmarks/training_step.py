@@ -3,7 +3,8 @@
     python benchmarks/training_step.py --peer_python=/path/to/python/with/torch
     python benchmarks/training_step.py --variants --networks mobilenet_v2 densenet121
 
-Forward pass, backward pass and SGD with momentum in float32 on all cores. --variants replaces one kind of layer of
+Forward pass, backward pass and SGD with momentum in float32 on all cores. kapps's step is that of `kapps.training.Run`,
+with `fused_batch_norms`. --variants replaces one kind of layer of
 Keras Applications' networks at a time (`_layer_variants.py`); `layer_costs.py` times single layers. ResNet50 of Keras
 Applications has biases before its batch norms, which take a little time. Each library has a process of its own.
 """
@@ -21,8 +22,9 @@ NETWORKS = {
     "mobilenet_v2": ("mobilenet_v2", "MobileNetV2", "mobilenet_v2"),
     "densenet121": ("densenet121", "DenseNet121", "densenet121"),
 }
+FUSED = "fused batch norm"
 VARIANTS = (
-    "fused batch norm",
+    FUSED,
     "batch norm, own gradient",
     "no padding layers",
     "ReLU for ReLU6",
@@ -47,11 +49,12 @@ def prepare(library, options):
 
         builder = getattr(keras.applications, applications_name)
         model = builder(weights=None, input_shape=(size, size, 3))
-        if library not in (APPLICATIONS, XLA):
+        if library not in (APPLICATIONS, XLA, FUSED):
             from _layer_variants import replace_layers
 
             model = replace_layers(model, [library])
-    return _timing.keras_step(model, batch_size, size, jit_compile=library == XLA)
+    fused = library in (KAPPS, FUSED)
+    return _timing.keras_step(model, batch_size, size, jit_compile=library == XLA, fused=fused)
 
 
 def libraries(network, options):

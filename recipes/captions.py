@@ -13,9 +13,9 @@ images; --dataset is a dataset of TFDS with images and captions. The body is tra
 doubly stochastic penalty, which draws the attention of all words together to every place.
 
 The recipe writes `model.keras`, `words.json`, `history.csv`, `curves.png`, `captions.tsv`, `attention.png` and
-`run.json` to --model_dir, and to --export_dir for each precision a folder with `encoder.tflite`, `step.tflite` and
-`words.json`, for `kapps.export.load_tflite_encoder_and_step`; the encoder's file reads pixels in [0, 255]. Results:
-docs/captions.md.
+`run.json` to --model_dir. To --export_dir it writes a SavedModel with the signature `caption`, from image files to
+text, and for each precision a folder with `encoder.tflite`, `step.tflite` and `words.json`, for
+`kapps.export.load_tflite_encoder_and_step`; the encoder's file reads pixels in [0, 255]. Results: docs/captions.md.
 """
 
 import functools
@@ -188,9 +188,21 @@ def main(_):
         scores.append(("digits whose place has the largest weight (%)", value, ""))
     caption_results.write_table(folder / "captions.tsv", test_source, texts)
     caption_results.plot(folder / "attention.png", preprocessing, images, texts, maps)
-    exports = caption_results.export_files(
-        model, words, images, preprocessing, FLAGS.export_dir, FLAGS.tflite
-    )
+    exports = [
+        caption_results.export_saved_model(
+            model,
+            words,
+            images,
+            texts,
+            preprocessing,
+            FLAGS.export_dir,
+            FLAGS.longest + 1,
+            FLAGS.beam,
+        ),
+        *caption_results.export_files(
+            model, words, images, preprocessing, FLAGS.export_dir, FLAGS.tflite
+        ),
+    ]
     run.finish(before, after, [], flags=training.get_flag_values())  # deletes the checkpoints
     print()
     training.print_table(("exported", "precision", "size", "equal captions"), *exports)

@@ -64,7 +64,7 @@ def inference_model(
         inputs = x = model_input(model).keras_input()
         preprocessing = export_preprocessing(model, preprocessing)
         if preprocessing is not None:
-            x = _preprocess(model, x, preprocessing)
+            x = preprocess(x, preprocessing)
         # `training=False` is explicit because a model's default leaves augmentation layers on.
         outputs = network(_as_network_input(network, x), training=False)
         return keras.Model(inputs, _named_outputs(network, outputs), name=model.name)
@@ -91,9 +91,15 @@ def check_class_names(network: keras.Model, class_names: Sequence[str] | None) -
     return class_names
 
 
-def _preprocess(model, image, preprocessing):
-    """Returns raw pixels as the model expects them."""
-    mean, std = preprocessing.channels(model.input_shape[-1])
+def inner_model(network: keras.Model) -> keras.Model:
+    """Returns the model inside a network of `inference_model`."""
+    (model,) = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    return model
+
+
+def preprocess(image, preprocessing: Preprocessing):
+    """Returns raw pixels (batch, height, width, channels) in [0, 255] as the model expects them."""
+    mean, std = preprocessing.channels(image.shape[-1])
     scale = [preprocessing.scale / s for s in std]
     offset = [-m / s for m, s in zip(mean, std, strict=True)]
     x = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(image)

@@ -35,6 +35,7 @@ from .finetuning import BATCH_NORMS as BATCH_NORMS
 from .finetuning import finetune as finetune
 from .model_files import load_model as load_model
 from .finetuning import set_trainable as set_trainable
+from .fused_batch_norm import fused_batch_norms as fused_batch_norms
 from .image_schedules import ALGORITHMS as ALGORITHMS
 from .image_schedules import SCHEDULES as SCHEDULES
 from .image_schedules import Schedule as Schedule

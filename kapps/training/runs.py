@@ -21,6 +21,7 @@ from kapps.training.callbacks.throughput import Throughput
 from kapps.training.checkpoints import Checkpoints, TrainingStopped
 from kapps.training.distribution import devices
 from kapps.training.distribution.replicas import replica_workarounds
+from kapps.training.fused_batch_norm import fused_batch_norms
 from kapps.training.run_lock import lock_directory
 from kapps.training.run_record import write_run_record
 
@@ -113,6 +114,8 @@ class Run:
     ) -> tuple[dict, dict]:
         """Fits a compiled model, and returns its metrics on `test` before and after the training.
 
+        Its batch norms are `fused_batch_norms`.
+
         Args:
             model: model that is built and compiled in the strategy's scope.
             make_dataset: function of `first_step` and `shard` that returns the endless dataset of training batches,
@@ -138,7 +141,7 @@ class Run:
             print(f"resumes at step {step:,} of {steps:,}")
         # Keras warns after every evaluation of a dataset of unknown length, and images may be skipped.
         warnings.filterwarnings("ignore", "Your input ran out of data")
-        with replica_workarounds(model, self.strategy):
+        with replica_workarounds(model, self.strategy), fused_batch_norms(model):
             if "before" not in notes:
                 notes["before"] = self._evaluate(model, test, "before training")
             dataset = devices.distribute_dataset(

@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import numpy as np
+import tensorflow as tf
 
 import kapps
 from common import translation_corpus
@@ -147,6 +148,32 @@ def plot(path, preprocessing, images, texts, maps):
     words = [row[: len(values)] for row, values in zip(split, maps, strict=False)]
     shown = [values[: len(row)] for row, values in zip(words, maps, strict=False)]
     visualize.plot_caption(pixels, words, shown, path)
+
+
+def export_saved_model(model, words, images, texts, preprocessing, directory, steps, beam):
+    """Writes a SavedModel, which captions image files. Returns the row of a table.
+
+    Args:
+        model: the model of the recipe.
+        words: the `kapps.data.captions.CaptionWords`.
+        images: as the model reads them, float32 [n, height, width, channels].
+        texts: their captions.
+        preprocessing: of the images.
+        directory: the SavedModel is in a folder in it.
+        steps: largest number of words of a caption.
+        beam: beam width.
+    """
+    path = export.saved_model(
+        model, directory, tokenizer=words, preprocessing=preprocessing, new_tokens=steps, beam=beam
+    )
+    pixels = np.rint(raw_pixels(images[:COMPARED], preprocessing)).astype("uint8")
+    files = tf.constant([tf.io.encode_png(image).numpy() for image in pixels])
+    exported = export.runtime.load_saved_model(path).signatures["caption"](image_bytes=files)[
+        "text"
+    ]
+    equal = [text.decode() == own for text, own in zip(exported.numpy(), texts, strict=False)]
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+    return str(path), "float32", f"{size:.1f} MB", f"{np.mean(equal):.0%}"
 
 
 def export_files(model, words, images, preprocessing, directory, precisions):

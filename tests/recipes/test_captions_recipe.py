@@ -61,10 +61,13 @@ def test_small_run_writes_captions_attention_and_files(tmp_path):
     assert "sacreBLEU" in process.stdout and "equal to a reference" in process.stdout
     assert (folder / "attention.png").stat().st_size > 5000
     words = captions.CaptionWords.load(folder / "words.json")
-    (exported,) = (tmp_path / "exported").iterdir()
+    (exported,) = (tmp_path / "exported").glob("*_float32")
     names = {file.name for file in exported.iterdir()}
     assert names == {"encoder.tflite", "step.tflite", "words.json"}
     assert captions.CaptionWords.load(exported / "words.json") == words
+    (saved_model,) = (tmp_path / "exported").glob("*/1")
+    row = next(line for line in process.stdout.splitlines() if line.startswith(str(saved_model)))
+    assert row.endswith("100%")
 
 
 @pytest.mark.tensorflow

@@ -9,6 +9,7 @@ import keras
 from kapps._files import flush, sync
 from kapps._local_paths import local_path
 from kapps._values import check_file_name
+from kapps.data.captions import CaptionWords
 from kapps.data.text import SubwordVocabulary
 from kapps.export._determinism import check_deterministic
 from kapps.export._float32 import check_exportable
@@ -34,7 +35,7 @@ def saved_model(
     class_names: Sequence[str] | None = None,
     warm_up: bool | None = None,
     tflite: bool = False,
-    tokenizer: keras.layers.TextVectorization | SubwordVocabulary | None = None,
+    tokenizer: keras.layers.TextVectorization | SubwordVocabulary | CaptionWords | None = None,
     new_tokens: int = 64,
     beam: int | None = 4,
     length_penalty: float = 0.6,
@@ -58,6 +59,8 @@ def saved_model(
     - `translate`, of a model of a source and a target with subwords as its `tokenizer`, takes `text`, string [batch],
       and returns `text`, string [batch]. Subwords, beam search and the conversion back to text are in the graph; the
       start token and reserved tokens are never written.
+    - `caption`, of a model of an image and a target with the words of captions as its `tokenizer`, takes `image_bytes`
+      and returns `text`, string [batch]. Preprocessing and beam search are in the graph.
 
     The other signatures return `probabilities` if the last layer ends in softmax or sigmoid, else `logits`, float32
     [batch, classes]; `classes`, int64 [batch, k], the k = min(5, classes) most likely classes in order; and with
@@ -84,9 +87,10 @@ def saved_model(
             without `labels`. The model's inputs need a static size, but for the batch; recurrent layers, unroll=True.
         tokenizer: for a model of tokens, a `keras.layers.TextVectorization` with a vocabulary, output_mode="int" and
             the model's length as output_sequence_length; padding is 0. For a model of a source and a target,
-            `kapps.data.text.SubwordVocabulary` of V tokens; token V starts a target, and token V + 1 ends it.
-        new_tokens: the number of tokens that `continue_text` adds.
-        beam, length_penalty: for `translate`, as for `kapps.translate`.
+            `kapps.data.text.SubwordVocabulary` of V tokens; token V starts a target, and token V + 1 ends it. For a
+            model of an image and a target, `kapps.data.captions.CaptionWords`.
+        new_tokens: the number of tokens that `continue_text` adds, and the largest number of words of `caption`.
+        beam, length_penalty: for `translate` and `caption`, as for `kapps.translate`.
         verbose: 0 for no output; 1 for one line of progress on standard error.
 
     Returns:
@@ -99,6 +103,9 @@ def saved_model(
     """
     check_exportable(model)
     folder = local_path(directory) / check_file_name(model.name)
+    image_preprocessing = preprocessing  # of an input that is captioned
+    if isinstance(tokenizer, CaptionWords):
+        preprocessing = None
     preprocessing = export_preprocessing(model, preprocessing, verbose)
     with phase(f"Exporting {model.name} as a SavedModel", verbose):
         network = inference_model(
@@ -106,7 +113,12 @@ def saved_model(
         )
         check_deterministic(network)
         text = text_signatures(
-            network, tokenizer, new_tokens=new_tokens, beam=beam, length_penalty=length_penalty
+            network,
+            tokenizer,
+            preprocessing=image_preprocessing,
+            new_tokens=new_tokens,
+            beam=beam,
+            length_penalty=length_penalty,
         )
         class_names = check_class_names(network, class_names)
         with temporary_directory_in(folder) as temporary:

@@ -7,6 +7,7 @@
 | sequences, frames, several inputs | `serving_default` |
 | tokens, with a tokenizer | `serving_default`, `serve_text`; of a language model also `continue_text` |
 | a source and a target, with subwords | `serving_default`, `translate` |
+| an image and a target, with words of captions | `serving_default`, `caption` |
 """
 
 import functools
@@ -15,14 +16,14 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from kapps.data.image import decode_image
 from kapps.export._class_maps import gives_class_maps
 from kapps.export._inputs import IMAGE, model_input
 from kapps.export._saved_model_writer import Signature, with_constant_weights
+from kapps.export.saved_model._caption_signatures import CaptionText
+from kapps.export.saved_model._image_bytes import BYTES, image_reader
 from kapps.export.saved_model._text_signatures import TEXT, TokenizedText, TranslatedText
 from kapps.preprocessing import Preprocessing
 
-BYTES = "image_bytes"
 TOP = 5
 """The number of classes in the outputs `classes` and `labels`."""
 
@@ -52,7 +53,7 @@ def make_signatures(
     network: keras.Model,
     preprocessing: Preprocessing | None = None,
     labels: ClassLabels | None = None,
-    text: TokenizedText | TranslatedText | None = None,
+    text: TokenizedText | TranslatedText | CaptionText | None = None,
 ) -> dict[str, Signature]:
     """Returns the signatures of a network by name.
 
@@ -72,7 +73,7 @@ def make_signatures(
     inputs = model_input(network)
     signatures = {"serving_default": Signature(predict, inputs.spec(None))}
     if preprocessing is not None and inputs.shape[-1] in (1, 3):
-        read = functools.partial(_read_images, _sized(preprocessing, inputs), inputs.shape[-1])
+        read = image_reader(preprocessing, inputs)
         signatures["serve_bytes"] = Signature(
             lambda image_bytes: predict(read(image_bytes)),
             tf.TensorSpec([None], tf.string, name=BYTES),
@@ -94,8 +95,7 @@ def example_requests(signatures: dict[str, Signature]) -> dict[str, dict]:
         elif inputs.name == TEXT:
             requests[name] = {TEXT: ["the"]}
         elif inputs.name == BYTES:
-            channels = signatures["serving_default"].inputs.shape[-1]
-            grey = tf.fill([224, 224, channels], tf.constant(128, tf.uint8))
+            grey = tf.fill([224, 224, 1], tf.constant(128, tf.uint8))
             requests[name] = {BYTES: [tf.io.encode_jpeg(grey).numpy()]}
         else:
             requests[name] = {inputs.name: _example(inputs)}
@@ -129,21 +129,3 @@ def _add_class_map(_, outputs, scores):
     """Returns the outputs with the most likely class of each pixel, uint8 [batch, height, width]."""
     classes = tf.argmax(scores, -1, output_type=tf.int32)
     return {**outputs, "classes": tf.cast(classes, tf.uint8)}
-
-
-def _sized(preprocessing, inputs):
-    """Returns the preprocessing at the size of the network's input."""
-    height, width, _ = inputs.shape
-    size = (height or preprocessing.size[0], width or preprocessing.size[1])
-    return preprocessing if size == preprocessing.size else preprocessing.at(size)
-
-
-def _read_images(preprocessing, channels, image_bytes):
-    """Returns encoded images as pixels, float32 [batch, height, width, channels] in [0, 255]."""
-
-    def read(image):
-        decoded = decode_image.decode_graph(channels)(image)
-        return decode_image.resize_and_crop(decoded, preprocessing)
-
-    spec = tf.TensorSpec([*preprocessing.size, channels], tf.float32)
-    return tf.map_fn(read, image_bytes, fn_output_signature=spec)

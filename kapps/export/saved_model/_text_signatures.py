@@ -5,11 +5,15 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from kapps.data.captions import CaptionWords
 from kapps.data.text import SubwordVocabulary
 from kapps.export._inputs import TOKENS, model_input
 from kapps.export._saved_model_writer import Signature
+from kapps.export.inference_model import inner_model
 from kapps.export.saved_model._byte_pairs import BytePairs
+from kapps.export.saved_model._caption_signatures import CaptionText
 from kapps.generation import DecodingLoop, DecodingOptions, step_models, text_generation
+from kapps.preprocessing import Preprocessing
 
 TEXT = "text"
 PADDING, UNKNOWN = 0, 1
@@ -92,7 +96,7 @@ class TokenizedText:
         if not is_language_model:
             return None
         try:
-            step = step_models.step_model(_inner_model(network))
+            step = step_models.step_model(inner_model(network))
         except ValueError:  # the network attends to later tokens, or a layer has no decoding step
             return None
         return DecodingLoop(step, options=DecodingOptions(never=(PADDING, UNKNOWN)))
@@ -127,7 +131,7 @@ class TranslatedText:
                 f"these subwords need a model of a source and a target that scores {self.end + 1} tokens: the "
                 "subwords, a start and an end"
             )
-        encoder_and_step = step_models.encoder_and_step(_inner_model(network))
+        encoder_and_step = step_models.encoder_and_step(inner_model(network))
         translator = text_generation.translator(
             encoder_and_step, end=self.end, beam=beam, length_penalty=length_penalty,
             never=(1, self.start),
@@ -159,24 +163,34 @@ class TranslatedText:
 
 def text_signatures(
     network: keras.Model,
-    tokenizer: keras.layers.TextVectorization | SubwordVocabulary | None,
+    tokenizer: keras.layers.TextVectorization | SubwordVocabulary | CaptionWords | None,
     *,
+    preprocessing: Preprocessing | str | bool | None,
     new_tokens: int,
     beam: int | None,
     length_penalty: float,
-) -> TokenizedText | TranslatedText | None:
-    """Returns the text signatures of a network: by the tokenizer's class, or None without a tokenizer."""
+) -> TokenizedText | TranslatedText | CaptionText | None:
+    """Returns the text signatures of a network: by the tokenizer's class, or None without a tokenizer.
+
+    Args:
+        network: from `inference_model`.
+        tokenizer, new_tokens, beam, length_penalty: as for `saved_model`.
+        preprocessing: of the images that are captioned, as for `saved_model`.
+    """
     if tokenizer is None:
         return None
+    if isinstance(tokenizer, CaptionWords):
+        return CaptionText(
+            tokenizer,
+            network,
+            preprocessing,
+            steps=new_tokens,
+            beam=beam,
+            length_penalty=length_penalty,
+        )
     if isinstance(tokenizer, SubwordVocabulary):
         return TranslatedText(tokenizer, network, beam, length_penalty)
     return TokenizedText(tokenizer, network, new_tokens)
-
-
-def _inner_model(network):
-    """Returns the model that `inference_model` wrapped."""
-    (model,) = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    return model
 
 
 def _check_tokenizer(tokenizer, network):
