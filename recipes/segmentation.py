@@ -36,6 +36,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "unet", "a network of kapps.segmentation")
 flags.DEFINE_string("body", SMALL, "a builder, one of `kapps.list_models()`, or small")
 flags.DEFINE_integer("width", None, "channels of --body=small and of unet at the image's resolution [8; 16]", 4, 1024)
+flags.DEFINE_enum("enlarge", "1", ["1", "2", "4"], "the body of a builder sees the image enlarged as often")
 training.define_path("weights", None, '"imagenet", or a weights file, of the body', "file", ("imagenet",))
 training.define_path("start", None, "model.keras of an earlier run, whose weights the training starts from", "file")
 flags.DEFINE_string("dataset", None, f"a TFDS name, or {segmentation.DIGIT_SCENES} [without --data_dir]")
@@ -60,9 +61,9 @@ training.define_flags(model_dir="runs/segmentation")
 # fmt: on
 
 RUN_FLAGS = (
-    "model", "body", "width", "weights", "start", "dataset", "data_dir", "train_split", "test_split", "classes", "void",
-    "batch_size", "epochs", "passes", "image_size", "augmentation", "class_weights", "jaccard", "ema",
-    "learning_rate", "weight_decay", "precision", "seed", "deterministic",
+    "model", "body", "width", "enlarge", "weights", "start", "dataset", "data_dir", "train_split", "test_split",
+    "classes", "void", "batch_size", "epochs", "passes", "image_size", "augmentation", "class_weights", "jaccard",
+    "ema", "learning_rate", "weight_decay", "precision", "seed", "deterministic",
 )  # fmt: skip
 """Flags that determine the training: a run resumes only with the same values."""
 WARM_UP = 0.05
@@ -129,12 +130,14 @@ def main(_):
     training.set_seed(FLAGS.seed, FLAGS.deterministic)
 
     # Data
-    check_network(FLAGS.model, FLAGS.body, FLAGS.weights, FLAGS.width)
+    enlarge = int(FLAGS.enlarge)
+    check_network(FLAGS.model, FLAGS.body, FLAGS.weights, FLAGS.width, enlarge)
     read_size()
     train_source, test_source = open_sources(strategy)
     size = set_defaults(train_source)
     training.require_memory(
-        training.image_memory(FLAGS.batch_size, *size), "lower --batch_size or --image_size"
+        training.image_memory(FLAGS.batch_size, *(enlarge * side for side in size)),
+        "lower --batch_size, --image_size or --enlarge",
     )
     preprocessing = body_preprocessing(FLAGS.model, FLAGS.body, FLAGS.weights, size)
     skipped = data.SkippedImages()
@@ -158,7 +161,14 @@ def main(_):
     )  # fmt: skip
     with strategy.scope():
         model = build_network(
-            FLAGS.model, FLAGS.body, FLAGS.weights, (*size, 3), classes, preprocessing, FLAGS.width
+            FLAGS.model,
+            FLAGS.body,
+            FLAGS.weights,
+            (*size, 3),
+            classes,
+            preprocessing,
+            FLAGS.width,
+            enlarge,
         )
         if FLAGS.start:
             copy_weights(FLAGS.start, model)

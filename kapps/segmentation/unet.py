@@ -23,6 +23,7 @@ def unet(
     *,
     filters: int = 16,
     convolutions: int = 2,
+    last_level: int = 0,
     classifier_activation="softmax",
     name: str | None = None,
 ) -> keras.Model:
@@ -37,6 +38,8 @@ def unet(
         classes: number of classes.
         filters: channels of the decoder at the image's resolution. Each next level has twice as many.
         convolutions: number of 3x3 convolutions at each level.
+        last_level: level that the decoder ends at. Its scores, at 1/2^last_level of the resolution of the body, are
+            resized to the image by bilinear interpolation.
         classifier_activation: activation after the logits; None for logits.
         name: of the model, by default "unet_" and the body's name.
 
@@ -44,11 +47,16 @@ def unet(
         A model from the body's images to float32 (batch, height, width, classes).
 
     Raises:
-        ValueError: if the body is not such a model, or if its levels do not halve the resolution.
+        ValueError: if the body is not such a model, if its levels do not halve the resolution, and if it has no
+            levels above last_level.
     """
     x, image = feature_map("unet", body), body.input
     maps = pyramid_outputs(body)
-    for level in reversed(range(max(maps))):
+    if not 0 <= last_level < max(maps):
+        raise ValueError(
+            f"unet: last_level={last_level} is not a level from 0 to {max(maps) - 1}, above the last one of {body.name}"
+        )
+    for level in reversed(range(last_level, max(maps))):
         skip, stage = maps.get(level), f"head_level{level}"
         other = image if level == 0 else skip
         if other is None:  # the stem has more than two strides

@@ -81,14 +81,19 @@ def takes_body(model):
     return "body" in inspect.signature(getattr(functions, model)).parameters
 
 
-def check_network(model, body, weights, width):
+def check_network(model, body, weights, width, enlarge):
     """Raises ValueError for flags of the network that would have no effect.
 
     Args:
-        model, body, weights, width: the recipe's flags.
+        model, body, weights, width, enlarge: the recipe's flags.
     """
     if not takes_body(model):
-        passed = {"--body": body != SMALL, "--weights": weights, "--width": width}
+        passed = {
+            "--body": body != SMALL,
+            "--weights": weights,
+            "--width": width,
+            "--enlarge": enlarge > 1,
+        }
         unused = [flag for flag, value in passed.items() if value]
         if unused:
             raise ValueError(
@@ -96,13 +101,17 @@ def check_network(model, body, weights, width):
             )
     elif body == SMALL and weights is not None:
         raise ValueError(f"--weights={weights} are of a builder: pass its name as --body")
+    elif body == SMALL and enlarge > 1:
+        raise ValueError(
+            f"--enlarge={enlarge} is for the body of a builder; --body=small has the image's resolution: leave it out"
+        )
     elif body != SMALL and model != "unet" and width is not None:
         raise ValueError(
             f"--width={width} is that of --body=small and of --model=unet: leave it out"
         )
 
 
-def build_network(model, body, weights, input_shape, classes, preprocessing, width):
+def build_network(model, body, weights, input_shape, classes, preprocessing, width, enlarge=1):
     """Returns the network of the recipe's flags, with a softmax for each pixel.
 
     Args:
@@ -114,6 +123,8 @@ def build_network(model, body, weights, input_shape, classes, preprocessing, wid
         preprocessing: of the images, for the record of the small body.
         width: channels of level 0 of the small body and of the U-shaped decoder; None for 8, and for the decoder's own
             over another body.
+        enlarge: the body of a builder sees the image enlarged by 1, 2 or 4, and a U-shaped decoder ends at the image's
+            resolution.
     """
     make = getattr(importlib.import_module("kapps.segmentation"), model)
     if not takes_body(model):
@@ -122,8 +133,15 @@ def build_network(model, body, weights, input_shape, classes, preprocessing, wid
         width = width or SMALL_WIDTH
         network = small_body(input_shape, preprocessing, width)
     else:
-        network = getattr(kapps, body)(input_shape=input_shape, include_top=False, weights=weights)
-    options = {"filters": width} if model == "unet" and width else {}
+        image = keras.Input(input_shape, name="image")
+        if enlarge > 1:
+            x = keras.layers.UpSampling2D(enlarge, interpolation="bilinear", name="enlarge")(image)
+        else:
+            x = image
+        network = getattr(kapps, body)(input_tensor=x, include_top=False, weights=weights)
+    options = {}
+    if model == "unet":
+        options = {"last_level": enlarge.bit_length() - 1, **({"filters": width} if width else {})}
     return make(network, classes=classes, **options)
 
 

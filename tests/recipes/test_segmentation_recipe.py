@@ -77,20 +77,41 @@ def test_width_is_that_of_the_decoder(body, width, filters):
     assert convolutions[0].filters == filters
 
 
+def test_the_body_sees_an_enlarged_image_and_the_decoder_ends_at_the_resolution_of_the_image():
+    models = module_files.load("recipes/common/segmentation_models.py")
+    build = functools.partial(
+        models.build_network, "unet", "resnet20_cifar", None, (32, 48, 3), 3, INCEPTION, 4
+    )
+    plain, enlarged = build(), build(enlarge=2)
+    assert enlarged.input_shape == plain.input_shape
+    assert enlarged.output_shape == plain.output_shape == (None, 32, 48, 3)
+    assert enlarged.get_layer("stem_conv").output.shape[1:3] == (64, 96)
+    levels = {
+        layer.name.split("_")[1] for layer in enlarged.layers if layer.name.startswith("head_level")
+    }
+    assert levels == {"level1"}  # of the levels 0, 1 and 2
+    assert enlarged.get_layer("head_level1_conv1").output.shape[1:3] == (32, 48)
+    image = np.random.default_rng(0).random((1, 32, 48, 3), "float32")
+    twice = np.asarray(tf.image.resize(image, (64, 96)))  # bilinear interpolation
+    np.testing.assert_allclose(enlarged.get_layer("enlarge")(image), twice, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("unet", "small", "w.h5", None), "--body"),
-        (("fcn", "resnet18", None, 4), "--width=4"),
-        (("segnet", "resnet18", None, None), "leave out --body"),
-        (("segnet", "small", "w.h5", None), "leave out --weights"),
-        (("unnet", "small", None, None), "unet"),
+        (("unet", "small", "w.h5", None, 1), "--body"),
+        (("unet", "small", None, None, 2), "--enlarge=2"),
+        (("fcn", "resnet18", None, 4, 1), "--width=4"),
+        (("segnet", "resnet18", None, None, 1), "leave out --body"),
+        (("segnet", "small", "w.h5", None, 1), "leave out --weights"),
+        (("segnet", "small", None, None, 2), "leave out --enlarge"),
+        (("unnet", "small", None, None, 1), "unet"),
     ],
 )
 def test_flags_without_effect_raise(arguments, message):
     models = module_files.load("recipes/common/segmentation_models.py")
-    models.check_network("fcn", "small", None, 4)
-    models.check_network("unet", "resnet18", "w.h5", 4)
+    models.check_network("fcn", "small", None, 4, 1)
+    models.check_network("unet", "resnet18", "w.h5", 4, 2)
     with pytest.raises(ValueError, match=message):
         models.check_network(*arguments)
 

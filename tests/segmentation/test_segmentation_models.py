@@ -135,6 +135,19 @@ def test_fcn_on_vgg_crops_as_the_authors_networks():
         assert learned.get_layer("head_up").kernel.trainable
 
 
+def test_a_decoder_that_ends_at_half_the_resolution_resizes_its_scores():
+    whole, half = (
+        unet(body_of((64, 64)), classes=3, filters=2, last_level=level) for level in (0, 1)
+    )
+    assert half.output_shape == whole.output_shape == (None, 64, 64, 3)
+    assert half.get_layer("head_logits").output.shape[1:] == (32, 32, 3)
+    names = [layer.name for layer in half.layers if layer.name.startswith("head_level")]
+    assert names == [
+        layer.name for layer in whole.layers
+        if layer.name.startswith("head_level") and not layer.name.startswith("head_level0")
+    ]  # fmt: skip
+
+
 def test_receptive_fields_are_the_published_ones():
     """Of Table 1 of FCN's paper; with the border the first unit lies 100 pixels further up. Dilation changes none."""
     profile = kapps.profile(graphs.build(fcn32s, input_shape=(500, 500, 3)))
@@ -176,6 +189,8 @@ def test_errors_are_one_line():
         (fcn, (body,), {"classes": 0}, "classes=0"),
         (deeplab_v3, (body,), {"rates": (0,)}, "rates="),
         (unet, (dilate(body),), {}, "is not half as large"),
+        (unet, (body,), {"last_level": 5}, "last_level=5"),
+        (unet, (body,), {"last_level": -1}, "last_level=-1"),
         (fpn, (body,), {"levels": (2, 4)}, "levels=(2, 4)"),
         (fpn, (body,), {"levels": (5, 6)}, "levels=(5, 6)"),
         (fpn, (body,), {"extra": "p8"}, "extra='p8'"),
