@@ -191,10 +191,15 @@ def keras_step(model, batch_size, size, jit_compile=False, fused=False):
     images = random.random((batch_size, size, size, 3), "float32")
     labels = random.integers(0, 1000, batch_size)
     if fused:
-        from kapps.training import fused_batch_norms
-
-        _open_contexts.enter_context(fused_batch_norms(model))
+        fuse_batch_norms(model)
     return functools.partial(model.train_on_batch, images, labels)
+
+
+def fuse_batch_norms(model):
+    """Makes the batch norms of a model one operation each until the process ends."""
+    from kapps.training import fused_batch_norms
+
+    _open_contexts.enter_context(fused_batch_norms(model))
 
 
 def torch_builder(name):

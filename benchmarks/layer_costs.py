@@ -6,7 +6,6 @@ Forward and backward pass of one layer on one feature map. Each number is the me
 """
 
 import argparse
-import contextlib
 import functools
 import statistics
 import sys
@@ -35,7 +34,6 @@ ROWS = (
 )
 GRADIENTS = {"forward": (), "input gradient": ("input",), "kernel gradient": ("weights",)}
 """The gradients of a row whose name ends with a key; other rows have all gradients."""
-_open_contexts = contextlib.ExitStack()
 
 
 def split_name(row):
@@ -125,8 +123,6 @@ def prepare_keras(name, shape):
     """Returns a function that runs the forward and backward pass of "layer|variant"."""
     import tensorflow as tf
 
-    from kapps import training
-
     row, variant = name.split("|")
     layer_name, gradients = split_name(row)
     layer = keras_layer(layer_name, variant, shape[-1])
@@ -135,7 +131,7 @@ def prepare_keras(name, shape):
     inputs = inputs if len(inputs) > 1 else inputs[0]
     upstream = tf.random.normal(call(inputs).shape)
     if variant == "fused":
-        _open_contexts.enter_context(training.fused_batch_norms(layer))
+        _timing.fuse_batch_norms(layer)
     sources = tf.nest.flatten(inputs) * ("input" in gradients)
     sources += [weight.value for weight in layer.trainable_variables] * ("weights" in gradients)
     return functools.partial(tf.function(run_keras), call, inputs, sources, upstream)

@@ -4,9 +4,9 @@
     python benchmarks/training_step.py --variants --networks mobilenet_v2 densenet121
 
 Forward pass, backward pass and SGD with momentum in float32 on all cores. kapps's step is that of `kapps.training.Run`,
-with `fused_batch_norms`. --variants replaces one kind of layer of
-Keras Applications' networks at a time (`_layer_variants.py`); `layer_costs.py` times single layers. ResNet50 of Keras
-Applications has biases before its batch norms, which take a little time. Each library has a process of its own.
+with `fused_batch_norms`. --variants replaces one kind of layer of Keras Applications' networks at a time
+(`_layer_variants.py`); `layer_costs.py` times single layers. ResNet50 of Keras Applications has biases before its batch
+norms, which take a little time. Each library has a process of its own.
 """
 
 import argparse

@@ -19,6 +19,11 @@ def all_layers(model, include_self=True):
     return list(model._flatten_layers(include_self=include_self))
 
 
+def delete_traced_functions(model):
+    """Deletes the functions that `fit`, `evaluate` and `predict` traced, after a change of a layer's call."""
+    model.train_function = model.test_function = model.predict_function = None
+
+
 def inner_layers(layer):
     """Returns the layers inside a layer without others inside them, in their order; the layer itself if it has none."""
     parts = list(layer._layers)

@@ -188,24 +188,15 @@ def main(_):
         scores.append(("digits whose place has the largest weight (%)", value, ""))
     caption_results.write_table(folder / "captions.tsv", test_source, texts)
     caption_results.plot(folder / "attention.png", preprocessing, images, texts, maps)
-    exports = [
-        caption_results.export_saved_model(
-            model,
-            words,
-            images,
-            texts,
-            preprocessing,
-            FLAGS.export_dir,
-            FLAGS.longest + 1,
-            FLAGS.beam,
-        ),
-        *caption_results.export_files(
-            model, words, images, preprocessing, FLAGS.export_dir, FLAGS.tflite
-        ),
-    ]
+    served = caption_results.export_saved_model(
+        model, words, images, preprocessing, FLAGS.export_dir, texts, steps=FLAGS.longest + 1, beam=FLAGS.beam
+    )  # fmt: skip
+    files = caption_results.export_files(
+        model, words, images, preprocessing, FLAGS.export_dir, FLAGS.tflite
+    )
     run.finish(before, after, [], flags=training.get_flag_values())  # deletes the checkpoints
     print()
-    training.print_table(("exported", "precision", "size", "equal captions"), *exports)
+    training.print_table(("exported", "precision", "size", "equal captions"), served, *files)
     print()
     training.print_table(
         (f"captions of {len(texts):,} images", ""),

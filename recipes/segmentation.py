@@ -161,15 +161,8 @@ def main(_):
     )  # fmt: skip
     with strategy.scope():
         model = build_network(
-            FLAGS.model,
-            FLAGS.body,
-            FLAGS.weights,
-            (*size, 3),
-            classes,
-            preprocessing,
-            FLAGS.width,
-            enlarge,
-        )
+            FLAGS.model, FLAGS.body, FLAGS.weights, (*size, 3), classes, preprocessing, FLAGS.width, enlarge
+        )  # fmt: skip
         if FLAGS.start:
             copy_weights(FLAGS.start, model)
         record_preprocessing(model, preprocessing)

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 IMAGE, SEQUENCE, FRAMES, TOKENS = "image", "sequence", "frames", "tokens"
+TEXT = "text"
+"""The name of text in a signature, as an input and as an output."""
 STATE = re.compile(r"state\d+")
 """The name of the features that a stage of a network with several exits takes, also if it takes no others."""
 FLOAT_KINDS = {2: SEQUENCE, 3: IMAGE, 4: FRAMES}

@@ -54,7 +54,7 @@ def unet(
     maps = pyramid_outputs(body)
     if not 0 <= last_level < max(maps):
         raise ValueError(
-            f"unet: last_level={last_level} is not a level from 0 to {max(maps) - 1}, above the last one of {body.name}"
+            f"unet: last_level={last_level} is not from 0 to {max(maps) - 1}: {body.name} has levels up to {max(maps)}"
         )
     for level in reversed(range(last_level, max(maps))):
         skip, stage = maps.get(level), f"head_level{level}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from kapps._keras_compat import all_layers
+from kapps._keras_compat import all_layers, delete_traced_functions
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -17,8 +17,8 @@ def fused_batch_norms(model: keras.Model) -> Iterator[None]:
     """Makes the batch norms of a model train with TensorFlow's FusedBatchNormV3, inside the `with` block.
 
     Keras computes mean, variance and result by differences, products and sums that each read the whole map. One
-    operation computes the same values up to rounding, moving averages included, in about half the time, and keeps less
-    memory for the gradient. The model is unchanged after the block: files and exports have Keras's layers.
+    operation computes the same values up to rounding, moving averages included; a step of MobileNet V2 then takes 0.79
+    of the time on a CPU. The model is unchanged after the block: files and exports have Keras's layers.
 
         with kapps.training.fused_batch_norms(model):
             model.fit(dataset)
@@ -32,13 +32,13 @@ def fused_batch_norms(model: keras.Model) -> Iterator[None]:
     norms = [layer for layer in all_layers(model) if _has_keras_call(layer)]
     for layer in norms:
         layer.call = functools.partial(_call, layer)
-    _forget_functions(model)
+    delete_traced_functions(model)
     try:
         yield
     finally:
         for layer in norms:
             del layer.call
-        _forget_functions(model)
+        delete_traced_functions(model)
 
 
 def _has_keras_call(layer):
@@ -47,11 +47,6 @@ def _has_keras_call(layer):
         and type(layer).call is keras.layers.BatchNormalization.call
         and not layer.renorm
     )
-
-
-def _forget_functions(model):
-    """Deletes the traced functions of `fit`, which have the batch norms of the time of their tracing."""
-    model.train_function = model.test_function = model.predict_function = None
 
 
 def _call(layer, inputs, training=None, mask=None):

@@ -150,16 +150,16 @@ def plot(path, preprocessing, images, texts, maps):
     visualize.plot_caption(pixels, words, shown, path)
 
 
-def export_saved_model(model, words, images, texts, preprocessing, directory, steps, beam):
+def export_saved_model(model, words, images, preprocessing, directory, texts, *, steps, beam):
     """Writes a SavedModel, which captions image files. Returns the row of a table.
 
     Args:
         model: the model of the recipe.
         words: the `kapps.data.captions.CaptionWords`.
         images: as the model reads them, float32 [n, height, width, channels].
-        texts: their captions.
         preprocessing: of the images.
         directory: the SavedModel is in a folder in it.
+        texts: the captions of the images.
         steps: largest number of words of a caption.
         beam: beam width.
     """
@@ -168,12 +168,17 @@ def export_saved_model(model, words, images, texts, preprocessing, directory, st
     )
     pixels = np.rint(raw_pixels(images[:COMPARED], preprocessing)).astype("uint8")
     files = tf.constant([tf.io.encode_png(image).numpy() for image in pixels])
-    exported = export.runtime.load_saved_model(path).signatures["caption"](image_bytes=files)[
-        "text"
-    ]
-    equal = [text.decode() == own for text, own in zip(exported.numpy(), texts, strict=False)]
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
-    return str(path), "float32", f"{size:.1f} MB", f"{np.mean(equal):.0%}"
+    caption = export.runtime.load_saved_model(path).signatures["caption"]
+    exported = caption(image_bytes=files)["text"].numpy()
+    equal = [text.decode() == own for text, own in zip(exported, texts, strict=False)]
+    return str(path), "float32", size_of(path), f"{np.mean(equal):.0%}"
+
+
+def size_of(folder):
+    """Returns the size of all files of a folder, such as "1.2 MB"."""
+    return (
+        f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:.1f} MB"
+    )
 
 
 def export_files(model, words, images, preprocessing, directory, precisions):
@@ -201,6 +206,5 @@ def export_files(model, words, images, preprocessing, directory, precisions):
         words.save(folder / "words.json")
         files = export.load_tflite_encoder_and_step(folder)
         equal = text_generation.translate(files, pixels, **options) == expected
-        size = sum(file.stat().st_size for file in folder.glob("*.tflite")) / 1e6
-        rows.append((str(folder), precision, f"{size:.1f} MB", f"{equal.all(axis=1).mean():.0%}"))
+        rows.append((str(folder), precision, size_of(folder), f"{equal.all(axis=1).mean():.0%}"))
     return rows

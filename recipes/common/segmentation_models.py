@@ -133,15 +133,15 @@ def build_network(model, body, weights, input_shape, classes, preprocessing, wid
         width = width or SMALL_WIDTH
         network = small_body(input_shape, preprocessing, width)
     else:
-        image = keras.Input(input_shape, name="image")
+        x = keras.Input(input_shape, name="image")
         if enlarge > 1:
-            x = keras.layers.UpSampling2D(enlarge, interpolation="bilinear", name="enlarge")(image)
-        else:
-            x = image
+            x = keras.layers.UpSampling2D(enlarge, interpolation="bilinear", name="enlarge")(x)
         network = getattr(kapps, body)(input_tensor=x, include_top=False, weights=weights)
     options = {}
     if model == "unet":
-        options = {"last_level": enlarge.bit_length() - 1, **({"filters": width} if width else {})}
+        options["last_level"] = enlarge.bit_length() - 1
+        if width:
+            options["filters"] = width
     return make(network, classes=classes, **options)
 
 

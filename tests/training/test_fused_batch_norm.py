@@ -1,5 +1,7 @@
 """Fused batch norms train as Keras's, and a model has Keras's again after the training."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -27,9 +29,9 @@ def norm_model(shape=SHAPE, **options):
     )
 
 
-def operations(model, maps=MAPS, **options):
+def operations(model, maps=MAPS):
     """Returns the types of the operations of a call of a model."""
-    call = tf.function(lambda x: model(x, training=True, **options))
+    call = tf.function(lambda x: model(x, training=True))
     graph = call.get_concrete_function(tf.constant(maps)).graph
     return {operation.type for operation in graph.get_operations()}
 
@@ -100,10 +102,7 @@ def test_masked_positions_are_not_counted():
     for fused in (False, True):
         model = norm_model()
         norm = model.get_layer("norm")
-        if fused:
-            with training.fused_batch_norms(model):
-                norm(MAPS, training=True, mask=mask)
-        else:
+        with training.fused_batch_norms(model) if fused else contextlib.nullcontext():
             norm(MAPS, training=True, mask=mask)
         means.append(np.asarray(norm.moving_mean))
     np.testing.assert_array_equal(*means)
@@ -150,6 +149,27 @@ def test_the_model_has_the_batch_norms_of_keras_after_the_block(fails, tmp_path)
     assert type(loaded.get_layer("norm")) is keras.layers.BatchNormalization
 
 
+def test_a_run_trains_with_fused_batch_norms(tmp_path):
+    """Only the training has them, and not the model that it returns."""
+    model, traced = norm_model(), []
+    model.compile("sgd", "mean_squared_error", metrics=["mean_squared_error"], jit_compile=False)
+    batches = tf.data.Dataset.from_tensors((MAPS, MAPS))
+    run = training.Run(
+        tmp_path,
+        tf.distribute.get_strategy(),
+        epochs=1,
+        steps_per_epoch=1,
+        batch_size=4,
+        identity={},
+    )
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda *_, **__: traced.append(operations(model))
+    )
+    run.fit(model, lambda first_step, shard: batches.repeat(), batches, callbacks=[look])
+    assert [OPERATION in types for types in traced] == [True]
+    assert OPERATION not in operations(model)
+
+
 def test_fit_equals_keras():
     weights = []
     for fused in (False, True):
@@ -164,10 +184,7 @@ def test_fit_equals_keras():
         model.compile(keras.optimizers.SGD(0.05), "mean_squared_error", jit_compile=False)
         images = np.random.default_rng(1).normal(size=(16, 8, 8, 3)).astype("float32")
         targets = np.random.default_rng(2).normal(size=(16, 4)).astype("float32")
-        if fused:
-            with training.fused_batch_norms(model):
-                model.fit(images, targets, batch_size=8, epochs=3, shuffle=False, verbose=0)
-        else:
+        with training.fused_batch_norms(model) if fused else contextlib.nullcontext():
             model.fit(images, targets, batch_size=8, epochs=3, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     for first, second in zip(*weights, strict=True):

@@ -6,16 +6,14 @@ import keras
 import tensorflow as tf
 
 from kapps.data.captions import CaptionWords
-from kapps.export._inputs import IMAGE, model_input
+from kapps.data.text.vocabulary import UNKNOWN
+from kapps.export._inputs import IMAGE, TEXT, model_input
 from kapps.export._preprocessing import export_preprocessing
 from kapps.export._saved_model_writer import Signature
 from kapps.export.inference_model import inner_model, preprocess
 from kapps.export.saved_model._image_bytes import BYTES, image_reader
 from kapps.generation import step_models, text_generation
 from kapps.preprocessing import Preprocessing
-
-UNKNOWN = 1
-"""The token of a word that is not in the vocabulary, which no caption has."""
 
 
 class CaptionText:
@@ -83,9 +81,7 @@ class CaptionText:
         """Returns the signatures by name."""
         image_bytes = tf.TensorSpec([None], tf.string, name=BYTES)
         return {
-            "caption": Signature(
-                lambda image_bytes: {"text": self.caption(image_bytes)}, image_bytes
-            )
+            "caption": Signature(lambda image_bytes: {TEXT: self.caption(image_bytes)}, image_bytes)
         }
 
     def caption(self, image_bytes: tf.Tensor) -> tf.Tensor:

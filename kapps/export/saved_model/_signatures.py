@@ -17,11 +17,11 @@ import keras
 import tensorflow as tf
 
 from kapps.export._class_maps import gives_class_maps
-from kapps.export._inputs import IMAGE, model_input
+from kapps.export._inputs import IMAGE, TEXT, model_input
 from kapps.export._saved_model_writer import Signature, with_constant_weights
 from kapps.export.saved_model._caption_signatures import CaptionText
 from kapps.export.saved_model._image_bytes import BYTES, image_reader
-from kapps.export.saved_model._text_signatures import TEXT, TokenizedText, TranslatedText
+from kapps.export.saved_model._text_signatures import TokenizedText, TranslatedText
 from kapps.preprocessing import Preprocessing
 
 TOP = 5

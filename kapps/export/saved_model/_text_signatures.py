@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from kapps.data.captions import CaptionWords
 from kapps.data.text import SubwordVocabulary
-from kapps.export._inputs import TOKENS, model_input
+from kapps.data.text.vocabulary import PADDING, UNKNOWN
+from kapps.export._inputs import TEXT, TOKENS, model_input
 from kapps.export._saved_model_writer import Signature
 from kapps.export.inference_model import inner_model
 from kapps.export.saved_model._byte_pairs import BytePairs
@@ -15,9 +16,6 @@ from kapps.export.saved_model._caption_signatures import CaptionText
 from kapps.generation import DecodingLoop, DecodingOptions, step_models, text_generation
 from kapps.preprocessing import Preprocessing
 
-TEXT = "text"
-PADDING, UNKNOWN = 0, 1
-"""The tokens that `keras.layers.TextVectorization` reserves."""
 SEPARATORS = {"whitespace": " ", "character": ""}
 """The string between two tokens by the tokenizer's `split`."""
 MAX_SOURCE_LENGTH = 256
@@ -134,7 +132,7 @@ class TranslatedText:
         encoder_and_step = step_models.encoder_and_step(inner_model(network))
         translator = text_generation.translator(
             encoder_and_step, end=self.end, beam=beam, length_penalty=length_penalty,
-            never=(1, self.start),
+            never=(UNKNOWN, self.start),
         )  # fmt: skip
         self.loop, self.byte_pairs = translator.loop, BytePairs(subwords)
         (self.source,) = encoder_and_step.encoder.input

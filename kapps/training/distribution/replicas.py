@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from kapps._keras_compat import (
     all_layers,
+    delete_traced_functions,
     replace_symbolic_build,
     restore_symbolic_build,
     symbolic_build,
@@ -51,8 +52,7 @@ def replica_workarounds(model: keras.Model, strategy: tf.distribute.Strategy) ->
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             undo.enter_context(_several_workers(model, strategy))
         yield model
-        # The traced functions include the workarounds.
-    model.train_function = model.test_function = model.predict_function = None
+    delete_traced_functions(model)
 
 
 def _next_seed(next_seed, ordered=True):
